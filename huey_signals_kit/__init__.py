@@ -1,0 +1,27 @@
+"""Composable handlers on Huey's signals: lock errors go to metrics, not to the result store.
+
+``install_handlers(huey, preset="quiet-locks")`` is all that most applications need.
+"""
+
+from .event import Event
+from .kit import AlreadyInstalled, Kit, get_kit, install_handlers, uninstall_handlers
+from .presets import available_presets, register_preset
+from .registry import Handler, Registry, on
+from .verdict import DROP, KEEP, Verdict
+
+__all__ = [
+    "DROP",
+    "KEEP",
+    "AlreadyInstalled",
+    "Event",
+    "Handler",
+    "Kit",
+    "Registry",
+    "Verdict",
+    "available_presets",
+    "get_kit",
+    "install_handlers",
+    "on",
+    "register_preset",
+    "uninstall_handlers",
+]

@@ -1,0 +1,138 @@
+"""The filters of ``on``: read once when they are given, asked for every event."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Callable, Iterable
+from fnmatch import translate
+from typing import Any
+
+from huey.api import Task, TaskWrapper
+
+from ._checks import listed, name_of, nearest, short
+from ._huey_facts import SIGNALS
+
+
+def checked_signals(signals: Iterable[object]) -> frozenset[str] | None:
+    """The signals to listen to, or None for all of them."""
+    for signal in signals:
+        if callable(signal):
+            raise TypeError(
+                f"on() takes names of signals, got the function {name_of(signal)}; "
+                f"write @on() with parentheses to listen to every signal"
+            )
+        if not isinstance(signal, str):
+            raise TypeError(f"on() takes names of signals, got {short(signal)}")
+        if signal not in SIGNALS:
+            raise ValueError(
+                f"on() got the unknown signal {short(signal)}.{nearest(signal, SIGNALS)} "
+                f"Huey's signals are {listed(SIGNALS)}"
+            )
+    return frozenset(map(str, signals)) or None
+
+
+def checked_exceptions(exceptions: object) -> tuple[type[BaseException], ...] | None:
+    """The exception classes to match, or None for any or none."""
+    if exceptions is None:
+        return None
+    classes = exceptions if isinstance(exceptions, tuple) else (exceptions,)
+    for each in classes:
+        if not (isinstance(each, type) and issubclass(each, BaseException)):
+            raise TypeError(
+                f"exceptions= of on() takes an exception class or a tuple of them, "
+                f"got {short(each)}"
+            )
+    if not classes:
+        raise ValueError("exceptions= of on() got an empty tuple, which matches nothing")
+    return classes
+
+
+class TaskFilter:
+    """Matches tasks by globs over ``module.name`` and by task functions."""
+
+    __slots__ = ("_classes", "_pattern", "spec")
+
+    def __init__(self, tasks: object) -> None:
+        items = list(tasks) if isinstance(tasks, (list, tuple, set, frozenset)) else [tasks]
+        if not items:
+            raise ValueError("tasks= of on() got an empty list, which matches nothing")
+        globs = [_checked_glob(item) for item in items if isinstance(item, str)]
+        others = [item for item in items if not isinstance(item, str)]
+        self._classes = frozenset(_task_class(item) for item in others)
+        self._pattern = re.compile("|".join(map(translate, globs))) if globs else None
+        self.spec = (*sorted(globs), *sorted(map(_class_name, self._classes)))
+
+    def __call__(self, task: object) -> bool:
+        cls = type(task)
+        return cls in self._classes or bool(self._pattern and self._pattern.match(_class_name(cls)))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TaskFilter):
+            return NotImplemented
+        return (self.spec, self._classes) == (other.spec, other._classes)
+
+    def __hash__(self) -> int:
+        return hash((self.spec, self._classes))
+
+
+def checked_tasks(tasks: object) -> TaskFilter | None:
+    """The filter that *tasks* describes, or None for any task."""
+    return None if tasks is None else TaskFilter(tasks)
+
+
+def checked_priority(priority: object) -> float:
+    """*priority* if it can be ordered."""
+    if isinstance(priority, bool) or not isinstance(priority, (int, float)):
+        raise TypeError(f"priority= of on() takes a number, got {short(priority)}")
+    if math.isnan(priority):
+        raise ValueError("priority= of on() takes a number, got nan, which has no order")
+    return priority
+
+
+def checked_call(function: object, what: str) -> Callable[[Any], Any]:
+    """*function* if it can be called with one event and answers at once."""
+    if not callable(function):
+        raise TypeError(f"{what} is not callable: {short(function)}")
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - asks about the method itself
+    ):
+        raise TypeError(
+            f"{what} is the coroutine function {name_of(function)}; "
+            "Huey emits signals synchronously, so give a plain function"
+        )
+    try:
+        inspect.signature(function).bind(object())
+    except TypeError:
+        raise TypeError(
+            f"{what}, {name_of(function)}{inspect.signature(function)}, "
+            "must take exactly one argument, the Event (event.task and event.exception are in it)"
+        ) from None
+    except ValueError:
+        pass  # a builtin that hides its signature
+    return function
+
+
+def _checked_glob(glob: str) -> str:
+    if not set(glob) & set(".*?["):
+        raise ValueError(
+            f"tasks= of on() got {short(glob)}, which can match no 'module.name'; "
+            f"write {'*.' + glob!r}"
+        )
+    return glob
+
+
+def _task_class(item: object) -> type[Any]:
+    if isinstance(item, TaskWrapper):
+        item = item.task_class
+    if isinstance(item, type) and issubclass(item, Task):
+        return item
+    hint = " (declare it with @huey.task() first)" if inspect.isfunction(item) else ""
+    raise TypeError(
+        f"tasks= of on() takes globs over 'module.name' and task functions, got {short(item)}{hint}"
+    )
+
+
+def _class_name(cls: type[Any]) -> str:
+    return f"{cls.__module__}.{cls.__name__}"

@@ -1,0 +1,39 @@
+"""``@huey.task(lock_errors=...)``: a task's own word on its lock errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._checks import listed, nearest, short
+from ._failures import log
+from .verdict import BY_NAME, Verdict
+
+
+class TaskOption:
+    """Reads ``lock_errors`` of a task; a bad one is logged once and counts as not given."""
+
+    def __init__(self) -> None:
+        self._refused: set[str] = set()
+
+    def __call__(self, task: Any) -> Verdict | None:
+        """The verdict that the task's own option asks for, or None without a valid one."""
+        given = getattr(task, "lock_errors", None)
+        if given is None:
+            return None
+        if isinstance(given, str) and given in BY_NAME:
+            return BY_NAME[given]
+        self._refuse(f"{type(task).__module__}.{type(task).__name__}", given)
+        return None
+
+    def _refuse(self, task_name: str, given: object) -> None:
+        if task_name in self._refused:
+            return
+        self._refused.add(task_name)
+        log.error(
+            "Task %s has lock_errors=%s, which is ignored.%s Allowed are %s.",
+            task_name,
+            short(given),
+            nearest(given, BY_NAME),
+            listed(BY_NAME),
+            extra={"task": task_name},
+        )

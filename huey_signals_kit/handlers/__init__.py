@@ -1,0 +1,10 @@
+"""The built-in handlers, to build presets from; each is a plain function of one event.
+
+A preset names the signals, as in ``registry.add(drop_lock_errors, SIGNAL_LOCKED, SIGNAL_ERROR)``.
+"""
+
+from .counts import count_lock_skips, count_signals
+from .locks import drop_lock_errors
+from .tokens import delete_spent_token
+
+__all__ = ["count_lock_skips", "count_signals", "delete_spent_token", "drop_lock_errors"]

@@ -1,0 +1,283 @@
+"""One registry bound to one Huey."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from huey.api import Huey
+from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED, SIGNAL_REVOKED
+
+from . import signals as announcements
+from ._checks import name_of, short
+from ._failures import Failures
+from ._huey_facts import DECIDING, SIGNALS, attempt_behind
+from ._lock_errors import LockErrors
+from ._task_option import TaskOption
+from .event import Event
+from .gate import Gate, note, noted
+from .handlers.tokens import token_policy
+from .presets import build_preset
+from .registry import Handler, Registry, default_registry, structure
+from .sinks.memory import Counts
+from .sinks.vocabulary import HANDLER_ERRORS, SUPPRESSED, TOKENS_CLEANED
+from .verdict import Verdict
+
+_ATTRIBUTE = "_huey_signals_kit"
+
+
+class AlreadyInstalled(RuntimeError):
+    """The Huey has a kit that was installed with other arguments."""
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """The arguments of `install_handlers`, to compare a second call with the first."""
+
+    preset: tuple[object, ...]
+    registry: Registry | None
+    lock_exceptions: tuple[object, ...] | None
+    clean_tokens: object
+
+    def difference(self, other: _Settings) -> str:
+        """``name=mine`` for each argument that differs from *other*."""
+        pairs = ((name, mine, vars(other)[name]) for name, mine in vars(self).items())
+        return ", ".join(f"{name}={short(mine)}" for name, mine, theirs in pairs if mine != theirs)
+
+
+class Kit:
+    """The handlers of one Huey, made by `install_handlers`; a context manager that uninstalls.
+
+    ``registry`` holds the user's handlers and includes the default registry. The preset's
+    handlers run after all of these, so a verdict of the user's comes first.
+    """
+
+    def __init__(self, huey: Any, settings: _Settings) -> None:
+        self.lock_errors = LockErrors(settings.lock_exceptions)
+        self.may_delete_token = token_policy(settings.clean_tokens)
+        self.huey = huey
+        self.settings = settings
+        self.registry = Registry(f"of {huey.name}")
+        self.registry.include(default_registry)
+        if settings.registry is not None:
+            self.registry.include(settings.registry)
+        self.on = self.registry.on
+        self._preset = build_preset(settings.preset)
+        self._counts = Counts()
+        self._failures = Failures()
+        self._task_option = TaskOption()
+        self._connected: set[str] = set()
+        self._lists_made: set[str] = set()
+        self._gate = Gate(huey, self._decide, self._suppressed, self._gate_failed)
+
+    def __repr__(self) -> str:
+        state = "installed on" if self.installed else "not installed on"
+        return f"<Kit {state} {self.huey.name!r}: {', '.join(map(repr, self.handlers))}>"
+
+    def __enter__(self) -> Kit:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.uninstall()
+
+    @property
+    def installed(self) -> bool:
+        """Whether this kit is at work on its Huey."""
+        return get_kit(self.huey) is self
+
+    @property
+    def handlers(self) -> tuple[Handler, ...]:
+        """Every handler, in running order."""
+        return (*self.registry, *self._preset)
+
+    def count(self, metric: str, /, **labels: str) -> int:
+        """This process's total of *metric*; labels that are left out are summed over.
+
+        A lock's name is folded as it is when counted: ``lock="media:17"`` asks for
+        ``media:*``. ``ValueError`` names the metrics and labels that there are.
+        """
+        return self._counts.total(metric, labels)
+
+    def uninstall(self) -> None:
+        """Leave the Huey as it was found; what other code has put there since stays."""
+        with structure.lock:
+            if not self.installed:
+                return
+            delattr(self.huey, _ATTRIBUTE)
+            for registry in (self.registry, self._preset):
+                registry.watch(None)
+            self._listen_to(set())
+            self._gate.uninstall()
+
+    def _install(self) -> None:
+        setattr(self.huey, _ATTRIBUTE, self)
+        self._gate.install()
+        for registry in (self.registry, self._preset):
+            registry.watch(self._reconnect)
+        self._reconnect()
+
+    def _reconnect(self) -> None:
+        both = (self.registry, self._preset)
+        self._listen_to({signal for signal in SIGNALS if any(r.listeners(signal) for r in both)})
+
+    def _listen_to(self, wanted: set[str]) -> None:
+        receivers = self.huey._signal.receivers
+        for signal in sorted(wanted - self._connected):
+            if signal not in receivers:
+                self._lists_made.add(signal)
+            self.huey.signal(signal)(self._receive)
+        for signal in sorted(self._connected - wanted):
+            self.huey.disconnect_signal(self._receive, signal)
+            if signal in self._lists_made and not receivers.get(signal, True):
+                del receivers[signal]
+        self._connected = wanted
+
+    def _receive(
+        self, signal: str, task: Any, exception: BaseException | None = None, *_: object
+    ) -> None:
+        now = time.time()
+        attempt = attempt_behind(signal, task, now)
+        raised = attempt.exception if exception is None else exception
+        event = Event(signal, task, self.huey, raised, now, attempt, self)
+        verdict = self.registry.dispatch(event, self._handler_failed)
+        preset_verdict = self._preset.dispatch(event, self._handler_failed)
+        if raised is not None and signal in DECIDING:
+            note(task, raised, verdict or preset_verdict)
+        self._announce(event)
+
+    def _announce(self, event: Event) -> None:
+        if event.signal == SIGNAL_REVOKED:
+            self.announce(announcements.task_revoked, event=event)
+        elif event.signal in (SIGNAL_LOCKED, SIGNAL_ERROR) and event.is_lock_error:
+            self.announce(announcements.lock_skipped, event=event)
+
+    def announce(self, signal: Any, **payload: object) -> None:
+        """Send one of the kit's announcements to its subscribers, whatever they raise."""
+        announcements.announce(signal, self.huey, self._subscriber_failed, **payload)
+
+    def tally(self, metric: str, **labels: str) -> None:
+        """Count one under *metric*, for this Huey's queue."""
+        self._counts.add(metric, {"queue": str(self.huey.name), **labels})
+
+    def token_deleted(self, event: Event) -> None:
+        """Count and announce a token that is gone."""
+        self.tally(TOKENS_CLEANED, by="skip")
+        self.announce(announcements.token_cleaned, key=event.task.revoke_id, by="skip")
+
+    def _decide(self, task: Any, exception: BaseException) -> Verdict:
+        own = self._task_option(task)
+        if own is not None and self.lock_errors.match(exception):
+            return own
+        return noted(task, exception)
+
+    def _suppressed(self, task_id: str, task_name: str, verdict: Verdict) -> None:
+        self.tally(SUPPRESSED, task=task_name, verdict=verdict.action)
+        self.announce(
+            announcements.result_suppressed, task_id=task_id, task_name=task_name, verdict=verdict
+        )
+
+    def _handler_failed(self, handler: Handler, event: Event, exc: Exception) -> None:
+        self._failures.report(f"Handler {handler.name}", f"on {event!r}", exc)
+        self.tally(HANDLER_ERRORS, handler=handler.name)
+        self.announce(
+            announcements.handler_failed, handler=handler.name, event=event, exception=exc
+        )
+
+    def _subscriber_failed(self, subscriber: object, exc: Exception) -> None:
+        name = name_of(subscriber)
+        self._failures.report(f"Subscriber {name}", "to an announcement", exc)
+        self.tally(HANDLER_ERRORS, handler=name)
+
+    def _gate_failed(self, where: str, exc: Exception) -> None:
+        self._failures.report("The kit", f"in {where}", exc)
+
+
+def install_handlers(
+    huey: Any,
+    preset: str | Registry | list[str | Registry] | tuple[str | Registry, ...] = "quiet-locks",
+    *,
+    registry: Registry | None = None,
+    lock_exceptions: type[BaseException] | tuple[type[BaseException], ...] | None = None,
+    clean_tokens: Any = "generated",
+    replace: bool = False,
+) -> Kit:
+    """Install handlers on *huey*, a `Huey` of any kind with any storage; returns its `Kit`.
+
+    Works in the application and in the consumer, before or after tasks and locks are declared.
+
+    *preset*: a name of `available_presets`, a `Registry`, or a list of these.
+    *registry*: handlers of your own, besides those of the module's `on`.
+    *lock_exceptions*: replaces the exceptions that count as lock errors.
+    *clean_tokens*: which spent revoke tokens a preset deletes: ``"generated"`` (of ids that
+    Huey made), ``"always"``, ``"never"``, or a predicate over the `Event`.
+
+    Called again with the same arguments it returns the same kit; with others it raises
+    `AlreadyInstalled`, unless *replace*: then a new kit takes the old one's place, without
+    handlers that were registered on the old one.
+    """
+    _check_huey(huey, "install_handlers()")
+    settings = _read_settings(preset, registry, lock_exceptions, clean_tokens)
+    with structure.lock:
+        current = get_kit(huey)
+        if current is not None and current.settings == settings:
+            return current
+        kit = Kit(huey, settings)
+        if current is not None:
+            if not replace:
+                raise AlreadyInstalled(
+                    f"{huey.name!r} has a kit with {current.settings.difference(settings)}; got "
+                    f"{settings.difference(current.settings)}. Pass replace=True to replace it"
+                )
+            current.uninstall()
+        kit._install()
+        return kit
+
+
+def uninstall_handlers(huey: Any) -> None:
+    """Leave *huey* as it was before `install_handlers`; nothing happens when it has no kit."""
+    kit = get_kit(huey)
+    if kit is not None:
+        kit.uninstall()
+
+
+def get_kit(huey: Any) -> Kit | None:
+    """The kit that is installed on *huey*, or None."""
+    _check_huey(huey, "get_kit()")
+    kit = vars(huey).get(_ATTRIBUTE)
+    return kit if isinstance(kit, Kit) and kit.huey is huey else None
+
+
+def _read_settings(
+    preset: object, registry: object, lock_exceptions: object, clean_tokens: object
+) -> _Settings:
+    if registry is not None and not isinstance(registry, Registry):
+        raise TypeError(f"registry= takes a Registry, got {short(registry)}")
+    return _Settings(
+        preset=tuple(preset) if isinstance(preset, (list, tuple)) else (preset,),
+        registry=registry,
+        lock_exceptions=(
+            tuple(lock_exceptions)
+            if isinstance(lock_exceptions, (list, tuple))
+            else None
+            if lock_exceptions is None
+            else (lock_exceptions,)
+        ),
+        clean_tokens=clean_tokens,
+    )
+
+
+def _check_huey(huey: object, who: str) -> None:
+    if isinstance(huey, Huey):
+        return
+    hint = ""
+    for attribute in ("huey", "HUEY"):
+        if isinstance(getattr(huey, attribute, None), Huey):
+            hint = f"; its attribute {attribute!r} is one"
+    raise TypeError(f"{who} takes a Huey, got {short(huey)}{hint}")

@@ -1,0 +1,105 @@
+"""Presets: registries with a name, so that one line can install them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from typing import TypeVar
+
+from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED, SIGNAL_REVOKED
+
+from ._checks import listed, nearest, short
+from .handlers import count_lock_skips, count_signals, delete_spent_token, drop_lock_errors
+from .registry import Registry
+
+Preset = Callable[[Registry], object]
+P = TypeVar("P", bound=Preset)
+
+ENTRY_POINTS = "huey_signals_kit.presets"
+
+_presets: dict[str, Preset] = {}
+
+
+def register_preset(name: str) -> Callable[[P], P]:
+    """Give the decorated function, which fills the empty `Registry` it is passed, a *name*.
+
+    It runs at every ``install_handlers(huey, preset=name)``. A name that is taken is refused.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise TypeError(f"register_preset() takes a name, got {short(name)}")
+    if name in available_presets():
+        raise ValueError(f"there is a preset {name!r} already; choose another name")
+
+    def register(fill: P) -> P:
+        if not callable(fill):
+            raise TypeError(f"preset {name!r} is not callable: {short(fill)}")
+        _presets[name] = fill
+        return fill
+
+    return register
+
+
+def available_presets() -> tuple[str, ...]:
+    """The names that ``install_handlers(preset=...)`` knows, those of installed packages too."""
+    return tuple(sorted({*_presets, *_installed()}))
+
+
+def build_preset(preset: object) -> Registry:
+    """One registry for *preset*: a name, a `Registry`, or a list of these."""
+    items = list(preset) if isinstance(preset, (list, tuple)) else [preset]
+    built = Registry("preset")
+    for item in items:
+        built.include(item if isinstance(item, Registry) else _filled(item))
+    return built
+
+
+def _filled(name: object) -> Registry:
+    if not isinstance(name, str):
+        raise TypeError(
+            f"preset= takes a name, a Registry or a list of these, got {short(name)}; "
+            f"the names are {listed(available_presets())}, and [] is none of them"
+        )
+    registry = Registry(name)
+    _find(name)(registry)
+    return registry
+
+
+def _find(name: str) -> Preset:
+    if name in _presets:
+        return _presets[name]
+    point = _installed().get(name)
+    if point is None:
+        known = available_presets()
+        raise ValueError(
+            f"unknown preset {name!r}.{nearest(name, known)} The presets are {listed(known)}"
+        )
+    fill = point.load()
+    if not callable(fill):
+        raise TypeError(f"preset {name!r} of {point.value} is not callable: {short(fill)}")
+    checked: Preset = fill
+    return checked
+
+
+def _installed() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+
+
+@register_preset("quiet-locks")
+def quiet_locks(registry: Registry) -> None:
+    """Lock errors are counted, not stored; spent tokens are deleted after the skip."""
+    observe(registry)
+    registry.add(drop_lock_errors, SIGNAL_LOCKED, SIGNAL_ERROR)
+    registry.add(delete_spent_token, SIGNAL_REVOKED)
+
+
+@register_preset("tidy-tokens")
+def tidy_tokens(registry: Registry) -> None:
+    """Spent tokens are deleted after the skip; nothing else changes."""
+    registry.add(delete_spent_token, SIGNAL_REVOKED)
+
+
+@register_preset("observe")
+def observe(registry: Registry) -> None:
+    """Only counts: what ``quiet-locks`` would do, without doing it."""
+    registry.add(count_signals, SIGNAL_LOCKED, SIGNAL_ERROR, SIGNAL_REVOKED)
+    registry.add(count_lock_skips, SIGNAL_LOCKED, SIGNAL_ERROR)

@@ -1,0 +1,51 @@
+"""What the kit announces, as blinker signals whose sender is the Huey."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from blinker import NamedSignal, Namespace
+
+_namespace = Namespace()
+
+lock_skipped = _namespace.signal(
+    "lock-skipped",
+    doc="A task could not get its lock. Sent with ``event``.",
+)
+result_suppressed = _namespace.signal(
+    "result-suppressed",
+    doc="An error was not stored. Sent with ``task_id`` (whose result it is; for a later stage of "
+    "a pipeline that stage's), ``task_name`` (of the task that failed) and ``verdict``.",
+)
+task_revoked = _namespace.signal(
+    "task-revoked",
+    doc="A revoked task was skipped. Sent with ``event``.",
+)
+token_cleaned = _namespace.signal(
+    "token-cleaned",
+    doc="A spent revoke token was deleted. Sent with ``key`` and ``by`` (``'skip'``).",
+)
+handler_failed = _namespace.signal(
+    "handler-failed",
+    doc="A handler raised. Sent with ``handler`` (its name), ``event`` and ``exception``.",
+)
+
+
+def announce(
+    signal: NamedSignal,
+    huey: Any,
+    failed: Callable[[Any, Exception], None],
+    **payload: Any,
+) -> None:
+    """Send *signal* to each subscriber by itself: one that raises is passed to *failed*.
+
+    blinker's own ``send`` stops at the first subscriber that raises.
+    """
+    if not signal.receivers or signal.is_muted:
+        return
+    for subscriber in list(signal.receivers_for(huey)):
+        try:
+            subscriber(huey, **payload)
+        except Exception as exc:
+            failed(subscriber, exc)

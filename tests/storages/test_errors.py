@@ -1,0 +1,401 @@
+"""Lock errors stay out of the store, everything else gets there, on every storage."""
+
+from __future__ import annotations
+
+import datetime
+
+import huey as huey_package
+import pytest
+from huey import crontab
+from huey.exceptions import CancelExecution, RetryTask, TaskException, TaskLockedException
+from huey.serializer import Serializer, SignedSerializer
+
+from huey_signals_kit import DROP, KEEP, install_handlers
+from tests.support import hold, results, run_all, store, stored_errors
+
+TOMORROW = datetime.datetime.now() + datetime.timedelta(days=1)
+VERSION = tuple(int(part) for part in huey_package.__version__.split(".")[:2])
+chord_only = pytest.mark.skipif(not hasattr(huey_package, "chord"), reason="chords came in 3.0")
+
+
+class Busy(Exception):
+    """A task's own name for a lock that it did not get."""
+
+
+class Subclass(TaskLockedException):
+    """A user's own kind of lock error."""
+
+
+def declare(huey, **options):
+    """The tasks of these tests, on a Huey whose lock ``held`` somebody else has."""
+
+    @huey.task()
+    def ordinary(n):
+        return n * 2
+
+    @huey.task(**options)
+    @huey.lock_task("held")
+    def guarded(*_):
+        return "never"
+
+    @huey.task(**options)
+    def wrapped(*_):
+        try:
+            huey.lock_task("held").__enter__()
+        except TaskLockedException as exc:
+            raise Busy("busy") from exc
+
+    @huey.task(**options)
+    def fails(*_):
+        raise ValueError("broken")
+
+    hold(huey, "held")
+    return ordinary, guarded, wrapped, fails
+
+
+def errors(huey):
+    """{error text} of all that is stored."""
+    return {metadata["error"] for metadata in stored_errors(huey).values()}
+
+
+def test_lock_errors_are_dropped_and_real_errors_kept(any_huey):
+    """Both routes, an ordinary lock skip and a wrapped one, besides results and real errors."""
+    kit = install_handlers(any_huey)
+    ordinary, guarded, wrapped, fails = declare(any_huey)
+    for task in (guarded, wrapped):
+        task()
+        task()
+    kept, broken = ordinary(21), fails()
+    run_all(any_huey)
+    assert results(any_huey) == {kept.id: 42}
+    assert set(stored_errors(any_huey)) == {broken.id}
+    with pytest.raises(TaskException, match="broken"):
+        broken.get()
+    assert kit.count("huey_results_suppressed_total", verdict="drop") == 4
+    assert kit.count("huey_lock_skips_total", lock="held") == 4
+    assert kit.count("huey_signals_total", signal="locked") == 2
+    assert kit.count("huey_signals_total", signal="error") == 3
+
+
+def test_a_bare_huey_stores_every_lock_error(any_huey):
+    """The same work without the kit: this is what is cured."""
+    _, guarded, wrapped, _ = declare(any_huey)
+    ids = {guarded().id, wrapped().id}
+    run_all(any_huey)
+    assert set(stored_errors(any_huey)) == ids
+
+
+def test_a_dropped_skip_leaves_the_store_as_it_was(any_huey):
+    """Not one byte, and the lock still as its holder left it."""
+    install_handlers(any_huey)
+    _, guarded, _, _ = declare(any_huey)
+    before = store(any_huey)
+    guarded()
+    run_all(any_huey)
+    assert store(any_huey) == before
+
+
+def test_tasks_and_locks_declared_before_the_install_count_too(any_huey):
+    """The order of declaring and installing does not matter."""
+    _, guarded, wrapped, fails = declare(any_huey)
+    install_handlers(any_huey)
+    guarded(), wrapped()
+    broken = fails()
+    run_all(any_huey)
+    assert set(stored_errors(any_huey)) == {broken.id}
+
+
+def test_no_stage_of_a_pipeline_gets_the_lock_error(any_huey):
+    """Huey 3.4 and later writes a failed stage's error for each stage after it."""
+    kit = install_handlers(any_huey)
+    ordinary, guarded, _, fails = declare(any_huey)
+    any_huey.enqueue(guarded.s().then(ordinary).then(ordinary))
+    broken = any_huey.enqueue(fails.s().then(ordinary))
+    run_all(any_huey)
+    assert set(stored_errors(any_huey)) <= {result.id for result in broken}
+    assert errors(any_huey) == {"ValueError('broken')"}
+    assert kit.count("huey_results_suppressed_total") == (3 if VERSION >= (3, 4) else 1)
+
+
+def test_a_later_stage_that_is_locked_keeps_the_results_before_it(any_huey):
+    """Only what belongs to the skipped stage and those after it is dropped."""
+    install_handlers(any_huey)
+    ordinary, guarded, _, _ = declare(any_huey)
+    first, *_ = any_huey.enqueue(ordinary.s(1).then(guarded).then(ordinary))
+    run_all(any_huey)
+    assert results(any_huey) == {first.id: 2}
+    assert stored_errors(any_huey) == {}
+
+
+def run_chord(huey):
+    """What the callback got from one member that works, two that are locked and a locked pipe."""
+    ordinary, guarded, wrapped, _ = declare(huey)
+    seen = []
+    callback = huey.task(name="callback")(lambda parts: seen.extend(parts))
+    members = [ordinary.s(1), guarded.s(), wrapped.s(), guarded.s().then(ordinary)]
+    huey.enqueue(huey_package.chord(members, callback.s()))
+    run_all(huey)
+    left = [key for key in store(huey) if key.startswith("chord:")]
+    return seen, len(left)
+
+
+@chord_only
+def test_a_chord_ends_with_as_many_results_as_before(any_kind, make_huey):
+    """Locked members send a small error to the callback, and Huey cleans up as it does."""
+    bare, kitted = make_huey(any_kind), make_huey(any_kind)
+    install_handlers(kitted)
+    (expected, left_by_bare), (seen, left) = run_chord(bare), run_chord(kitted)
+    assert [type(part) for part in seen] == [type(part) for part in expected]
+    assert left == left_by_bare
+    if VERSION >= (3, 4):
+        assert (len(seen), left) == (4, 0)
+    errors_seen = [part.metadata for part in seen if hasattr(part, "metadata")]
+    assert all(type(part["traceback"]) is str for part in errors_seen)
+    assert all(len(repr(part)) < 300 for part in errors_seen)
+
+
+@pytest.mark.parametrize("intermediate", [True, False])
+def test_retries_store_what_they_store_without_lock_errors(any_kind, make_huey, intermediate):
+    """Huey before 3.5 stores a failed attempt's error at once, later only the last one's."""
+    options = {"store_intermediate_errors": intermediate} if VERSION >= (3, 3) else {}
+    huey = make_huey(any_kind, **options)
+    install_handlers(huey)
+    _, guarded, wrapped, fails = declare(huey, retries=2)
+    guarded(), wrapped()
+    broken = fails()
+    assert run_all(huey) == 9
+    assert set(stored_errors(huey)) == {broken.id}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"results": False},
+        {"store_none": True},
+        {"serializer": Serializer(compression=True)},
+        {"serializer": Serializer(compression=True, use_zlib=True)},
+        {"serializer": SignedSerializer(secret="shh")},
+        {"utc": False},
+    ],
+    ids=str,
+)
+def test_every_way_to_store_results(any_kind, make_huey, options):
+    """No results at all, None stored, compressed, signed: the kit adds and takes nothing else."""
+    bare, kitted = make_huey(any_kind, **options), make_huey(any_kind, **options)
+    install_handlers(kitted)
+    kinds = []
+    for huey in (bare, kitted):
+        ordinary, guarded, wrapped, fails = declare(huey)
+
+        @huey.task()
+        def nothing():
+            return None
+
+        named = {"one": ordinary(1), "none": nothing(), "broken": fails()}
+        guarded(), wrapped()
+        run_all(huey)
+        ids = {result.id: name for name, result in named.items() if result}
+        found = {**results(huey), **{k: m["error"] for k, m in stored_errors(huey).items()}}
+        kinds.append({ids[key]: value for key, value in found.items() if key in ids})
+        skips = [text for text in errors(huey) if "lock" in text or "busy" in text]
+        assert len(skips) == (2 if huey is bare and huey.results else 0)
+    assert kinds[0] == kinds[1]
+
+
+def test_immediate_mode_and_back(any_kind, make_huey):
+    """Switching replaces ``huey.storage``; the kit works before, during and after."""
+    huey = make_huey(any_kind)
+    kit = install_handlers(huey)
+    _, guarded, _, fails = declare(huey)
+    for immediate in (False, True, False):
+        huey.immediate = immediate
+        if not huey.is_locked("held"):
+            hold(huey, "held")
+        guarded()
+        broken = fails()
+        run_all(huey)
+        assert set(stored_errors(huey)) >= {broken.id}
+        assert all("broken" in text for text in errors(huey))
+    assert kit.count("huey_results_suppressed_total") == 3
+
+
+@pytest.mark.parametrize(
+    ("second", "stored"),
+    [
+        (CancelExecution(retry=False), "CancelExecution()"),
+        (ValueError("broken"), "ValueError('broken')"),
+        (TaskLockedException("unable to acquire lock x"), None),
+    ],
+    ids=["cancelled", "broken", "locked again"],
+)
+def test_a_verdict_is_about_its_own_attempt_alone(make_huey, second, stored):
+    """In immediate mode the same task object runs again; what attempt 1 met is past."""
+    huey = make_huey("memory", immediate=True)
+    install_handlers(huey)
+    attempts = iter([TaskLockedException("unable to acquire lock x"), second])
+
+    @huey.task(retries=1)
+    def changing():
+        raise next(attempts)
+
+    changing()
+    assert errors(huey) == ({stored} if stored else set())
+
+
+def test_a_retry_that_huey_signals_by_nothing_is_stored_as_ever(make_huey):
+    """``RetryTask`` reaches the store without SIGNAL_ERROR; a lock error before it says nothing."""
+    kinds = []
+    for with_kit in (False, True):
+        huey = make_huey("memory")
+        if with_kit:
+            install_handlers(huey)
+        attempts = iter(
+            [TaskLockedException("unable to acquire lock x"), RetryTask("again"), ValueError("end")]
+        )
+
+        @huey.task(retries=1)
+        def changing():
+            raise next(attempts)  # noqa: B023
+
+        changing()
+        run_all(huey)
+        kinds.append(errors(huey))
+    assert kinds[0] == kinds[1] == {"ValueError('end')"}
+
+
+def test_one_exception_object_raised_by_tasks_with_different_verdicts(make_huey):
+    """A constant exception carries each task's own verdict."""
+    huey = make_huey("memory")
+    kit = install_handlers(huey)
+    constant = Subclass("unable to acquire lock x")
+
+    @huey.task(lock_errors="keep")
+    def critical():
+        raise constant
+
+    @huey.task()
+    def casual():
+        raise constant
+
+    kept = {critical().id}
+    casual()
+    kept.add(critical().id)
+    run_all(huey)
+    assert set(stored_errors(huey)) == kept
+    assert kit.count("huey_results_suppressed_total") == 1
+
+
+def test_a_users_verdict_beats_the_presets(any_huey):
+    """KEEP for one task's lock errors, DROP for a real error that nobody wants."""
+    kit = install_handlers(any_huey)
+    _, guarded, wrapped, fails = declare(any_huey)
+    kit.on("locked", tasks=guarded, priority=-10)(lambda event: KEEP)
+    kit.on("error", exceptions=ValueError)(lambda event: DROP)
+    kept = guarded()
+    wrapped(), fails()
+    run_all(any_huey)
+    assert set(stored_errors(any_huey)) == {kept.id}
+
+
+@pytest.mark.parametrize("option", ["keep", "drop"])
+def test_a_task_overrides_every_verdict_on_its_lock_errors(any_huey, option):
+    """``lock_errors=`` beats handlers and preset, and a real error is not its affair."""
+    kit = install_handlers(any_huey)
+    _, guarded, wrapped, fails = declare(any_huey, lock_errors=option)
+    kit.on("locked", "error")(lambda event: DROP if option == "keep" else KEEP)
+    skipped = {guarded().id, wrapped().id}
+    broken = fails()
+    run_all(any_huey)
+    expected = skipped if option == "keep" else {broken.id}
+    assert set(stored_errors(any_huey)) == expected
+
+
+def test_a_task_can_ask_without_any_preset(make_huey):
+    """``lock_errors="drop"`` needs no handler: the task itself has said it."""
+    huey = make_huey("memory")
+    install_handlers(huey, preset=[])
+    _, guarded, wrapped, fails = declare(huey, lock_errors="drop")
+    guarded(), wrapped()
+    broken = fails()
+    run_all(huey)
+    assert set(stored_errors(huey)) == {broken.id}
+
+
+def test_a_bad_task_option_is_said_once_and_ignored(make_huey, caplog):
+    """One clear line with the task, the value and the nearest name; then as if not given."""
+    huey = make_huey("memory")
+    install_handlers(huey)
+    _, guarded, _, _ = declare(huey, lock_errors="dorp")
+    guarded(), guarded()
+    run_all(huey)
+    assert stored_errors(huey) == {}
+    said = [r.getMessage() for r in caplog.records if r.name == "huey_signals_kit"]
+    assert said == [
+        f"Task {__name__}.guarded has lock_errors='dorp', which is ignored. "
+        "Did you mean 'drop'? Allowed are 'drop', 'keep'."
+    ]
+
+
+def test_observe_changes_nothing_but_counts(any_huey):
+    """What ``quiet-locks`` would drop is counted and stored all the same."""
+    kit = install_handlers(any_huey, preset="observe")
+    _, guarded, wrapped, _ = declare(any_huey)
+    ids = {guarded().id, wrapped().id}
+    revoked = guarded()
+    any_huey.revoke_by_id(revoked.id)
+    run_all(any_huey)
+    assert set(stored_errors(any_huey)) == ids
+    assert f"r:{revoked.id}" in store(any_huey)
+    assert kit.count("huey_lock_skips_total") == 2
+    assert kit.count("huey_signals_total", signal="revoked") == 1
+    assert kit.count("huey_results_suppressed_total") == 0
+
+
+def test_periodic_tasks_store_nothing_and_are_counted(any_huey):
+    """Huey keeps no results of periodic tasks; the kit changes nothing about it."""
+    kit = install_handlers(any_huey)
+
+    @any_huey.periodic_task(crontab())
+    @any_huey.lock_task("held")
+    def nightly():
+        """Never runs."""
+
+    hold(any_huey, "held")
+    for task in any_huey.read_periodic(None):
+        any_huey.enqueue(task)
+    run_all(any_huey)
+    assert stored_errors(any_huey) == {}
+    assert kit.count("huey_lock_skips_total") == 1
+
+
+def test_an_on_error_task_gets_the_exception_as_ever(any_huey):
+    """The exception is pickled for the queue; the verdict on it must not be in the way."""
+    install_handlers(any_huey)
+    _, guarded, wrapped, _ = declare(any_huey)
+    seen = []
+
+    @any_huey.task()
+    def report(exc):
+        seen.append(type(exc).__name__)
+
+    for task in (guarded, wrapped):
+        any_huey.enqueue(task.s().error(report))
+    run_all(any_huey)
+    assert sorted(seen) == ["Busy", "TaskLockedException"]
+
+
+def test_the_queued_exception_is_readable_without_the_kit(make_huey):
+    """A consumer that does not have the package must be able to read the message."""
+    huey = make_huey("memory")
+    install_handlers(huey)
+    _, guarded, _, _ = declare(huey)
+
+    @huey.task()
+    def report(exc):
+        """Never run here."""
+
+    huey.enqueue(guarded.s().error(report))
+    huey.execute(huey.dequeue())
+    (message,) = huey.storage.enqueued_items()
+    assert b"huey_signals_kit.gate" not in message
+    assert b"TaskLockedException" in message

@@ -1,0 +1,185 @@
+"""What the tests share: a Huey on any storage, its queue run in this process, its store read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import huey as huey_package
+from huey.api import Huey
+from huey.utils import Error
+
+# kind: (module, Huey class, the package it needs beside Huey)
+_CLASSES = {
+    "memory": ("huey", "MemoryHuey", "huey"),
+    "sqlite": ("huey", "SqliteHuey", "huey"),
+    "cysqlite": ("huey", "CySqliteHuey", "cysqlite"),
+    "file": ("huey", "FileHuey", "huey"),
+    "redis": ("huey", "RedisHuey", "redis"),
+    "redis-expire": ("huey", "RedisExpireHuey", "redis"),
+    "priority-redis": ("huey", "PriorityRedisHuey", "redis"),
+    "priority-redis-expire": ("huey", "PriorityRedisExpireHuey", "redis"),
+    "postgres": ("huey", "PostgresHuey", "psycopg"),
+    "sql-huey": ("huey.contrib.sql_huey", "SqlHuey", "peewee"),
+}
+KINDS = tuple(_CLASSES)
+REDIS_KINDS = tuple(kind for kind in KINDS if "redis" in kind)
+
+
+class Unavailable(Exception):
+    """A storage that this Huey does not have, or whose package is not installed."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one queue lives: the kind of storage, its file, URL or DSN, the name of the queue."""
+
+    kind: str
+    location: str
+    name: str
+
+    def open(self, **options: Any) -> Huey:
+        """A new Huey on this queue; `options` go to Huey and come before the defaults here."""
+        make = huey_class(self.kind)
+        return make(self.name, **{**self._storage_options(), **options})
+
+    def _storage_options(self) -> dict[str, Any]:
+        if self.kind == "memory":
+            return {}
+        if self.kind == "file":
+            return {"path": self.location}
+        if self.kind in ("sqlite", "cysqlite"):
+            return {"filename": self.location, "fsync": False}
+        if self.kind == "postgres":
+            return {"dsn": self.location, "blocking": False}
+        if self.kind == "sql-huey":
+            return {"database": _peewee_database(self.location)}
+        return {"url": self.location, "blocking": False}
+
+
+def huey_class(kind: str) -> Callable[..., Huey]:
+    """The class (for `sql-huey`: the factory) that opens this kind of storage."""
+    module, name, needed = _CLASSES[kind]
+    if find_spec(needed) is None:
+        raise Unavailable(f"{name} needs the package {needed}: pip install {needed}")
+    try:
+        return getattr(import_module(module), name)
+    except AttributeError:
+        raise Unavailable(f"Huey {huey_package.__version__} has no {name}") from None
+
+
+def _peewee_database(path: str) -> Any:
+    from peewee import SqliteDatabase
+
+    return SqliteDatabase(path, pragmas={"journal_mode": "wal", "synchronous": 0})
+
+
+def run_all(
+    huey: Huey, *, scheduled: bool = False, now: datetime | None = None, limit: int = 10_000
+) -> int:
+    """Runs every queued task as a worker does, and says how many there were.
+
+    `scheduled` moves the due tasks of the schedule to the queue first, as the scheduler does,
+    and again for those that come due meanwhile. `now` (as naive as Huey's own times) is the
+    time of all that, so a retry of tomorrow can be run today. More than `limit` tasks are
+    taken for an endless loop.
+    """
+    done = 0
+    while (task := _next_task(huey, scheduled, now)) is not None:
+        assert done < limit, f"{limit} tasks run and the queue is still not empty"
+        huey.execute(task, now)
+        done += 1
+    return done
+
+
+def _next_task(huey: Huey, scheduled: bool, now: datetime | None) -> Any:
+    task = huey.dequeue()
+    if task is None and scheduled:
+        for due in huey.read_schedule(now):
+            huey.enqueue(due)
+        task = huey.dequeue()
+    return task
+
+
+def hold(huey: Huey, name: str) -> None:
+    """Takes a lock and keeps it, as a worker that was killed does."""
+    huey.lock_task(name).__enter__()  # acquire() came in Huey 2.5.1
+
+
+def store(huey: Huey) -> dict[str, bytes]:
+    """All that stands in the result store, {key: raw value}, alike for every storage."""
+    # Redis and files gave bytes keys before Huey 3.3; a value is None when it expired
+    # between the listing and the reading.
+    return {
+        key.decode() if isinstance(key, bytes) else key: bytes(value)
+        for key, value in huey.all_results().items()
+        if key is not None and value is not None
+    }
+
+
+def stored_errors(huey: Huey) -> dict[str, dict[str, Any]]:
+    """{key: metadata} of every stored error; those in a chord's parts count as well."""
+    values = {key: _read(huey, raw) for key, raw in store(huey).items()}
+    return {key: value.metadata for key, value in values.items() if isinstance(value, Error)}
+
+
+def results(huey: Huey) -> dict[str, Any]:
+    """{task id: value} of the tasks that ended well."""
+    found = {}
+    for key, raw in store(huey).items():
+        value = None if _is_bookkeeping(huey, key) else _read(huey, raw)
+        if not (_is_bookkeeping(huey, key) or isinstance(value, Error)):
+            found[key] = value
+    return found
+
+
+def tokens(huey: Huey) -> set[str]:
+    """The keys of all revoke tokens: `r:<task id>` and `rt:<task name>`."""
+    return {key for key in store(huey) if key.startswith(("r:", "rt:"))}
+
+
+def locks(huey: Huey) -> set[str]:
+    """The names of the locks that are held."""
+    prefix = f"{huey.name}.lock."
+    return {key[len(prefix) :] for key in store(huey) if key.startswith(prefix)}
+
+
+def _is_bookkeeping(huey: Huey, key: str) -> bool:
+    own = (f"{huey.name}.lock.", f"{huey.name}.rl.")
+    return key.startswith(("r:", "rt:", "chord:", "huey-signals:", *own))
+
+
+def _read(huey: Huey, raw: bytes) -> Any:
+    try:
+        return huey.serializer.deserialize(raw)
+    except Exception as error:
+        return error
+
+
+def wait_until(
+    predicate: Callable[[], Any], timeout: float, what: str, log: Path | None = None
+) -> Any:
+    """Polls until `predicate` is true and returns what it returned.
+
+    After `timeout` seconds it fails, naming what was waited for and the last lines of `log`.
+    """
+    deadline = time.monotonic() + timeout
+    while not (answer := predicate()):
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"waited {timeout:g} s in vain for {what}{tail(log)}")
+        time.sleep(0.02)
+    return answer
+
+
+def tail(log: Path | None, lines: int = 40) -> str:
+    """The last lines of a log, ready to stand at the end of an error message."""
+    if log is None or not log.exists():
+        return ""
+    last = log.read_text(errors="replace").splitlines()[-lines:]
+    return "\n".join([f"\n--- end of {log.name}:", *last])

@@ -1,0 +1,146 @@
+"""Bad input is refused when it is given, with the offender, the value and what is allowed."""
+
+from __future__ import annotations
+
+import functools
+import types
+
+import pytest
+from huey import MemoryHuey
+
+from huey_signals_kit import Registry, get_kit, install_handlers, register_preset
+
+
+def handler(event):
+    """A good handler."""
+
+
+def two_arguments(signal, task, exc=None):
+    """A receiver as Huey takes it, not a handler."""
+
+
+async def coroutine(event):
+    """Huey has no event loop."""
+
+
+class AsyncCallable:
+    async def __call__(self, event):
+        """Just as bad."""
+
+
+def plain_function():
+    """Not a task."""
+
+
+def on(*signals, **options):
+    return lambda: Registry().on(*signals, **options)
+
+
+def adding(function):
+    return lambda: Registry().add(function)
+
+
+def installing(**options):
+    return lambda: install_handlers(MemoryHuey("bad"), **options)
+
+
+REFUSED = {
+    "misspelt signal": (on("lockd"), ValueError, "unknown signal 'lockd'. Did you mean 'locked'?"),
+    "signal in capitals": (on("LOCKED"), ValueError, "Did you mean 'locked'?"),
+    "signal of another type": (on(3), TypeError, "takes names of signals, got 3"),
+    "on without parentheses": (on(handler), TypeError, "write @on() with parentheses"),
+    "exceptions: an instance": (on(exceptions=ValueError()), TypeError, "got ValueError()"),
+    "exceptions: a name": (on(exceptions="ValueError"), TypeError, "got 'ValueError'"),
+    "exceptions: none": (on(exceptions=()), ValueError, "matches nothing"),
+    "tasks: no dot": (on(tasks="add"), ValueError, "can match no 'module.name'; write '*.add'"),
+    "tasks: a plain function": (on(tasks=plain_function), TypeError, "@huey.task() first"),
+    "tasks: a number": (on(tasks=[3]), TypeError, "got 3"),
+    "tasks: none": (on(tasks=[]), ValueError, "matches nothing"),
+    "when: no function": (on(when=True), TypeError, "when= of on() is not callable: True"),
+    "when: no argument": (on(when=lambda: True), TypeError, "exactly one argument, the Event"),
+    "priority: a string": (on(priority="high"), TypeError, "takes a number, got 'high'"),
+    "priority: a bool": (on(priority=True), TypeError, "takes a number, got True"),
+    "priority: nan": (on(priority=float("nan")), ValueError, "nan, which has no order"),
+    "name: empty": (on(name=" "), TypeError, "name= of on() takes a string"),
+    "handler: no function": (adding("drop"), TypeError, "is not callable: 'drop'"),
+    "handler: Huey's form": (adding(two_arguments), TypeError, "(signal, task, exc=None), must"),
+    "handler: no argument": (adding(plain_function), TypeError, "exactly one argument"),
+    "handler: coroutine": (adding(coroutine), TypeError, "is the coroutine function"),
+    "handler: async call": (adding(AsyncCallable()), TypeError, "is the coroutine function"),
+    "include: no registry": (lambda: Registry().include([]), TypeError, "takes a Registry, got []"),
+    "registry: bad name": (lambda: Registry(3), TypeError, "is a string, got 3"),
+    "preset: misspelt": (
+        installing(preset="quiet-lock"),
+        ValueError,
+        "unknown preset 'quiet-lock'. Did you mean 'quiet-locks'? "
+        "The presets are 'observe', 'quiet-locks', 'tidy-tokens'",
+    ),
+    "preset: far off": (installing(preset="zzz"), ValueError, "The presets are"),
+    "preset: None": (installing(preset=None), TypeError, "and [] is none of them"),
+    "preset: in a list": (installing(preset=["observe", 3]), TypeError, "got 3"),
+    "registry=": (installing(registry=[]), TypeError, "registry= takes a Registry, got []"),
+    "lock_exceptions=": (installing(lock_exceptions=["x"]), TypeError, "got 'x'"),
+    "clean_tokens: misspelt": (
+        installing(clean_tokens="alway"),
+        ValueError,
+        "Did you mean 'always'? Allowed are 'always', 'generated', 'never' and a function",
+    ),
+    "clean_tokens: a bool": (installing(clean_tokens=True), TypeError, "got True"),
+    "clean_tokens: no argument": (installing(clean_tokens=lambda: 1), TypeError, "one argument"),
+    "unknown option": (installing(presets="observe"), TypeError, "presets"),
+    "not a Huey": (lambda: install_handlers("huey"), TypeError, "takes a Huey, got 'huey'"),
+    "a module with a Huey": (
+        lambda: install_handlers(types.SimpleNamespace(HUEY=MemoryHuey("inner"))),
+        TypeError,
+        "its attribute 'HUEY' is one",
+    ),
+    "get_kit of nothing": (lambda: get_kit(None), TypeError, "get_kit() takes a Huey, got None"),
+    "preset without a name": (lambda: register_preset(""), TypeError, "takes a name"),
+    "preset by bare decorator": (lambda: register_preset(handler), TypeError, "takes a name"),
+    "preset that exists": (lambda: register_preset("observe"), ValueError, "choose another name"),
+    "preset not callable": (lambda: register_preset("x")(3), TypeError, "is not callable: 3"),
+}
+
+
+@pytest.mark.parametrize(("call", "error", "text"), REFUSED.values(), ids=REFUSED)
+def test_it_is_refused_by_name(call, error, text):
+    """Each refusal says what was given and what would do."""
+    with pytest.raises(error) as refused:
+        call()
+    assert text in str(refused.value)
+
+
+def test_refused_arguments_leave_the_huey_alone():
+    """Validate, then mutate."""
+    huey = MemoryHuey("refused")
+    before = dict(vars(huey))
+    with pytest.raises(ValueError, match="unknown preset"):
+        install_handlers(huey, preset="nope")
+    assert vars(huey) == before
+    assert list(huey._signal.receivers) == ["any"]
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        lambda event, *rest, **more: None,
+        functools.partial(two_arguments, "x"),
+        [].append,
+        print,
+        type("Callable", (), {"__call__": lambda self, event: None})(),
+    ],
+)
+def test_whatever_takes_one_event_is_welcome(good):
+    """Partials, builtins, methods, objects with a call."""
+    assert Registry().add(good).name
+
+
+def test_a_value_with_a_broken_repr_is_still_refused_by_name():
+    """The error about a bad value must not be an error in its repr."""
+
+    class Broken:
+        def __repr__(self):
+            raise RuntimeError("no repr")
+
+    with pytest.raises(TypeError, match="Broken whose repr raises RuntimeError"):
+        install_handlers(Broken())

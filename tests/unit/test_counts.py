@@ -1,0 +1,199 @@
+"""Counts: exact under threads, folded where names are endless, a child's own after a fork."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+
+import pytest
+
+from huey_signals_kit import install_handlers
+from huey_signals_kit.sinks.labels import fold
+from tests.support import hold, run_all, stored_errors
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("report", "report"),
+        ("media:17", "media:*"),
+        ("media:3f2504e0-4f89-11d3-9a0c-0305e82c3301", "media:*"),
+        ("media:3F2504E04F8911D39A0C0305E82C3301", "media:*"),
+        ("commit 9fceb02d0ae5", "commit *"),
+        ("user_12_of_2024-11", "user_*_of_*-*"),
+        ("q3report", "q*report"),
+        ("facade", "facade"),
+        ("deadbeefdeadbeef", "*"),
+        ("0xCAFE", "*"),
+        ("a1", "*"),
+        ("", ""),
+        ("zeile\nzwei", "zeile\nzwei"),
+        ("größe:7", "größe:*"),
+        ("x" * 150, "x" * 99 + "…"),
+    ],
+)
+def test_endless_names_are_folded(name, label):
+    """UUIDs, hexadecimal words and digits become a star, words stay words."""
+    assert fold(name) == label
+    assert fold(label) == label
+
+
+def test_the_number_of_labels_is_capped(make_huey):
+    """The first hundred have their own, the rest is ``other``, and the sum is right."""
+    huey = make_huey()
+    kit = install_handlers(huey)
+
+    @huey.task()
+    def guarded(name):
+        with huey.lock_task(name):
+            """Never runs."""
+
+    letters = [a + b for a in "ghijklmnop" for b in "ghijklmnopqrstu"]
+    for name in letters:
+        hold(huey, name)
+        guarded(name)
+    run_all(huey)
+    assert kit.count("huey_lock_skips_total") == 150
+    assert kit.count("huey_lock_skips_total", lock="gg") == 1
+    assert kit.count("huey_lock_skips_total", lock="other") == 50
+
+
+def test_a_lock_is_asked_for_by_its_own_name(make_huey):
+    """``count(lock=...)`` folds as counting does."""
+    huey = make_huey()
+    kit = install_handlers(huey)
+    for name in ("media:1", "media:22"):
+        task = huey.task(name=f"t{name}")(huey.lock_task(name)(lambda: None))
+        hold(huey, name)
+        task()
+    run_all(huey)
+    for asked in ("media:1", "media:9", "media:*"):
+        assert kit.count("huey_lock_skips_total", lock=asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("metric", "labels", "text"),
+    [
+        ("huey_lock_skip_total", {}, "Did you mean 'huey_lock_skips_total'?"),
+        ("huey_signals_total", {"singal": "x"}, "Did you mean 'signal'?"),
+        ("huey_signals_total", {"lock": "x"}, "It has 'queue', 'signal', 'task'"),
+    ],
+)
+def test_asking_for_what_is_not_counted_is_refused(make_huey, metric, labels, text):
+    """A misspelt metric must not read as zero."""
+    kit = install_handlers(make_huey())
+    with pytest.raises(ValueError, match=text.replace("?", r"\?")):
+        kit.count(metric, **labels)
+    with pytest.raises(TypeError, match="takes a string, got 3"):
+        kit.count("huey_signals_total", signal=3)
+
+
+def test_counts_are_exact_under_eight_threads(make_huey):
+    """No increment is lost, no error stored, whoever runs beside whom."""
+    huey = make_huey()
+    kit = install_handlers(huey)
+
+    @huey.task()
+    @huey.lock_task("held")
+    def guarded():
+        """Never runs."""
+
+    hold(huey, "held")
+    for _ in range(8 * 250):
+        guarded()
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        threads = [threading.Thread(target=run_all, args=(huey,)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(switch)
+    assert kit.count("huey_lock_skips_total") == 2000
+    assert kit.count("huey_results_suppressed_total") == 2000
+    assert stored_errors(huey) == {}
+
+
+def test_one_exception_object_raised_in_eight_threads_is_dropped_in_all(make_huey):
+    """Each thread reads its own verdict on a shared constant."""
+    from huey.exceptions import TaskLockedException
+
+    huey = make_huey()
+    kit = install_handlers(huey)
+    constant = TaskLockedException("unable to acquire lock x")
+
+    @huey.task()
+    def guarded():
+        raise constant
+
+    for _ in range(800):
+        guarded()
+    threads = [threading.Thread(target=run_all, args=(huey,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert stored_errors(huey) == {}
+    assert kit.count("huey_results_suppressed_total") == 800
+
+
+def test_a_forked_child_works_with_counts_of_its_own():
+    """Forked while another thread holds the kit's locks; parent and child count for themselves."""
+    script = """
+        import os, threading
+        from huey import MemoryHuey
+        from huey_signals_kit import install_handlers
+        from huey_signals_kit.registry import structure
+
+        huey = MemoryHuey("forking")
+        kit = install_handlers(huey)
+
+        @huey.task()
+        @huey.lock_task("held")
+        def guarded():
+            pass
+
+        huey.lock_task("held").__enter__()
+
+        def skip(times):
+            for _ in range(times):
+                guarded()
+                huey.execute(huey.dequeue())
+
+        skip(3)
+        held, done = threading.Event(), threading.Event()
+
+        def hold():
+            with structure.lock, kit._counts._lock, kit._failures._lock:
+                held.set()
+                done.wait()
+
+        holder = threading.Thread(target=hold)
+        holder.start()
+        held.wait()
+        pid = os.fork()
+        if pid == 0:
+            before = kit.count("huey_lock_skips_total")
+            skip(2)
+            kit.on("complete")(lambda event: None)
+            print("child", before, kit.count("huey_lock_skips_total"), len(huey.all_results()))
+            os._exit(0)
+        done.set()
+        holder.join()
+        os.waitpid(pid, 0)
+        skip(1)
+        print("parent", kit.count("huey_lock_skips_total"))
+    """
+    ran = subprocess.run(
+        [sys.executable, "-u", "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert (ran.stdout.split("\n"), ran.returncode) == (["child 0 2 1", "parent 4", ""], 0), ran

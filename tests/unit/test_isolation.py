@@ -1,0 +1,206 @@
+"""Nothing that a handler or a subscriber does is felt by a task or by its neighbours."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from huey.signals import SIGNAL_LOCKED
+
+from huey_signals_kit import DROP, install_handlers, signals
+from huey_signals_kit._failures import Failures
+from tests.support import hold, run_all, stored_errors
+
+
+@pytest.fixture
+def huey(make_huey):
+    """A Huey with a held lock and a task that meets it."""
+    huey = make_huey()
+
+    @huey.task()
+    @huey.lock_task("held")
+    def guarded():
+        """Never runs."""
+
+    hold(huey, "held")
+    huey.guarded = guarded
+    yield huey
+    for signal in vars(signals).values():
+        if isinstance(signal, signals.NamedSignal):
+            signal._clear_state()
+
+
+def skip(huey, times=1):
+    for _ in range(times):
+        huey.guarded()
+    run_all(huey)
+
+
+def own_records(caplog):
+    return [record for record in caplog.records if record.name == "huey_signals_kit"]
+
+
+def test_a_broken_handler_changes_no_verdict_and_is_counted(huey, caplog):
+    """The preset still drops, and Huey's other receivers still hear the signal."""
+    heard = []
+    huey.signal(SIGNAL_LOCKED)(lambda signal, task: heard.append(signal))
+    kit = install_handlers(huey)
+
+    @kit.on(SIGNAL_LOCKED)
+    def broken(event):
+        raise ValueError("in the handler")
+
+    skip(huey, 3)
+    assert stored_errors(huey) == {}
+    assert heard == ["locked"] * 3
+    name = f"{broken.__module__}.{broken.__qualname__}"
+    assert kit.count("huey_handler_errors_total", handler=name) == 3
+    (record,) = own_records(caplog)
+    assert "Traceback" in caplog.text
+    assert "in the handler" in caplog.text
+    assert (record.levelname, record.failures) == ("ERROR", 1)
+
+
+def test_failures_are_logged_at_most_once_a_minute_each(caplog):
+    """The first with its traceback, later ones as a count, each name for itself."""
+    now = [100.0]
+    failures = Failures(interval=60, clock=lambda: now[0])
+    for moment, name in [(0, "a"), (1, "a"), (2, "b"), (59, "a"), (60, "a"), (61, "a"), (120, "a")]:
+        now[0] = 100.0 + moment
+        failures.report(name, "on a signal", ValueError(f"at {moment}"))
+    said = [(bool(r.exc_info), r.getMessage()) for r in own_records(caplog)]
+    text = "{} failed on a signal; the task goes on. Its next failures are counted, not shown."
+    assert said == [
+        (True, text.format("a")),
+        (True, text.format("b")),
+        (False, "a failed 3 more times, last: ValueError('at 60')"),
+        (False, "a failed 2 more times, last: ValueError('at 120')"),
+    ]
+
+
+def test_an_exception_whose_repr_raises_is_survived(huey, caplog):
+    """Even the report of a failure must not fail."""
+
+    class Nasty(Exception):
+        def __repr__(self):
+            raise RuntimeError("no repr")
+
+        __str__ = __repr__
+
+    kit = install_handlers(huey)
+
+    @kit.on(SIGNAL_LOCKED)
+    def broken(event):
+        raise Nasty
+
+    with caplog.at_level(logging.CRITICAL, "huey_signals_kit"):
+        skip(huey, 2)
+    assert stored_errors(huey) == {}
+    assert kit.count("huey_handler_errors_total") == 2
+
+
+@pytest.mark.parametrize("passing", [KeyboardInterrupt, SystemExit])
+def test_what_must_stop_the_worker_passes(huey, passing):
+    """A handler is no place to swallow a shutdown."""
+    kit = install_handlers(huey)
+
+    @kit.on(SIGNAL_LOCKED)
+    def stop(event):
+        raise passing
+
+    huey.guarded()
+    with pytest.raises(passing):
+        huey.execute(huey.dequeue())
+
+
+def test_every_announcement_is_made_with_the_huey_as_sender(huey):
+    """A skip, a result not stored, a revoked task, its token, a failing handler."""
+    kit, heard = install_handlers(huey), []
+
+    @kit.on(SIGNAL_LOCKED, name="broken")
+    def broken(event):
+        raise ValueError("in the handler")
+
+    def hear(signal):
+        def subscriber(sender, **payload):
+            assert sender is huey
+            heard.append((signal.name, sorted(payload)))
+
+        signal.connect(subscriber, sender=huey, weak=False)
+
+    for signal in vars(signals).values():
+        if isinstance(signal, signals.NamedSignal):
+            hear(signal)
+    skip(huey)
+    huey.revoke_by_id(huey.guarded().id)
+    run_all(huey)
+    assert heard == [
+        ("handler-failed", ["event", "exception", "handler"]),
+        ("lock-skipped", ["event"]),
+        ("result-suppressed", ["task_id", "task_name", "verdict"]),
+        ("token-cleaned", ["by", "key"]),
+        ("task-revoked", ["event"]),
+    ]
+
+
+def test_announcements_say_what_they_are_about(huey):
+    """The ids and names of the task, and the verdict."""
+    install_handlers(huey)
+    suppressed, cleaned = [], []
+    keep = [lambda s, **said: suppressed.append(said), lambda s, **said: cleaned.append(said)]
+    signals.result_suppressed.connect(keep[0])
+    signals.token_cleaned.connect(keep[1])
+    skipped, revoked = huey.guarded(), huey.guarded()
+    huey.revoke_by_id(revoked.id)
+    run_all(huey)
+    name = f"{__name__}.guarded"
+    assert suppressed == [{"task_id": skipped.id, "task_name": name, "verdict": DROP}]
+    assert cleaned == [{"key": f"r:{revoked.id}", "by": "skip"}]
+
+
+def test_a_broken_subscriber_stops_no_other_and_no_task(huey, caplog):
+    """blinker alone would stop at the first that raises."""
+    kit, heard = install_handlers(huey), []
+
+    def broken(sender, **payload):
+        raise ValueError("in the subscriber")
+
+    def after(sender, **payload):
+        heard.append(payload["task_id"])
+
+    subscribers = [broken, after, lambda sender, **payload: broken(sender)]
+    for subscriber in subscribers:
+        signals.result_suppressed.connect(subscriber)
+    skip(huey, 2)
+    assert len(heard) == 2
+    assert stored_errors(huey) == {}
+    assert kit.count("huey_handler_errors_total") == 4
+    assert "in the subscriber" in caplog.text
+
+
+def test_a_broken_subscriber_to_handler_failed_makes_no_circle(huey):
+    """Its failure is counted and not announced again."""
+    kit = install_handlers(huey)
+
+    @kit.on(SIGNAL_LOCKED)
+    def broken(event):
+        raise ValueError("in the handler")
+
+    def worse(sender, **payload):
+        raise ValueError("in the subscriber")
+
+    signals.handler_failed.connect(worse)
+    skip(huey)
+    assert kit.count("huey_handler_errors_total") == 2
+
+
+def test_a_muted_announcement_is_not_made(huey):
+    """blinker's own switch works."""
+    install_handlers(huey)
+    heard = []
+    subscriber = lambda sender, **payload: heard.append(1)  # noqa: E731
+    signals.lock_skipped.connect(subscriber)
+    with signals.lock_skipped.muted():
+        skip(huey)
+    skip(huey)
+    assert heard == [1]

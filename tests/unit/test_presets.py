@@ -1,0 +1,93 @@
+"""Presets: the built-in ones, one's own, and those that other packages bring."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from huey.signals import SIGNAL_LOCKED
+
+from huey_signals_kit import DROP, Registry, available_presets, install_handlers, register_preset
+from huey_signals_kit import presets as module
+
+
+@pytest.fixture
+def forget(monkeypatch):
+    """Presets that a test registers are gone after it."""
+    monkeypatch.setattr(module, "_presets", dict(module._presets))
+
+
+def test_the_built_in_presets():
+    """By name, in alphabetical order."""
+    assert available_presets() == ("observe", "quiet-locks", "tidy-tokens")
+
+
+def test_a_preset_of_ones_own_is_installed_by_name(forget, make_huey):
+    """The function fills a registry of its own at every install."""
+
+    @register_preset("mine")
+    def mine(registry):
+        assert isinstance(registry, Registry)
+        registry.on(SIGNAL_LOCKED, name="mine")(lambda event: DROP)
+
+    assert "mine" in available_presets()
+    for _ in range(2):
+        kit = install_handlers(make_huey(), preset=["mine", "observe"])
+        assert [handler.name.rpartition(".")[2] for handler in kit.handlers] == [
+            "mine",
+            "count_signals",
+            "count_lock_skips",
+        ]
+
+
+def test_a_preset_that_raises_tells_who_installs_it(forget, make_huey):
+    """The author's own exception comes through, and nothing is installed."""
+
+    @register_preset("broken")
+    def broken(registry):
+        raise LookupError("no such thing")
+
+    huey = make_huey()
+    before = dict(vars(huey))
+    with pytest.raises(LookupError, match="no such thing"):
+        install_handlers(huey, preset="broken")
+    assert vars(huey) == before
+
+
+def test_an_installed_package_may_bring_presets(tmp_path):
+    """Through the entry point group, loaded only when asked for by name."""
+    info = tmp_path / "other-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[huey_signals_kit.presets]\n"
+        "theirs = other_presets:fill\nbroken = other_presets:number\nlost = nowhere:fill\n"
+    )
+    (tmp_path / "other_presets.py").write_text(
+        "number = 3\n"
+        "def fill(registry):\n    registry.on('locked', name='theirs')(lambda event: None)\n"
+    )
+    script = (
+        "import sys\n"
+        "from huey import MemoryHuey\n"
+        "from huey_signals_kit import available_presets, install_handlers\n"
+        "print(*available_presets(), 'other_presets' in sys.modules)\n"
+        "print(*install_handlers(MemoryHuey('x'), preset='theirs').handlers)\n"
+        "for name in ('broken', 'lost'):\n"
+        "    try: install_handlers(MemoryHuey('x'), preset=name)\n"
+        "    except Exception as exc: print(type(exc).__name__, exc)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": f"{tmp_path}:{module.__file__.rpartition('/huey_signals_kit/')[0]}"},
+    )
+    assert ran.stdout.splitlines() == [
+        "broken lost observe quiet-locks theirs tidy-tokens False",
+        "<theirs on locked>",
+        "TypeError preset 'broken' of other_presets:number is not callable: 3",
+        "ModuleNotFoundError No module named 'nowhere'",
+    ], ran.stderr
