@@ -41,7 +41,7 @@ OTHER_ROUTES: tuple[type[BaseException], ...] = tuple(
     if hasattr(exceptions, name)
 )
 
-DECIDING = frozenset(_CAUGHT) - {signals.SIGNAL_INTERRUPTED} | {signals.SIGNAL_ERROR}
+DECIDING = frozenset({"locked", "error", "canceled", "timeout", "rate-limited"})
 """The signals of a failed attempt whose error Huey is about to store."""
 
 

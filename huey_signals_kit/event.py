@@ -8,19 +8,10 @@ from typing import Any, Protocol
 
 from huey import signals
 
-from ._huey_facts import Attempt
+from ._huey_facts import DECIDING, Attempt
 from ._lock_errors import LockErrors, lock_name
 
-_RETRY_DECIDED = frozenset(
-    {
-        signals.SIGNAL_LOCKED,
-        signals.SIGNAL_ERROR,
-        signals.SIGNAL_CANCELED,
-        signals.SIGNAL_RETRYING,
-        "timeout",
-        "rate-limited",
-    }
-)
+_RETRY_DECIDED = DECIDING | {signals.SIGNAL_RETRYING}
 
 
 class Context(Protocol):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 from weakref import WeakSet
 
-from ._checks import name_of, short
+from ._checks import listed, name_of, short
 from ._failures import log
 from ._filters import (
     TaskFilter,
@@ -20,6 +20,7 @@ from ._filters import (
     checked_tasks,
 )
 from ._fork import reset_in_child
+from ._huey_facts import DECIDING
 from .event import Event
 from .verdict import Verdict
 
@@ -64,12 +65,21 @@ class Handler:
         if self.when is not None and not self.when(event):
             return None
         answer = self.function(event)
-        if answer is not None and not isinstance(answer, Verdict):
+        if answer is not None:
+            self._check(answer)
+        return answer
+
+    def _check(self, answer: object) -> None:
+        if not isinstance(answer, Verdict):
             raise TypeError(
                 f"handler {self.name} returned {short(answer)}, which is no verdict; "
                 "return KEEP, DROP or None (from huey_signals_kit)"
             )
-        return answer
+        if self.signals is not None and not self.signals & DECIDING:
+            raise TypeError(
+                f"handler {self.name} returned {answer!r}, but listens only to "
+                f"{listed(self.signals)}: a verdict decides on {listed(DECIDING)}"
+            )
 
     def same_as(self, other: Handler) -> bool:
         """Whether both were registered with the same arguments."""

@@ -152,6 +152,18 @@ def test_an_answer_that_is_no_verdict_is_a_failure(answer):
     assert "return KEEP, DROP or None" in failures[0]
 
 
+def test_a_verdict_where_nothing_is_decided_is_a_failure():
+    """A handler of signals that come too early or too late is told, a catch-all is not."""
+    registry, failures = Registry(), []
+    registry.add(lambda event: DROP, "retrying", "executing", name="late")
+    registry.add(lambda event: DROP)
+    registry.dispatch(event("retrying"), lambda handler, event, exc: failures.append(str(exc)))
+    assert failures == [
+        "handler late returned DROP, but listens only to 'executing', 'retrying': "
+        "a verdict decides on 'canceled', 'error', 'locked', 'rate-limited', 'timeout'"
+    ]
+
+
 def test_a_predicate_that_raises_is_the_handlers_failure():
     """The handler does not run, the next one does."""
     registry, ran, failures = Registry(), [], []
