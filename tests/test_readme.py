@@ -1,0 +1,51 @@
+"""What the README says is so."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from huey_signals_kit import available_presets, get_kit
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def test_the_first_screen_shows_the_line_and_its_effect():
+    """What it is, the one line, and real output, within 25 lines."""
+    first = "\n".join(README.splitlines()[:25])
+    assert 'install_handlers(huey, preset="quiet-locks")' in first
+    assert "lock errors stored" in first
+
+
+def test_the_code_runs_as_it_stands():
+    """The block under "Use it" is complete."""
+    (code,) = (block for block in blocks("python") if "import" in block)
+    names: dict[str, object] = {"__name__": "shop"}
+    exec(code, names)
+    assert get_kit(names["huey"]) is names["kit"]
+
+
+def test_every_preset_is_in_the_table():
+    """And no other."""
+    rows = re.findall(r"^\| `([\w-]+)` \|", README, re.MULTILINE)
+    assert sorted(rows) == list(available_presets())
+
+
+def test_the_output_shown_is_what_the_demo_prints():
+    """Line by line, but for the bytes, which depend on the length of paths in tracebacks."""
+    (shown,) = (block for block in blocks("text") if "lock errors stored" in block)
+    ran = subprocess.run(
+        [sys.executable, "-m", "huey_signals_kit", "demo"],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    printed = [line.rstrip() for line in ran.stdout.splitlines()]
+    missing = [line for line in shown.splitlines() if line.rstrip() not in printed]
+    assert [line.split()[0] for line in missing] in ([], ["bytes"]), ran.stdout
