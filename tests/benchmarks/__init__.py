@@ -1,0 +1,13 @@
+"""What the kit costs, as a ratio to bare Huey in the same run.
+
+``python -m tests.benchmarks`` from the checkout prints the table; ``--help`` has the rest.
+
+Measured is ``huey.execute(task)``, all that a worker does with a task that it has taken from
+the queue: the check for a revoke token, the task itself, its signals, its result, and for the
+instruction counts the collection of the garbage that it left. Not measured, since the kit has
+no part in it: enqueueing, revoking, dequeueing and flushing the store between two rounds.
+Bare and kit are the same Huey with the same tasks; the kit's has `quiet-locks` installed.
+
+Huey's logger is off: formatting a log line costs both sides the same, and would flatter the
+kit on the tasks that Huey warns about. Only so do the counts of bare Huey show Huey's own work.
+"""

@@ -1,0 +1,102 @@
+"""Instructions per task on MemoryHuey, counted by callgrind.
+
+One Python runs under valgrind and forks a child for every side and kind of task, so that no
+child runs on bytecode which another has specialised. A child executes few tasks, then many;
+each time callgrind dumps its counter before and after. The difference of both counts, by the
+difference in tasks, is the count of one task: whatever happens once per run cancels out.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+from pathlib import Path
+
+from huey import MemoryHuey
+
+from tests.benchmarks.subject import SIDES, Subject, silence_huey
+
+ROOT = Path(__file__).resolve().parents[2]
+DUMPS = 4  # before and after few tasks, before and after many
+
+Counts = dict[tuple[str, str], float]
+
+
+class CannotCount(Exception):
+    """There is no callgrind here, or it does not do what it should."""
+
+
+def count_instructions(kinds: list[str], few: int, many: int) -> Counts:
+    """Instructions per task by side and kind."""
+    valgrind = shutil.which("valgrind")
+    if valgrind is None:
+        raise CannotCount("no valgrind: apt install valgrind")
+    with tempfile.TemporaryDirectory(prefix="callgrind-") as folder:
+        options = ["--dump-before=getppid", f"--callgrind-out-file={folder}/out.%p"]
+        child = ["-m", "tests.benchmarks.instructions", str(few), str(many), *kinds]
+        ended = subprocess.run(
+            [valgrind, "--tool=callgrind", *options, sys.executable, *child],
+            env={**os.environ, "PYTHONHASHSEED": "0"},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        if ended.returncode:
+            raise CannotCount(f"valgrind ended with {ended.returncode}:\n{ended.stderr[-2000:]}")
+        children = [line.split() for line in ended.stdout.splitlines()]
+        return {
+            (side, kind): _per_task(Path(folder), pid, many - few) for side, kind, pid in children
+        }
+
+
+def _per_task(folder: Path, pid: str, tasks: int) -> float:
+    dumps = [folder / f"out.{pid}.{number}" for number in range(1, DUMPS + 1)]
+    if not all(dump.exists() for dump in dumps):
+        raise CannotCount("callgrind saw no call of getppid")
+    _, few, _, many = map(_total, dumps)
+    return (many - few) / tasks
+
+
+def _total(dump: Path) -> int:
+    with dump.open() as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith("totals:"))
+
+
+def _child(side: str, kind: str, few: int, many: int) -> None:
+    subject = Subject(MemoryHuey("benchmark"), side)
+    gc.disable()
+    subject.run(subject.prepare(kind, few))
+    gc.collect()
+    gc.freeze()
+    for count in (few, many):
+        tasks = subject.prepare(kind, count)
+        gc.collect()
+        os.getppid()
+        subject.run(tasks)
+        gc.collect()
+        os.getppid()
+
+
+def _main(few: int, many: int, kinds: list[str]) -> None:
+    silence_huey()
+    ids = random.Random(0)
+    uuid.uuid4 = lambda: uuid.UUID(int=ids.getrandbits(128), version=4)
+    for kind in kinds:
+        for side in SIDES:
+            pid = os.fork()
+            if pid == 0:
+                _child(side, kind, few, many)
+                os._exit(0)
+            if os.waitpid(pid, 0)[1]:
+                sys.exit(f"the child for {side} {kind} failed")
+            print(side, kind, pid, flush=True)
+
+
+if __name__ == "__main__":
+    _main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])
