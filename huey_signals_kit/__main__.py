@@ -16,6 +16,8 @@ def main() -> None:
             f"huey-signals needs {exc.name}, which is not installed; "
             "run: pip install 'huey-signals-kit[cli]'"
         )
+    except KeyboardInterrupt:
+        sys.exit(130)  # importing takes long enough for a Ctrl-C
     app()
 
 
