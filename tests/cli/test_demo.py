@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -245,8 +246,10 @@ def test_help() -> None:
 def test_interrupted(terminal: Terminal, storage: list[str], signum: signal.Signals) -> None:
     """Ctrl-C and its like, even many, end the demo quietly, and nothing of it stays."""
     process, consumer = terminal.start_midway(*storage)
-    while process.poll() is None:
+    while process.returncode is None:
         process.send_signal(signum)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.002)
     _, err = process.communicate()
     assert (process.returncode, err) == (128 + signum, "")
     assert not _runs(consumer)
