@@ -3,10 +3,11 @@
 ``install_handlers(huey, preset="quiet-locks")`` is all that most applications need.
 """
 
+from ._handler import Handler
 from .event import Event
 from .kit import AlreadyInstalled, Kit, get_kit, install_handlers, uninstall_handlers
 from .presets import available_presets, register_preset
-from .registry import Handler, Registry, on
+from .registry import Registry, on
 from .verdict import DROP, KEEP, Verdict
 
 __all__ = [

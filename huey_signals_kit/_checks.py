@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 
 
 def listed(names: Iterable[object]) -> str:
@@ -20,19 +22,29 @@ def nearest(value: object, names: Iterable[str]) -> str:
     return f" Did you mean {by_fold[found[0]]!r}?" if found else ""
 
 
-def short(value: object) -> str:
-    """``repr(value)``, at most 100 characters, whatever the value's repr does."""
+def short(value: object, length: int = 100) -> str:
+    """``repr(value)``, at most *length* characters, whatever the value's repr does."""
     try:
         text = repr(value)
     except Exception as exc:
         text = f"<{type(value).__name__} whose repr raises {type(exc).__name__}>"
-    return text if len(text) <= 100 else text[:97] + "..."
+    return text if len(text) <= length else text[: length - 3] + "..."
 
 
 def name_of(function: object) -> str:
     """``module.qualname`` of a callable, or of its type when it has no name of its own."""
+    while isinstance(function, functools.partial):
+        function = function.func
     named = function if hasattr(function, "__qualname__") else type(function)
-    inner = getattr(function, "func", None)
-    if callable(inner) and named is not function:  # functools.partial
-        return name_of(inner)
     return f"{getattr(named, '__module__', None) or '?'}.{named.__qualname__}"
+
+
+def refuse_unknown(who: str, given: Mapping[str, object], function: Callable[..., object]) -> None:
+    """`TypeError` if *given* has anything: the arguments that *function* does not know."""
+    for name, value in given.items():
+        parameters = inspect.signature(function).parameters.values()
+        known = [each.name for each in parameters if each.kind == each.KEYWORD_ONLY]
+        raise TypeError(
+            f"{who} has no option {name!r} (given as {short(value)}).{nearest(name, known)} "
+            f"Its options are {listed(known)}"
+        )

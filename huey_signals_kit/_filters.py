@@ -7,12 +7,15 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from fnmatch import translate
+from types import FunctionType
 from typing import Any
 
 from huey.api import Task, TaskWrapper
 
 from ._checks import listed, name_of, nearest, short
 from ._huey_facts import SIGNALS
+
+_SEVERAL = (list, tuple, set, frozenset)
 
 
 def checked_signals(signals: Iterable[object]) -> frozenset[str] | None:
@@ -24,7 +27,8 @@ def checked_signals(signals: Iterable[object]) -> frozenset[str] | None:
                 f"write @on() with parentheses to listen to every signal"
             )
         if not isinstance(signal, str):
-            raise TypeError(f"on() takes names of signals, got {short(signal)}")
+            hint = "; write them one after the other" if isinstance(signal, _SEVERAL) else ""
+            raise TypeError(f"on() takes names of signals, got {short(signal)}{hint}")
         if signal not in SIGNALS:
             raise ValueError(
                 f"on() got the unknown signal {short(signal)}.{nearest(signal, SIGNALS)} "
@@ -55,7 +59,7 @@ class TaskFilter:
     __slots__ = ("_classes", "_pattern", "spec")
 
     def __init__(self, tasks: object) -> None:
-        items = list(tasks) if isinstance(tasks, (list, tuple, set, frozenset)) else [tasks]
+        items = list(tasks) if isinstance(tasks, _SEVERAL) else [tasks]
         if not items:
             raise ValueError("tasks= of on() got an empty list, which matches nothing")
         globs = [_checked_glob(item) for item in items if isinstance(item, str)]
@@ -95,9 +99,8 @@ def checked_call(function: object, what: str) -> Callable[[Any], Any]:
     """*function* if it can be called with one event and answers at once."""
     if not callable(function):
         raise TypeError(f"{what} is not callable: {short(function)}")
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004 - asks about the method itself
-    ):
+    call = getattr(function, "__call__", None)  # noqa: B004 - the method itself is asked
+    if _is(inspect.iscoroutinefunction, function) or _is(inspect.iscoroutinefunction, call):
         raise TypeError(
             f"{what} is the coroutine function {name_of(function)}; "
             "Huey emits signals synchronously, so give a plain function"
@@ -114,7 +117,30 @@ def checked_call(function: object, what: str) -> Callable[[Any], Any]:
     return function
 
 
+def checked_handler(function: object) -> Callable[[Any], Any]:
+    """*function* if it can be a handler."""
+    if isinstance(function, TaskWrapper):
+        raise TypeError(
+            f"the handler of on() is the task {_class_name(function.task_class)}, which would be "
+            "enqueued with an Event; give a plain function that calls it with what it needs"
+        )
+    if _is(inspect.isgeneratorfunction, function):
+        raise TypeError(
+            f"the handler of on() is the generator function {name_of(function)}, "
+            "whose body would never run; give a plain function"
+        )
+    return checked_call(function, "the handler of on()")
+
+
+def _is(kind: Callable[[Any], bool], function: object) -> bool:
+    # A mock answers everything with another mock, which is true.
+    plain = getattr(function, "__func__", function)
+    return type(plain) is FunctionType and kind(plain)
+
+
 def _checked_glob(glob: str) -> str:
+    if not glob.strip():
+        raise ValueError(f"tasks= of on() got {short(glob)}, which matches nothing")
     if not set(glob) & set(".*?["):
         raise ValueError(
             f"tasks= of on() got {short(glob)}, which can match no 'module.name'; "

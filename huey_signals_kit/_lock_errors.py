@@ -33,14 +33,17 @@ class LockErrors:
     def match(self, exception: BaseException | None) -> bool:
         """Whether *exception*, as a task raised it, is a lock error.
 
-        Huey's ``TaskLockedException`` is judged by itself. Any other by the end of its
-        explicit chain (``raise .. from``), a group by every one of its leaves. What merely
-        happened while another exception was handled (``__context__``) is a real error.
+        Huey's ``TaskLockedException``, or a class that the user has named, is judged by itself.
+        Any other by the end of its explicit chain (``raise .. from``), a group by every one of
+        its leaves. What merely happened while another exception was handled (``__context__``)
+        is a real error.
         """
         if exception is None or isinstance(exception, OTHER_ROUTES):
             return False
+        if isinstance(exception, self._classes or TaskLockedException):
+            return True
         if isinstance(exception, TaskLockedException):
-            return self._is(exception)
+            return False  # the user has named other classes
         ends = _ends(exception)
         return bool(ends) and all(map(self._is, ends))
 
@@ -116,5 +119,15 @@ def _checked(exceptions: object) -> tuple[type[BaseException], ...]:
             raise TypeError(
                 f"lock_exceptions takes exception classes, got {short(each)}; "
                 "write lock_exceptions=(MyBusyError,)"
+            )
+        if not issubclass(each, Exception) or issubclass(each, OTHER_ROUTES):
+            raise ValueError(
+                f"lock_exceptions got {each.__name__}, which never reaches SIGNAL_ERROR: "
+                "Huey has another way for it"
+            )
+        if each is Exception:
+            raise ValueError(
+                "lock_exceptions got Exception, so every error would be a lock error; "
+                "name the classes that mean a busy lock"
             )
     return tuple(classes)

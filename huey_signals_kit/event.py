@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from huey import signals
 
+from ._checks import short
 from ._huey_facts import DECIDING, Attempt
 from ._lock_errors import LockErrors, lock_name
 
@@ -57,7 +58,7 @@ class Event:
     _context: Context = field(default=_Detached(), repr=False)
 
     def __repr__(self) -> str:
-        because = f" because of {self.exception!r}" if self.exception is not None else ""
+        because = f" because of {short(self.exception)}" if self.exception is not None else ""
         return f"<Event {self.signal!r} of {self.task_name} {self.task_id}{because}>"
 
     @property
@@ -93,6 +94,8 @@ class Event:
     @property
     def will_retry(self) -> bool:
         """Whether Huey is about to make another attempt because this one failed."""
+        if self.signal == signals.SIGNAL_CANCELED and self._attempt and self.started is None:
+            return False  # cancelled by a pre-execute hook: Huey makes no other attempt
         return self.signal in _RETRY_DECIDED and self.retries_left > 0
 
     @property

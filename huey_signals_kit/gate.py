@@ -2,40 +2,31 @@
 
 Huey calls ``build_error_result(task, exception)`` and then ``put_result(key, error)``: for the
 task, for later stages of its pipeline and for its part of a chord. The verdict rides on the
-exception to the first call and on the error from there to the second, so nothing is looked up
-in a table and nothing needs cleaning up.
+task, for this one exception, to the first call, and on the error from there to the second: no
+table to look things up in, and nothing to clean up. It does not ride on the exception, which
+Huey pickles for ``on_error`` tasks, and which may be a constant that several threads raise.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
 from huey.exceptions import TaskException
 from huey.utils import Error
 
+from ._checks import short
 from .verdict import DROP, KEEP, Verdict
 
-_NOTE = "_huey_signals_kit_verdict"
+_NOTE = "_huey_signals_kit_note"
 _ERROR_LENGTH = 200
 
 
-class _Note(threading.local):
-    """The verdict on an exception, for one thread: a constant may be raised by several at once."""
+class _Marked(str):
+    """A text of an error that is not to be stored, and for whom.
 
-    task: int = 0
-    verdict: Verdict | None = None
-
-    def __reduce__(self) -> tuple[type[bool], tuple[()]]:
-        # Huey pickles exceptions for on_error tasks, maybe for a process without the kit.
-        return (bool, ())
-
-
-class _Suppressed(str):
-    """Stands for the missing traceback of an error, and says whose results not to store.
-
-    A value survives other code that copies the metadata into a dict of its own.
+    Both texts of the error are marked, and a mark survives copying: other code may put the
+    metadata into a dict of its own, and change one of them. Pickled, it is a plain string.
     """
 
     keys: frozenset[str]
@@ -43,24 +34,28 @@ class _Suppressed(str):
     verdict: Verdict
 
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
-        return (str, ("",))
+        return (str, (str(self),))
+
+    def __deepcopy__(self, memo: object) -> _Marked:
+        return self
 
 
 def note(task: Any, exception: BaseException, verdict: Verdict | None) -> None:
-    """Let *exception*, as *task* raised it just now, carry *verdict*; None clears an older one."""
-    carried = exception.__dict__.get(_NOTE)
-    if not isinstance(carried, _Note):
-        if verdict is None:
-            return
-        carried = exception.__dict__[_NOTE] = _Note()
-    carried.task, carried.verdict = id(task), verdict
+    """Let *task* carry *verdict* on the *exception* it raised just now.
+
+    Only ids are kept, so the task keeps nothing alive. The class is noted beside the id: an
+    exception of a later attempt that happens to get the same address is either of another
+    class, or Huey signals it in the same way and this note is written anew.
+    """
+    if verdict is not None or _NOTE in vars(task):
+        vars(task)[_NOTE] = (id(exception), type(exception), verdict)
 
 
 def noted(task: Any, exception: BaseException) -> Verdict:
-    """The verdict that *exception* carries for *task*; KEEP when there is none."""
-    carried = exception.__dict__.get(_NOTE)
-    if isinstance(carried, _Note) and carried.task == id(task) and carried.verdict:
-        return carried.verdict
+    """The verdict that *task* carries on *exception*; KEEP when there is none."""
+    found, cls, verdict = vars(task).get(_NOTE, (None, None, None))
+    if found == id(exception) and cls is type(exception) and verdict is not None:
+        return verdict  # type: ignore[no-any-return]
     return KEEP
 
 
@@ -115,55 +110,65 @@ class Gate:
                 delattr(self._huey, name)
 
     def _wrap_build(self, inner: Callable[..., Any]) -> Callable[..., Any]:
-        def build_error_result(task: Any, exception: BaseException) -> Any:
+        def build_error_result(
+            task: Any, exception: BaseException, *args: Any, **options: Any
+        ) -> Any:
             if self._active:
                 try:
                     verdict = self._decide(task, exception)
                     if verdict != KEEP:
                         return _small_metadata(task, exception, verdict)
                 except Exception as exc:
-                    self._failed("build_error_result", exc)
-            return inner(task, exception)
+                    self._failed("in build_error_result", exc)
+            return inner(task, exception, *args, **options)
 
         return build_error_result
 
     def _wrap_put(self, inner: Callable[..., Any]) -> Callable[..., Any]:
-        def put_result(key: Any, data: Any) -> Any:
-            if isinstance(data, Error) and self._holds_back(key, data):
+        def put_result(key: Any, data: Any, *args: Any, **options: Any) -> Any:
+            if isinstance(data, Error) and self._holds_back(key, data.metadata):
                 return None
-            return inner(key, data)
+            return inner(key, data, *args, **options)
 
         return put_result
 
-    def _holds_back(self, key: Any, error: Any) -> bool:
-        metadata = error.metadata
-        mark = metadata.get("traceback") if isinstance(metadata, dict) else None
+    def _holds_back(self, key: Any, metadata: Any) -> bool:
+        mark = _mark(metadata)
         # A part of a chord has a key of its own, is always written, and is small by now.
-        if not self._active or not isinstance(mark, _Suppressed) or key not in mark.keys:
+        if mark is None or key not in mark.keys:
             return False
         try:
             self._suppressed(key, mark.task_name, mark.verdict)
         except Exception as exc:
-            self._failed("put_result", exc)
+            self._failed("in put_result", exc)
         return mark.verdict == DROP
 
 
+def _mark(metadata: Any) -> _Marked | None:
+    texts = metadata.values() if isinstance(metadata, dict) else ()
+    return next((text for text in texts if isinstance(text, _Marked)), None)
+
+
 def _small_metadata(task: Any, exception: BaseException, verdict: Verdict) -> dict[str, Any]:
-    mark = _Suppressed()
-    mark.keys = frozenset(_stage_ids(task))
-    mark.task_name = f"{type(task).__module__}.{type(task).__name__}"
-    mark.verdict = verdict
+    keys = frozenset(_stage_ids(task))
+
+    def marked(text: str) -> _Marked:
+        mark = _Marked(text)
+        mark.keys, mark.verdict = keys, verdict
+        mark.task_name = f"{type(task).__module__}.{type(task).__name__}"
+        return mark
+
     return {
-        "error": _text(exception)[:_ERROR_LENGTH],
+        "error": marked(_text(exception)),
         "retries": task.retries,
-        "traceback": mark,
+        "traceback": marked(""),
         "task_id": task.id,
     }
 
 
 def _text(exception: BaseException) -> str:
     told = exception.metadata.get("error") if isinstance(exception, TaskException) else None
-    return str(told) if told else repr(exception)
+    return str(told)[:_ERROR_LENGTH] if told else short(exception, _ERROR_LENGTH)
 
 
 def _stage_ids(task: Any) -> set[str]:

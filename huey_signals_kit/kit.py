@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
-from huey.api import Huey
 from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED, SIGNAL_REVOKED
 
 from . import signals as announcements
-from ._checks import name_of, short
+from ._checks import name_of, refuse_unknown, short
 from ._failures import Failures
+from ._handler import Handler, run
 from ._huey_facts import DECIDING, SIGNALS, attempt_behind
 from ._lock_errors import LockErrors
+from ._settings import Settings, check_huey
 from ._task_option import TaskOption
 from .event import Event
 from .gate import Gate, note, noted
 from .handlers.tokens import token_policy
 from .presets import build_preset
-from .registry import Handler, Registry, default_registry, structure
+from .registry import Registry, default_registry, structure
 from .sinks.memory import Counts
 from .sinks.vocabulary import HANDLER_ERRORS, SUPPRESSED, TOKENS_CLEANED
 from .verdict import Verdict
@@ -32,21 +32,6 @@ class AlreadyInstalled(RuntimeError):
     """The Huey has a kit that was installed with other arguments."""
 
 
-@dataclass(frozen=True)
-class _Settings:
-    """The arguments of `install_handlers`, to compare a second call with the first."""
-
-    preset: tuple[object, ...]
-    registry: Registry | None
-    lock_exceptions: tuple[object, ...] | None
-    clean_tokens: object
-
-    def difference(self, other: _Settings) -> str:
-        """``name=mine`` for each argument that differs from *other*."""
-        pairs = ((name, mine, vars(other)[name]) for name, mine in vars(self).items())
-        return ", ".join(f"{name}={short(mine)}" for name, mine, theirs in pairs if mine != theirs)
-
-
 class Kit:
     """The handlers of one Huey, made by `install_handlers`; a context manager that uninstalls.
 
@@ -54,7 +39,7 @@ class Kit:
     handlers run after all of these, so a verdict of the user's comes first.
     """
 
-    def __init__(self, huey: Any, settings: _Settings) -> None:
+    def __init__(self, huey: Any, settings: Settings) -> None:
         self.lock_errors = LockErrors(settings.lock_exceptions)
         self.may_delete_token = token_policy(settings.clean_tokens)
         self.huey = huey
@@ -65,12 +50,12 @@ class Kit:
             self.registry.include(settings.registry)
         self.on = self.registry.on
         self._preset = build_preset(settings.preset)
+        self._routes: dict[str, tuple[Handler, ...]] = {}
+        self._lists_made: set[str] = set()
         self._counts = Counts()
         self._failures = Failures()
         self._task_option = TaskOption()
-        self._connected: set[str] = set()
-        self._lists_made: set[str] = set()
-        self._gate = Gate(huey, self._decide, self._suppressed, self._gate_failed)
+        self._gate = Gate(huey, self._decide, self._suppressed, self._kit_failed)
 
     def __repr__(self) -> str:
         state = "installed on" if self.installed else "not installed on"
@@ -95,7 +80,9 @@ class Kit:
     @property
     def handlers(self) -> tuple[Handler, ...]:
         """Every handler, in running order."""
-        return (*self.registry, *self._preset)
+        mine = {handler.registration for handler in self.registry}
+        theirs = (handler for handler in self._preset if handler.registration not in mine)
+        return (*self.registry, *theirs)
 
     def count(self, metric: str, /, **labels: str) -> int:
         """This process's total of *metric*; labels that are left out are summed over.
@@ -108,49 +95,61 @@ class Kit:
     def uninstall(self) -> None:
         """Leave the Huey as it was found; what other code has put there since stays."""
         with structure.lock:
-            if not self.installed:
-                return
-            delattr(self.huey, _ATTRIBUTE)
-            for registry in (self.registry, self._preset):
-                registry.watch(None)
-            self._listen_to(set())
-            self._gate.uninstall()
+            if self.installed:
+                delattr(self.huey, _ATTRIBUTE)
+                self._take_out()
 
     def _install(self) -> None:
+        try:
+            self._gate.install()
+            for registry in (self.registry, self._preset):
+                registry.watch(self._reconnect)
+            self._reconnect()
+        except BaseException:
+            self._take_out()
+            raise
         setattr(self.huey, _ATTRIBUTE, self)
-        self._gate.install()
+
+    def _take_out(self) -> None:
+        self._gate.uninstall()
         for registry in (self.registry, self._preset):
-            registry.watch(self._reconnect)
-        self._reconnect()
+            registry.watch(None)
+        self._listen({})
 
     def _reconnect(self) -> None:
-        both = (self.registry, self._preset)
-        self._listen_to({signal for signal in SIGNALS if any(r.listeners(signal) for r in both)})
+        handlers = self.handlers
+        heard = {signal: tuple(h for h in handlers if h.hears(signal)) for signal in SIGNALS}
+        self._listen({signal: listeners for signal, listeners in heard.items() if listeners})
 
-    def _listen_to(self, wanted: set[str]) -> None:
+    def _listen(self, routes: dict[str, tuple[Handler, ...]]) -> None:
+        before, self._routes = self._routes, routes
         receivers = self.huey._signal.receivers
-        for signal in sorted(wanted - self._connected):
+        for signal in sorted(routes.keys() - before.keys()):
             if signal not in receivers:
                 self._lists_made.add(signal)
             self.huey.signal(signal)(self._receive)
-        for signal in sorted(self._connected - wanted):
-            self.huey.disconnect_signal(self._receive, signal)
-            if signal in self._lists_made and not receivers.get(signal, True):
+        for signal in (before.keys() - routes.keys()) & receivers.keys():
+            # A new list: Huey may be walking through the old one.
+            receivers[signal] = [each for each in receivers[signal] if each != self._receive]
+            if not receivers[signal] and signal in self._lists_made:
                 del receivers[signal]
-        self._connected = wanted
 
     def _receive(
         self, signal: str, task: Any, exception: BaseException | None = None, *_: object
     ) -> None:
+        verdict = None
         now = time.time()
         attempt = attempt_behind(signal, task, now)
         raised = attempt.exception if exception is None else exception
-        event = Event(signal, task, self.huey, raised, now, attempt, self)
-        verdict = self.registry.dispatch(event, self._handler_failed)
-        preset_verdict = self._preset.dispatch(event, self._handler_failed)
-        if raised is not None and signal in DECIDING:
-            note(task, raised, verdict or preset_verdict)
-        self._announce(event)
+        try:
+            event = Event(signal, task, self.huey, raised, now, attempt, self)
+            verdict = run(self._routes.get(signal, ()), event, self._handler_failed)
+            self._announce(event)
+        except Exception as exc:
+            self._kit_failed(f"on {signal}", exc)
+        finally:
+            if raised is not None and signal in DECIDING:
+                note(task, raised, verdict)
 
     def _announce(self, event: Event) -> None:
         if event.signal == SIGNAL_REVOKED:
@@ -184,7 +183,7 @@ class Kit:
         )
 
     def _handler_failed(self, handler: Handler, event: Event, exc: Exception) -> None:
-        self._failures.report(f"Handler {handler.name}", f"on {event!r}", exc)
+        self._failures.report(f"Handler {handler.name}", f"on {short(event)}", exc)
         self.tally(HANDLER_ERRORS, handler=handler.name)
         self.announce(
             announcements.handler_failed, handler=handler.name, event=event, exception=exc
@@ -195,8 +194,8 @@ class Kit:
         self._failures.report(f"Subscriber {name}", "to an announcement", exc)
         self.tally(HANDLER_ERRORS, handler=name)
 
-    def _gate_failed(self, where: str, exc: Exception) -> None:
-        self._failures.report("The kit", f"in {where}", exc)
+    def _kit_failed(self, where: str, exc: Exception) -> None:
+        self._failures.report("The kit itself", where, exc)
 
 
 def install_handlers(
@@ -207,6 +206,7 @@ def install_handlers(
     lock_exceptions: type[BaseException] | tuple[type[BaseException], ...] | None = None,
     clean_tokens: Any = "generated",
     replace: bool = False,
+    **unknown: NoReturn,
 ) -> Kit:
     """Install handlers on *huey*, a `Huey` of any kind with any storage; returns its `Kit`.
 
@@ -222,8 +222,11 @@ def install_handlers(
     `AlreadyInstalled`, unless *replace*: then a new kit takes the old one's place, without
     handlers that were registered on the old one.
     """
-    _check_huey(huey, "install_handlers()")
-    settings = _read_settings(preset, registry, lock_exceptions, clean_tokens)
+    refuse_unknown("install_handlers()", unknown, install_handlers)
+    if not isinstance(replace, bool):
+        raise TypeError(f"replace= takes True or False, got {short(replace)}")
+    check_huey(huey, "install_handlers()")
+    settings = Settings.read(preset, registry, lock_exceptions, clean_tokens)
     with structure.lock:
         current = get_kit(huey)
         if current is not None and current.settings == settings:
@@ -242,6 +245,7 @@ def install_handlers(
 
 def uninstall_handlers(huey: Any) -> None:
     """Leave *huey* as it was before `install_handlers`; nothing happens when it has no kit."""
+    check_huey(huey, "uninstall_handlers()")
     kit = get_kit(huey)
     if kit is not None:
         kit.uninstall()
@@ -249,35 +253,6 @@ def uninstall_handlers(huey: Any) -> None:
 
 def get_kit(huey: Any) -> Kit | None:
     """The kit that is installed on *huey*, or None."""
-    _check_huey(huey, "get_kit()")
+    check_huey(huey, "get_kit()")
     kit = vars(huey).get(_ATTRIBUTE)
     return kit if isinstance(kit, Kit) and kit.huey is huey else None
-
-
-def _read_settings(
-    preset: object, registry: object, lock_exceptions: object, clean_tokens: object
-) -> _Settings:
-    if registry is not None and not isinstance(registry, Registry):
-        raise TypeError(f"registry= takes a Registry, got {short(registry)}")
-    return _Settings(
-        preset=tuple(preset) if isinstance(preset, (list, tuple)) else (preset,),
-        registry=registry,
-        lock_exceptions=(
-            tuple(lock_exceptions)
-            if isinstance(lock_exceptions, (list, tuple))
-            else None
-            if lock_exceptions is None
-            else (lock_exceptions,)
-        ),
-        clean_tokens=clean_tokens,
-    )
-
-
-def _check_huey(huey: object, who: str) -> None:
-    if isinstance(huey, Huey):
-        return
-    hint = ""
-    for attribute in ("huey", "HUEY"):
-        if isinstance(getattr(huey, attribute, None), Huey):
-            hint = f"; its attribute {attribute!r} is one"
-    raise TypeError(f"{who} takes a Huey, got {short(huey)}{hint}")

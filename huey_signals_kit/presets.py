@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED, SIGNAL_REVOKED
 
-from ._checks import listed, nearest, short
+from ._checks import listed, name_of, nearest, short
 from .handlers import count_lock_skips, count_signals, delete_spent_token, drop_lock_errors
 from .registry import Registry
 
@@ -27,12 +27,12 @@ def register_preset(name: str) -> Callable[[P], P]:
     """
     if not isinstance(name, str) or not name.strip():
         raise TypeError(f"register_preset() takes a name, got {short(name)}")
-    if name in available_presets():
-        raise ValueError(f"there is a preset {name!r} already; choose another name")
 
     def register(fill: P) -> P:
         if not callable(fill):
             raise TypeError(f"preset {name!r} is not callable: {short(fill)}")
+        if _belongs_to_another(name, fill):
+            raise ValueError(f"there is a preset {name!r} already; choose another name")
         _presets[name] = fill
         return fill
 
@@ -78,6 +78,15 @@ def _find(name: str) -> Preset:
         raise TypeError(f"preset {name!r} of {point.value} is not callable: {short(fill)}")
     checked: Preset = fill
     return checked
+
+
+def _belongs_to_another(name: str, fill: Preset) -> bool:
+    # A module may be loaded twice, and may be the one that its package's entry point names.
+    where = name_of(fill)
+    if name in _presets:
+        return name_of(_presets[name]) != where
+    point = _installed().get(name)
+    return point is not None and point.value.replace(":", ".") != where
 
 
 def _installed() -> dict[str, EntryPoint]:

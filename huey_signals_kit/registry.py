@@ -2,89 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 from weakref import WeakSet
 
-from ._checks import listed, name_of, short
+from ._checks import refuse_unknown, short
 from ._failures import log
-from ._filters import (
-    TaskFilter,
-    checked_call,
-    checked_exceptions,
-    checked_priority,
-    checked_signals,
-    checked_tasks,
-)
 from ._fork import reset_in_child
-from ._huey_facts import DECIDING
+from ._handler import (
+    FailureHook,
+    Handler,
+    HandlerFunction,
+    in_order,
+    make_handler,
+    read_options,
+    run,
+)
 from .event import Event
 from .verdict import Verdict
 
-HandlerFunction = Callable[[Event], "Verdict | None"]
-FailureHook = Callable[["Handler", Event, Exception], None]
 F = TypeVar("F", bound=Callable[..., Any])
-
-_order = itertools.count()
-
-
-@dataclass(frozen=True, eq=False)
-class Handler:
-    """A function with its filters, as ``on`` registered it; `Registry` makes these."""
-
-    function: HandlerFunction
-    signals: frozenset[str] | None
-    exceptions: tuple[type[BaseException], ...] | None
-    tasks: TaskFilter | None
-    when: Callable[[Event], object] | None
-    priority: float
-    name: str
-    order: int
-
-    def __repr__(self) -> str:
-        parts = [f"on {'/'.join(sorted(self.signals)) if self.signals else 'every signal'}"]
-        if self.exceptions:
-            parts.append(f"exceptions={'/'.join(each.__name__ for each in self.exceptions)}")
-        if self.tasks:
-            parts.append(f"tasks={'/'.join(self.tasks.spec)}")
-        if self.when:
-            parts.append(f"when={name_of(self.when)}")
-        if self.priority:
-            parts.append(f"priority={self.priority}")
-        return f"<{self.name} {' '.join(parts)}>"
-
-    def __call__(self, event: Event) -> Verdict | None:
-        """Run the function if the event passes every filter."""
-        if self.exceptions is not None and not isinstance(event.exception, self.exceptions):
-            return None
-        if self.tasks is not None and not self.tasks(event.task):
-            return None
-        if self.when is not None and not self.when(event):
-            return None
-        answer = self.function(event)
-        if answer is not None:
-            self._check(answer)
-        return answer
-
-    def _check(self, answer: object) -> None:
-        if not isinstance(answer, Verdict):
-            raise TypeError(
-                f"handler {self.name} returned {short(answer)}, which is no verdict; "
-                "return KEEP, DROP or None (from huey_signals_kit)"
-            )
-        if self.signals is not None and not self.signals & DECIDING:
-            raise TypeError(
-                f"handler {self.name} returned {answer!r}, but listens only to "
-                f"{listed(self.signals)}: a verdict decides on {listed(DECIDING)}"
-            )
-
-    def same_as(self, other: Handler) -> bool:
-        """Whether both were registered with the same arguments."""
-        names = (each.name for each in fields(self) if each.name != "order")
-        return all(getattr(self, name) == getattr(other, name) for name in names)
 
 
 class _Structure:
@@ -127,6 +65,7 @@ class Registry:
         when: Callable[[Event], object] | None = None,
         priority: float = 0,
         name: str | None = None,
+        **unknown: NoReturn,
     ) -> Callable[[F], F]:
         """Register the decorated function for *signals*, or for every signal when none is named.
 
@@ -138,10 +77,11 @@ class Registry:
         failed attempt (locked, error, canceled, timeout, rate-limited) and nowhere else.
         What it raises is logged and counted, and disturbs neither the task nor other handlers.
         """
-        options = _read_options(signals, exceptions, tasks, when, priority, name)
+        refuse_unknown("on()", unknown, self.on)
+        options = read_options(signals, exceptions, tasks, when, priority, name)
 
         def register(function: F) -> F:
-            self._add(_make_handler(function, options))
+            self._add(make_handler(function, options))
             return function
 
         return register
@@ -155,15 +95,17 @@ class Registry:
         when: Callable[[Event], object] | None = None,
         priority: float = 0,
         name: str | None = None,
+        **unknown: NoReturn,
     ) -> Handler:
         """`on` as a plain call; also takes a `Handler` of another registry as it is.
 
         The same function with the same arguments is registered once.
         """
-        options = _read_options(signals, exceptions, tasks, when, priority, name)
+        refuse_unknown("add()", unknown, self.on)
+        options = read_options(signals, exceptions, tasks, when, priority, name)
         if not isinstance(handler, Handler):
-            return self._add(_make_handler(handler, options))
-        if options != _read_options((), None, None, None, 0, None):
+            return self._add(make_handler(handler, options))
+        if options != read_options((), None, None, None, 0, None):
             raise TypeError(f"add() got {handler!r}, which has its filters, and filters besides")
         return self._add(handler)
 
@@ -201,7 +143,7 @@ class Registry:
         if not isinstance(other, Registry):
             return NotImplemented
         both = Registry(" | ".join(each.name for each in (self, other) if each.name) or None)
-        both._own = list(dict.fromkeys([*self, *other]))
+        both._own = list(in_order([*self, *other]))
         return both
 
     def __iter__(self) -> Iterator[Handler]:
@@ -225,7 +167,7 @@ class Registry:
         found = self._routes.get(signal)
         if found is None:
             with structure.lock:
-                found = tuple(h for h in self if h.signals is None or signal in h.signals)
+                found = tuple(handler for handler in self if handler.hears(signal))
                 self._routes[signal] = found
         return found
 
@@ -235,15 +177,7 @@ class Registry:
         *failed* is told of each handler that raised; without it, it is logged.
         ``KeyboardInterrupt``, ``SystemExit`` and their like pass through.
         """
-        verdict = None
-        for handler in self.listeners(event.signal):
-            try:
-                answer = handler(event)
-            except Exception as exc:
-                (failed or _log_failure)(handler, event, exc)
-            else:
-                verdict = answer if verdict is None else verdict
-        return verdict
+        return run(self.listeners(event.signal), event, failed or _log_failure)
 
     def watch(self, changed: Callable[[], None] | None) -> None:
         """Call *changed* after every change, here or in a registry included here; None stops."""
@@ -251,18 +185,18 @@ class Registry:
 
     def _add(self, handler: Handler) -> Handler:
         with structure.lock:
-            same = next((h for h in self._own if h.same_as(handler)), None)
-            if same is None:
-                self._own = [*self._own, handler]
-                self._changed()
-        return same or handler
+            for same in self._own:
+                if same.registration == handler.registration:
+                    return same
+            self._own = [*self._own, handler]
+            self._changed()
+        return handler
 
     def _in_order(self) -> tuple[Handler, ...]:
         running = self._running
         if running is None:
             with structure.lock:
-                found = {h: None for each in self._closure() for h in each._own}
-                running = tuple(sorted(found, key=lambda h: (-h.priority, h.order)))
+                running = in_order(h for each in self._closure() for h in each._own)
                 self._running = running
         return running
 
@@ -289,29 +223,3 @@ on = default_registry.on
 
 def _log_failure(handler: Handler, event: Event, exc: Exception) -> None:
     log.error("Handler %s failed on %r.", handler.name, event.signal, exc_info=exc)
-
-
-def _read_options(
-    signals: tuple[object, ...],
-    exceptions: object,
-    tasks: object,
-    when: object,
-    priority: object,
-    name: object,
-) -> dict[str, Any]:
-    if name is not None and not (isinstance(name, str) and name.strip()):
-        raise TypeError(f"name= of on() takes a string with something in it, got {short(name)}")
-    return {
-        "signals": checked_signals(signals),
-        "exceptions": checked_exceptions(exceptions),
-        "tasks": checked_tasks(tasks),
-        "when": None if when is None else checked_call(when, "when= of on()"),
-        "priority": checked_priority(priority),
-        "name": name,
-    }
-
-
-def _make_handler(function: object, options: dict[str, Any]) -> Handler:
-    checked = checked_call(function, "the handler of on()")
-    name = options["name"] or name_of(checked)
-    return Handler(checked, **{**options, "name": name}, order=next(_order))

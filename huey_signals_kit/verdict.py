@@ -15,6 +15,10 @@ class Verdict:
 
     action: Literal["keep", "drop"]
 
+    def __post_init__(self) -> None:
+        if self.action not in ("keep", "drop"):
+            raise ValueError(f"there is no verdict {self.action!r}; use KEEP or DROP")
+
     def __repr__(self) -> str:
         return self.action.upper()
 

@@ -22,7 +22,8 @@ def delete_spent_token(event: Event) -> None:
     """After a revoked task was skipped, delete its own token ``r:<id>``.
 
     Only when it can never stop another run, as ``clean_tokens=`` of the kit says, and never
-    for a periodic task. A pause switch (``rt:``) is left alone. Deleting takes one round trip.
+    of a periodic task or of one that handles an error, which Huey enqueues again by itself.
+    A pause switch (``rt:``) is left alone. Deleting takes one round trip.
     """
     if event._context.may_delete_token(event) and event.huey.delete(event.task.revoke_id):
         event._context.token_deleted(event)
@@ -56,4 +57,15 @@ def token_policy(clean_tokens: Any) -> Callable[[Event], bool]:
             f"clean_tokens= takes {listed(_POLICIES)} or a function of an Event, "
             f"got {short(clean_tokens)}"
         )
-    return lambda event: not isinstance(event.task, PeriodicTask) and bool(decide(event))
+    return lambda event: not _comes_again(event.task) and bool(decide(event))
+
+
+def _comes_again(task: Any) -> bool:
+    """Whether Huey itself may enqueue the same id again.
+
+    It does so with an ``on_error`` task, for each failed attempt and for each member of a
+    group: such a task has the exception among its arguments, and nothing else to tell it by.
+    """
+    return isinstance(task, PeriodicTask) or any(
+        isinstance(argument, BaseException) for argument in task.args
+    )

@@ -6,6 +6,7 @@ import threading
 
 from .._checks import listed, nearest, short
 from .._fork import reset_in_child
+from .._huey_facts import SIGNALS
 from .labels import FoldedLabels, fold
 from .vocabulary import LABELS
 
@@ -65,3 +66,9 @@ def _check(metric: str, labels: dict[str, str]) -> None:
             )
         if not isinstance(value, str):
             raise TypeError(f"label {label} of {metric} takes a string, got {short(value)}")
+    signal = labels.get("signal", "locked")
+    if signal not in SIGNALS:
+        raise ValueError(
+            f"Huey has no signal {short(signal)}.{nearest(signal, SIGNALS)} "
+            f"It has {listed(SIGNALS)}"
+        )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import json
+import threading
 
 import huey as huey_package
 import pytest
 from huey import crontab
 from huey.exceptions import CancelExecution, RetryTask, TaskException, TaskLockedException
 from huey.serializer import Serializer, SignedSerializer
+from huey.utils import Error
 
 from huey_signals_kit import DROP, KEEP, install_handlers
 from tests.support import hold, results, run_all, store, stored_errors
@@ -264,25 +267,62 @@ def test_a_retry_that_huey_signals_by_nothing_is_stored_as_ever(make_huey):
 
 
 def test_one_exception_object_raised_by_tasks_with_different_verdicts(make_huey):
-    """A constant exception carries each task's own verdict."""
+    """A constant exception has no verdict of its own: each task has."""
     huey = make_huey("memory")
     kit = install_handlers(huey)
     constant = Subclass("unable to acquire lock x")
 
-    @huey.task(lock_errors="keep")
-    def critical():
-        raise constant
-
     @huey.task()
-    def casual():
+    def job(keep):
         raise constant
 
-    kept = {critical().id}
-    casual()
-    kept.add(critical().id)
+    kit.on("locked", when=lambda event: event.task.args[0])(lambda event: KEEP)
+    kept = {job(True).id}
+    job(False)
+    kept.add(job(True).id)
     run_all(huey)
     assert set(stored_errors(huey)) == kept
     assert kit.count("huey_results_suppressed_total") == 1
+
+
+def test_one_exception_object_raised_by_two_attempts_with_different_verdicts(make_huey):
+    """What was said of attempt 1 is unsaid by attempt 2, though task and exception are the same."""
+    huey = make_huey("memory", immediate=True)
+    kit = install_handlers(huey, preset=[])
+    constant, attempts = ValueError("constant"), []
+
+    @huey.task(retries=1)
+    def job():
+        raise constant
+
+    @kit.on("error")
+    def only_the_first(event):
+        attempts.append(event.attempt)
+        return DROP if event.attempt == 1 else None
+
+    job()
+    assert attempts == [1, 2]
+    assert errors(huey) == {"ValueError('constant')"}
+
+
+def test_tasks_that_share_an_exception_in_eight_threads_have_their_own_verdicts(make_huey):
+    """Half of them keep, half drop, all at once."""
+    huey = make_huey("memory")
+    kit = install_handlers(huey)
+    constant = TaskLockedException("unable to acquire lock x")
+
+    @huey.task()
+    def job(keep):
+        raise constant
+
+    kit.on("locked", when=lambda event: event.task.args[0])(lambda event: KEEP)
+    kept = {result.id for keep in [True, False] * 400 if (result := job(keep)) and keep}
+    threads = [threading.Thread(target=run_all, args=(huey,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(stored_errors(huey)) == kept
 
 
 def test_a_users_verdict_beats_the_presets(any_huey):
@@ -366,6 +406,102 @@ def test_periodic_tasks_store_nothing_and_are_counted(any_huey):
     run_all(any_huey)
     assert stored_errors(any_huey) == {}
     assert kit.count("huey_lock_skips_total") == 1
+
+
+class Rebuilt(TaskLockedException):
+    """Pickled by way of its own ``__dict__``, as exceptions with arguments of their own are."""
+
+    def __init__(self, lock):
+        super().__init__(f"unable to acquire lock {lock}")
+        self.lock = lock
+
+    def __reduce__(self):
+        return (rebuild, (dict(vars(self)),))
+
+
+def rebuild(fields):
+    return Rebuilt(**fields)
+
+
+class Frozen(TaskLockedException):
+    """Refuses every attribute but those that Python itself sets while it is raised."""
+
+    def __setattr__(self, name, value):
+        if not name.startswith("__"):
+            raise AttributeError("immutable")
+        super().__setattr__(name, value)
+
+
+class Shy(TaskLockedException):
+    """Has a repr that raises, as those of detached database objects do."""
+
+    def __repr__(self):
+        raise RuntimeError("no repr")
+
+
+@pytest.mark.parametrize("make", [TaskLockedException, Rebuilt, Frozen, Shy])
+def test_an_exception_is_left_as_it_was_raised(any_huey, make):
+    """Hooks and ``on_error`` tasks find nothing on it that the task did not put there."""
+    install_handlers(any_huey)
+    raised, seen, hooked = make("x"), [], []
+
+    @any_huey.post_execute()
+    def hook(task, value, exc):
+        if exc is not None:
+            hooked.append(json.dumps(vars(exc)))
+
+    @any_huey.task()
+    def job():
+        raise raised
+
+    @any_huey.task()
+    def report(exc):
+        seen.append((type(exc), vars(exc)))
+
+    before = dict(vars(raised))
+    any_huey.enqueue(job.s().error(report))
+    run_all(any_huey)
+    assert seen == [(type(raised), before)]
+    assert hooked == [json.dumps(before)]
+    assert stored_errors(any_huey) == {}
+
+
+def test_the_small_error_of_a_chord_says_why_in_few_bytes(make_huey):
+    """A long text is cut, and what another task's error says is passed on."""
+    huey = make_huey("memory")
+    kit = install_handlers(huey, preset=[])
+    kit.on("error")(lambda event: DROP)
+
+    @huey.task()
+    def fails(exc):
+        raise exc
+
+    long, passed = ValueError("x" * 5000), TaskException({"error": "KeyError('inner')"})
+    texts = []
+    for exc in (long, passed):
+        task = fails.s(exc)
+        metadata = huey.build_error_result(task, exc)
+        assert metadata["traceback"]  # nobody has decided yet
+        huey._emit("error", task, exc)
+        texts.append(huey.build_error_result(task, exc)["error"])
+    assert len(texts[0]) == 200
+    assert texts[1] == "KeyError('inner')"
+
+
+def test_a_pipeline_that_bites_its_own_tail_is_survived(make_huey):
+    """Each stage is one result, however the stages are linked."""
+    huey = make_huey("memory")
+    kit = install_handlers(huey)
+    _, guarded, _, _ = declare(huey)
+    task = guarded.s()
+    task.on_complete = task
+    exc = TaskLockedException("unable to acquire lock held")
+    try:
+        raise exc
+    except TaskLockedException:
+        huey._emit("locked", task)
+    huey.put_result(task.id, Error(huey.build_error_result(task, exc)))
+    assert kit.count("huey_results_suppressed_total") == 1
 
 
 def test_an_on_error_task_gets_the_exception_as_ever(any_huey):

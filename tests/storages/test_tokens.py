@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 
+import huey as huey_package
 import pytest
 from huey import crontab
 
@@ -135,6 +136,44 @@ def test_a_periodic_task_keeps_its_token(any_huey):
     any_huey.enqueue(task)
     run_all(any_huey)
     assert tokens(any_huey) == {task.revoke_id}
+
+
+def test_a_revoked_error_handler_stays_revoked_for_every_failure(any_huey):
+    """Huey enqueues the same ``on_error`` task for each failed attempt, so its token must last."""
+    install_handlers(any_huey, clean_tokens="always")
+    job, ran = declare(any_huey)
+
+    @any_huey.task(retries=2)
+    def fails():
+        raise ValueError("broken")
+
+    failing = fails.s().error(job)
+    any_huey.revoke(failing.on_error)
+    any_huey.enqueue(failing)
+    run_all(any_huey)
+    assert ran == []
+    assert tokens(any_huey) == {failing.on_error.revoke_id}
+
+
+@pytest.mark.skipif(not hasattr(huey_package, "group"), reason="groups came in 3.0")
+def test_a_revoked_error_handler_of_a_group_stays_revoked_for_every_member(make_huey):
+    """``group.error()`` hangs one task on all of them."""
+    huey = make_huey("memory")
+    install_handlers(huey)
+    job, ran = declare(huey)
+
+    @huey.task()
+    def fails(n):
+        raise ValueError(n)
+
+    alarm = job.s()
+    members = huey_package.group([fails.s(n) for n in range(3)])
+    members.error(alarm)
+    huey.revoke(alarm)
+    huey.enqueue(members)
+    run_all(huey)
+    assert ran == []
+    assert tokens(huey) == {alarm.revoke_id}
 
 
 def test_a_token_for_one_skip_is_left_to_huey(any_huey):

@@ -80,5 +80,5 @@ except AlreadyInstalled:
     uninstall_handlers(huey)
 
 registry.on(3)  # type: ignore[arg-type]
-install_handlers(huey, sink="x")  # type: ignore[call-arg]
+install_handlers(huey, sink="x")  # type: ignore[arg-type]
 tell("locked")  # type: ignore[arg-type]

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import functools
 import types
+from unittest.mock import MagicMock, Mock
 
 import pytest
 from huey import MemoryHuey
+from huey.exceptions import CancelExecution
 
-from huey_signals_kit import Registry, get_kit, install_handlers, register_preset
+from huey_signals_kit import (
+    Registry,
+    Verdict,
+    get_kit,
+    install_handlers,
+    register_preset,
+    uninstall_handlers,
+)
 
 
 def handler(event):
@@ -21,6 +30,11 @@ def two_arguments(signal, task, exc=None):
 
 async def coroutine(event):
     """Huey has no event loop."""
+
+
+def generator(event):
+    """Calling it does nothing."""
+    yield
 
 
 class AsyncCallable:
@@ -48,6 +62,7 @@ REFUSED = {
     "misspelt signal": (on("lockd"), ValueError, "unknown signal 'lockd'. Did you mean 'locked'?"),
     "signal in capitals": (on("LOCKED"), ValueError, "Did you mean 'locked'?"),
     "signal of another type": (on(3), TypeError, "takes names of signals, got 3"),
+    "signals in a list": (on(["locked"]), TypeError, "['locked']; write them one after the other"),
     "on without parentheses": (on(handler), TypeError, "write @on() with parentheses"),
     "exceptions: an instance": (on(exceptions=ValueError()), TypeError, "got ValueError()"),
     "exceptions: a name": (on(exceptions="ValueError"), TypeError, "got 'ValueError'"),
@@ -55,6 +70,7 @@ REFUSED = {
     "tasks: no dot": (on(tasks="add"), ValueError, "can match no 'module.name'; write '*.add'"),
     "tasks: a plain function": (on(tasks=plain_function), TypeError, "@huey.task() first"),
     "tasks: a number": (on(tasks=[3]), TypeError, "got 3"),
+    "tasks: an empty glob": (on(tasks=""), ValueError, "got '', which matches nothing"),
     "tasks: none": (on(tasks=[]), ValueError, "matches nothing"),
     "when: no function": (on(when=True), TypeError, "when= of on() is not callable: True"),
     "when: no argument": (on(when=lambda: True), TypeError, "exactly one argument, the Event"),
@@ -67,6 +83,8 @@ REFUSED = {
     "handler: no argument": (adding(plain_function), TypeError, "exactly one argument"),
     "handler: coroutine": (adding(coroutine), TypeError, "is the coroutine function"),
     "handler: async call": (adding(AsyncCallable()), TypeError, "is the coroutine function"),
+    "handler: generator": (adding(generator), TypeError, "whose body would never run"),
+    "handler: a task": (adding(MemoryHuey("x").task()(handler)), TypeError, "is the task"),
     "include: no registry": (lambda: Registry().include([]), TypeError, "takes a Registry, got []"),
     "registry: bad name": (lambda: Registry(3), TypeError, "is a string, got 3"),
     "preset: misspelt": (
@@ -87,7 +105,42 @@ REFUSED = {
     ),
     "clean_tokens: a bool": (installing(clean_tokens=True), TypeError, "got True"),
     "clean_tokens: no argument": (installing(clean_tokens=lambda: 1), TypeError, "one argument"),
-    "unknown option": (installing(presets="observe"), TypeError, "presets"),
+    "unknown option": (
+        installing(clean_token="never"),
+        TypeError,
+        "install_handlers() has no option 'clean_token' (given as 'never'). "
+        "Did you mean 'clean_tokens'? Its options are 'clean_tokens', 'lock_exceptions', "
+        "'registry', 'replace'",
+    ),
+    "unknown filter": (
+        on(exception=ValueError),
+        TypeError,
+        "on() has no option 'exception' (given as <class 'ValueError'>). "
+        "Did you mean 'exceptions'?",
+    ),
+    "unknown filter of add": (
+        lambda: Registry().add(handler, task="*.x"),
+        TypeError,
+        "add() has no option 'task' (given as '*.x'). Did you mean 'tasks'?",
+    ),
+    "replace=": (installing(replace="yes"), TypeError, "takes True or False, got 'yes'"),
+    "lock_exceptions: too wide": (installing(lock_exceptions=Exception), ValueError, "every error"),
+    "lock_exceptions: no error": (
+        installing(lock_exceptions=(KeyError, CancelExecution)),
+        ValueError,
+        "got CancelExecution, which never reaches SIGNAL_ERROR",
+    ),
+    "lock_exceptions: an exit": (
+        installing(lock_exceptions=KeyboardInterrupt),
+        ValueError,
+        "never",
+    ),
+    "verdict of one's own": (lambda: Verdict("dorp"), ValueError, "no verdict 'dorp'; use KEEP"),
+    "uninstalling nothing": (
+        lambda: uninstall_handlers(None),
+        TypeError,
+        "uninstall_handlers() takes a Huey, got None",
+    ),
     "not a Huey": (lambda: install_handlers("huey"), TypeError, "takes a Huey, got 'huey'"),
     "a module with a Huey": (
         lambda: install_handlers(types.SimpleNamespace(HUEY=MemoryHuey("inner"))),
@@ -97,7 +150,11 @@ REFUSED = {
     "get_kit of nothing": (lambda: get_kit(None), TypeError, "get_kit() takes a Huey, got None"),
     "preset without a name": (lambda: register_preset(""), TypeError, "takes a name"),
     "preset by bare decorator": (lambda: register_preset(handler), TypeError, "takes a name"),
-    "preset that exists": (lambda: register_preset("observe"), ValueError, "choose another name"),
+    "preset that exists": (
+        lambda: register_preset("observe")(handler),
+        ValueError,
+        "choose another name",
+    ),
     "preset not callable": (lambda: register_preset("x")(3), TypeError, "is not callable: 3"),
 }
 
@@ -125,6 +182,9 @@ def test_refused_arguments_leave_the_huey_alone():
     [
         lambda event, *rest, **more: None,
         functools.partial(two_arguments, "x"),
+        functools.partial(functools.partial(two_arguments), "x"),
+        Mock(),
+        MagicMock(spec=handler),
         [].append,
         print,
         type("Callable", (), {"__call__": lambda self, event: None})(),

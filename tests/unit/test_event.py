@@ -99,16 +99,44 @@ def test_a_task_cancelled_before_it_began_has_no_duration(watched):
     """A pre-execute hook may cancel."""
     huey, events = watched
     cancel = CancelExecution()
+    job = raising(huey, retries=2)
 
     @huey.pre_execute()
     def never(task):
         raise cancel
 
-    raising(huey)()
+    job()
     run_all(huey)
     (cancelled,) = (event for event in events if event.signal == "canceled")
     assert cancelled.exception is cancel
     assert (cancelled.started, cancelled.duration) == (None, None)
+    assert not cancelled.will_retry
+
+
+def test_only_a_failed_attempt_will_be_tried_again(watched):
+    """Retries that are left mean nothing while all goes well."""
+    huey, events = watched
+    raising(huey, ValueError("broken"), retries=2)()
+    run_all(huey)
+    again = [(event.signal, event.will_retry) for event in events if event.signal != "enqueued"]
+    assert again == [
+        ("executing", False),
+        ("error", True),
+        ("retrying", True),
+        ("executing", False),
+        ("complete", False),
+    ]
+
+
+def test_an_interruption_told_from_outside_has_no_exception_of_others(watched):
+    """A consumer that stops tells of its tasks from wherever it is, maybe an except block."""
+    huey, events = watched
+    huey._tasks_in_flight.add(raising(huey).s())
+    try:
+        raise ValueError("something else")
+    except ValueError:
+        huey.notify_interrupted_tasks()
+    assert [(event.signal, event.exception) for event in events] == [("interrupted", None)]
 
 
 def test_an_interrupted_task_tells_so(watched):

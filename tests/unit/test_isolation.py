@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from unittest.mock import Mock
 
 import pytest
 from huey.signals import SIGNAL_LOCKED
@@ -97,6 +98,36 @@ def test_an_exception_whose_repr_raises_is_survived(huey, caplog):
         skip(huey, 2)
     assert stored_errors(huey) == {}
     assert kit.count("huey_handler_errors_total") == 2
+
+
+def test_a_task_exception_whose_repr_raises_stops_no_handler(make_huey):
+    """The failure of one handler is told even where the event cannot be shown."""
+
+    class Nasty(ValueError):
+        def __repr__(self):
+            raise RuntimeError("no repr")
+
+    huey, ran = make_huey(), []
+    kit = install_handlers(huey)
+    huey.task(name="nasty")(lambda: (_ for _ in ()).throw(Nasty()))()
+    kit.on("error", name="first")(lambda event: 1 / 0)
+    kit.on("error")(lambda event: ran.append(event.signal))
+    kit.on("error")(lambda event: DROP)
+    run_all(huey)
+    assert ran == ["error"]
+    assert stored_errors(huey) == {}
+    assert kit.count("huey_handler_errors_total", handler="first") == 1
+
+
+def test_a_mock_can_subscribe_and_fail(huey):
+    """Mocks have every attribute, also those that lead in circles."""
+    kit = install_handlers(huey)
+    subscriber = Mock(side_effect=ValueError("in the mock"))
+    signals.lock_skipped.connect(subscriber, weak=False)
+    skip(huey)
+    assert subscriber.call_count == 1
+    assert stored_errors(huey) == {}
+    assert kit.count("huey_handler_errors_total") == 1
 
 
 @pytest.mark.parametrize("passing", [KeyboardInterrupt, SystemExit])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import logging
 import weakref
 
 import pytest
 from huey import MemoryHuey
-from huey.signals import SIGNAL_COMPLETE, SIGNAL_LOCKED
+from huey.signals import SIGNAL_COMPLETE, SIGNAL_LOCKED, Signal
 
 from huey_signals_kit import (
     DROP,
@@ -47,8 +48,8 @@ def snapshot(huey):
 def test_uninstalling_leaves_the_huey_as_it_was_found(any_huey):
     """Attributes, receivers and hooks, those that somebody else had put there included."""
     any_huey.signal(SIGNAL_LOCKED)(lambda *args: None)
-    any_huey.signal("custom-and-empty")(str)
-    any_huey.disconnect_signal(str, "custom-and-empty")
+    any_huey.signal("error")(str)
+    any_huey.disconnect_signal(str, "error")
     before = snapshot(any_huey)
     kit = install_handlers(any_huey)
     kit.on()(lambda event: None)
@@ -135,6 +136,79 @@ def test_a_wrapper_that_gives_an_error_of_its_own_is_believed(make_huey):
     assert stored_errors(huey) == {kept.id: {"error": "mine", "traceback": None}}
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda metadata: {**metadata, "traceback": metadata["traceback"].upper()},
+        lambda metadata: {**metadata, "error": f"web-1: {metadata['error']}"},
+        copy.deepcopy,
+    ],
+    ids=["traceback", "error", "deepcopy"],
+)
+def test_a_wrapper_that_edits_the_metadata_does_not_bring_the_error_back(make_huey, change):
+    """One of the two texts may be changed, and all of it be copied."""
+    huey = make_huey()
+    install_handlers(huey)
+    build, put = huey.build_error_result, huey.put_result
+    huey.build_error_result = lambda task, exc: change(build(task, exc))
+    huey.put_result = lambda key, data: put(key, copy.deepcopy(data))
+    guarded_task(huey)()
+    run_all(huey)
+    assert stored_errors(huey) == {}
+
+
+def test_after_uninstalling_under_a_wrapper_no_task_option_counts(make_huey):
+    """The kit's part that stays behind decides nothing any more."""
+    huey = make_huey()
+    kit = install_handlers(huey)
+    inner = huey.build_error_result
+    huey.build_error_result = lambda task, exc: inner(task, exc)
+    guarded = guarded_task(huey, lock_errors="drop")
+    kit.uninstall()
+    kept = guarded()
+    run_all(huey)
+    assert set(stored_errors(huey)) == {kept.id}
+
+
+def test_a_subclass_may_widen_the_methods_that_the_kit_wraps():
+    """Both are meant to be overridden, so arguments of their own are passed on."""
+
+    class Wider(MemoryHuey):
+        def put_result(self, key, data, ttl=None):
+            self.ttl = ttl
+            return super().put_result(key, data)
+
+        def build_error_result(self, task, exception, extra=None):
+            return {**super().build_error_result(task, exception), "extra": extra}
+
+    huey = Wider("wider")
+    install_handlers(huey)
+    huey.put_result("key", "value", ttl=60)
+    task = huey.task()(lambda: None).s()
+    assert huey.ttl == 60
+    assert huey.build_error_result(task, ValueError(), extra="more")["extra"] == "more"
+
+
+def test_a_subclass_may_wrap_emit_more_than_once():
+    """The attempt behind a signal is found some frames further up."""
+
+    class Deeper(MemoryHuey):
+        def _emit(self, *args):
+            self._more(*args)
+
+        def _more(self, *args):
+            self._and_more(*args)
+
+        def _and_more(self, *args):
+            super()._emit(*args)
+
+    huey, events = Deeper("deeper"), []
+    install_handlers(huey).on("complete")(events.append)
+    huey.task()(lambda: 1)()
+    run_all(huey)
+    assert events[0].duration is not None
+
+
 def test_reinstalling_under_somebody_elses_wrapper_works(make_huey):
     """The old part passes on, the new one holds back."""
     huey = make_huey()
@@ -218,6 +292,62 @@ def test_a_signal_without_listeners_is_not_connected(make_huey):
     assert seen == ["complete"]
 
 
+def test_uninstalling_survives_a_huey_whose_signals_were_reset(make_huey):
+    """A test fixture may have put a new ``Signal`` there."""
+    huey = make_huey()
+    kit = install_handlers(huey)
+    huey._signal = Signal()
+    kit.uninstall()
+    assert get_kit(huey) is None
+    assert not {"put_result", "build_error_result"} & set(vars(huey))
+
+
+def test_an_install_that_fails_half_way_leaves_nothing():
+    """A subclass may refuse a receiver."""
+
+    class Refusing(MemoryHuey):
+        def signal(self, *signals):
+            if "locked" in signals:
+                raise RuntimeError("no more receivers")
+            return super().signal(*signals)
+
+    huey = Refusing("refusing")
+    before = snapshot(huey)
+    with pytest.raises(RuntimeError, match="no more receivers"):
+        install_handlers(huey)
+    assert snapshot(huey) == before
+
+
+def test_uninstalling_inside_a_handler_skips_nobody_elses_receiver(make_huey):
+    """Huey is walking through its list of receivers just then."""
+    huey, heard = make_huey(), []
+    kit = install_handlers(huey, preset=[])
+    kit.on("complete")(lambda event: kit.uninstall())
+    huey.signal("complete")(lambda signal, task: heard.append(signal))
+    huey.task()(lambda: 1)()
+    run_all(huey)
+    assert heard == ["complete"]
+
+
+def test_an_uninstalled_kit_connects_nothing_any_more(make_huey):
+    """The default registry lives on, and so may the kit object."""
+    huey = make_huey()
+    kit = install_handlers(huey)
+    kit.uninstall()
+    before = snapshot(huey)
+    handler = on("complete")(lambda event: None)
+    default_registry.remove(handler)
+    kit.on("complete")(lambda event: None)
+    assert snapshot(huey) == before
+
+
+def test_a_copy_of_a_huey_has_no_kit(make_huey):
+    """The kit belongs to the original."""
+    huey = make_huey()
+    install_handlers(huey)
+    assert get_kit(copy.copy(huey)) is None
+
+
 def test_several_hueys_in_one_process_do_not_mix(make_huey):
     """Each has its kit, its verdicts and its counts."""
     one, two, three = make_huey(), make_huey(), make_huey()
@@ -278,6 +408,27 @@ def test_presets_combine(make_huey):
     kit = install_handlers(huey, [], replace=True)
     assert kit.handlers == ()
     assert set(huey._signal.receivers) == {"any"}
+
+
+@pytest.mark.parametrize("preset", [["quiet-locks", "observe"], ["quiet-locks"] * 2, "observe"])
+def test_what_two_presets_have_in_common_happens_once(make_huey, preset):
+    """A skip is one skip, however many presets count it."""
+    huey = make_huey()
+    kit = install_handlers(huey, preset)
+    guarded_task(huey)()
+    run_all(huey)
+    assert kit.count("huey_lock_skips_total") == kit.count("huey_signals_total") == 1
+
+
+def test_a_registry_given_twice_runs_once(make_huey):
+    """As ``registry=`` and as part of the preset; as the user's it comes first."""
+    huey, mine, ran = make_huey(), Registry(), []
+    mine.add(lambda event: ran.append(event.signal), "locked")
+    kit = install_handlers(huey, ["observe", mine], registry=mine)
+    guarded_task(huey)()
+    run_all(huey)
+    assert ran == ["locked"]
+    assert len(kit.handlers) == 3
 
 
 def test_lock_exceptions_replace_what_counts(make_huey):

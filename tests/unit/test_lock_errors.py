@@ -153,7 +153,8 @@ def test_given_exceptions_replace_the_default_set():
     """``lock_exceptions=Busy`` makes Huey's own exception an ordinary one."""
     mine = LockErrors(Busy)
     assert mine.match(Busy("busy"))
-    assert mine.match(wrapped(Busy("busy"), ValueError("because")))
+    assert mine.match(wrapped(Busy("busy"), ValueError("outer")))
+    assert mine.match(wrapped(KeyError("because"), Busy("busy")))
     assert not mine.match(locked())
 
 

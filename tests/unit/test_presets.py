@@ -66,6 +66,8 @@ def test_an_installed_package_may_bring_presets(tmp_path):
     )
     (tmp_path / "other_presets.py").write_text(
         "number = 3\n"
+        "from huey_signals_kit import register_preset\n"
+        "@register_preset('theirs')\n"
         "def fill(registry):\n    registry.on('locked', name='theirs')(lambda event: None)\n"
     )
     script = (
@@ -74,6 +76,9 @@ def test_an_installed_package_may_bring_presets(tmp_path):
         "from huey_signals_kit import available_presets, install_handlers\n"
         "print(*available_presets(), 'other_presets' in sys.modules)\n"
         "print(*install_handlers(MemoryHuey('x'), preset='theirs').handlers)\n"
+        "from huey_signals_kit import register_preset\n"
+        "try: register_preset('lost')(print)\n"
+        "except ValueError as exc: print(exc)\n"
         "for name in ('broken', 'lost'):\n"
         "    try: install_handlers(MemoryHuey('x'), preset=name)\n"
         "    except Exception as exc: print(type(exc).__name__, exc)\n"
@@ -88,6 +93,7 @@ def test_an_installed_package_may_bring_presets(tmp_path):
     assert ran.stdout.splitlines() == [
         "broken lost observe quiet-locks theirs tidy-tokens False",
         "<theirs on locked>",
+        "there is a preset 'lost' already; choose another name",
         "TypeError preset 'broken' of other_presets:number is not callable: 3",
         "ModuleNotFoundError No module named 'nowhere'",
     ], ran.stderr

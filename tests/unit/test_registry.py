@@ -225,6 +225,18 @@ def test_or_and_copy_are_snapshots():
         a | 3  # type: ignore[operator]
 
 
+def test_the_same_registration_in_two_registries_runs_once_in_both():
+    """By include, and by ``|``."""
+    a, b, top, ran = Registry(), Registry(), Registry(), []
+    handler = recorder(ran, "once")
+    for registry in (a, b):
+        registry.add(handler, SIGNAL_LOCKED)
+        top.include(registry)
+    top.dispatch(event())
+    (a | b).dispatch(event())
+    assert ran == ["once", "once"]
+
+
 def test_remove_takes_a_handler_a_function_or_a_name():
     """And says so when there is nothing to remove."""
     registry = Registry("mine")

@@ -1,0 +1,145 @@
+"""A function with its filters, and how a row of them is run."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ._checks import listed, name_of, short
+from ._filters import (
+    TaskFilter,
+    checked_call,
+    checked_exceptions,
+    checked_handler,
+    checked_priority,
+    checked_signals,
+    checked_tasks,
+)
+from ._huey_facts import DECIDING
+from .event import Event
+from .verdict import Verdict
+
+HandlerFunction = Callable[[Event], "Verdict | None"]
+FailureHook = Callable[["Handler", Event, Exception], None]
+
+_order = itertools.count()
+
+
+@dataclass(frozen=True, eq=False)
+class Handler:
+    """A function with its filters, as ``on`` registered it; `Registry` makes these."""
+
+    function: HandlerFunction
+    signals: frozenset[str] | None
+    exceptions: tuple[type[BaseException], ...] | None
+    tasks: TaskFilter | None
+    when: Callable[[Event], object] | None
+    priority: float
+    name: str
+    order: int
+
+    def __repr__(self) -> str:
+        parts = [f"on {'/'.join(sorted(self.signals)) if self.signals else 'every signal'}"]
+        if self.exceptions:
+            parts.append(f"exceptions={'/'.join(each.__name__ for each in self.exceptions)}")
+        if self.tasks:
+            parts.append(f"tasks={'/'.join(self.tasks.spec)}")
+        if self.when:
+            parts.append(f"when={name_of(self.when)}")
+        if self.priority:
+            parts.append(f"priority={self.priority}")
+        return f"<{self.name} {' '.join(parts)}>"
+
+    def __call__(self, event: Event) -> Verdict | None:
+        """Run the function if the event passes every filter."""
+        if self.exceptions is not None and not isinstance(event.exception, self.exceptions):
+            return None
+        if self.tasks is not None and not self.tasks(event.task):
+            return None
+        if self.when is not None and not self.when(event):
+            return None
+        answer = self.function(event)
+        if answer is not None:
+            self._check(answer)
+        return answer
+
+    def hears(self, signal: str) -> bool:
+        """Whether *signal* is one of this handler's."""
+        return self.signals is None or signal in self.signals
+
+    @property
+    def registration(self) -> Hashable:
+        """Equal for handlers that were registered with the same arguments."""
+        same = (self._identity(self.function), self._identity(self.when))
+        return (*same, self.signals, self.exceptions, self.tasks, self.priority, self.name)
+
+    @staticmethod
+    def _identity(function: object) -> Hashable:
+        try:
+            hash(function)
+        except TypeError:
+            return id(function)
+        return function
+
+    def _check(self, answer: object) -> None:
+        if not isinstance(answer, Verdict):
+            raise TypeError(
+                f"handler {self.name} returned {short(answer)}, which is no verdict; "
+                "return KEEP, DROP or None (from huey_signals_kit)"
+            )
+        if self.signals is not None and not self.signals & DECIDING:
+            raise TypeError(
+                f"handler {self.name} returned {answer!r}, but listens only to "
+                f"{listed(self.signals)}: a verdict decides on {listed(DECIDING)}"
+            )
+
+
+def in_order(handlers: Iterable[Handler]) -> tuple[Handler, ...]:
+    """Higher priority first, equals as they were registered; the same registration once."""
+    found: dict[Hashable, Handler] = {}
+    for handler in sorted(handlers, key=lambda each: (-each.priority, each.order)):
+        found.setdefault(handler.registration, handler)
+    return tuple(found.values())
+
+
+def run(handlers: Iterable[Handler], event: Event, failed: FailureHook) -> Verdict | None:
+    """Run each of *handlers*; the first verdict, or None. *failed* is told of one that raises."""
+    verdict = None
+    for handler in handlers:
+        try:
+            answer = handler(event)
+        except Exception as exc:
+            failed(handler, event, exc)
+        else:
+            verdict = answer if verdict is None else verdict
+    return verdict
+
+
+def read_options(
+    signals: tuple[object, ...],
+    exceptions: object,
+    tasks: object,
+    when: object,
+    priority: object,
+    name: object,
+) -> dict[str, Any]:
+    """The arguments of ``on``, checked."""
+    if name is not None and not (isinstance(name, str) and name.strip()):
+        raise TypeError(f"name= of on() takes a string with something in it, got {short(name)}")
+    return {
+        "signals": checked_signals(signals),
+        "exceptions": checked_exceptions(exceptions),
+        "tasks": checked_tasks(tasks),
+        "when": None if when is None else checked_call(when, "when= of on()"),
+        "priority": checked_priority(priority),
+        "name": name,
+    }
+
+
+def make_handler(function: object, options: dict[str, Any]) -> Handler:
+    """A handler of *function* with the *options* that `read_options` has checked."""
+    checked = checked_handler(function)
+    name = options["name"] or name_of(checked)
+    return Handler(checked, **{**options, "name": name}, order=next(_order))

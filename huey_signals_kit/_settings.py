@@ -1,0 +1,54 @@
+"""The arguments of ``install_handlers``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from huey.api import Huey
+
+from ._checks import short
+from .registry import Registry
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The arguments of `install_handlers`, to compare a second call with the first."""
+
+    preset: tuple[object, ...]
+    registry: Registry | None
+    lock_exceptions: tuple[object, ...] | None
+    clean_tokens: object
+
+    def difference(self, other: Settings) -> str:
+        """``name=mine`` for each argument that differs from *other*."""
+        pairs = ((name, mine, vars(other)[name]) for name, mine in vars(self).items())
+        return ", ".join(f"{name}={short(mine)}" for name, mine, theirs in pairs if mine != theirs)
+
+    @classmethod
+    def read(
+        cls, preset: object, registry: object, lock_exceptions: object, clean_tokens: object
+    ) -> Settings:
+        """The arguments in one form, however they were written."""
+        if registry is not None and not isinstance(registry, Registry):
+            raise TypeError(f"registry= takes a Registry, got {short(registry)}")
+        return cls(
+            preset=_as_tuple(preset),
+            registry=registry,
+            lock_exceptions=None if lock_exceptions is None else _as_tuple(lock_exceptions),
+            clean_tokens=clean_tokens,
+        )
+
+
+def _as_tuple(value: object) -> tuple[object, ...]:
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+
+
+def check_huey(huey: object, who: str) -> None:
+    """`TypeError` unless *huey* is one."""
+    if isinstance(huey, Huey):
+        return
+    hint = ""
+    for attribute in ("huey", "HUEY"):
+        if isinstance(getattr(huey, attribute, None), Huey):
+            hint = f"; its attribute {attribute!r} is one"
+    raise TypeError(f"{who} takes a Huey, got {short(huey)}{hint}")
