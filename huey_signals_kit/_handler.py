@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from ._checks import listed, name_of, short
 from ._filters import (
@@ -39,6 +39,10 @@ class Handler:
     priority: float
     name: str
     order: int
+    filtered: bool
+    """Whether `wants` has to be asked."""
+    decides: bool
+    """Whether any of its signals leads to a verdict."""
 
     def __repr__(self) -> str:
         parts = [f"on {'/'.join(sorted(self.signals)) if self.signals else 'every signal'}"]
@@ -52,18 +56,13 @@ class Handler:
             parts.append(f"priority={self.priority}")
         return f"<{self.name} {' '.join(parts)}>"
 
-    def __call__(self, event: Event) -> Verdict | None:
-        """Run the function if the event passes every filter."""
+    def wants(self, event: Event) -> bool:
+        """Whether *event*, of one of this handler's signals, passes every filter."""
         if self.exceptions is not None and not isinstance(event.exception, self.exceptions):
-            return None
+            return False
         if self.tasks is not None and not self.tasks(event.task):
-            return None
-        if self.when is not None and not self.when(event):
-            return None
-        answer = self.function(event)
-        if answer is not None:
-            self._check(answer)
-        return answer
+            return False
+        return self.when is None or bool(self.when(event))
 
     def hears(self, signal: str) -> bool:
         """Whether *signal* is one of this handler's."""
@@ -83,17 +82,17 @@ class Handler:
             return id(function)
         return function
 
-    def _check(self, answer: object) -> None:
+    def refuse(self, answer: object) -> NoReturn:
+        """`TypeError`: *answer*, which the function returned, is no verdict or decides nothing."""
         if not isinstance(answer, Verdict):
             raise TypeError(
                 f"handler {self.name} returned {short(answer)}, which is no verdict; "
                 "return KEEP, DROP or None (from huey_signals_kit)"
             )
-        if self.signals is not None and not self.signals & DECIDING:
-            raise TypeError(
-                f"handler {self.name} returned {answer!r}, but listens only to "
-                f"{listed(self.signals)}: a verdict decides on {listed(DECIDING)}"
-            )
+        raise TypeError(
+            f"handler {self.name} returned {answer!r}, but listens only to "
+            f"{listed(self.signals or ())}: a verdict decides on {listed(DECIDING)}"
+        )
 
 
 def in_order(handlers: Iterable[Handler]) -> tuple[Handler, ...]:
@@ -109,11 +108,15 @@ def run(handlers: Iterable[Handler], event: Event, failed: FailureHook) -> Verdi
     verdict = None
     for handler in handlers:
         try:
-            answer = handler(event)
+            if handler.filtered and not handler.wants(event):
+                continue
+            answer = handler.function(event)
+            if answer is not None:
+                if answer.__class__ is not Verdict or not handler.decides:
+                    handler.refuse(answer)
+                verdict = verdict or answer
         except Exception as exc:
             failed(handler, event, exc)
-        else:
-            verdict = answer if verdict is None else verdict
     return verdict
 
 
@@ -142,4 +145,12 @@ def make_handler(function: object, options: dict[str, Any]) -> Handler:
     """A handler of *function* with the *options* that `read_options` has checked."""
     checked = checked_handler(function)
     name = options["name"] or name_of(checked)
-    return Handler(checked, **{**options, "name": name}, order=next(_order))
+    filtered = any(options[each] is not None for each in ("exceptions", "tasks", "when"))
+    signals = options["signals"]
+    return Handler(
+        checked,
+        **{**options, "name": name},
+        order=next(_order),
+        filtered=filtered,
+        decides=signals is None or bool(signals & DECIDING),
+    )

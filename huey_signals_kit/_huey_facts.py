@@ -27,12 +27,8 @@ _CAUGHT: dict[str, type[BaseException]] = {
     },
 }
 
-# These end or interrupt an attempt, so Huey has its start and maybe its duration.
-_AFTER_START = frozenset(_CAUGHT) | {
-    signals.SIGNAL_COMPLETE,
-    signals.SIGNAL_ERROR,
-    signals.SIGNAL_RETRYING,
-}
+ENDED_WITHOUT_EXCEPTION = frozenset({signals.SIGNAL_COMPLETE, signals.SIGNAL_RETRYING})
+"""Signals that follow an attempt outside of Huey's except block."""
 
 # Exceptions that Huey answers with a signal of their own (or, RetryTask, none): never SIGNAL_ERROR.
 OTHER_ROUTES: tuple[type[BaseException], ...] = tuple(
@@ -45,46 +41,59 @@ DECIDING = frozenset({"locked", "error", "canceled", "timeout", "rate-limited"})
 """The signals of a failed attempt whose error Huey is about to store."""
 
 
-class Attempt(NamedTuple):
-    """The attempt a signal is about, as it was then. Times in seconds, None where unknown."""
+def caught_by_huey(signal: str) -> BaseException | None:
+    """The exception that *signal* is about, from inside a receiver of it, or None.
 
-    exception: BaseException | None
-    retries_left: int
-    started: float | None = None
-    duration: float | None = None
-
-
-def attempt_behind(signal: str, task: Any, now: float) -> Attempt:
-    """Read the attempt that *signal* is about, from inside a receiver of that signal.
-
-    Huey tells no receiver when the attempt started or how long it ran, and most
-    signals bring no exception; its ``_execute``, which is on the stack, has all three.
+    ``error`` brings its exception; most others are emitted while it is being handled.
+    ``retrying`` comes later, but Huey's ``_execute``, which is on the stack, still has it.
     """
-    retries = int(task.retries or 0)
-    if signal not in _AFTER_START:
-        return Attempt(None, retries, now if signal == signals.SIGNAL_EXECUTING else None)
-    found = _execute_locals(task)
-    exception = found.get("exception") if signal == signals.SIGNAL_RETRYING else _caught(signal)
-    start, duration = found.get("start"), found.get("duration")
-    if not isinstance(start, float):
-        return Attempt(exception, retries)
-    since = time.monotonic() - start
-    return Attempt(
-        exception, retries, now - since, duration if isinstance(duration, float) else since
-    )
-
-
-def _caught(signal: str) -> BaseException | None:
-    expected, caught = _CAUGHT.get(signal), sys.exc_info()[1]
+    if signal == signals.SIGNAL_RETRYING:
+        frame = _execute_frame()
+        found = frame.f_locals.get("exception") if frame else None
+        return found if isinstance(found, BaseException) else None
+    expected = _CAUGHT.get(signal)
+    caught = sys.exc_info()[1] if expected else None
     return caught if expected and isinstance(caught, expected) else None
 
 
-def _execute_locals(task: Any) -> dict[str, Any]:
+class Timing(NamedTuple):
+    """Seconds from the start of an attempt to its signal, and of its run; None where unknown."""
+
+    since_start: float | None = None
+    duration: float | None = None
+
+
+def timing_on_stack(task: Any) -> Timing:
+    """The timing of the attempt of *task* that just ended, from inside a receiver.
+
+    Huey tells it to nobody; its ``_execute``, which is on the stack, knows.
+    """
+    start, duration = _clocked(_execute_frame(), task)
+    return Timing(None if start is None else time.monotonic() - start, duration)
+
+
+def timing_behind(exception: BaseException, task: Any) -> Timing:
+    """The timing of the attempt of *task* that *exception* ended: ``_execute`` caught it."""
+    traceback = exception.__traceback__
+    _, duration = _clocked(traceback.tb_frame if traceback else None, task)
+    return Timing(duration, duration)  # the signal comes at once
+
+
+def _clocked(frame: FrameType | None, task: Any) -> tuple[float | None, float | None]:
+    found = frame.f_locals if frame and frame.f_code.co_name == "_execute" else {}
+    if found.get("task") is not task:
+        return None, None
+    start, duration = found.get("start"), found.get("duration")
+    return (
+        start if isinstance(start, float) else None,
+        duration if isinstance(duration, float) else None,
+    )
+
+
+def _execute_frame() -> FrameType | None:
     frame: FrameType | None = sys._getframe(2)
     for _ in range(12):
-        if frame is None:
-            break
-        if frame.f_code.co_name == "_execute" and frame.f_locals.get("task") is task:
-            return frame.f_locals
+        if frame is None or frame.f_code.co_name == "_execute":
+            return frame
         frame = frame.f_back
-    return {}
+    return None

@@ -12,10 +12,14 @@ from huey.exceptions import TaskLockedException
 from ._checks import short
 from ._huey_facts import OTHER_ROUTES
 
-_HUEY_TEXT = re.compile(r"unable to (?:acquire|set) lock:? (.+)", re.DOTALL)
+# Of Huey 2.5 and later, of 2.4, and of its semaphore.
+_HUEY_TEXTS = ("unable to acquire lock ", "unable to set lock: ", "unable to acquire lock: ")
 
 # redis-py uses one class for "not acquired" and for misuse ("Cannot reacquire an unlocked lock").
 _NOT_ACQUIRED = re.compile(r"\bacquire", re.IGNORECASE)
+
+
+_JUDGED_BY_THEMSELVES = (TaskLockedException, *OTHER_ROUTES)
 
 
 class LockErrors:
@@ -38,12 +42,10 @@ class LockErrors:
         its leaves. What merely happened while another exception was handled (``__context__``)
         is a real error.
         """
-        if exception is None or isinstance(exception, OTHER_ROUTES):
-            return False
         if isinstance(exception, self._classes or TaskLockedException):
             return True
-        if isinstance(exception, TaskLockedException):
-            return False  # the user has named other classes
+        if exception is None or isinstance(exception, _JUDGED_BY_THEMSELVES):
+            return False
         ends = _ends(exception)
         return bool(ends) and all(map(self._is, ends))
 
@@ -55,22 +57,29 @@ class LockErrors:
 
 def lock_name(exception: BaseException | None) -> str | None:
     """The name of the lock that *exception* could not get, or None when it does not say."""
+    if isinstance(exception, TaskLockedException):
+        return _named_in(str(exception))
     if exception is None:
         return None
-    ends = [exception] if isinstance(exception, TaskLockedException) else _ends(exception)
-    return next((name for name in map(_own_lock_name, ends) if name), None)
+    return next((name for name in map(_own_lock_name, _ends(exception)) if name), None)
 
 
 def _own_lock_name(exception: BaseException) -> str | None:
     if isinstance(exception, TaskLockedException):
-        found = _HUEY_TEXT.match(str(exception))
-        return found[1] if found else None
+        return _named_in(str(exception))
     if not _is_redis_not_acquired(exception):
         return None
     name: Any = getattr(exception, "lock_name", None)  # redis-py 5.1
     if isinstance(name, bytes):
         return name.decode("utf-8", "replace")
     return name if isinstance(name, str) else None
+
+
+def _named_in(text: str) -> str | None:
+    for beginning in _HUEY_TEXTS:
+        if text.startswith(beginning):
+            return text[len(beginning) :] or None
+    return None
 
 
 def _is_redis_not_acquired(exception: BaseException) -> bool:

@@ -16,10 +16,8 @@ class TaskOption:
         self._refused: set[str] = set()
 
     def __call__(self, task: Any) -> Verdict | None:
-        """The verdict that the task's own option asks for, or None without a valid one."""
-        given = getattr(task, "lock_errors", None)
-        if given is None:
-            return None
+        """The verdict that the task's own option asks for, or None when that is no valid one."""
+        given = task.lock_errors
         if isinstance(given, str) and given in BY_NAME:
             return BY_NAME[given]
         self._refuse(f"{type(task).__module__}.{type(task).__name__}", given)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, Protocol, TypeVar
 
 from huey import signals
 
 from ._checks import short
-from ._huey_facts import DECIDING, Attempt
+from ._huey_facts import DECIDING, Timing, timing_behind
 from ._lock_errors import LockErrors, lock_name
 
 _RETRY_DECIDED = DECIDING | {signals.SIGNAL_RETRYING}
@@ -20,7 +21,9 @@ class Context(Protocol):
 
     lock_errors: LockErrors
 
-    def tally(self, metric: str, **labels: str) -> None: ...
+    @property
+    def lock_labels(self) -> Mapping[str, str]: ...
+    def tally(self, metric: str, *labels: str) -> None: ...
     def may_delete_token(self, event: Event) -> bool: ...
     def token_deleted(self, event: Event) -> None: ...
 
@@ -29,8 +32,9 @@ class _Detached:
     """The context of an event that no kit made, as in a test of a handler."""
 
     lock_errors = LockErrors()
+    lock_labels: Mapping[str, str] = defaultdict(str)
 
-    def tally(self, metric: str, **labels: str) -> None:
+    def tally(self, metric: str, *labels: str) -> None:
         """Count nothing."""
 
     def may_delete_token(self, event: Event) -> bool:
@@ -40,63 +44,120 @@ class _Detached:
         """Tell nobody."""
 
 
-@dataclass(frozen=True, eq=False)
+_DETACHED = _Detached()
+
+T = TypeVar("T")
+
+
+class _Once(Generic[T]):
+    """A property that is worked out at the first look; cheaper than a locking cached_property."""
+
+    def __init__(self, find: Callable[[Any], T]) -> None:
+        self._find = find
+        self._name = find.__name__
+        self.__doc__ = find.__doc__
+
+    def __get__(self, event: Any, owner: object) -> T:
+        if event is None:
+            return self  # type: ignore[return-value]
+        found = self._find(event)
+        setattr(event, self._name, found)
+        return found
+
+
 class Event:
-    """One signal of Huey, as every handler receives it.
+    """One signal of Huey, as every handler receives it; it cannot be changed.
 
     Times are seconds: ``timestamp`` and ``started`` since the epoch, ``duration``
     as Huey measured it. ``started`` and ``duration`` are None where the task has not
     run. An event made by hand, ``Event("locked", task, huey)``, is good for testing a handler.
     """
 
-    signal: str
-    task: Any = field(repr=False)
-    huey: Any = field(repr=False)
-    exception: BaseException | None = None
-    timestamp: float = field(default_factory=time.time, repr=False)
-    _attempt: Attempt | None = field(default=None, repr=False)
-    _context: Context = field(default=_Detached(), repr=False)
+    def __init__(
+        self,
+        signal: str,
+        task: Any,
+        huey: Any,
+        exception: BaseException | None = None,
+        timing: Timing | None = None,
+        context: Context = _DETACHED,
+    ) -> None:
+        self._signal = signal
+        self._task = task
+        self._huey = huey
+        self._exception = exception
+        self._timestamp = time.time()
+        self._retries_left = int(task.retries or 0)
+        self._timing = timing
+        self._context = context
 
     def __repr__(self) -> str:
         because = f" because of {short(self.exception)}" if self.exception is not None else ""
         return f"<Event {self.signal!r} of {self.task_name} {self.task_id}{because}>"
 
     @property
-    def task_id(self) -> str:
-        """The task's id."""
-        return str(self.task.id)
+    def signal(self) -> str:
+        """Huey's name for it: ``"locked"``, ``"error"``, ..."""
+        return self._signal
 
     @property
-    def task_name(self) -> str:
-        """``module.name``, as Huey registers the task and as ``tasks=`` matches it."""
-        return f"{type(self.task).__module__}.{type(self.task).__name__}"
+    def task(self) -> Any:
+        """Huey's task object."""
+        return self._task
 
     @property
-    def queue(self) -> str:
-        """The name of the Huey."""
-        return str(self.huey.name)
+    def huey(self) -> Any:
+        """The Huey that emitted the signal."""
+        return self._huey
 
     @property
-    def is_lock_error(self) -> bool:
-        """Whether the exception means that somebody else had the lock."""
-        return self._context.lock_errors.match(self.exception)
+    def exception(self) -> BaseException | None:
+        """Why the attempt failed, also for signals with which Huey passes no exception."""
+        return self._exception
 
     @property
-    def lock(self) -> str | None:
-        """The name of the lock that the task could not get, or None."""
-        return lock_name(self.exception)
+    def timestamp(self) -> float:
+        """When the signal was emitted."""
+        return self._timestamp
 
     @property
     def retries_left(self) -> int:
         """How many attempts Huey may still make after this one."""
-        return self._attempt.retries_left if self._attempt else int(self.task.retries or 0)
+        return self._retries_left
+
+    @property
+    def task_id(self) -> str:
+        """The task's id."""
+        return str(self._task.id)
+
+    @_Once
+    def task_name(self) -> str:
+        """``module.name``, as Huey registers the task and as ``tasks=`` matches it."""
+        cls = type(self._task)
+        return f"{cls.__module__}.{cls.__name__}"
+
+    @property
+    def queue(self) -> str:
+        """The name of the Huey."""
+        return str(self._huey.name)
+
+    @_Once
+    def is_lock_error(self) -> bool:
+        """Whether the exception means that somebody else had the lock."""
+        return self._context.lock_errors.match(self._exception)
+
+    @property
+    def lock(self) -> str | None:
+        """The name of the lock that the task could not get, or None."""
+        return lock_name(self._exception)
 
     @property
     def will_retry(self) -> bool:
         """Whether Huey is about to make another attempt because this one failed."""
-        if self.signal == signals.SIGNAL_CANCELED and self._attempt and self.started is None:
-            return False  # cancelled by a pre-execute hook: Huey makes no other attempt
-        return self.signal in _RETRY_DECIDED and self.retries_left > 0
+        if self._signal not in _RETRY_DECIDED or not self._retries_left:
+            return False
+        # A pre-execute hook may cancel before the attempt began: then there is no other.
+        return self._signal != signals.SIGNAL_CANCELED or self.started is not None
 
     @property
     def attempt(self) -> int:
@@ -106,14 +167,23 @@ class Event:
         the task was declared with: attempts that ``retries=`` of a single call or
         ``CancelExecution`` changed are not told apart.
         """
-        return max(1, int(getattr(self.task, "default_retries", 0) or 0) - self.retries_left + 1)
+        return max(1, int(getattr(self._task, "default_retries", 0) or 0) - self._retries_left + 1)
 
     @property
     def started(self) -> float | None:
         """When the attempt began."""
-        return self._attempt.started if self._attempt else None
+        if self._signal == signals.SIGNAL_EXECUTING:
+            return self._timestamp
+        since = self._measured.since_start
+        return None if since is None else self._timestamp - since
 
     @property
     def duration(self) -> float | None:
         """How long the attempt ran; None before and while it runs."""
-        return self._attempt.duration if self._attempt else None
+        return self._measured.duration
+
+    @_Once
+    def _measured(self) -> Timing:
+        if self._timing is not None:
+            return self._timing
+        return timing_behind(self._exception, self._task) if self._exception else Timing()

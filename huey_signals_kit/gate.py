@@ -9,6 +9,7 @@ Huey pickles for ``on_error`` tasks, and which may be a constant that several th
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -16,22 +17,23 @@ from huey.exceptions import TaskException
 from huey.utils import Error
 
 from ._checks import short
-from .verdict import DROP, KEEP, Verdict
+from .verdict import KEEP, Verdict
 
 _NOTE = "_huey_signals_kit_note"
 _ERROR_LENGTH = 200
 
 
 class _Marked(str):
-    """A text of an error that is not to be stored, and for whom.
+    """A text of an error, with its fate.
 
     Both texts of the error are marked, and a mark survives copying: other code may put the
     metadata into a dict of its own, and change one of them. Pickled, it is a plain string.
     """
 
-    keys: frozenset[str]
-    task_name: str
-    verdict: Verdict
+    __slots__ = ("fate",)
+
+    fate: tuple[frozenset[str], str, Verdict]
+    """Whose results the error is not stored as, the failed task's name, and the verdict."""
 
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
         return (str, (str(self),))
@@ -47,35 +49,35 @@ def note(task: Any, exception: BaseException, verdict: Verdict | None) -> None:
     exception of a later attempt that happens to get the same address is either of another
     class, or Huey signals it in the same way and this note is written anew.
     """
-    if verdict is not None or _NOTE in vars(task):
-        vars(task)[_NOTE] = (id(exception), type(exception), verdict)
+    if verdict is not None or getattr(task, _NOTE, None) is not None:
+        setattr(task, _NOTE, (id(exception), type(exception), verdict))
 
 
 def noted(task: Any, exception: BaseException) -> Verdict:
     """The verdict that *task* carries on *exception*; KEEP when there is none."""
-    found, cls, verdict = vars(task).get(_NOTE, (None, None, None))
-    if found == id(exception) and cls is type(exception) and verdict is not None:
-        return verdict  # type: ignore[no-any-return]
-    return KEEP
+    found = getattr(task, _NOTE, None)
+    if found is None or found[0] != id(exception) or found[1] is not type(exception):
+        return KEEP
+    return found[2] or KEEP
 
 
 class Gate:
     """Stands before ``build_error_result`` and ``put_result`` of one Huey.
 
-    *decide* gives the verdict on a task's exception. *suppressed* is told of each result
-    that is not stored: its key, the task's name and the verdict. *failed* is told when one
-    of them raises: what could not be decided is stored as Huey does it.
+    *override* is asked about tasks that have ``lock_errors``: their verdict, or None. *suppressed*
+    is told of each result that is not stored: its key, the task's name and the verdict. *failed*
+    is told when one of them raises: what could not be decided is stored as Huey does it.
     """
 
     def __init__(
         self,
         huey: Any,
-        decide: Callable[[Any, BaseException], Verdict],
+        override: Callable[[Any, BaseException], Verdict | None],
         suppressed: Callable[[str, str, Verdict], None],
         failed: Callable[[str, Exception], None],
     ) -> None:
         self._huey = huey
-        self._decide = decide
+        self._override = override
         self._suppressed = suppressed
         self._failed = failed
         self._active = False
@@ -89,9 +91,10 @@ class Gate:
             ("build_error_result", self._wrap_build),
             ("put_result", self._wrap_put),
         ):
-            if name in vars(self._huey):
-                self._found[name] = vars(self._huey)[name]
-            self._placed[name] = wrap(getattr(self._huey, name))
+            inner = getattr(self._huey, name)
+            if not _is_method(self._huey, name, inner):
+                self._found[name] = inner
+            self._placed[name] = wrap(inner)
             setattr(self._huey, name, self._placed[name])
 
     def uninstall(self) -> None:
@@ -102,7 +105,7 @@ class Gate:
         """
         self._active = False
         for name, placed in self._placed.items():
-            if vars(self._huey).get(name) is not placed:
+            if getattr(self._huey, name) is not placed:
                 continue
             if name in self._found:
                 setattr(self._huey, name, self._found[name])
@@ -115,8 +118,10 @@ class Gate:
         ) -> Any:
             if self._active:
                 try:
-                    verdict = self._decide(task, exception)
-                    if verdict != KEEP:
+                    verdict = noted(task, exception)
+                    if getattr(task, "lock_errors", None) is not None:
+                        verdict = self._override(task, exception) or verdict
+                    if verdict.action != "keep":
                         return _small_metadata(task, exception, verdict)
                 except Exception as exc:
                     self._failed("in build_error_result", exc)
@@ -125,55 +130,70 @@ class Gate:
         return build_error_result
 
     def _wrap_put(self, inner: Callable[..., Any]) -> Callable[..., Any]:
-        def put_result(key: Any, data: Any, *args: Any, **options: Any) -> Any:
-            if isinstance(data, Error) and self._holds_back(key, data.metadata):
+        def put_result(key: Any, data: Any) -> Any:
+            if data.__class__ is Error and self._holds_back(key, data.metadata):
+                return None
+            return inner(key, data)
+
+        def put_result_and_more(key: Any, data: Any, *args: Any, **options: Any) -> Any:
+            if data.__class__ is Error and self._holds_back(key, data.metadata):
                 return None
             return inner(key, data, *args, **options)
 
-        return put_result
+        # Every result of every task passes here, and passing on what is not there has its price.
+        return put_result_and_more if _takes_more(inner, 2) else put_result
 
     def _holds_back(self, key: Any, metadata: Any) -> bool:
-        mark = _mark(metadata)
+        fate = _fate(metadata)
         # A part of a chord has a key of its own, is always written, and is small by now.
-        if mark is None or key not in mark.keys:
+        if fate is None or key not in fate[0]:
             return False
+        _, task_name, verdict = fate
         try:
-            self._suppressed(key, mark.task_name, mark.verdict)
+            self._suppressed(key, task_name, verdict)
         except Exception as exc:
             self._failed("in put_result", exc)
-        return mark.verdict == DROP
+        return True
 
 
-def _mark(metadata: Any) -> _Marked | None:
-    texts = metadata.values() if isinstance(metadata, dict) else ()
-    return next((text for text in texts if isinstance(text, _Marked)), None)
+def _is_method(huey: Any, name: str, found: Any) -> bool:
+    # Not by vars(huey): asking for its __dict__ makes CPython slower on it from then on, by a
+    # tenth of all that an ordinary task costs.
+    return getattr(found, "__func__", None) is getattr(type(huey), name, found)
+
+
+def _takes_more(function: Callable[..., Any], arguments: int) -> bool:
+    try:
+        return len(inspect.signature(function).parameters) > arguments
+    except (TypeError, ValueError):
+        return True
+
+
+def _fate(metadata: Any) -> tuple[frozenset[str], str, Verdict] | None:
+    if isinstance(metadata, dict):
+        for text in metadata.values():
+            if isinstance(text, _Marked):
+                return text.fate
+    return None
 
 
 def _small_metadata(task: Any, exception: BaseException, verdict: Verdict) -> dict[str, Any]:
-    keys = frozenset(_stage_ids(task))
-
-    def marked(text: str) -> _Marked:
-        mark = _Marked(text)
-        mark.keys, mark.verdict = keys, verdict
-        mark.task_name = f"{type(task).__module__}.{type(task).__name__}"
-        return mark
-
-    return {
-        "error": marked(_text(exception)),
-        "retries": task.retries,
-        "traceback": marked(""),
-        "task_id": task.id,
-    }
+    cls = type(task)
+    error, traceback = _Marked(_text(exception)), _Marked()
+    name = f"{cls.__module__}.{cls.__name__}"
+    keys = frozenset((task.id,)) if task.on_complete is None else _stage_ids(task)
+    error.fate = traceback.fate = (keys, name, verdict)
+    return {"error": error, "retries": task.retries, "traceback": traceback, "task_id": task.id}
 
 
 def _text(exception: BaseException) -> str:
     told = exception.metadata.get("error") if isinstance(exception, TaskException) else None
-    return str(told)[:_ERROR_LENGTH] if told else short(exception, _ERROR_LENGTH)
+    return short(exception, _ERROR_LENGTH) if told is None else str(told)[:_ERROR_LENGTH]
 
 
-def _stage_ids(task: Any) -> set[str]:
+def _stage_ids(task: Any) -> frozenset[str]:
     ids: set[str] = set()
     while task is not None and task.id not in ids:
         ids.add(task.id)
         task = task.on_complete
-    return ids
+    return frozenset(ids)

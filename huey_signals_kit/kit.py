@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import time
 from types import TracebackType
 from typing import Any, NoReturn
 
+from blinker import NamedSignal
 from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED, SIGNAL_REVOKED
 
 from . import signals as announcements
 from ._checks import name_of, refuse_unknown, short
 from ._failures import Failures
 from ._handler import Handler, run
-from ._huey_facts import DECIDING, SIGNALS, attempt_behind
+from ._huey_facts import (
+    DECIDING,
+    ENDED_WITHOUT_EXCEPTION,
+    SIGNALS,
+    caught_by_huey,
+    timing_on_stack,
+)
 from ._lock_errors import LockErrors
 from ._settings import Settings, check_huey
 from ._task_option import TaskOption
 from .event import Event
-from .gate import Gate, note, noted
+from .gate import Gate, note
 from .handlers.tokens import token_policy
 from .presets import build_preset
 from .registry import Registry, default_registry, structure
@@ -52,10 +58,12 @@ class Kit:
         self._preset = build_preset(settings.preset)
         self._routes: dict[str, tuple[Handler, ...]] = {}
         self._lists_made: set[str] = set()
-        self._counts = Counts()
+        self._counts = Counts(str(huey.name))
+        self.tally = self._counts.add
+        self.lock_labels = self._counts.lock_labels
         self._failures = Failures()
         self._task_option = TaskOption()
-        self._gate = Gate(huey, self._decide, self._suppressed, self._kit_failed)
+        self._gate = Gate(huey, self._override, self._suppressed, self._kit_failed)
 
     def __repr__(self) -> str:
         state = "installed on" if self.installed else "not installed on"
@@ -138,13 +146,13 @@ class Kit:
         self, signal: str, task: Any, exception: BaseException | None = None, *_: object
     ) -> None:
         verdict = None
-        now = time.time()
-        attempt = attempt_behind(signal, task, now)
-        raised = attempt.exception if exception is None else exception
+        raised = caught_by_huey(signal) if exception is None else exception
         try:
-            event = Event(signal, task, self.huey, raised, now, attempt, self)
+            timing = timing_on_stack(task) if signal in ENDED_WITHOUT_EXCEPTION else None
+            event = Event(signal, task, self.huey, raised, timing, self)
             verdict = run(self._routes.get(signal, ()), event, self._handler_failed)
-            self._announce(event)
+            if announcements.lock_skipped.receivers or announcements.task_revoked.receivers:
+                self._announce(event)
         except Exception as exc:
             self._kit_failed(f"on {signal}", exc)
         finally:
@@ -153,46 +161,37 @@ class Kit:
 
     def _announce(self, event: Event) -> None:
         if event.signal == SIGNAL_REVOKED:
-            self.announce(announcements.task_revoked, event=event)
+            self._tell(announcements.task_revoked, event=event)
         elif event.signal in (SIGNAL_LOCKED, SIGNAL_ERROR) and event.is_lock_error:
-            self.announce(announcements.lock_skipped, event=event)
+            self._tell(announcements.lock_skipped, event=event)
 
-    def announce(self, signal: Any, **payload: object) -> None:
-        """Send one of the kit's announcements to its subscribers, whatever they raise."""
-        announcements.announce(signal, self.huey, self._subscriber_failed, **payload)
-
-    def tally(self, metric: str, **labels: str) -> None:
-        """Count one under *metric*, for this Huey's queue."""
-        self._counts.add(metric, {"queue": str(self.huey.name), **labels})
+    def _tell(self, signal: NamedSignal, **payload: object) -> None:
+        if signal.receivers:
+            announcements.announce(signal, self.huey, self._subscriber_failed, **payload)
 
     def token_deleted(self, event: Event) -> None:
         """Count and announce a token that is gone."""
-        self.tally(TOKENS_CLEANED, by="skip")
-        self.announce(announcements.token_cleaned, key=event.task.revoke_id, by="skip")
+        self.tally(TOKENS_CLEANED, "skip")
+        self._tell(announcements.token_cleaned, key=event.task.revoke_id, by="skip")
 
-    def _decide(self, task: Any, exception: BaseException) -> Verdict:
-        own = self._task_option(task)
-        if own is not None and self.lock_errors.match(exception):
-            return own
-        return noted(task, exception)
+    def _override(self, task: Any, exception: BaseException) -> Verdict | None:
+        return self._task_option(task) if self.lock_errors.match(exception) else None
 
     def _suppressed(self, task_id: str, task_name: str, verdict: Verdict) -> None:
-        self.tally(SUPPRESSED, task=task_name, verdict=verdict.action)
-        self.announce(
-            announcements.result_suppressed, task_id=task_id, task_name=task_name, verdict=verdict
-        )
+        self.tally(SUPPRESSED, task_name, verdict.action)
+        suppressed = announcements.result_suppressed
+        if suppressed.receivers:
+            self._tell(suppressed, task_id=task_id, task_name=task_name, verdict=verdict)
 
     def _handler_failed(self, handler: Handler, event: Event, exc: Exception) -> None:
         self._failures.report(f"Handler {handler.name}", f"on {short(event)}", exc)
-        self.tally(HANDLER_ERRORS, handler=handler.name)
-        self.announce(
-            announcements.handler_failed, handler=handler.name, event=event, exception=exc
-        )
+        self.tally(HANDLER_ERRORS, handler.name)
+        self._tell(announcements.handler_failed, handler=handler.name, event=event, exception=exc)
 
     def _subscriber_failed(self, subscriber: object, exc: Exception) -> None:
         name = name_of(subscriber)
         self._failures.report(f"Subscriber {name}", "to an announcement", exc)
-        self.tally(HANDLER_ERRORS, handler=name)
+        self.tally(HANDLER_ERRORS, name)
 
     def _kit_failed(self, where: str, exc: Exception) -> None:
         self._failures.report("The kit itself", where, exc)
@@ -254,5 +253,5 @@ def uninstall_handlers(huey: Any) -> None:
 def get_kit(huey: Any) -> Kit | None:
     """The kit that is installed on *huey*, or None."""
     check_huey(huey, "get_kit()")
-    kit = vars(huey).get(_ATTRIBUTE)
+    kit = getattr(huey, _ATTRIBUTE, None)
     return kit if isinstance(kit, Kit) and kit.huey is huey else None

@@ -42,7 +42,7 @@ def announce(
 
     blinker's own ``send`` stops at the first subscriber that raises.
     """
-    if not signal.receivers or signal.is_muted:
+    if signal.is_muted:
         return
     for subscriber in list(signal.receivers_for(huey)):
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 
 OTHER = "other"
 
@@ -25,18 +26,32 @@ def fold(name: str) -> str:
     return name if len(name) <= _LENGTH else name[: _LENGTH - 1] + "…"
 
 
-class FoldedLabels:
-    """Folds names and admits the first *most* different results; the rest is ``other``."""
+class FoldedLabels(dict[str, str]):
+    """The label of each name: a mapping that fills itself.
 
-    def __init__(self, most: int = 100) -> None:
+    It admits the first *most* different labels; the rest is ``other``. Names are remembered
+    so that a known one costs one look-up, and forgotten when there are *remembered* of them.
+    """
+
+    def __init__(self, most: int = 100, remembered: int = 1000) -> None:
+        super().__init__()
         self._most = most
+        self._remembered = remembered
         self._known: set[str] = set()
+        self.new_lock()
 
-    def __call__(self, name: str) -> str:
-        """The label for *name*. Callers hold the lock of the counts."""
+    def new_lock(self) -> None:
+        """After a fork the old one may be held for ever."""
+        self._lock = threading.Lock()
+
+    def __missing__(self, name: str) -> str:
         label = fold(name)
-        if label not in self._known:
-            if len(self._known) >= self._most:
-                return OTHER
-            self._known.add(label)
+        with self._lock:
+            if label not in self._known and len(self._known) >= self._most:
+                label = OTHER
+            else:
+                self._known.add(label)
+            if len(self) >= self._remembered:
+                self.clear()
+            self[name] = label
         return label

@@ -12,43 +12,44 @@ from .vocabulary import LABELS
 
 
 class Counts:
-    """Totals by metric and labels, exact under threads, from zero in a forked child."""
+    """Totals by metric and labels, exact under threads, from zero in a forked child.
 
-    def __init__(self) -> None:
+    The first label of every metric is the queue, *queue* for all that is counted here.
+    """
+
+    def __init__(self, queue: str) -> None:
+        self._queue = queue
+        self.lock_labels = FoldedLabels()
         self._reset()
         reset_in_child(self)
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._totals: dict[tuple[str, ...], int] = {}
-        self._folded = FoldedLabels()
+        self.lock_labels.new_lock()
 
     _after_fork = _reset
 
-    def add(self, metric: str, labels: dict[str, str], amount: int = 1) -> None:
-        """Count *amount* under *metric*, with one value for each of its labels."""
+    def add(self, *key: str) -> None:
+        """Count one: the metric, then a value for each of its labels but the queue, in order."""
         with self._lock:
-            values = [
-                self._folded(labels[label]) if label == "lock" else labels[label]
-                for label in LABELS[metric]
-            ]
-            key = (metric, *values)
-            self._totals[key] = self._totals.get(key, 0) + amount
+            self._totals[key] = self._totals.get(key, 0) + 1
 
     def total(self, metric: str, labels: dict[str, str]) -> int:
         """The total of *metric* over every label that is not in *labels*."""
         _check(metric, labels)
         wanted = [
             (position, fold(labels[label]) if label == "lock" else labels[label])
-            for position, label in enumerate(LABELS[metric], start=1)
+            for position, label in enumerate(LABELS[metric])
             if label in labels
         ]
         with self._lock:
-            found = list(self._totals.items())
+            found = [(key, amount) for key, amount in self._totals.items() if key[0] == metric]
+        # The queue, the first label of all, stands where a key has the metric.
         return sum(
             amount
             for key, amount in found
-            if key[0] == metric and all(key[position] == value for position, value in wanted)
+            if all((self._queue, *key[1:])[position] == value for position, value in wanted)
         )
 
 
