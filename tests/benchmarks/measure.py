@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
@@ -73,7 +74,7 @@ def _counted(size: Size) -> list[Row]:
     except CannotCount as reason:
         return [replace(row, note=f"skipped: {reason}") for row in rows]
     return [
-        _filled(row, counts[BARE, kind], counts[KIT, kind])
+        _compared(row, counts[BARE, kind], counts[KIT, kind])
         for row, kind in zip(rows, COUNTED, strict=True)
     ]
 
@@ -99,8 +100,9 @@ def _stored(store: str, make: MakeHuey, size: Size) -> Row:
         stored = stored_per_skip(make, size.tasks)
     except NoServer as reason:
         return replace(row, note=f"skipped: {reason}")
-    return _filled(row, stored[BARE], stored[KIT])
+    return _compared(row, [stored[BARE]], [stored[KIT]])
 
 
-def _filled(row: Row, bare: float, kit: float) -> Row:
-    return replace(row, bare=bare, kit=kit, ratio=kit / bare)
+def _compared(row: Row, bare: list[float], kit: list[float]) -> Row:
+    ratios = [after / before for before, after in zip(bare, kit, strict=True)]
+    return replace(row, bare=median(bare), kit=median(kit), ratio=median(ratios))

@@ -18,7 +18,7 @@ LAYERS = [
     {"_lock_errors", "_failures"},
     {"event"},
     {"_filters", "signals", "sinks"},
-    {"_handler", "_tick"},
+    {"_handler"},
     {"registry"},
     {"handlers", "gate", "_task_option"},
     {"presets", "_settings"},
