@@ -27,6 +27,9 @@ _CAUGHT: dict[str, type[BaseException]] = {
     },
 }
 
+WITHOUT_EXCEPTION = frozenset({*_CAUGHT, signals.SIGNAL_RETRYING})
+"""Signals that are about an exception which Huey does not pass."""
+
 ENDED_WITHOUT_EXCEPTION = frozenset({signals.SIGNAL_COMPLETE, signals.SIGNAL_RETRYING})
 """Signals that follow an attempt outside of Huey's except block."""
 

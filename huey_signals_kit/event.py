@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
+from blinker import NamedSignal
 from huey import signals
 
 from ._checks import short
@@ -23,9 +24,9 @@ class Context(Protocol):
 
     @property
     def lock_labels(self) -> Mapping[str, str]: ...
-    def tally(self, metric: str, *labels: str) -> None: ...
-    def may_delete_token(self, event: Event) -> bool: ...
-    def token_deleted(self, event: Event) -> None: ...
+    def tally(self, key: tuple[str, ...], /) -> None: ...
+    def may_delete_token(self, event: Event) -> object: ...
+    def tell(self, signal: NamedSignal, **payload: object) -> None: ...
 
 
 class _Detached:
@@ -34,13 +35,13 @@ class _Detached:
     lock_errors = LockErrors()
     lock_labels: Mapping[str, str] = defaultdict(str)
 
-    def tally(self, metric: str, *labels: str) -> None:
+    def tally(self, key: tuple[str, ...], /) -> None:
         """Count nothing."""
 
-    def may_delete_token(self, event: Event) -> bool:
+    def may_delete_token(self, event: Event) -> object:
         return False
 
-    def token_deleted(self, event: Event) -> None:
+    def tell(self, signal: NamedSignal, **payload: object) -> None:
         """Tell nobody."""
 
 
@@ -82,12 +83,14 @@ class Event:
         timing: Timing | None = None,
         context: Context = _DETACHED,
     ) -> None:
+        cls = type(task)
+        self._task_name = f"{cls.__module__}.{cls.__name__}"
         self._signal = signal
         self._task = task
         self._huey = huey
         self._exception = exception
         self._timestamp = time.time()
-        self._retries_left = int(task.retries or 0)
+        self._retries_left = task.retries or 0
         self._timing = timing
         self._context = context
 
@@ -130,11 +133,10 @@ class Event:
         """The task's id."""
         return str(self._task.id)
 
-    @_Once
+    @property
     def task_name(self) -> str:
         """``module.name``, as Huey registers the task and as ``tasks=`` matches it."""
-        cls = type(self._task)
-        return f"{cls.__module__}.{cls.__name__}"
+        return self._task_name
 
     @property
     def queue(self) -> str:

@@ -16,6 +16,7 @@ from ._huey_facts import (
     DECIDING,
     ENDED_WITHOUT_EXCEPTION,
     SIGNALS,
+    WITHOUT_EXCEPTION,
     caught_by_huey,
     timing_on_stack,
 )
@@ -28,7 +29,7 @@ from .handlers.tokens import token_policy
 from .presets import build_preset
 from .registry import Registry, default_registry, structure
 from .sinks.memory import Counts
-from .sinks.vocabulary import HANDLER_ERRORS, SUPPRESSED, TOKENS_CLEANED
+from .sinks.vocabulary import HANDLER_ERRORS, SUPPRESSED
 from .verdict import Verdict
 
 _ATTRIBUTE = "_huey_signals_kit"
@@ -146,11 +147,14 @@ class Kit:
         self, signal: str, task: Any, exception: BaseException | None = None, *_: object
     ) -> None:
         verdict = None
-        raised = caught_by_huey(signal) if exception is None else exception
+        raised = exception
+        if raised is None and signal in WITHOUT_EXCEPTION:
+            raised = caught_by_huey(signal)
         try:
             timing = timing_on_stack(task) if signal in ENDED_WITHOUT_EXCEPTION else None
             event = Event(signal, task, self.huey, raised, timing, self)
             verdict = run(self._routes.get(signal, ()), event, self._handler_failed)
+            self._counts.settle_some()
             if announcements.lock_skipped.receivers or announcements.task_revoked.receivers:
                 self._announce(event)
         except Exception as exc:
@@ -161,37 +165,33 @@ class Kit:
 
     def _announce(self, event: Event) -> None:
         if event.signal == SIGNAL_REVOKED:
-            self._tell(announcements.task_revoked, event=event)
+            self.tell(announcements.task_revoked, event=event)
         elif event.signal in (SIGNAL_LOCKED, SIGNAL_ERROR) and event.is_lock_error:
-            self._tell(announcements.lock_skipped, event=event)
+            self.tell(announcements.lock_skipped, event=event)
 
-    def _tell(self, signal: NamedSignal, **payload: object) -> None:
+    def tell(self, signal: NamedSignal, **payload: object) -> None:
+        """Make one of the kit's announcements to its subscribers, whatever they raise."""
         if signal.receivers:
             announcements.announce(signal, self.huey, self._subscriber_failed, **payload)
-
-    def token_deleted(self, event: Event) -> None:
-        """Count and announce a token that is gone."""
-        self.tally(TOKENS_CLEANED, "skip")
-        self._tell(announcements.token_cleaned, key=event.task.revoke_id, by="skip")
 
     def _override(self, task: Any, exception: BaseException) -> Verdict | None:
         return self._task_option(task) if self.lock_errors.match(exception) else None
 
     def _suppressed(self, task_id: str, task_name: str, verdict: Verdict) -> None:
-        self.tally(SUPPRESSED, task_name, verdict.action)
+        self.tally((SUPPRESSED, task_name, verdict.action))
         suppressed = announcements.result_suppressed
         if suppressed.receivers:
-            self._tell(suppressed, task_id=task_id, task_name=task_name, verdict=verdict)
+            self.tell(suppressed, task_id=task_id, task_name=task_name, verdict=verdict)
 
     def _handler_failed(self, handler: Handler, event: Event, exc: Exception) -> None:
         self._failures.report(f"Handler {handler.name}", f"on {short(event)}", exc)
-        self.tally(HANDLER_ERRORS, handler.name)
-        self._tell(announcements.handler_failed, handler=handler.name, event=event, exception=exc)
+        self.tally((HANDLER_ERRORS, handler.name))
+        self.tell(announcements.handler_failed, handler=handler.name, event=event, exception=exc)
 
     def _subscriber_failed(self, subscriber: object, exc: Exception) -> None:
         name = name_of(subscriber)
         self._failures.report(f"Subscriber {name}", "to an announcement", exc)
-        self.tally(HANDLER_ERRORS, name)
+        self.tally((HANDLER_ERRORS, name))
 
     def _kit_failed(self, where: str, exc: Exception) -> None:
         self._failures.report("The kit itself", where, exc)

@@ -11,11 +11,16 @@ from huey.api import PeriodicTask
 from .._checks import listed, nearest, short
 from .._filters import checked_call
 from ..event import Event
+from ..signals import token_cleaned
+from ..sinks.vocabulary import TOKENS_CLEANED
 
 CleanTokens = Callable[[Event], object]
 
+_CLEANED = (TOKENS_CLEANED, "skip")
 # str(uuid.uuid4()), which is how Huey makes ids.
-_GENERATED = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_GENERATED = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+).fullmatch
 
 
 def delete_spent_token(event: Event) -> None:
@@ -25,13 +30,23 @@ def delete_spent_token(event: Event) -> None:
     of a periodic task or of one that handles an error, which Huey enqueues again by itself.
     A pause switch (``rt:``) is left alone. Deleting takes one round trip.
     """
-    if event._context.may_delete_token(event) and event.huey.delete(event.task.revoke_id):
-        event._context.token_deleted(event)
+    task, context = event._task, event._context
+    # Huey enqueues an on_error task again by itself, for each failed attempt and each member of
+    # a group: such a task has the exception among its arguments, and nothing else to tell it by.
+    for argument in task.args:
+        if isinstance(argument, BaseException):
+            return
+    if isinstance(task, PeriodicTask) or not context.may_delete_token(event):
+        return
+    if event._huey.delete(task.revoke_id):
+        context.tally(_CLEANED)
+        if token_cleaned.receivers:
+            context.tell(token_cleaned, key=task.revoke_id, by="skip")
 
 
 def has_generated_id(event: Event) -> bool:
-    """Whether Huey made the task's id: one that a user gave can be enqueued again."""
-    return bool(_GENERATED.fullmatch(event.task_id))
+    """Whether Huey made the task's id, ``str(uuid.uuid4())``: others can be enqueued again."""
+    return _GENERATED(str(event._task.id)) is not None
 
 
 _POLICIES: dict[str, CleanTokens] = {
@@ -41,31 +56,18 @@ _POLICIES: dict[str, CleanTokens] = {
 }
 
 
-def token_policy(clean_tokens: Any) -> Callable[[Event], bool]:
+def token_policy(clean_tokens: Any) -> Callable[[Event], object]:
     """Read ``clean_tokens=``: ``"generated"``, ``"always"``, ``"never"`` or a predicate."""
-    if isinstance(clean_tokens, str):
-        if clean_tokens not in _POLICIES:
-            raise ValueError(
-                f"clean_tokens= got {short(clean_tokens)}.{nearest(clean_tokens, _POLICIES)} "
-                f"Allowed are {listed(_POLICIES)} and a function of an Event"
-            )
-        decide = _POLICIES[clean_tokens]
-    elif callable(clean_tokens):
-        decide = checked_call(clean_tokens, "clean_tokens=")
-    else:
+    if callable(clean_tokens):
+        return checked_call(clean_tokens, "clean_tokens=")
+    if not isinstance(clean_tokens, str):
         raise TypeError(
             f"clean_tokens= takes {listed(_POLICIES)} or a function of an Event, "
             f"got {short(clean_tokens)}"
         )
-    return lambda event: not _comes_again(event.task) and bool(decide(event))
-
-
-def _comes_again(task: Any) -> bool:
-    """Whether Huey itself may enqueue the same id again.
-
-    It does so with an ``on_error`` task, for each failed attempt and for each member of a
-    group: such a task has the exception among its arguments, and nothing else to tell it by.
-    """
-    return isinstance(task, PeriodicTask) or any(
-        isinstance(argument, BaseException) for argument in task.args
-    )
+    if clean_tokens not in _POLICIES:
+        raise ValueError(
+            f"clean_tokens= got {short(clean_tokens)}.{nearest(clean_tokens, _POLICIES)} "
+            f"Allowed are {listed(_POLICIES)} and a function of an Event"
+        )
+    return _POLICIES[clean_tokens]

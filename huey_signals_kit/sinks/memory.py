@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter, deque
 
 from .._checks import listed, nearest, short
 from .._fork import reset_in_child
@@ -10,47 +11,58 @@ from .._huey_facts import SIGNALS
 from .labels import FoldedLabels, fold
 from .vocabulary import LABELS
 
+_SETTLE_AT = 500
+
 
 class Counts:
     """Totals by metric and labels, exact under threads, from zero in a forked child.
 
-    The first label of every metric is the queue, *queue* for all that is counted here.
+    ``add(key)`` counts one; a key is the metric and a value for each of its labels but the
+    first, which is the queue for all of them. It is a deque's own ``append``, the cheapest
+    thing that threads can share: adding up is for whoever reads, and for `settle_some`.
     """
 
     def __init__(self, queue: str) -> None:
         self._queue = queue
         self.lock_labels = FoldedLabels()
+        self._pending: deque[tuple[str, ...]] = deque()
+        self.add = self._pending.append
         self._reset()
         reset_in_child(self)
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
-        self._totals: dict[tuple[str, ...], int] = {}
+        self._totals: Counter[tuple[str, ...]] = Counter()
+        self._pending.clear()
         self.lock_labels.new_lock()
 
     _after_fork = _reset
 
-    def add(self, *key: str) -> None:
-        """Count one: the metric, then a value for each of its labels but the queue, in order."""
-        with self._lock:
-            self._totals[key] = self._totals.get(key, 0) + 1
+    def settle_some(self) -> None:
+        """Keep what waits to be added up short; to be called now and then."""
+        if len(self._pending) >= _SETTLE_AT:
+            self._settle()
 
     def total(self, metric: str, labels: dict[str, str]) -> int:
         """The total of *metric* over every label that is not in *labels*."""
         _check(metric, labels)
-        wanted = [
-            (position, fold(labels[label]) if label == "lock" else labels[label])
-            for position, label in enumerate(LABELS[metric])
-            if label in labels
-        ]
+        wanted = {
+            label: fold(value) if label == "lock" else value for label, value in labels.items()
+        }
+        self._settle()
         with self._lock:
-            found = [(key, amount) for key, amount in self._totals.items() if key[0] == metric]
-        # The queue, the first label of all, stands where a key has the metric.
-        return sum(
-            amount
-            for key, amount in found
-            if all((self._queue, *key[1:])[position] == value for position, value in wanted)
-        )
+            found = [(key[1:], total) for key, total in self._totals.items() if key[0] == metric]
+        named = [
+            (dict(zip(LABELS[metric], (self._queue, *values), strict=True)), total)
+            for values, total in found
+        ]
+        return sum(total for given, total in named if wanted.items() <= given.items())
+
+    def _settle(self) -> None:
+        with self._lock:
+            # Only so many, or a busy neighbour could keep us here for ever.
+            for _ in range(len(self._pending)):
+                self._totals[self._pending.popleft()] += 1
 
 
 def _check(metric: str, labels: dict[str, str]) -> None:
