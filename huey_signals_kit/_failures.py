@@ -6,11 +6,19 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from ._checks import short
 from ._fork import reset_in_child
 
 log = logging.getLogger("huey_signals_kit")
+
+
+def complain(text: str, *args: object, exc_info: Exception | None = None, **fields: object) -> None:
+    """Log an error with *fields* as ``huey_<name>``; a broken log must not break a task."""
+    extra = {f"huey_{name}": value for name, value in fields.items()}
+    with suppress(Exception):
+        log.error(text, *args, exc_info=exc_info, extra=extra)
 
 
 class Failures:
@@ -35,14 +43,13 @@ class Failures:
             last, missed = self._seen.get(name, (now, 0))
             due = first or now - last >= self._interval
             self._seen[name] = (now, 0) if due else (last, missed + 1)
-        extra = {"handler": name, "failures": missed + 1}
+        count = missed + 1
         if first:
             text = "%s failed %s; the task goes on. Its next failures are counted, not shown."
-            log.error(text, name, doing, exc_info=exc, extra=extra)
+            complain(text, name, doing, exc_info=exc, failed=name, failures=count)
         elif due:
-            log.error(
-                "%s failed %d more times, last: %s", name, missed + 1, short(exc), extra=extra
-            )
+            text = "%s failed %d more times, last: %s"
+            complain(text, name, count, short(exc), failed=name, failures=count)
 
     def _after_fork(self) -> None:
         self._lock = threading.Lock()

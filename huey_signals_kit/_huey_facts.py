@@ -75,10 +75,9 @@ def timing_on_stack(task: Any) -> Timing:
     return Timing(None if start is None else time.monotonic() - start, duration)
 
 
-def timing_behind(exception: BaseException, task: Any) -> Timing:
-    """The timing of the attempt of *task* that *exception* ended: ``_execute`` caught it."""
-    traceback = exception.__traceback__
-    _, duration = _clocked(traceback.tb_frame if traceback else None, task)
+def timing_in(frame: FrameType | None, task: Any) -> Timing:
+    """The timing of the attempt of *task* whose exception Huey caught in *frame*."""
+    _, duration = _clocked(frame, task)
     return Timing(duration, duration)  # the signal comes at once
 
 

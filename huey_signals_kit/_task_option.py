@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ._checks import listed, nearest, short
-from ._failures import log
+from ._failures import complain
 from .verdict import BY_NAME, Verdict
 
 
@@ -27,11 +27,11 @@ class TaskOption:
         if task_name in self._refused:
             return
         self._refused.add(task_name)
-        log.error(
+        complain(
             "Task %s has lock_errors=%s, which is ignored.%s Allowed are %s.",
             task_name,
             short(given),
             nearest(given, BY_NAME),
             listed(BY_NAME),
-            extra={"task": task_name},
+            task=task_name,
         )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from blinker import NamedSignal
 from huey import signals
 
 from ._checks import short
-from ._huey_facts import DECIDING, Timing, timing_behind
+from ._huey_facts import DECIDING, Timing, timing_in
 from ._lock_errors import LockErrors, lock_name
 
 _RETRY_DECIDED = DECIDING | {signals.SIGNAL_RETRYING}
@@ -47,24 +47,6 @@ class _Detached:
 
 _DETACHED = _Detached()
 
-T = TypeVar("T")
-
-
-class _Once(Generic[T]):
-    """A property that is worked out at the first look; cheaper than a locking cached_property."""
-
-    def __init__(self, find: Callable[[Any], T]) -> None:
-        self._find = find
-        self._name = find.__name__
-        self.__doc__ = find.__doc__
-
-    def __get__(self, event: Any, owner: object) -> T:
-        if event is None:
-            return self  # type: ignore[return-value]
-        found = self._find(event)
-        setattr(event, self._name, found)
-        return found
-
 
 class Event:
     """One signal of Huey, as every handler receives it; it cannot be changed.
@@ -92,7 +74,11 @@ class Event:
         self._timestamp = time.time()
         self._retries_left = task.retries or 0
         self._timing = timing
+        traceback = None if exception is None else exception.__traceback__
+        # Now, as the traceback changes when the exception is raised again.
+        self._frame = None if traceback is None else traceback.tb_frame
         self._context = context
+        self._is_lock_error: bool | None = None
 
     def __repr__(self) -> str:
         because = f" because of {short(self.exception)}" if self.exception is not None else ""
@@ -143,10 +129,12 @@ class Event:
         """The name of the Huey."""
         return str(self._huey.name)
 
-    @_Once
+    @property
     def is_lock_error(self) -> bool:
         """Whether the exception means that somebody else had the lock."""
-        return self._context.lock_errors.match(self._exception)
+        if self._is_lock_error is None:
+            self._is_lock_error = self._context.lock_errors.match(self._exception)
+        return self._is_lock_error
 
     @property
     def lock(self) -> str | None:
@@ -184,8 +172,6 @@ class Event:
         """How long the attempt ran; None before and while it runs."""
         return self._measured.duration
 
-    @_Once
+    @property
     def _measured(self) -> Timing:
-        if self._timing is not None:
-            return self._timing
-        return timing_behind(self._exception, self._task) if self._exception else Timing()
+        return timing_in(self._frame, self._task) if self._timing is None else self._timing

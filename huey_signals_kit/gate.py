@@ -42,25 +42,6 @@ class _Marked(str):
         return self
 
 
-def note(task: Any, exception: BaseException, verdict: Verdict | None) -> None:
-    """Let *task* carry *verdict* on the *exception* it raised just now.
-
-    Only ids are kept, so the task keeps nothing alive. The class is noted beside the id: an
-    exception of a later attempt that happens to get the same address is either of another
-    class, or Huey signals it in the same way and this note is written anew.
-    """
-    if verdict is not None or getattr(task, _NOTE, None) is not None:
-        setattr(task, _NOTE, (id(exception), type(exception), verdict))
-
-
-def noted(task: Any, exception: BaseException) -> Verdict:
-    """The verdict that *task* carries on *exception*; KEEP when there is none."""
-    found = getattr(task, _NOTE, None)
-    if found is None or found[0] != id(exception) or found[1] is not type(exception):
-        return KEEP
-    return found[2] or KEEP
-
-
 class Gate:
     """Stands before ``build_error_result`` and ``put_result`` of one Huey.
 
@@ -80,6 +61,7 @@ class Gate:
         self._override = override
         self._suppressed = suppressed
         self._failed = failed
+        self._mine = object()
         self._active = False
         self._placed: dict[str, Any] = {}
         self._found: dict[str, Any] = {}
@@ -112,20 +94,39 @@ class Gate:
             else:
                 delattr(self._huey, name)
 
+    def note(self, task: Any, exception: BaseException, verdict: Verdict | None) -> None:
+        """Let *task* carry *verdict* on the *exception* it raised just now.
+
+        Only ids are kept, so the task keeps nothing alive. In immediate mode the same task is
+        run again, and an exception may be a constant, or get the address of an older one: so
+        the note is good for one number of retries, one class and one gate alone.
+        """
+        if verdict is not None or getattr(task, _NOTE, None) is not None:
+            found = (verdict, id(exception), type(exception), task.retries, self._mine)
+            setattr(task, _NOTE, found)
+
+    def _noted(self, task: Any, exception: BaseException) -> Verdict:
+        found = getattr(task, _NOTE, None)
+        if found is None or found[1] != id(exception):
+            return KEEP
+        verdict, _, cls, retries, whose = found
+        if cls is type(exception) and retries == task.retries and whose is self._mine:
+            return verdict or KEEP
+        return KEEP
+
     def _wrap_build(self, inner: Callable[..., Any]) -> Callable[..., Any]:
-        def build_error_result(
-            task: Any, exception: BaseException, *args: Any, **options: Any
-        ) -> Any:
-            if self._active:
+        def build_error_result(*args: Any, **options: Any) -> Any:
+            if self._active and len(args) > 1:
+                task, exception = args[:2]
                 try:
-                    verdict = noted(task, exception)
+                    verdict = self._noted(task, exception)
                     if getattr(task, "lock_errors", None) is not None:
                         verdict = self._override(task, exception) or verdict
                     if verdict.action != "keep":
                         return _small_metadata(task, exception, verdict)
                 except Exception as exc:
                     self._failed("in build_error_result", exc)
-            return inner(task, exception, *args, **options)
+            return inner(*args, **options)
 
         return build_error_result
 
@@ -135,13 +136,14 @@ class Gate:
                 return None
             return inner(key, data)
 
-        def put_result_and_more(key: Any, data: Any, *args: Any, **options: Any) -> Any:
-            if data.__class__ is Error and self._holds_back(key, data.metadata):
+        def put_result_of_a_subclass(*args: Any, **options: Any) -> Any:
+            error: Any = args[1] if len(args) > 1 else None
+            if error.__class__ is Error and self._holds_back(args[0], error.metadata):
                 return None
-            return inner(key, data, *args, **options)
+            return inner(*args, **options)
 
-        # Every result of every task passes here, and passing on what is not there has its price.
-        return put_result_and_more if _takes_more(inner, 2) else put_result
+        # Every result of every task passes here, and being general has its price.
+        return put_result if _takes(inner, ["key", "data"]) else put_result_of_a_subclass
 
     def _holds_back(self, key: Any, metadata: Any) -> bool:
         fate = _fate(metadata)
@@ -159,14 +161,15 @@ class Gate:
 def _is_method(huey: Any, name: str, found: Any) -> bool:
     # Not by vars(huey): asking for its __dict__ makes CPython slower on it from then on, by a
     # tenth of all that an ordinary task costs.
-    return getattr(found, "__func__", None) is getattr(type(huey), name, found)
+    ours = getattr(found, "__self__", None) is huey
+    return ours and getattr(found, "__func__", None) is getattr(type(huey), name, found)
 
 
-def _takes_more(function: Callable[..., Any], arguments: int) -> bool:
+def _takes(function: Callable[..., Any], names: list[str]) -> bool:
     try:
-        return len(inspect.signature(function).parameters) > arguments
+        return list(inspect.signature(function).parameters) == names
     except (TypeError, ValueError):
-        return True
+        return False
 
 
 def _fate(metadata: Any) -> tuple[frozenset[str], str, Verdict] | None:

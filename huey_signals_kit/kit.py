@@ -24,7 +24,7 @@ from ._lock_errors import LockErrors
 from ._settings import Settings, check_huey
 from ._task_option import TaskOption
 from .event import Event
-from .gate import Gate, note
+from .gate import Gate
 from .handlers.tokens import token_policy
 from .presets import build_preset
 from .registry import Registry, default_registry, structure
@@ -161,7 +161,7 @@ class Kit:
             self._kit_failed(f"on {signal}", exc)
         finally:
             if raised is not None and signal in DECIDING:
-                note(task, raised, verdict)
+                self._gate.note(task, raised, verdict)
 
     def _announce(self, event: Event) -> None:
         if event.signal == SIGNAL_REVOKED:
@@ -179,6 +179,7 @@ class Kit:
 
     def _suppressed(self, task_id: str, task_name: str, verdict: Verdict) -> None:
         self.tally((SUPPRESSED, task_name, verdict.action))
+        self._counts.settle_some()
         suppressed = announcements.result_suppressed
         if suppressed.receivers:
             self.tell(suppressed, task_id=task_id, task_name=task_name, verdict=verdict)
@@ -226,12 +227,15 @@ def install_handlers(
         raise TypeError(f"replace= takes True or False, got {short(replace)}")
     check_huey(huey, "install_handlers()")
     settings = Settings.read(preset, registry, lock_exceptions, clean_tokens)
+    current = get_kit(huey)
+    if current is not None and current.settings == settings:
+        return current
+    kit = Kit(huey, settings)  # not under the lock: a preset may import what registers handlers
     with structure.lock:
         current = get_kit(huey)
-        if current is not None and current.settings == settings:
-            return current
-        kit = Kit(huey, settings)
         if current is not None:
+            if current.settings == settings:
+                return current
             if not replace:
                 raise AlreadyInstalled(
                     f"{huey.name!r} has a kit with {current.settings.difference(settings)}; got "

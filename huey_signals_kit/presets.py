@@ -84,7 +84,7 @@ def _belongs_to_another(name: str, fill: Preset) -> bool:
     # A module may be loaded twice, and may be the one that its package's entry point names.
     where = name_of(fill)
     if name in _presets:
-        return name_of(_presets[name]) != where
+        return name_of(_presets[name]) != where or "<locals>" in where
     point = _installed().get(name)
     return point is not None and point.value.replace(":", ".") != where
 

@@ -8,7 +8,7 @@ from typing import Any, NoReturn, TypeVar
 from weakref import WeakSet
 
 from ._checks import refuse_unknown, short
-from ._failures import log
+from ._failures import complain
 from ._fork import reset_in_child
 from ._handler import (
     FailureHook,
@@ -222,4 +222,4 @@ on = default_registry.on
 
 
 def _log_failure(handler: Handler, event: Event, exc: Exception) -> None:
-    log.error("Handler %s failed on %r.", handler.name, event.signal, exc_info=exc)
+    complain("Handler %s failed on %r.", handler.name, event.signal, exc_info=exc)

@@ -1,4 +1,7 @@
-"""What the kit announces, as blinker signals whose sender is the Huey."""
+"""What the kit announces, as blinker signals whose sender is the Huey.
+
+A kit announces what it hears: with ``tidy-tokens`` alone, for one, it hears of no lock.
+"""
 
 from __future__ import annotations
 

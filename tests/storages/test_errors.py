@@ -305,6 +305,43 @@ def test_one_exception_object_raised_by_two_attempts_with_different_verdicts(mak
     assert errors(huey) == {"ValueError('constant')"}
 
 
+def test_a_verdict_does_not_outlive_the_handler_that_gave_it(make_huey):
+    """Nobody decides on attempt 2, so what was decided on attempt 1 must not count."""
+    huey = make_huey("memory", immediate=True)
+    kit = install_handlers(huey, preset=[])
+    constant = ValueError("constant")
+
+    @huey.task(retries=1)
+    def job():
+        raise constant
+
+    @kit.on("error")
+    def once(event):
+        kit.registry.remove(once)
+        return DROP
+
+    job()
+    assert errors(huey) == {"ValueError('constant')"}
+
+
+def test_a_verdict_does_not_outlive_the_kit_that_gave_it(make_huey):
+    """The same task object is enqueued again, under a kit that drops nothing."""
+    huey = make_huey("memory", immediate=True)
+    constant = TaskLockedException("unable to acquire lock x")
+
+    @huey.task()
+    def job():
+        raise constant
+
+    task = job.s()
+    with install_handlers(huey):
+        huey.enqueue(task)
+    assert errors(huey) == set()
+    install_handlers(huey, preset=[])
+    huey.enqueue(task)
+    assert len(errors(huey)) == 1
+
+
 def test_tasks_that_share_an_exception_in_eight_threads_have_their_own_verdicts(make_huey):
     """Half of them keep, half drop, all at once."""
     huey = make_huey("memory")

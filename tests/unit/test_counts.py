@@ -92,6 +92,24 @@ def test_asking_for_what_is_not_counted_is_refused(make_huey, metric, labels, te
         kit.count("huey_signals_total", signal=3)
 
 
+def test_what_waits_to_be_added_up_stays_short(make_huey):
+    """Also where no signal is heard and only the task's own option drops."""
+    huey = make_huey()
+    kit = install_handlers(huey, preset=[])
+
+    @huey.task(lock_errors="drop")
+    @huey.lock_task("held")
+    def guarded():
+        """Never runs."""
+
+    hold(huey, "held")
+    for _ in range(1200):
+        guarded()
+    run_all(huey)
+    assert len(kit._counts._pending) < 500
+    assert kit.count("huey_results_suppressed_total") == 1200
+
+
 def test_counts_are_exact_under_eight_threads(make_huey):
     """No increment is lost, no error stored, whoever runs beside whom."""
     huey = make_huey()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import huey as huey_package
@@ -204,6 +205,45 @@ def test_a_nested_task_is_told_from_the_one_around_it(make_huey):
     assert ended["outer", "complete"].duration >= ended["job", "error"].duration
 
 
+def test_what_a_handler_does_with_the_exception_changes_nothing_for_the_next(make_huey):
+    """Raising it again changes its traceback, from which the timing is read."""
+    huey, events = make_huey(), []
+    kit = install_handlers(huey, preset=[])
+
+    @kit.on("canceled", priority=1)
+    def raise_again(event):
+        try:
+            raise event.exception
+        except CancelExecution:
+            """Caught at once."""
+
+    kit.on("canceled")(events.append)
+    raising(huey, CancelExecution(retry=True))()
+    run_all(huey)
+    (event,) = events
+    assert event.will_retry
+    assert event.started is not None
+    assert event.duration is not None
+
+
+def test_each_attempt_keeps_its_own_timing_though_they_raise_the_same_exception(make_huey):
+    """Read afterwards, when the exception has the traceback of the last attempt."""
+    huey, events = make_huey(immediate=True), []
+    install_handlers(huey, preset=[]).on("error")(events.append)
+    constant = ValueError("constant")
+    pauses = iter([threading.Event().wait, lambda timeout: None])
+
+    @huey.task(retries=1)
+    def job():
+        next(pauses)(timeout=0.05)
+        raise constant
+
+    job()
+    first, second = events
+    assert first.duration >= 0.05 > second.duration
+    assert first.started < second.started
+
+
 def test_an_event_made_by_hand_serves_to_test_a_handler(make_huey):
     """Signal, task and Huey are enough."""
     huey = make_huey()
@@ -220,5 +260,6 @@ def test_an_event_made_by_hand_serves_to_test_a_handler(make_huey):
 def test_an_event_cannot_be_changed(make_huey):
     """Handlers share it."""
     event = Event("locked", raising(make_huey()).s(), None)
-    with pytest.raises(AttributeError):
-        event.signal = "error"  # type: ignore[misc]
+    for name in ("signal", "is_lock_error", "duration"):
+        with pytest.raises(AttributeError):
+            setattr(event, name, True)

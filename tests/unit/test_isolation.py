@@ -59,7 +59,7 @@ def test_a_broken_handler_changes_no_verdict_and_is_counted(huey, caplog):
     (record,) = own_records(caplog)
     assert "Traceback" in caplog.text
     assert "in the handler" in caplog.text
-    assert (record.levelname, record.failures) == ("ERROR", 1)
+    assert (record.levelname, record.huey_failures) == ("ERROR", 1)
 
 
 def test_failures_are_logged_at_most_once_a_minute_each(caplog):
@@ -117,6 +117,59 @@ def test_a_task_exception_whose_repr_raises_stops_no_handler(make_huey):
     assert ran == ["error"]
     assert stored_errors(huey) == {}
     assert kit.count("huey_handler_errors_total", handler="first") == 1
+
+
+class BrokenLog(logging.Handler):
+    """A log whose disk is full."""
+
+    def handle(self, record):
+        raise OSError("disk full")
+
+
+@pytest.fixture
+def broken_log():
+    """The kit's logger, unusable."""
+    handler = BrokenLog()
+    logging.getLogger("huey_signals_kit").addHandler(handler)
+    yield
+    logging.getLogger("huey_signals_kit").removeHandler(handler)
+
+
+def test_a_log_that_raises_stops_neither_handlers_nor_verdict(huey, broken_log):
+    """Telling of a failure must not be one."""
+    kit, ran = install_handlers(huey), []
+    kit.on("locked", name="broken")(lambda event: 1 / 0)
+    kit.on("locked")(lambda event: ran.append(event.signal))
+    skip(huey)
+    assert (ran, stored_errors(huey)) == (["locked"], {})
+    assert kit.count("huey_handler_errors_total", handler="broken") == 1
+
+
+def test_a_log_that_raises_breaks_no_task_with_a_bad_option(make_huey, broken_log):
+    """The option is ignored, the task ends as it would."""
+    huey = make_huey()
+    install_handlers(huey, preset=[])
+
+    @huey.task(lock_errors=60)
+    @huey.lock_task("held")
+    def guarded():
+        """Never runs."""
+
+    with huey.lock_task("held"):
+        kept = guarded()
+        run_all(huey)
+    assert set(stored_errors(huey)) == {kept.id}
+
+
+def test_fields_of_a_record_are_the_kits_own(huey, caplog):
+    """Other code may give every record a ``task`` or a ``handler``."""
+    kit = install_handlers(huey)
+    kit.on("locked", name="broken")(lambda event: 1 / 0)
+    skip(huey)
+    (record,) = own_records(caplog)
+    fields = {name for name in vars(record) if name.startswith("huey_")}
+    assert fields == {"huey_failed", "huey_failures"}
+    assert not {"task", "handler"} & set(vars(record))
 
 
 def test_a_mock_can_subscribe_and_fail(huey):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import logging
+import threading
 import weakref
 
 import pytest
@@ -20,6 +21,8 @@ from huey_signals_kit import (
     get_kit,
     install_handlers,
     on,
+    presets,
+    register_preset,
     uninstall_handlers,
 )
 from huey_signals_kit.registry import default_registry
@@ -187,6 +190,56 @@ def test_a_subclass_may_widen_the_methods_that_the_kit_wraps():
     task = huey.task()(lambda: None).s()
     assert huey.ttl == 60
     assert huey.build_error_result(task, ValueError(), extra="more")["extra"] == "more"
+
+
+def test_a_subclass_may_name_the_arguments_otherwise():
+    """And its own code may call the methods by these names."""
+
+    class Renamed(MemoryHuey):
+        def put_result(self, key, value):
+            return super().put_result(key, value)
+
+        def build_error_result(self, task, exc):
+            return super().build_error_result(task, exc)
+
+    huey = Renamed("renamed")
+    install_handlers(huey)
+    huey.put_result(key="mine", value=3)
+    assert huey.get("mine") == 3
+    built = huey.build_error_result(task=huey.task()(lambda: None).s(), exc=ValueError("x"))
+    assert built["error"] == "ValueError('x')"
+    guarded_task(huey)()
+    run_all(huey)
+    assert stored_errors(huey) == {}
+
+
+def test_a_method_of_another_huey_is_left_where_it_was(make_huey):
+    """Somebody keeps the results of two queues in one place."""
+    one, two = make_huey(), make_huey()
+    two.put_result = one.put_result
+    before = snapshot(two)
+    install_handlers(two).uninstall()
+    assert snapshot(two) == before
+
+
+def test_a_preset_may_import_what_registers_handlers_in_another_thread(make_huey):
+    """Building a preset holds no lock that ``on`` needs."""
+    huey, mine = make_huey(), Registry()
+    done = threading.Event()
+
+    def register():
+        mine.on("complete")(lambda event: None)
+        done.set()
+
+    @register_preset("importing")
+    def importing(registry):
+        threading.Thread(target=register).start()
+        assert done.wait(20)
+
+    try:
+        install_handlers(huey, preset="importing")
+    finally:
+        presets._presets.pop("importing")
 
 
 def test_a_subclass_may_wrap_emit_more_than_once():
