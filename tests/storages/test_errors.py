@@ -305,6 +305,39 @@ def test_one_exception_object_raised_by_two_attempts_with_different_verdicts(mak
     assert errors(huey) == {"ValueError('constant')"}
 
 
+def test_a_verdict_is_unsaid_by_the_next_run_of_the_same_task(make_huey):
+    """A task object enqueued again raises the same exception, and this time nobody objects."""
+    huey = make_huey("memory", immediate=True)
+    kit = install_handlers(huey, preset=[])
+    constant, answers = ValueError("constant"), iter([DROP, None])
+
+    @huey.task()
+    def job():
+        raise constant
+
+    kit.on("error")(lambda event: next(answers))
+    task = job.s()
+    huey.enqueue(task)
+    assert errors(huey) == set()
+    huey.enqueue(task)
+    assert errors(huey) == {"ValueError('constant')"}
+
+
+def test_an_exception_of_another_class_at_the_same_address_is_another_one(make_huey):
+    """Addresses are used again, which cannot be forced, so the note is given the other's id."""
+    huey = make_huey("memory")
+    install_handlers(huey)
+    task, locked, real = huey.task()(lambda: None).s(), Subclass("unable"), ValueError("broken")
+    try:
+        raise locked
+    except Subclass:
+        huey._emit("locked", task)
+    assert not huey.build_error_result(task, locked)["traceback"]
+    verdict, _, *rest = task._huey_signals_kit_note
+    task._huey_signals_kit_note = (verdict, id(real), *rest)
+    assert huey.build_error_result(task, real)["traceback"]
+
+
 def test_a_verdict_does_not_outlive_the_handler_that_gave_it(make_huey):
     """Nobody decides on attempt 2, so what was decided on attempt 1 must not count."""
     huey = make_huey("memory", immediate=True)

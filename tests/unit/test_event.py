@@ -244,6 +244,17 @@ def test_each_attempt_keeps_its_own_timing_though_they_raise_the_same_exception(
     assert first.started < second.started
 
 
+def test_a_signal_of_another_task_than_the_running_one_has_no_timing(watched):
+    """What stands on the stack just then is about the task that runs."""
+    huey, events = watched
+    other = huey.task(name="other")(lambda: None).s()
+    huey.task(name="outer")(lambda: huey._emit("complete", other))()
+    run_all(huey)
+    timed = {event.task.name: event.started for event in events if event.signal == "complete"}
+    assert timed["other"] is None
+    assert timed["outer"] is not None
+
+
 def test_an_event_made_by_hand_serves_to_test_a_handler(make_huey):
     """Signal, task and Huey are enough."""
     huey = make_huey()

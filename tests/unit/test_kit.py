@@ -161,16 +161,18 @@ def test_a_wrapper_that_edits_the_metadata_does_not_bring_the_error_back(make_hu
 
 
 def test_after_uninstalling_under_a_wrapper_no_task_option_counts(make_huey):
-    """The kit's part that stays behind decides nothing any more."""
+    """The kit's parts that stay behind decide nothing any more: Huey's own error is stored."""
     huey = make_huey()
     kit = install_handlers(huey)
-    inner = huey.build_error_result
-    huey.build_error_result = lambda task, exc: inner(task, exc)
+    build, put = huey.build_error_result, huey.put_result
+    huey.build_error_result = lambda task, exc: build(task, exc)
+    huey.put_result = lambda key, data: put(key, data)
     guarded = guarded_task(huey, lock_errors="drop")
     kit.uninstall()
     kept = guarded()
     run_all(huey)
     assert set(stored_errors(huey)) == {kept.id}
+    assert stored_errors(huey)[kept.id]["traceback"]
 
 
 def test_a_subclass_may_widen_the_methods_that_the_kit_wraps():
