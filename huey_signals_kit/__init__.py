@@ -4,11 +4,12 @@
 """
 
 from ._handler import Handler
+from ._install import AlreadyInstalled, get_kit, install_handlers, uninstall_handlers
 from .event import Event
-from .kit import AlreadyInstalled, Kit, get_kit, install_handlers, uninstall_handlers
+from .kit import Kit
 from .presets import available_presets, register_preset
 from .registry import Registry, on
-from .verdict import DROP, KEEP, Verdict
+from .verdict import DROP, KEEP, Verdict, expire
 
 __all__ = [
     "DROP",
@@ -20,6 +21,7 @@ __all__ = [
     "Registry",
     "Verdict",
     "available_presets",
+    "expire",
     "get_kit",
     "install_handlers",
     "on",

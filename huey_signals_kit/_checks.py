@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping
 
 
@@ -29,6 +30,17 @@ def short(value: object, length: int = 100) -> str:
     except Exception as exc:
         text = f"<{type(value).__name__} whose repr raises {type(exc).__name__}>"
     return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def checked_seconds(value: object, who: str, *, most: float = math.inf) -> float:
+    """*value*, if it is a number of seconds above 0 and up to *most*."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{who} takes a number of seconds, got {short(value)}")
+    # NaN is not above anything.
+    if not (value > 0 and value <= most and value < math.inf):
+        bound = "" if most == math.inf else f" and at most {most:,.0f}"
+        raise ValueError(f"{who} takes seconds above 0{bound}, got {short(value)}")
+    return float(value)
 
 
 def name_of(function: object) -> str:

@@ -15,10 +15,17 @@ log = logging.getLogger("huey_signals_kit")
 
 
 def complain(text: str, *args: object, exc_info: Exception | None = None, **fields: object) -> None:
-    """Log an error with *fields* as ``huey_<name>``; a broken log must not break a task."""
+    """`say` it as an error."""
+    say(logging.ERROR, text, *args, exc_info=exc_info, **fields)
+
+
+def say(
+    level: int, text: str, *args: object, exc_info: Exception | None = None, **fields: object
+) -> None:
+    """Log it with *fields* as ``huey_<name>``; a broken log must not break a task."""
     extra = {f"huey_{name}": value for name, value in fields.items()}
     with suppress(Exception):
-        log.error(text, *args, exc_info=exc_info, extra=extra)
+        log.log(level, text, *args, exc_info=exc_info, extra=extra)
 
 
 class Failures:

@@ -95,6 +95,13 @@ def checked_priority(priority: object) -> float:
     return priority
 
 
+def checked_flag(value: object, what: str) -> bool:
+    """*value* if it is True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{what} takes True or False, got {short(value)}")
+    return value
+
+
 def checked_call(function: object, what: str) -> Callable[[Any], Any]:
     """*function* if it can be called with one event and answers at once."""
     if not callable(function):

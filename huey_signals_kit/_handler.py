@@ -7,11 +7,13 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from ._background import Background
 from ._checks import listed, name_of, short
 from ._filters import (
     TaskFilter,
     checked_call,
     checked_exceptions,
+    checked_flag,
     checked_handler,
     checked_priority,
     checked_signals,
@@ -19,10 +21,12 @@ from ._filters import (
 )
 from ._huey_facts import DECIDING
 from .event import Event
+from .sinks.vocabulary import EVENTS_DROPPED
 from .verdict import Verdict
 
 HandlerFunction = Callable[[Event], "Verdict | None"]
 FailureHook = Callable[["Handler", Event, Exception], None]
+Submitted = tuple["Handler", Event, FailureHook]
 
 _order = itertools.count()
 
@@ -43,6 +47,8 @@ class Handler:
     """Whether `wants` has to be asked."""
     decides: bool
     """Whether any of its signals leads to a verdict."""
+    background: Background[Submitted] | None
+    """What runs it on a thread of its own, if anything does."""
 
     def __repr__(self) -> str:
         parts = [f"on {'/'.join(sorted(self.signals)) if self.signals else 'every signal'}"]
@@ -54,6 +60,8 @@ class Handler:
             parts.append(f"when={name_of(self.when)}")
         if self.priority:
             parts.append(f"priority={self.priority}")
+        if self.background:
+            parts.append("background=True")
         return f"<{self.name} {' '.join(parts)}>"
 
     def wants(self, event: Event) -> bool:
@@ -71,8 +79,16 @@ class Handler:
     @property
     def registration(self) -> Hashable:
         """Equal for handlers that were registered with the same arguments."""
-        same = (self._identity(self.function), self._identity(self.when))
-        return (*same, self.signals, self.exceptions, self.tasks, self.priority, self.name)
+        same = (self._identity(self.function), self._identity(self.when), bool(self.background))
+        return (
+            *same,
+            self.signals,
+            self.exceptions,
+            self.tasks,
+            self.priority,
+            self.name,
+            bool(self.background),
+        )
 
     @staticmethod
     def _identity(function: object) -> Hashable:
@@ -87,7 +103,12 @@ class Handler:
         if not isinstance(answer, Verdict):
             raise TypeError(
                 f"handler {self.name} returned {short(answer)}, which is no verdict; "
-                "return KEEP, DROP or None (from huey_signals_kit)"
+                "return KEEP, DROP, expire(seconds) or None (from huey_signals_kit)"
+            )
+        if self.background is not None:
+            raise TypeError(
+                f"handler {self.name} returned {answer!r}, but runs in the background: by then "
+                "it is decided"
             )
         raise TypeError(
             f"handler {self.name} returned {answer!r}, but listens only to "
@@ -110,6 +131,9 @@ def run(handlers: Iterable[Handler], event: Event, failed: FailureHook) -> Verdi
         try:
             if handler.filtered and not handler.wants(event):
                 continue
+            if handler.background is not None:
+                handler.background.submit((handler, event, failed))
+                continue
             answer = handler.function(event)
             if answer is not None:
                 if answer.__class__ is not Verdict or not handler.decides:
@@ -120,12 +144,28 @@ def run(handlers: Iterable[Handler], event: Event, failed: FailureHook) -> Verdi
     return verdict
 
 
+def _handle(submitted: Submitted) -> None:
+    handler, event, failed = submitted
+    try:
+        answer = handler.function(event)
+        if answer is not None:
+            handler.refuse(answer)
+    except Exception as exc:
+        failed(handler, event, exc)
+
+
+def _lost(submitted: list[Submitted]) -> None:
+    for handler, event, _ in submitted:
+        event._context.tally((EVENTS_DROPPED, handler.name))
+
+
 def read_options(
     signals: tuple[object, ...],
     exceptions: object,
     tasks: object,
     when: object,
     priority: object,
+    background: object,
     name: object,
 ) -> dict[str, Any]:
     """The arguments of ``on``, checked."""
@@ -137,6 +177,7 @@ def read_options(
         "tasks": checked_tasks(tasks),
         "when": None if when is None else checked_call(when, "when= of on()"),
         "priority": checked_priority(priority),
+        "background": checked_flag(background, "background= of on()"),
         "name": name,
     }
 
@@ -145,11 +186,12 @@ def make_handler(function: object, options: dict[str, Any]) -> Handler:
     """A handler of *function* with the *options* that `read_options` has checked."""
     checked = checked_handler(function)
     name = options["name"] or name_of(checked)
+    background = Background(name, _handle, _lost) if options["background"] else None
     filtered = any(options[each] is not None for each in ("exceptions", "tasks", "when"))
     signals = options["signals"]
     return Handler(
         checked,
-        **{**options, "name": name},
+        **{**options, "name": name, "background": background},
         order=next(_order),
         filtered=filtered,
         decides=signals is None or bool(signals & DECIDING),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from huey.api import Huey
 
 from ._checks import short
+from ._filters import checked_flag
 from .registry import Registry
 
 
@@ -16,8 +17,11 @@ class Settings:
 
     preset: tuple[object, ...]
     registry: Registry | None
+    sinks: tuple[object, ...] | None
     lock_exceptions: tuple[object, ...] | None
+    sentry: bool
     clean_tokens: object
+    quiet_logs: bool
 
     def difference(self, other: Settings) -> str:
         """``name=mine`` for each argument that differs from *other*."""
@@ -26,7 +30,15 @@ class Settings:
 
     @classmethod
     def read(
-        cls, preset: object, registry: object, lock_exceptions: object, clean_tokens: object
+        cls,
+        *,
+        preset: object,
+        registry: object,
+        sinks: object,
+        lock_exceptions: object,
+        sentry: object,
+        clean_tokens: object,
+        quiet_logs: object,
     ) -> Settings:
         """The arguments in one form, however they were written."""
         if registry is not None and not isinstance(registry, Registry):
@@ -34,8 +46,11 @@ class Settings:
         return cls(
             preset=_as_tuple(preset),
             registry=registry,
+            sinks=None if sinks is None else _as_tuple(sinks),
             lock_exceptions=None if lock_exceptions is None else _as_tuple(lock_exceptions),
+            sentry=checked_flag(sentry, "sentry="),
             clean_tokens=clean_tokens,
+            quiet_logs=checked_flag(quiet_logs, "quiet_logs="),
         )
 
 

@@ -1,12 +1,16 @@
-"""``@huey.task(lock_errors=...)``: a task's own word on its lock errors."""
+"""``@huey.task(lock_errors=...)``: a task's own word on its lock errors.
+
+``"keep"``, ``"drop"``, or a number of seconds, as for `expire`.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from ._checks import listed, nearest, short
 from ._failures import complain
-from .verdict import BY_NAME, Verdict
+from .verdict import BY_NAME, Verdict, expire
 
 
 class TaskOption:
@@ -20,18 +24,31 @@ class TaskOption:
         given = task.lock_errors
         if isinstance(given, str) and given in BY_NAME:
             return BY_NAME[given]
+        if _is_number(given):
+            with suppress(ValueError):
+                return expire(given)
         self._refuse(f"{type(task).__module__}.{type(task).__name__}", given)
         return None
+
+    @staticmethod
+    def expires_errors_of(huey: Any) -> bool:
+        """Whether a task of *huey* that is declared by now has a number of seconds."""
+        tasks = tuple(huey._registry._registry.values())
+        return any(_is_number(getattr(task, "lock_errors", None)) for task in tasks)
 
     def _refuse(self, task_name: str, given: object) -> None:
         if task_name in self._refused:
             return
         self._refused.add(task_name)
         complain(
-            "Task %s has lock_errors=%s, which is ignored.%s Allowed are %s.",
+            "Task %s has lock_errors=%s, which is ignored.%s Allowed are %s, and seconds above 0.",
             task_name,
             short(given),
             nearest(given, BY_NAME),
             listed(BY_NAME),
             task=task_name,
         )
+
+
+def _is_number(given: object) -> bool:
+    return isinstance(given, (int, float)) and not isinstance(given, bool)

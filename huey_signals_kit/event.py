@@ -13,6 +13,7 @@ from huey import signals
 from ._checks import short
 from ._huey_facts import DECIDING, Timing, timing_in
 from ._lock_errors import LockErrors, lock_name
+from ._skips import Skip
 
 _RETRY_DECIDED = DECIDING | {signals.SIGNAL_RETRYING}
 
@@ -25,6 +26,7 @@ class Context(Protocol):
     @property
     def lock_labels(self) -> Mapping[str, str]: ...
     def tally(self, key: tuple[str, ...], /) -> None: ...
+    def remember_skip(self, task_name: str, skip: Skip, /) -> None: ...
     def may_delete_token(self, event: Event) -> object: ...
     def tell(self, signal: NamedSignal, **payload: object) -> None: ...
 
@@ -37,6 +39,9 @@ class _Detached:
 
     def tally(self, key: tuple[str, ...], /) -> None:
         """Count nothing."""
+
+    def remember_skip(self, task_name: str, skip: Skip, /) -> None:
+        """Remember nothing."""
 
     def may_delete_token(self, event: Event) -> object:
         return False

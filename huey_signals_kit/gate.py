@@ -11,16 +11,25 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from huey.api import Huey
 from huey.exceptions import TaskException
 from huey.utils import Error
 
 from ._checks import short
+from ._huey_facts import is_own_method
+from ._lock_errors import lock_name
 from .verdict import KEEP, Verdict
 
 _NOTE = "_huey_signals_kit_note"
 _ERROR_LENGTH = 200
+_LOCK_LENGTH = 60
+
+Fate = tuple[frozenset[str], str, Verdict]
+"""Whose results an error is not stored as, the failed task's name, and the verdict."""
+Store = Callable[[Error], Any]
 
 
 class _Marked(str):
@@ -32,8 +41,7 @@ class _Marked(str):
 
     __slots__ = ("fate",)
 
-    fate: tuple[frozenset[str], str, Verdict]
-    """Whose results the error is not stored as, the failed task's name, and the verdict."""
+    fate: Fate
 
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
         return (str, (str(self),))
@@ -45,8 +53,10 @@ class _Marked(str):
 class Gate:
     """Stands before ``build_error_result`` and ``put_result`` of one Huey.
 
-    *override* is asked about tasks that have ``lock_errors``: their verdict, or None. *suppressed*
-    is told of each result that is not stored: its key, the task's name and the verdict. *failed*
+    *override* is asked about tasks that have ``lock_errors``: their verdict, or None. *expire*
+    stores an error that expires, under a key, for some seconds; where ``put_result`` is not
+    Huey's own, it is also passed what stores the error by that. *suppressed* is told of each
+    result that is not stored as Huey would: its key, the task's name and the verdict. *failed*
     is told when one of them raises: what could not be decided is stored as Huey does it.
     """
 
@@ -54,11 +64,13 @@ class Gate:
         self,
         huey: Any,
         override: Callable[[Any, BaseException], Verdict | None],
+        expire: Callable[[Any, Error, float, Store | None], Any],
         suppressed: Callable[[str, str, Verdict], None],
         failed: Callable[[str, Exception], None],
     ) -> None:
         self._huey = huey
         self._override = override
+        self._expire = expire
         self._suppressed = suppressed
         self._failed = failed
         self._mine = object()
@@ -74,7 +86,7 @@ class Gate:
             ("put_result", self._wrap_put),
         ):
             inner = getattr(self._huey, name)
-            if not _is_method(self._huey, name, inner):
+            if not is_own_method(self._huey, name, inner):
                 self._found[name] = inner
             self._placed[name] = wrap(inner)
             setattr(self._huey, name, self._placed[name])
@@ -131,38 +143,38 @@ class Gate:
         return build_error_result
 
     def _wrap_put(self, inner: Callable[..., Any]) -> Callable[..., Any]:
+        is_hueys_own = _is_hueys_own(inner)
+
         def put_result(key: Any, data: Any) -> Any:
-            if data.__class__ is Error and self._holds_back(key, data.metadata):
-                return None
+            if type(data) is Error:
+                fate = _fate(data.metadata)
+                if fate is not None and key in fate[0]:
+                    store = None if is_hueys_own else partial(inner, key)
+                    return self._decided(fate, key, data, store)
             return inner(key, data)
 
         def put_result_of_a_subclass(*args: Any, **options: Any) -> Any:
-            error: Any = args[1] if len(args) > 1 else None
-            if error.__class__ is Error and self._holds_back(args[0], error.metadata):
-                return None
+            data: Any = args[1] if len(args) > 1 else None
+            if type(data) is Error:
+                fate, (key, _, *more) = _fate(data.metadata), args
+                if fate is not None and key in fate[0]:
+                    return self._decided(fate, key, data, _later(inner, key, more, options))
             return inner(*args, **options)
 
         # Every result of every task passes here, and being general has its price.
         return put_result if _takes(inner, ["key", "data"]) else put_result_of_a_subclass
 
-    def _holds_back(self, key: Any, metadata: Any) -> bool:
-        fate = _fate(metadata)
-        # A part of a chord has a key of its own, is always written, and is small by now.
-        if fate is None or key not in fate[0]:
-            return False
+    def _decided(self, fate: Fate, key: Any, error: Error, store: Store | None) -> Any:
+        # A part of a chord never comes here: its key is its own, and it is small by now.
         _, task_name, verdict = fate
+        stored = None
+        if verdict.seconds is not None:
+            stored = self._expire(key, error, verdict.seconds, store)
         try:
             self._suppressed(key, task_name, verdict)
         except Exception as exc:
             self._failed("in put_result", exc)
-        return True
-
-
-def _is_method(huey: Any, name: str, found: Any) -> bool:
-    # Not by vars(huey): asking for its __dict__ makes CPython slower on it from then on, by a
-    # tenth of all that an ordinary task costs.
-    ours = getattr(found, "__self__", None) is huey
-    return ours and getattr(found, "__func__", None) is getattr(type(huey), name, found)
+        return stored
 
 
 def _takes(function: Callable[..., Any], names: list[str]) -> bool:
@@ -172,7 +184,18 @@ def _takes(function: Callable[..., Any], names: list[str]) -> bool:
         return False
 
 
-def _fate(metadata: Any) -> tuple[frozenset[str], str, Verdict] | None:
+def _later(inner: Callable[..., Any], key: Any, more: list[Any], options: dict[str, Any]) -> Store:
+    return lambda error: inner(key, error, *more, **options)
+
+
+def _is_hueys_own(put_result: Callable[..., Any]) -> bool:
+    # Not by its name or module, which a wrapper takes over.
+    function = getattr(put_result, "__func__", None)
+    written_in: dict[str, Any] = getattr(function, "__globals__", {})
+    return bool(written_in.get("__name__") == Huey.__module__)
+
+
+def _fate(metadata: Any) -> Fate | None:
     if isinstance(metadata, dict):
         for text in metadata.values():
             if isinstance(text, _Marked):
@@ -182,7 +205,9 @@ def _fate(metadata: Any) -> tuple[frozenset[str], str, Verdict] | None:
 
 def _small_metadata(task: Any, exception: BaseException, verdict: Verdict) -> dict[str, Any]:
     cls = type(task)
-    error, traceback = _Marked(_text(exception)), _Marked()
+    # Whoever waits for the result is to learn which lock it was.
+    text = _text(exception) if verdict.seconds is None else _text_with_lock(exception)
+    error, traceback = _Marked(text), _Marked()
     name = f"{cls.__module__}.{cls.__name__}"
     keys = frozenset((task.id,)) if task.on_complete is None else _stage_ids(task)
     error.fate = traceback.fate = (keys, name, verdict)
@@ -192,6 +217,13 @@ def _small_metadata(task: Any, exception: BaseException, verdict: Verdict) -> di
 def _text(exception: BaseException) -> str:
     told = exception.metadata.get("error") if isinstance(exception, TaskException) else None
     return short(exception, _ERROR_LENGTH) if told is None else str(told)[:_ERROR_LENGTH]
+
+
+def _text_with_lock(exception: BaseException) -> str:
+    text, lock = _text(exception), lock_name(exception)
+    if lock is None or lock[:_LOCK_LENGTH] in text:
+        return text
+    return f"lock {short(lock, _LOCK_LENGTH)}: {text}"
 
 
 def _stage_ids(task: Any) -> frozenset[str]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any, Protocol
 
-from blinker import NamedSignal
 from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED, SIGNAL_REVOKED
 
 from . import signals as announcements
-from ._checks import name_of, refuse_unknown, short
-from ._failures import Failures
 from ._handler import Handler, run
 from ._huey_facts import (
     DECIDING,
@@ -21,22 +19,38 @@ from ._huey_facts import (
     timing_on_stack,
 )
 from ._lock_errors import LockErrors
-from ._settings import Settings, check_huey
+from ._meter import Meter
+from ._quiet_logs import QuietLogs
+from ._receivers import Receivers
+from ._reports import Reports
+from ._routes import SinkRoutes
+from ._sentry import SentryEvents
+from ._settings import Settings
+from ._skips import forget
 from ._task_option import TaskOption
+from ._tick import Jobs, tick
+from ._worker import WorkerHooks
 from .event import Event
+from .expiring import Expiry
 from .gate import Gate
+from .handlers.counts import count_signals
 from .handlers.tokens import token_policy
 from .presets import build_preset
 from .registry import Registry, default_registry, structure
+from .sinks.chosen import read_sinks
 from .sinks.memory import Counts
-from .sinks.vocabulary import HANDLER_ERRORS, SUPPRESSED
-from .verdict import Verdict
+from .sinks.vocabulary import SUPPRESSED
+from .verdict import RESCHEDULED, Verdict
 
-_ATTRIBUTE = "_huey_signals_kit"
+ATTRIBUTE = "_huey_signals_kit"
+"""Of the Huey, where its kit is found."""
 
 
-class AlreadyInstalled(RuntimeError):
-    """The Huey has a kit that was installed with other arguments."""
+class Part(Protocol):
+    """Something that a kit puts on its Huey and takes off again."""
+
+    def install(self) -> None: ...
+    def uninstall(self) -> None: ...
 
 
 class Kit:
@@ -58,13 +72,31 @@ class Kit:
         self.on = self.registry.on
         self._preset = build_preset(settings.preset)
         self._routes: dict[str, tuple[Handler, ...]] = {}
-        self._lists_made: set[str] = set()
+        self._receivers = Receivers(huey)
         self._counts = Counts(str(huey.name))
         self.tally = self._counts.add
         self.lock_labels = self._counts.lock_labels
-        self._failures = Failures()
+        self._reports = Reports(huey, self.tally)
+        self.tell, failed = self._reports.tell, self._reports.kit_failed
         self._task_option = TaskOption()
-        self._gate = Gate(huey, self._override, self._suppressed, self._kit_failed)
+        self._jobs = Jobs(self._reports.job_failed)
+        self._expiry = Expiry(huey, self._jobs, failed)
+        self._gate = Gate(huey, self._override, self._expiry.put, self._suppressed, failed)
+        self._meter = None
+        workers = WorkerHooks(huey, self._worker_starts, self._worker_stops)
+        self._parts: list[Part] = [self._gate, workers]
+        if settings.sinks is not None:
+            self._meter = Meter(huey, self._receivers, self._counts, self.lock_errors, self._jobs)
+            self._parts.append(self._meter)
+            sinks = read_sinks(settings.sinks)
+            self._parts.append(SinkRoutes(sinks, str(huey.name), self._counts.totals, self._jobs))
+        if settings.quiet_logs:
+            self._parts.append(QuietLogs(huey, self.lock_labels, self._jobs, failed))
+        self.remember_skip = forget
+        if settings.sentry:
+            sentry = SentryEvents(huey, self, self._listeners, self._override, failed)
+            self.remember_skip = sentry.skips.remember
+            self._parts.append(sentry)
 
     def __repr__(self) -> str:
         state = "installed on" if self.installed else "not installed on"
@@ -84,7 +116,7 @@ class Kit:
     @property
     def installed(self) -> bool:
         """Whether this kit is at work on its Huey."""
-        return get_kit(self.huey) is self
+        return getattr(self.huey, ATTRIBUTE, None) is self
 
     @property
     def handlers(self) -> tuple[Handler, ...]:
@@ -101,47 +133,72 @@ class Kit:
         """
         return self._counts.total(metric, labels)
 
-    def uninstall(self) -> None:
-        """Leave the Huey as it was found; what other code has put there since stays."""
-        with structure.lock:
-            if self.installed:
-                delattr(self.huey, _ATTRIBUTE)
-                self._take_out()
+    def flush(self) -> None:
+        """Have sinks take what they have not had, within five seconds; no need to, at the end."""
+        self._jobs.drain()
 
-    def _install(self) -> None:
+    def uninstall(self) -> None:
+        """Leave the Huey as it was found; what other code has put there since stays.
+
+        Sinks are sent what they have not had, within five seconds.
+        """
+        with structure.lock:
+            installed = self.installed
+            if installed:
+                self.take_out()
+        if installed:
+            self.close()
+
+    def install(self) -> None:
+        """Put it on the Huey; for `install_handlers`, under the lock of all registries."""
         try:
-            self._gate.install()
+            for part in self._parts:
+                part.install()
             for registry in (self.registry, self._preset):
                 registry.watch(self._reconnect)
             self._reconnect()
         except BaseException:
-            self._take_out()
+            self.take_out()
+            self._jobs.cancel()
             raise
-        setattr(self.huey, _ATTRIBUTE, self)
+        setattr(self.huey, ATTRIBUTE, self)
 
-    def _take_out(self) -> None:
-        self._gate.uninstall()
+    def take_out(self) -> None:
+        """Take it off the Huey, under that lock; `close` has to follow, without it."""
+        if self.installed:
+            delattr(self.huey, ATTRIBUTE)
         for registry in (self.registry, self._preset):
             registry.watch(None)
-        self._listen({})
+        self._receivers.leave()
+        self._routes = {}
+        for part in reversed(self._parts):
+            part.uninstall()
+
+    def close(self) -> None:
+        """Send what is left to send, and end what the tick does for this kit."""
+        self.flush()
+        self._jobs.cancel()
+
+    def _worker_starts(self) -> None:
+        if self._task_option.expires_errors_of(self.huey):
+            self._expiry.begin()
+        tick.start()
+
+    def _worker_stops(self, process_ends: bool) -> None:
+        if process_ends:
+            tick.end()
+        else:
+            self.flush()
 
     def _reconnect(self) -> None:
         handlers = self.handlers
         heard = {signal: tuple(h for h in handlers if h.hears(signal)) for signal in SIGNALS}
-        self._listen({signal: listeners for signal, listeners in heard.items() if listeners})
-
-    def _listen(self, routes: dict[str, tuple[Handler, ...]]) -> None:
-        before, self._routes = self._routes, routes
-        receivers = self.huey._signal.receivers
-        for signal in sorted(routes.keys() - before.keys()):
-            if signal not in receivers:
-                self._lists_made.add(signal)
-            self.huey.signal(signal)(self._receive)
-        for signal in (before.keys() - routes.keys()) & receivers.keys():
-            # A new list: Huey may be walking through the old one.
-            receivers[signal] = [each for each in receivers[signal] if each != self._receive]
-            if not receivers[signal] and signal in self._lists_made:
-                del receivers[signal]
+        self._routes = {signal: listeners for signal, listeners in heard.items() if listeners}
+        self._receivers.listen(self._receive, self._routes)
+        if self._meter is not None:
+            self._meter.listen(_counted(handlers))
+        if any(getattr(handler.function, "may_expire", False) for handler in handlers):
+            self._expiry.begin()
 
     def _receive(
         self, signal: str, task: Any, exception: BaseException | None = None, *_: object
@@ -153,15 +210,20 @@ class Kit:
         try:
             timing = timing_on_stack(task) if signal in ENDED_WITHOUT_EXCEPTION else None
             event = Event(signal, task, self.huey, raised, timing, self)
-            verdict = run(self._routes.get(signal, ()), event, self._handler_failed)
+            verdict = run(self._routes.get(signal, ()), event, self._reports.handler_failed)
             self._counts.settle_some()
+            if tick.thread is None:
+                tick.start()
             if announcements.lock_skipped.receivers or announcements.task_revoked.receivers:
                 self._announce(event)
         except Exception as exc:
-            self._kit_failed(f"on {signal}", exc)
+            self._reports.kit_failed(f"on {signal}", exc)
         finally:
             if raised is not None and signal in DECIDING:
                 self._gate.note(task, raised, verdict)
+
+    def _listeners(self, signal: str) -> tuple[Handler, ...]:
+        return self._routes.get(signal, ())
 
     def _announce(self, event: Event) -> None:
         if event.signal == SIGNAL_REVOKED:
@@ -169,93 +231,23 @@ class Kit:
         elif event.signal in (SIGNAL_LOCKED, SIGNAL_ERROR) and event.is_lock_error:
             self.tell(announcements.lock_skipped, event=event)
 
-    def tell(self, signal: NamedSignal, **payload: object) -> None:
-        """Make one of the kit's announcements to its subscribers, whatever they raise."""
-        if signal.receivers:
-            announcements.announce(signal, self.huey, self._subscriber_failed, **payload)
-
     def _override(self, task: Any, exception: BaseException) -> Verdict | None:
         return self._task_option(task) if self.lock_errors.match(exception) else None
 
     def _suppressed(self, task_id: str, task_name: str, verdict: Verdict) -> None:
+        if verdict is RESCHEDULED:
+            return
         self.tally((SUPPRESSED, task_name, verdict.action))
         self._counts.settle_some()
         suppressed = announcements.result_suppressed
         if suppressed.receivers:
             self.tell(suppressed, task_id=task_id, task_name=task_name, verdict=verdict)
 
-    def _handler_failed(self, handler: Handler, event: Event, exc: Exception) -> None:
-        self._failures.report(f"Handler {handler.name}", f"on {short(event)}", exc)
-        self.tally((HANDLER_ERRORS, handler.name))
-        self.tell(announcements.handler_failed, handler=handler.name, event=event, exception=exc)
 
-    def _subscriber_failed(self, subscriber: object, exc: Exception) -> None:
-        name = name_of(subscriber)
-        self._failures.report(f"Subscriber {name}", "to an announcement", exc)
-        self.tally((HANDLER_ERRORS, name))
-
-    def _kit_failed(self, where: str, exc: Exception) -> None:
-        self._failures.report("The kit itself", where, exc)
-
-
-def install_handlers(
-    huey: Any,
-    preset: str | Registry | list[str | Registry] | tuple[str | Registry, ...] = "quiet-locks",
-    *,
-    registry: Registry | None = None,
-    lock_exceptions: type[BaseException] | tuple[type[BaseException], ...] | None = None,
-    clean_tokens: Any = "generated",
-    replace: bool = False,
-    **unknown: NoReturn,
-) -> Kit:
-    """Install handlers on *huey*, a `Huey` of any kind with any storage; returns its `Kit`.
-
-    Works in the application and in the consumer, before or after tasks and locks are declared.
-
-    *preset*: a name of `available_presets`, a `Registry`, or a list of these.
-    *registry*: handlers of your own, besides those of the module's `on`.
-    *lock_exceptions*: replaces the exceptions that count as lock errors.
-    *clean_tokens*: which spent revoke tokens a preset deletes: ``"generated"`` (of ids that
-    Huey made), ``"always"``, ``"never"``, or a predicate over the `Event`.
-
-    Called again with the same arguments it returns the same kit; with others it raises
-    `AlreadyInstalled`, unless *replace*: then a new kit takes the old one's place, without
-    handlers that were registered on the old one.
-    """
-    refuse_unknown("install_handlers()", unknown, install_handlers)
-    if not isinstance(replace, bool):
-        raise TypeError(f"replace= takes True or False, got {short(replace)}")
-    check_huey(huey, "install_handlers()")
-    settings = Settings.read(preset, registry, lock_exceptions, clean_tokens)
-    current = get_kit(huey)
-    if current is not None and current.settings == settings:
-        return current
-    kit = Kit(huey, settings)  # not under the lock: a preset may import what registers handlers
-    with structure.lock:
-        current = get_kit(huey)
-        if current is not None:
-            if current.settings == settings:
-                return current
-            if not replace:
-                raise AlreadyInstalled(
-                    f"{huey.name!r} has a kit with {current.settings.difference(settings)}; got "
-                    f"{settings.difference(current.settings)}. Pass replace=True to replace it"
-                )
-            current.uninstall()
-        kit._install()
-        return kit
-
-
-def uninstall_handlers(huey: Any) -> None:
-    """Leave *huey* as it was before `install_handlers`; nothing happens when it has no kit."""
-    check_huey(huey, "uninstall_handlers()")
-    kit = get_kit(huey)
-    if kit is not None:
-        kit.uninstall()
-
-
-def get_kit(huey: Any) -> Kit | None:
-    """The kit that is installed on *huey*, or None."""
-    check_huey(huey, "get_kit()")
-    kit = getattr(huey, _ATTRIBUTE, None)
-    return kit if isinstance(kit, Kit) and kit.huey is huey else None
+def _counted(handlers: Iterable[Handler]) -> frozenset[str]:
+    """The signals that a handler counts, each time they are emitted."""
+    found: set[str] = set()
+    for handler in handlers:
+        if handler.function is count_signals and not handler.filtered:
+            found |= handler.signals or SIGNALS
+    return frozenset(found)

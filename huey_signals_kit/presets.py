@@ -6,10 +6,18 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
 
-from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED, SIGNAL_REVOKED
+from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED, SIGNAL_RETRYING, SIGNAL_REVOKED
 
 from ._checks import listed, name_of, nearest, short
-from .handlers import count_lock_skips, count_signals, delete_spent_token, drop_lock_errors
+from .handlers import (
+    RescheduleLocked,
+    count_lock_skips,
+    count_signals,
+    delete_spent_token,
+    drop_lock_errors,
+    expire_lock_errors,
+    leave_breadcrumb,
+)
 from .registry import Registry
 
 Preset = Callable[[Registry], object]
@@ -101,6 +109,22 @@ def quiet_locks(registry: Registry) -> None:
     registry.add(delete_spent_token, SIGNAL_REVOKED)
 
 
+@register_preset("reschedule-locks")
+def reschedule_locks(registry: Registry) -> None:
+    """A locked task is scheduled again for up to an hour; spent tokens are deleted."""
+    observe(registry)
+    registry.add(RescheduleLocked(), SIGNAL_LOCKED, SIGNAL_ERROR, SIGNAL_RETRYING)
+    registry.add(delete_spent_token, SIGNAL_REVOKED)
+
+
+@register_preset("brief-locks")
+def brief_locks(registry: Registry) -> None:
+    """As ``quiet-locks``, but a lock error is stored for a minute: for code that waits for it."""
+    observe(registry)
+    registry.add(expire_lock_errors(60), SIGNAL_LOCKED, SIGNAL_ERROR)
+    registry.add(delete_spent_token, SIGNAL_REVOKED)
+
+
 @register_preset("tidy-tokens")
 def tidy_tokens(registry: Registry) -> None:
     """Spent tokens are deleted after the skip; nothing else changes."""
@@ -109,6 +133,7 @@ def tidy_tokens(registry: Registry) -> None:
 
 @register_preset("observe")
 def observe(registry: Registry) -> None:
-    """Only counts: what ``quiet-locks`` would do, without doing it."""
+    """Only counts and breadcrumbs: what ``quiet-locks`` would do, without doing it."""
     registry.add(count_signals, SIGNAL_LOCKED, SIGNAL_ERROR, SIGNAL_REVOKED)
     registry.add(count_lock_skips, SIGNAL_LOCKED, SIGNAL_ERROR)
+    registry.add(leave_breadcrumb, SIGNAL_LOCKED, SIGNAL_ERROR)

@@ -64,6 +64,7 @@ class Registry:
         tasks: object = None,
         when: Callable[[Event], object] | None = None,
         priority: float = 0,
+        background: bool = False,
         name: str | None = None,
         **unknown: NoReturn,
     ) -> Callable[[F], F]:
@@ -71,14 +72,16 @@ class Registry:
 
         *exceptions*: only events whose exception is an instance. *tasks*: a glob over
         ``module.name``, a task function, or a list of these. *when*: a predicate over the
-        event. Higher *priority* runs earlier. *name* stands in logs and counts.
+        event. Higher *priority* runs earlier. *background*: run it on a thread of its own, where
+        a slow one holds no worker up, and decides nothing; when 1000 events wait, the oldest
+        goes, counted. *name* stands in logs and counts.
 
         The function takes one `Event`. It may return a verdict, which counts for signals of a
         failed attempt (locked, error, canceled, timeout, rate-limited) and nowhere else.
         What it raises is logged and counted, and disturbs neither the task nor other handlers.
         """
         refuse_unknown("on()", unknown, self.on)
-        options = read_options(signals, exceptions, tasks, when, priority, name)
+        options = read_options(signals, exceptions, tasks, when, priority, background, name)
 
         def register(function: F) -> F:
             self._add(make_handler(function, options))
@@ -94,6 +97,7 @@ class Registry:
         tasks: object = None,
         when: Callable[[Event], object] | None = None,
         priority: float = 0,
+        background: bool = False,
         name: str | None = None,
         **unknown: NoReturn,
     ) -> Handler:
@@ -102,10 +106,10 @@ class Registry:
         The same function with the same arguments is registered once.
         """
         refuse_unknown("add()", unknown, self.on)
-        options = read_options(signals, exceptions, tasks, when, priority, name)
+        options = read_options(signals, exceptions, tasks, when, priority, background, name)
         if not isinstance(handler, Handler):
             return self._add(make_handler(handler, options))
-        if options != read_options((), None, None, None, 0, None):
+        if options != read_options((), None, None, None, 0, False, None):
             raise TypeError(f"add() got {handler!r}, which has its filters, and filters besides")
         return self._add(handler)
 
@@ -222,4 +226,5 @@ on = default_registry.on
 
 
 def _log_failure(handler: Handler, event: Event, exc: Exception) -> None:
-    complain("Handler %s failed on %r.", handler.name, event.signal, exc_info=exc)
+    fields = {"failed": handler.name, "queue": event.queue, "task": event.task_name}
+    complain("Handler %s failed on %r.", handler.name, event.signal, exc_info=exc, **fields)

@@ -13,6 +13,7 @@ from uuid import uuid4
 import pytest
 from huey.api import Huey
 
+from huey_signals_kit import uninstall_handlers
 from tests.servers import NoServer, postgres_server, redis_server
 from tests.support import KINDS, REDIS_KINDS, Place, Unavailable, huey_class
 
@@ -125,6 +126,7 @@ class _Yard:
 
     def clear(self) -> None:
         for huey, storage in self._opened:
+            uninstall_handlers(huey)  # else the tick goes on for a queue that is gone
             _close(storage)
             _close(huey.storage)
         if "_redis_url" in vars(self):

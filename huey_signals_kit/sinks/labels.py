@@ -14,6 +14,7 @@ _HEX = re.compile(
 )
 _DIGITS = re.compile(r"[0-9]+")
 _LENGTH = 100
+_LONGEST = 200
 
 
 def fold(name: str) -> str:
@@ -24,6 +25,17 @@ def fold(name: str) -> str:
     for pattern in (_UUID, _HEX, _DIGITS):
         name = pattern.sub("*", name)
     return name if len(name) <= _LENGTH else name[: _LENGTH - 1] + "…"
+
+
+def valid(value: object) -> str:
+    """*value* as any sink can write it: UTF-8, one line, at most 200 long."""
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    if len(text) > _LONGEST:
+        text = text[: _LONGEST - 1] + "…"
+    if text.isascii() and text.isprintable():
+        return text
+    text = text.encode("utf-8", "replace").decode()  # a lone surrogate becomes "?"
+    return "".join(each if each.isprintable() else " " for each in text)
 
 
 class FoldedLabels(dict[str, str]):

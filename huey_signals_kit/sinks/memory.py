@@ -8,10 +8,13 @@ from collections import Counter, deque
 from .._checks import listed, nearest, short
 from .._fork import reset_in_child
 from .._huey_facts import SIGNALS
-from .labels import FoldedLabels, fold
+from .._tick import tick
+from .attempts import Attempts
+from .labels import FoldedLabels, fold, valid
+from .readings import Durations, Totals, merge
 from .vocabulary import LABELS
 
-_SETTLE_AT = 500
+SETTLE_AT = 500
 
 
 class Counts:
@@ -20,6 +23,7 @@ class Counts:
     ``add(key)`` counts one; a key is the metric and a value for each of its labels but the
     first, which is the queue for all of them. It is a deque's own ``append``, the cheapest
     thing that threads can share: adding up is for whoever reads, and for `settle_some`.
+    ``attempts`` has what every attempt leaves, where that is counted.
     """
 
     def __init__(self, queue: str) -> None:
@@ -27,6 +31,7 @@ class Counts:
         self.lock_labels = FoldedLabels()
         self._pending: deque[tuple[str, ...]] = deque()
         self.add = self._pending.append
+        self.attempts = Attempts(first=tick.start)
         self._reset()
         reset_in_child(self)
 
@@ -34,14 +39,15 @@ class Counts:
         self._lock = threading.Lock()
         self._totals: Counter[tuple[str, ...]] = Counter()
         self._pending.clear()
+        self.attempts.reset()
         self.lock_labels.new_lock()
 
     _after_fork = _reset
 
     def settle_some(self) -> None:
         """Keep what waits to be added up short; to be called now and then."""
-        if len(self._pending) >= _SETTLE_AT:
-            self._settle()
+        if len(self._pending) >= SETTLE_AT:
+            self.settle()
 
     def total(self, metric: str, labels: dict[str, str]) -> int:
         """The total of *metric* over every label that is not in *labels*."""
@@ -49,20 +55,38 @@ class Counts:
         wanted = {
             label: fold(value) if label == "lock" else value for label, value in labels.items()
         }
-        self._settle()
-        with self._lock:
-            found = [(key[1:], total) for key, total in self._totals.items() if key[0] == metric]
         named = [
-            (dict(zip(LABELS[metric], (self._queue, *values), strict=True)), total)
-            for values, total in found
+            (dict(zip(LABELS[metric], (self._queue, *key[1:]), strict=True)), value)
+            for key, value in self._read().items()
+            if key[0] == metric
         ]
-        return sum(total for given, total in named if wanted.items() <= given.items())
+        return sum(
+            value.count if isinstance(value, Durations) else value
+            for given, value in named
+            if wanted.items() <= given.items()
+        )
 
-    def _settle(self) -> None:
+    def totals(self) -> Totals:
+        """Everything so far, with the queue, and with labels that every sink can write."""
+        found: Totals = {}
+        for key, value in self._read().items():
+            merge(found, {(key[0], *map(valid, (self._queue, *key[1:]))): value})
+        return found
+
+    def _read(self) -> Totals:
+        self.settle()
+        with self._lock:
+            found: Totals = dict(self._totals)
+            merge(found, self.attempts.totals())
+            return found
+
+    def settle(self) -> None:
+        """Add up what waits for it."""
         with self._lock:
             # Only so many, or a busy neighbour could keep us here for ever.
             for _ in range(len(self._pending)):
                 self._totals[self._pending.popleft()] += 1
+            self.attempts.settle()
 
 
 def _check(metric: str, labels: dict[str, str]) -> None:

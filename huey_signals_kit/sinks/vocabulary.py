@@ -9,6 +9,8 @@ LOCK_SKIPS: Final = "huey_lock_skips_total"
 SUPPRESSED: Final = "huey_results_suppressed_total"
 TOKENS_CLEANED: Final = "huey_tokens_cleaned_total"
 HANDLER_ERRORS: Final = "huey_handler_errors_total"
+EVENTS_DROPPED: Final = "huey_events_dropped_total"
+TASK_SECONDS: Final = "huey_task_seconds"
 
 LABELS: Final[dict[str, tuple[str, ...]]] = {
     SIGNALS: ("queue", "task", "signal"),
@@ -16,4 +18,19 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     SUPPRESSED: ("queue", "task", "verdict"),
     TOKENS_CLEANED: ("queue", "by"),
     HANDLER_ERRORS: ("queue", "handler"),
+    EVENTS_DROPPED: ("queue", "handler"),
+    TASK_SECONDS: ("queue", "task"),
 }
+
+HELP: Final[dict[str, str]] = {
+    SIGNALS: "Signals that Huey emitted.",
+    LOCK_SKIPS: "Tasks that did not run because somebody else had the lock.",
+    SUPPRESSED: "Errors that were not stored as Huey would have stored them.",
+    TOKENS_CLEANED: "Revoke tokens deleted once they had done their work.",
+    HANDLER_ERRORS: "Exceptions that handlers, sinks and subscribers raised.",
+    EVENTS_DROPPED: "Events that a background handler never saw.",
+    TASK_SECONDS: "Seconds a worker was busy with an attempt that completed, failed or timed out.",
+}
+
+BOUNDS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+"""The upper bounds of the buckets of ``huey_task_seconds``; the last bucket has none."""

@@ -20,19 +20,18 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from itertools import product
 from pathlib import Path
 
 from huey import MemoryHuey
 from huey.api import Huey
 from huey.storage import BaseStorage
 
-from tests.benchmarks.subject import SIDES, Subject, silence_huey
+from tests.benchmarks.subject import Subject, silence_huey
 
 ROOT = Path(__file__).resolve().parents[2]
 DUMPS = 4  # before and after few tasks, before and after many
 
-LAYOUTS = 3
+LAYOUTS = int(os.environ.get("LAYOUTS", "3"))
 
 Counts = dict[tuple[str, str], list[float]]
 
@@ -41,14 +40,15 @@ class CannotCount(Exception):
     """There is no callgrind here, or it does not do what it should."""
 
 
-def count_instructions(kinds: list[str], few: int, many: int) -> Counts:
-    """Instructions per task by side and kind, one figure for each layout."""
+def count_instructions(wanted: set[tuple[str, str]], few: int, many: int) -> Counts:
+    """Instructions per task by side and kind, for those *wanted*: one figure for each layout."""
     valgrind = shutil.which("valgrind")
     if valgrind is None:
         raise CannotCount("no valgrind: apt install valgrind")
     with tempfile.TemporaryDirectory(prefix="callgrind-") as folder:
         options = ["--dump-before=getppid", f"--callgrind-out-file={folder}/out.%p"]
-        child = ["-m", "tests.benchmarks.instructions", str(few), str(many), *kinds]
+        child = ["-m", "tests.benchmarks.instructions", str(few), str(many)]
+        child += [f"{side}:{kind}" for side, kind in sorted(wanted)]
         ended = subprocess.run(
             [valgrind, "--tool=callgrind", *options, sys.executable, *child],
             env={**os.environ, "PYTHONHASHSEED": "0"},
@@ -101,11 +101,13 @@ def _move_classes(layout: int) -> None:
         del cls._moved
 
 
-def _main(few: int, many: int, kinds: list[str]) -> None:
+def _main(few: int, many: int, wanted: list[str]) -> None:
     silence_huey()
     ids = random.Random(0)
     uuid.uuid4 = lambda: uuid.UUID(int=ids.getrandbits(128), version=4)
-    for layout, kind, side in product(range(LAYOUTS), kinds, SIDES):
+    for layout, side, kind in (
+        (layout, *each.split(":")) for layout in range(LAYOUTS) for each in wanted
+    ):
         pid = os.fork()
         if pid == 0:
             _move_classes(layout)

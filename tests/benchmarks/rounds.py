@@ -1,4 +1,4 @@
-"""Seconds per task, from short rounds of bare and kit in turn.
+"""Seconds per task, from short rounds of two sides in turn.
 
 The ratio is the median over all pairs of neighbouring rounds: both of a pair meet the same noise
 of the machine, so it moves far less from run to run than the ratio of the two medians does.
@@ -14,36 +14,38 @@ from typing import NamedTuple
 
 from huey.api import Huey
 
-from tests.benchmarks.subject import BARE, KIT, SIDES, Subject
+from tests.benchmarks.subject import Subject
 
 WARM_UP = 10
 
 
 class Timing(NamedTuple):
-    """The median seconds of both sides, and the quartiles of kit / bare."""
+    """The median seconds of both sides, and the quartiles of the second by the first."""
 
-    bare: float
-    kit: float
+    base: float
+    side: float
     low: float
     ratio: float
     high: float
 
 
-def interleaved(make_huey: Callable[[str], Huey], kind: str, rounds: int, tasks: int) -> Timing:
-    """Time *kind*; *make_huey* is given the name of a queue."""
-    subjects = {side: Subject(make_huey(f"benchmark-{side}"), side) for side in SIDES}
-    taken: dict[str, list[float]] = {side: [] for side in SIDES}
+def interleaved(
+    make_huey: Callable[[str], Huey], kind: str, sides: tuple[str, str], rounds: int, tasks: int
+) -> Timing:
+    """Time *kind* on both *sides*; *make_huey* is given the name of a queue."""
+    subjects = {side: Subject(make_huey(f"benchmark-{side}"), side) for side in sides}
+    taken: dict[str, list[float]] = {side: [] for side in sides}
     gc.collect()
     gc.freeze()
     for number in range(WARM_UP + rounds):
-        for side in (BARE, KIT) if number % 2 else (KIT, BARE):
+        for side in sides if number % 2 else reversed(sides):
             taken[side].append(_round(subjects[side], kind, tasks))
     gc.unfreeze()
     for subject in subjects.values():
         subject.close()
-    bare, kit = (taken[side][WARM_UP:] for side in SIDES)
-    ratios = [after / before for before, after in zip(bare, kit, strict=True)]
-    return Timing(median(bare), median(kit), *quantiles(ratios, n=4))
+    first, second = (taken[side][WARM_UP:] for side in sides)
+    ratios = [after / before for before, after in zip(first, second, strict=True)]
+    return Timing(median(first), median(second), *quantiles(ratios, n=4))
 
 
 def _round(subject: Subject, kind: str, count: int) -> float:

@@ -3,14 +3,44 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from typing import Any
 
 from huey.api import Huey
 
 from huey_signals_kit import install_handlers
 
-BARE, KIT = SIDES = ("bare", "kit")
+BARE, KIT, ROUTES, BACKGROUND = "bare", "kit", "routes", "background"
 LOCK = "held"
+
+
+def _install(huey: Huey) -> None:
+    install_handlers(huey, preset="quiet-locks")
+
+
+def _install_routes(huey: Huey) -> None:
+    """Everything that an ordinary task may meet: sinks, durations, breadcrumbs."""
+    from prometheus_client import CollectorRegistry
+
+    from huey_signals_kit.sinks.prometheus import PrometheusSink
+
+    sinks = ["memory", PrometheusSink(CollectorRegistry())]
+    install_handlers(huey, preset="quiet-locks", sinks=sinks, sentry=True)
+
+
+def _install_background(huey: Huey) -> None:
+    """A handler that takes a second for every event."""
+    kit = install_handlers(huey, preset="quiet-locks")
+    kit.on("locked", background=True)(lambda event: time.sleep(1))
+
+
+_INSTALL: dict[str, Callable[[Huey], None]] = {
+    BARE: lambda huey: None,
+    KIT: _install,
+    ROUTES: _install_routes,
+    BACKGROUND: _install_background,
+}
 
 
 class Subject:
@@ -18,8 +48,7 @@ class Subject:
 
     def __init__(self, huey: Huey, side: str) -> None:
         self.huey = huey
-        if side == KIT:
-            install_handlers(huey, preset="quiet-locks")
+        _INSTALL[side](huey)
 
         @huey.task()
         def ordinary() -> int:

@@ -18,9 +18,12 @@ FOLDER = Path(__file__).parent
 MEASUREMENTS = [
     "memory, ordinary",
     "memory, locked",
+    "memory, ordinary, with sinks",
     "redis, ordinary",
     "redis, locked",
     "redis, revoked",
+    "redis, ordinary, with sinks",
+    "redis, locked, in background",
     "sqlite, locked",
     "redis, stored by a lock skip",
     "sqlite, stored by a lock skip",
@@ -60,7 +63,7 @@ def test_table() -> None:
 def _needs_no_server() -> set[str]:
     names = {name for name in MEASUREMENTS if not name.startswith("redis")}
     if shutil.which("valgrind") is None:
-        names -= {"memory, ordinary", "memory, locked"}
+        names -= {"memory, ordinary", "memory, locked", "memory, ordinary, with sinks"}
     return names
 
 

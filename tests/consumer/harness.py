@@ -19,7 +19,7 @@ from tests.support import Place, tail, wait_until
 
 ROOT = Path(__file__).parents[2]
 # No periodic tasks, and an idle worker looks at the queue often.
-COMMAND = ["-m", "huey.bin.huey_consumer", "tests.consumer.app.huey", "-n", "-d", "0.02"]
+OPTIONS = ["-n", "-d", "0.02"]
 STOP_SECONDS = 30
 
 
@@ -73,12 +73,14 @@ def running_consumer(
     worker: str = "thread",
     workers: int = 4,
     install: dict[str, Any] | None,
+    app: str = "tests.consumer.app",
 ) -> Iterator[Consumer]:
     """Runs a consumer of the queue at `place`; stopped gracefully if nobody has done so before.
 
-    `install` has the arguments for `install_handlers`; None leaves Huey bare.
+    `install` has the arguments for `install_handlers`; None leaves Huey bare. `app` is the
+    module whose `huey` it is.
     """
-    consumer = _start(place, log, ["-k", worker, "-w", str(workers)], install)
+    consumer = _start(place, log, [f"{app}.huey", "-k", worker, "-w", str(workers)], install)
     try:
         consumer.wait_until(lambda: _is_up(consumer.process.pid), "the consumer to be up")
         yield consumer
@@ -94,9 +96,9 @@ def _start(place: Place, log: Path, options: list[str], install: dict[str, Any] 
     ours, theirs = os.pipe()
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, *COMMAND, *options],
+            [sys.executable, "-m", "huey.bin.huey_consumer", *options, *OPTIONS],
             cwd=ROOT,
-            env=_environment(place, options[1], install),
+            env=_environment(place, options[2], install),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -431,18 +431,23 @@ def test_a_task_can_ask_without_any_preset(make_huey):
     assert set(stored_errors(huey)) == {broken.id}
 
 
-def test_a_bad_task_option_is_said_once_and_ignored(make_huey, caplog):
+@pytest.mark.parametrize(
+    ("bad", "hint"),
+    [("dorp", " Did you mean 'drop'?"), (0, ""), (-1, ""), (float("nan"), ""), (True, "")],
+    ids=str,
+)
+def test_a_bad_task_option_is_said_once_and_ignored(make_huey, caplog, bad, hint):
     """One clear line with the task, the value and the nearest name; then as if not given."""
     huey = make_huey("memory")
     install_handlers(huey)
-    _, guarded, _, _ = declare(huey, lock_errors="dorp")
+    _, guarded, _, _ = declare(huey, lock_errors=bad)
     guarded(), guarded()
     run_all(huey)
     assert stored_errors(huey) == {}
     said = [r.getMessage() for r in caplog.records if r.name == "huey_signals_kit"]
     assert said == [
-        f"Task {__name__}.guarded has lock_errors='dorp', which is ignored. "
-        "Did you mean 'drop'? Allowed are 'drop', 'keep'."
+        f"Task {__name__}.guarded has lock_errors={bad!r}, which is ignored.{hint} "
+        "Allowed are 'drop', 'keep', and seconds above 0."
     ]
 
 

@@ -14,13 +14,18 @@ from huey_signals_kit import (
     Registry,
     Verdict,
     available_presets,
+    expire,
     get_kit,
     install_handlers,
     on,
     register_preset,
     uninstall_handlers,
 )
+from huey_signals_kit.handlers import RescheduleLocked, expire_lock_errors
 from huey_signals_kit.signals import lock_skipped
+from huey_signals_kit.sinks import BOUNDS, Durations, Sample, Sink
+from huey_signals_kit.sinks.opentelemetry import OpenTelemetrySink
+from huey_signals_kit.sinks.prometheus import PrometheusSink
 
 huey: Any = None
 kit: Kit = install_handlers(huey, preset="quiet-locks")
@@ -30,8 +35,30 @@ install_handlers(
     registry=Registry(),
     lock_exceptions=(TimeoutError, KeyError),
     clean_tokens=lambda event: event.queue == "web",
+    sentry=False,
+    quiet_logs=True,
     replace=True,
 )
+
+
+class Collector:
+    interval = 5.0
+
+    def send(self, changes: list[Sample]) -> None:
+        for each in changes:
+            value: int | Durations = each.value
+            print(each.metric, each.labels.get("task"), value, len(BOUNDS))
+
+
+mine_too: Sink = Collector()
+install_handlers(huey, sinks="auto")
+install_handlers(huey, sinks=["prometheus", PrometheusSink(), OpenTelemetrySink(), mine_too])
+install_handlers(huey, sinks=Collector()).flush()
+brief: Verdict = expire(60)
+
+
+@kit.on("locked", background=True)
+def slow(event: Event) -> None: ...
 
 
 @kit.on("locked", "error", exceptions=OSError, tasks="reports.*", priority=1.5, name="tell")
@@ -52,6 +79,8 @@ registry = Registry("mine")
 handler: Handler = registry.add(tell, "locked", when=lambda event: event.exception is None)
 both: Registry = (registry | Registry()).copy()
 both.include(registry)
+both.add(RescheduleLocked(delay=1, give_up_after=60), "locked", "error", "retrying")
+both.add(expire_lock_errors(30), "locked", "error")
 both.remove(handler)
 first: Verdict | None = both.dispatch(Event("locked", None, huey))
 names: list[str] = [each.name for each in both]
@@ -79,6 +108,8 @@ try:
 except AlreadyInstalled:
     uninstall_handlers(huey)
 
+install_handlers(huey, sinks=[3])  # type: ignore[list-item]
+expire("60")  # type: ignore[arg-type]
 registry.on(3)  # type: ignore[arg-type]
 install_handlers(huey, sink="x")  # type: ignore[arg-type]
 tell("locked")  # type: ignore[arg-type]

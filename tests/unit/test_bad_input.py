@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import types
+from decimal import Decimal
 from unittest.mock import MagicMock, Mock
 
 import pytest
@@ -13,11 +14,13 @@ from huey.exceptions import CancelExecution
 from huey_signals_kit import (
     Registry,
     Verdict,
+    expire,
     get_kit,
     install_handlers,
     register_preset,
     uninstall_handlers,
 )
+from huey_signals_kit.handlers import expire_lock_errors
 
 
 def handler(event):
@@ -91,7 +94,8 @@ REFUSED = {
         installing(preset="quiet-lock"),
         ValueError,
         "unknown preset 'quiet-lock'. Did you mean 'quiet-locks'? "
-        "The presets are 'observe', 'quiet-locks', 'tidy-tokens'",
+        "The presets are 'brief-locks', 'observe', 'quiet-locks', 'reschedule-locks', "
+        "'tidy-tokens'",
     ),
     "preset: far off": (installing(preset="zzz"), ValueError, "The presets are"),
     "preset: None": (installing(preset=None), TypeError, "and [] is none of them"),
@@ -110,7 +114,7 @@ REFUSED = {
         TypeError,
         "install_handlers() has no option 'clean_token' (given as 'never'). "
         "Did you mean 'clean_tokens'? Its options are 'clean_tokens', 'lock_exceptions', "
-        "'registry', 'replace'",
+        "'quiet_logs', 'registry', 'replace', 'sentry', 'sinks'",
     ),
     "unknown filter": (
         on(exception=ValueError),
@@ -135,6 +139,16 @@ REFUSED = {
         ValueError,
         "never",
     ),
+    "expire: zero": (lambda: expire(0), ValueError, "expire() takes seconds above 0 and at most"),
+    "expire: negative": (lambda: expire(-1), ValueError, "got -1"),
+    "expire: nan": (lambda: expire(float("nan")), ValueError, "got nan"),
+    "expire: inf": (lambda: expire(float("inf")), ValueError, "got inf"),
+    "expire: far too long": (lambda: expire(1e300), ValueError, "at most 315,360,000, got 1e+300"),
+    "expire: a bool": (lambda: expire(True), TypeError, "takes a number of seconds, got True"),
+    "expire: a string": (lambda: expire("60"), TypeError, "got '60'"),
+    "expire: a decimal": (lambda: expire(Decimal(60)), TypeError, "got Decimal('60')"),
+    "expire: nothing": (lambda: expire(None), TypeError, "got None"),
+    "expiring handler": (lambda: expire_lock_errors(0), ValueError, "got 0"),
     "verdict of one's own": (lambda: Verdict("dorp"), ValueError, "no verdict 'dorp'; use KEEP"),
     "uninstalling nothing": (
         lambda: uninstall_handlers(None),

@@ -150,7 +150,7 @@ def test_a_log_that_raises_breaks_no_task_with_a_bad_option(make_huey, broken_lo
     huey = make_huey()
     install_handlers(huey, preset=[])
 
-    @huey.task(lock_errors=60)
+    @huey.task(lock_errors=-60)
     @huey.lock_task("held")
     def guarded():
         """Never runs."""

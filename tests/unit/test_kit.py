@@ -459,7 +459,7 @@ def test_presets_combine(make_huey):
     extra.add(lambda event: seen.append(event.signal), SIGNAL_COMPLETE)
     kit = install_handlers(huey, ["tidy-tokens", "observe", extra])
     assert set(huey._signal.receivers) == {"any", "locked", "error", "revoked", "complete"}
-    assert len(kit.handlers) == 4
+    assert len(kit.handlers) == 5
     kit = install_handlers(huey, [], replace=True)
     assert kit.handlers == ()
     assert set(huey._signal.receivers) == {"any"}
@@ -483,7 +483,7 @@ def test_a_registry_given_twice_runs_once(make_huey):
     guarded_task(huey)()
     run_all(huey)
     assert ran == ["locked"]
-    assert len(kit.handlers) == 3
+    assert len(kit.handlers) == 4
 
 
 def test_lock_exceptions_replace_what_counts(make_huey):

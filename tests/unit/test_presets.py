@@ -20,7 +20,13 @@ def forget(monkeypatch):
 
 def test_the_built_in_presets():
     """By name, in alphabetical order."""
-    assert available_presets() == ("observe", "quiet-locks", "tidy-tokens")
+    assert available_presets() == (
+        "brief-locks",
+        "observe",
+        "quiet-locks",
+        "reschedule-locks",
+        "tidy-tokens",
+    )
 
 
 def test_a_preset_of_ones_own_is_installed_by_name(forget, make_huey):
@@ -38,6 +44,7 @@ def test_a_preset_of_ones_own_is_installed_by_name(forget, make_huey):
             "mine",
             "count_signals",
             "count_lock_skips",
+            "leave_breadcrumb",
         ]
 
 
@@ -91,7 +98,7 @@ def test_an_installed_package_may_bring_presets(tmp_path):
         env={"PYTHONPATH": f"{tmp_path}:{module.__file__.rpartition('/huey_signals_kit/')[0]}"},
     )
     assert ran.stdout.splitlines() == [
-        "broken lost observe quiet-locks theirs tidy-tokens False",
+        "brief-locks broken lost observe quiet-locks reschedule-locks theirs tidy-tokens False",
         "<theirs on locked>",
         "there is a preset 'lost' already; choose another name",
         "TypeError preset 'broken' of other_presets:number is not callable: 3",

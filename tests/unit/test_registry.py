@@ -149,7 +149,7 @@ def test_an_answer_that_is_no_verdict_is_a_failure(answer):
     assert verdict is None
     assert len(failures) == 1
     assert "handler misspelt returned" in failures[0]
-    assert "return KEEP, DROP or None" in failures[0]
+    assert "return KEEP, DROP, expire(seconds) or None" in failures[0]
 
 
 def test_a_verdict_where_nothing_is_decided_is_a_failure():

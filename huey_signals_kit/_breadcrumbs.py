@@ -1,0 +1,70 @@
+"""Puts lock skips among the breadcrumbs of one of Sentry's events."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import datetime, timezone
+from typing import Any
+
+from ._skips import Skip
+
+Breadcrumb = dict[str, Any]
+
+_SENTRYS_DEFAULT = 100
+
+
+def with_skips(event: dict[str, Any], skips: list[Skip]) -> dict[str, Any]:
+    """*event* with *skips* among its breadcrumbs, in the order of time.
+
+    Each passes the client's ``before_breadcrumb`` first. Of all together the newest are kept,
+    as many as its ``max_breadcrumbs``, which is how Sentry does it.
+    """
+    options = sys.modules["sentry_sdk"].get_client().options
+    most = options.get("max_breadcrumbs", _SENTRYS_DEFAULT)
+    crumbs = event.get("breadcrumbs") or {}
+    own = crumbs.get("values") or [] if isinstance(crumbs, dict) else None
+    # What the user has attached by hand in excess is not ours to take away.
+    if own is not None and 0 < most >= len(own):
+        mine = _allowed(map(_breadcrumb, skips), options.get("before_breadcrumb"))
+        event["breadcrumbs"] = {**crumbs, "values": _by_time([*own, *mine])[-most:]}
+    return event
+
+
+def _breadcrumb(skip: Skip) -> Breadcrumb:
+    timestamp, lock, task_id, attempt = skip
+    return {
+        "type": "default",
+        "category": "huey.lock",
+        "level": "info",
+        "message": f"Skipped: {f'lock {lock!r}' if lock else 'its lock'} was taken",
+        "data": {"lock": lock or None, "task_id": task_id, "attempt": attempt},
+        "timestamp": datetime.fromtimestamp(timestamp, timezone.utc),
+    }
+
+
+def _allowed(
+    crumbs: Iterable[Breadcrumb], before: Callable[..., Breadcrumb | None] | None
+) -> list[Breadcrumb]:
+    passed = crumbs if before is None else (before(crumb, {}) for crumb in crumbs)
+    return [crumb for crumb in passed if crumb is not None]
+
+
+def _by_time(crumbs: list[Breadcrumb]) -> list[Breadcrumb]:
+    times: list[float] = []
+    for crumb in crumbs:
+        when = _seconds(crumb.get("timestamp"))
+        # One that does not say when keeps its place behind the one before.
+        times.append(when if when is not None else times[-1] if times else 0.0)
+    return [crumbs[place] for place in sorted(range(len(crumbs)), key=times.__getitem__)]
+
+
+def _seconds(timestamp: object) -> float | None:
+    if isinstance(timestamp, str):
+        with suppress(ValueError):
+            timestamp = datetime.fromisoformat(timestamp.replace("Z", "+00:00"))
+    if isinstance(timestamp, datetime):
+        aware = timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=timezone.utc)
+        return aware.timestamp()
+    return float(timestamp) if isinstance(timestamp, (int, float)) else None

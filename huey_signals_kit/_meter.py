@@ -1,0 +1,139 @@
+"""Counts every signal and times every attempt, for sinks; as little as can be on a worker.
+
+Two receivers for each attempt would cost a twentieth of an ordinary task. So an attempt is seen
+from outside, around Huey's ``_execute``, and receivers hear only of what goes another way:
+an attempt that none of them has marked is complete.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from huey.signals import SIGNAL_COMPLETE, SIGNAL_ERROR, SIGNAL_EXECUTING, SIGNAL_RETRYING
+
+from ._huey_facts import SIGNALS, is_own_method
+from ._lock_errors import LockErrors
+from ._receivers import Receivers
+from ._tick import Jobs
+from .sinks.memory import Counts
+from .sinks.vocabulary import SIGNALS as METRIC
+
+_OTHER_ENDS = frozenset(
+    {"canceled", "error", "interrupted", "locked", "rate-limited", "retrying", "timeout"}
+)
+_WORKED = frozenset({SIGNAL_ERROR, SIGNAL_RETRYING, "timeout"})
+_SETTLE_SECONDS = 1.0
+_SEEN_OUTSIDE = frozenset({SIGNAL_EXECUTING, SIGNAL_COMPLETE})
+
+
+class Meter:
+    """Feeds the `Counts` of one kit with every signal of its Huey, without an `Event` for each.
+
+    What is timed is how long a worker was busy with an attempt that completed, failed or timed
+    out; one that was locked, canceled or rate-limited did no work.
+    """
+
+    def __init__(
+        self, huey: Any, receivers: Receivers, counts: Counts, lock_errors: LockErrors, jobs: Jobs
+    ) -> None:
+        self._jobs = jobs
+        self._huey = huey
+        self._receivers = receivers
+        self._counts = counts
+        self._lock_errors = lock_errors
+        self._counted: frozenset[str] = frozenset()
+        self._attempts = counts.attempts
+        self._marked: dict[int, bool] = {}
+        self._found: Callable[..., Any] | None = None
+        self._placed: Callable[..., Any] = self._around(type(huey))
+        self._active = True
+
+    def install(self) -> None:
+        """Stand around ``_execute`` of this one Huey."""
+        found = self._huey._execute
+        self._found = None if is_own_method(self._huey, "_execute", found) else found
+        # Huey's own is looked up at each call: Sentry, for one, may patch the class later.
+        owner = type(self._huey) if self._found is None else _Found(self._found)
+        self._placed = self._around(owner)
+        self._jobs.every(_SETTLE_SECONDS, self._counts.settle, "counts")
+        self._huey._execute = self._placed
+
+    def uninstall(self) -> None:
+        """Count nothing more; a wrapper that other code has put around since stays."""
+        self._active = False
+        self._marked[0] = False  # no task's: every attempt takes the way where that is asked
+        if self._huey._execute is not self._placed:
+            return
+        if self._found is None:
+            del self._huey._execute
+        else:
+            self._huey._execute = self._found
+
+    def listen(self, counted: frozenset[str]) -> None:
+        """Hear of everything, but leave the signals in *counted* to who counts them."""
+        self._counted = counted
+        self._receivers.listen(self._ends, _OTHER_ENDS)
+        self._receivers.listen(self._happens, SIGNALS - _OTHER_ENDS - _SEEN_OUTSIDE - counted)
+
+    def _happens(self, signal: str, task: Any, *_: object) -> None:
+        kind = type(task)
+        self._counts.add((METRIC, f"{kind.__module__}.{kind.__name__}", signal))
+        self._counts.settle_some()
+
+    def _ends(self, signal: str, task: Any, exception: BaseException | None = None) -> None:
+        worked = signal in _WORKED and not self._lock_errors.match(exception)
+        self._marked.setdefault(id(task), worked)
+        if signal not in self._counted:
+            self._happens(signal, task)
+
+    def _around(self, owner: Any) -> Callable[..., Any]:
+        huey, marked, clock = self._huey, self._marked, time.monotonic
+        completed, over, nested = self._attempts.completed, self._over, self._nested
+
+        def execute(task: Any, timestamp: Any = None) -> Any:
+            if marked and id(task) in marked:
+                return nested(task, timestamp)
+            start = clock()
+            try:
+                value = owner._execute(huey, task, timestamp)
+            except BaseException:
+                over(task, None)
+                raise
+            if marked:
+                over(task, clock() - start)
+            else:
+                completed[type(task)].append(clock() - start)
+            return value
+
+        return execute
+
+    def _nested(self, task: Any, timestamp: Any) -> Any:
+        """In immediate mode Huey runs a task again from inside its attempt before."""
+        outer = self._marked.pop(id(task))
+        try:
+            return self._placed(task, timestamp)
+        finally:
+            self._marked[id(task)] = outer
+
+    def _over(self, task: Any, seconds: float | None) -> None:
+        worked = self._marked.pop(id(task), None)
+        if not self._active:
+            return
+        if seconds is None or worked is not None:
+            self._happens(SIGNAL_EXECUTING, task)
+            if seconds is not None and worked:
+                self._attempts.failed[type(task)].append(seconds)
+        else:
+            self._attempts.completed[type(task)].append(seconds)
+
+
+class _Found:
+    """What was on the Huey before, called as Huey's class is."""
+
+    def __init__(self, found: Callable[..., Any]) -> None:
+        self._found = found
+
+    def _execute(self, huey: Any, task: Any, timestamp: Any) -> Any:
+        return self._found(task, timestamp)

@@ -1,0 +1,131 @@
+"""Huey's line for each locked and each revoked task becomes one line a minute and lock or task."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ._failures import say
+from ._fork import reset_in_child
+from ._huey_facts import LOCKED_LINE, REVOKED_LINE, whose_line
+from ._lock_errors import lock_name
+from ._tick import Jobs, tick
+
+INTERVAL = 60.0
+_MOST_NAMED = 5
+
+Line = tuple["str | None", str]
+"""The label of the lock, or None for a revoked task, and the task's name."""
+
+
+class QuietLogs:
+    """A filter on Huey's logger, which all Hueys share: it takes the lines of one of them.
+
+    *label* folds lock names, so that memory stays bounded. What was taken is said at the end
+    of the minute, as a warning like the lines themselves: Huey's consumer shows no less of
+    other loggers. *failed* is told what goes wrong; then the line passes.
+    """
+
+    def __init__(
+        self,
+        huey: Any,
+        label: Mapping[str, str],
+        jobs: Jobs,
+        failed: Callable[[str, Exception], object],
+    ) -> None:
+        self._huey = huey
+        self._label = label
+        self._jobs = jobs
+        self._failed = failed
+        self._logger = logging.getLogger("huey")
+        self._after_fork()
+        reset_in_child(self)
+
+    def _after_fork(self) -> None:
+        self._lock = threading.Lock()
+        self._taken: Counter[Line] = Counter()
+        self._since = time.monotonic()
+
+    def install(self) -> None:
+        """Begin to take lines."""
+        self._since = time.monotonic()
+        self._logger.addFilter(self)
+        self._jobs.every(INTERVAL, self.summarize, "quiet_logs")
+
+    def uninstall(self) -> None:
+        """Let every line pass; what was taken is said when the jobs are drained."""
+        self._logger.removeFilter(self)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether *record* passes; by ``logging``, for every line of every Huey."""
+        try:
+            return record.msg not in (LOCKED_LINE, REVOKED_LINE) or not self._takes(record)
+        except Exception as exc:
+            self._failed("in a filter of Huey's log", exc)
+            return True
+
+    def _takes(self, record: logging.LogRecord) -> bool:
+        huey, task = whose_line()
+        if huey is not self._huey:
+            return False
+        line = (self._lock_in(record), f"{type(task).__module__}.{type(task).__name__}")
+        with self._lock:
+            self._taken[line] += 1
+        if tick.thread is None:
+            tick.start()
+        return True
+
+    def _lock_in(self, record: logging.LogRecord) -> str | None:
+        if record.msg == REVOKED_LINE:
+            return None
+        exception: Any = record.args[1] if isinstance(record.args, tuple) else None
+        return self._label[lock_name(exception) or ""]
+
+    def summarize(self) -> None:
+        """Say what was taken since the last time."""
+        with self._lock:
+            now = time.monotonic()
+            taken, seconds = self._taken, round(now - self._since)
+            self._taken, self._since = Counter(), now
+        by_lock: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for (lock, task), count in sorted(taken.items(), key=str):
+            if lock is None:
+                self._say_revoked(task, count, seconds)
+            else:
+                by_lock[lock][task] += count
+        for lock, tasks in by_lock.items():
+            self._say_locked(lock, tasks, seconds)
+
+    def _say_revoked(self, task: str, count: int, seconds: int) -> None:
+        text = "Task %s: %d revoked and not executed in the last %d s"
+        fields: dict[str, Any] = {"task": task, "revoked": count, "seconds": seconds}
+        say(logging.WARNING, text, task, count, seconds, queue=str(self._huey.name), **fields)
+
+    def _say_locked(self, lock: str, tasks: Counter[str], seconds: int) -> None:
+        count = sum(tasks.values())
+        name = f"Lock {lock!r}" if lock else "A lock without a name"
+        text = "%s: %d task%s skipped in the last %d s (%s)"
+        say(
+            logging.WARNING,
+            text,
+            name,
+            count,
+            "" if count == 1 else "s",
+            seconds,
+            _named(tasks),
+            queue=str(self._huey.name),
+            lock=lock,
+            skips=count,
+            seconds=seconds,
+            tasks=dict(tasks),
+        )
+
+
+def _named(tasks: Counter[str]) -> str:
+    named = [f"{task} {count}" for task, count in tasks.most_common(_MOST_NAMED)]
+    more = len(tasks) - len(named)
+    return ", ".join([*named, f"{more} other tasks"] if more else named)

@@ -1,0 +1,49 @@
+"""What a kit says: announcements to subscribers, and failures to the log, counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from blinker import NamedSignal
+
+from . import signals as announcements
+from ._checks import name_of, short
+from ._failures import Failures
+from ._handler import Handler
+from .event import Event
+from .sinks.vocabulary import HANDLER_ERRORS
+
+
+class Reports:
+    """Tells subscribers and the log, for one kit; *tally* counts a failure."""
+
+    def __init__(self, huey: Any, tally: Callable[[tuple[str, ...]], None]) -> None:
+        self._huey = huey
+        self._tally = tally
+        self._failures = Failures()
+
+    def tell(self, signal: NamedSignal, **payload: object) -> None:
+        """Make one of the kit's announcements to its subscribers, whatever they raise."""
+        if signal.receivers:
+            announcements.announce(signal, self._huey, self._subscriber_failed, **payload)
+
+    def handler_failed(self, handler: Handler, event: Event, exc: Exception) -> None:
+        """*handler* raised on *event*."""
+        self._failures.report(f"Handler {handler.name}", f"on {short(event)}", exc)
+        self._tally((HANDLER_ERRORS, handler.name))
+        self.tell(announcements.handler_failed, handler=handler.name, event=event, exception=exc)
+
+    def job_failed(self, name: str, exc: Exception) -> None:
+        """A sink, or another job on the tick, raised."""
+        self._failures.report(name, "on the tick", exc)
+        self._tally((HANDLER_ERRORS, name))
+
+    def kit_failed(self, where: str, exc: Exception) -> None:
+        """The kit's own code raised."""
+        self._failures.report("The kit itself", where, exc)
+
+    def _subscriber_failed(self, subscriber: object, exc: Exception) -> None:
+        name = name_of(subscriber)
+        self._failures.report(f"Subscriber {name}", "to an announcement", exc)
+        self._tally((HANDLER_ERRORS, name))

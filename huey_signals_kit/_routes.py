@@ -1,0 +1,38 @@
+"""Connects the chosen sinks to one kit's counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ._tick import Jobs
+from .sinks.chosen import interval_of, sink_name
+from .sinks.protocol import Sink, View
+from .sinks.push import Push
+from .sinks.readings import Totals
+
+
+class SinkRoutes:
+    """Starts views and puts the others on the tick; it is their `Source` as well."""
+
+    def __init__(
+        self, sinks: list[Sink | View], queue: str, totals: Callable[[], Totals], jobs: Jobs
+    ) -> None:
+        self.queue = queue
+        self.totals = totals
+        self.every = jobs.every
+        self._sinks = sinks
+        self._started: list[View] = []
+
+    def install(self) -> None:
+        """Start every sink."""
+        for sink in self._sinks:
+            if isinstance(sink, View):
+                self._started.append(sink)
+                sink.start(self)
+            else:
+                self.every(interval_of(sink), Push(sink, self.totals), sink_name(sink))
+
+    def uninstall(self) -> None:
+        """Stop every sink that was started."""
+        while self._started:
+            self._started.pop().stop(self)

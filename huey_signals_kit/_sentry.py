@@ -1,0 +1,166 @@
+"""What the kit changes on the events that a Huey's tasks send to Sentry.
+
+One event processor serves all kits, in Sentry's list of global ones, from when `sentry_sdk` is
+there, before or after the kit. It finds the task on the stack: Sentry runs it where the event
+is captured. Of transactions and check-ins it changes nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+from weakref import WeakValueDictionary
+
+from huey.exceptions import TaskLockedException
+from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED
+
+from ._breadcrumbs import with_skips
+from ._handler import Handler
+from ._huey_facts import Running, running_task
+from ._skips import Skips
+from .event import Context, Event
+from .verdict import Verdict
+
+SentryEvent = dict[str, Any]
+
+
+class _Processor:
+    """The event processor of all kits; while Sentry is not imported, on the look-out for it."""
+
+    def __init__(self) -> None:
+        self.kits: WeakValueDictionary[int, SentryEvents] = WeakValueDictionary()
+        """By the id of their Huey."""
+
+    def put_in(self) -> None:
+        """Have Sentry call it, now or as soon as it is imported."""
+        processors = _sentrys_processors()
+        if processors is None:
+            if self not in sys.meta_path:
+                sys.meta_path.insert(0, self)
+        elif self not in processors:
+            # First: Sentry's deduplication must not remember an exception which is not sent.
+            processors.insert(0, self)
+
+    def take_out(self) -> None:
+        """Leave no trace of it."""
+        for place in (_sentrys_processors() or [], sys.meta_path):
+            if self in place:
+                place.remove(self)
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: object = None) -> None:
+        """Find no module, as an import hook, but see that Sentry is being imported."""
+        if name.startswith("sentry_sdk.") and _sentrys_processors() is not None:
+            self.put_in()
+
+    def __call__(self, event: SentryEvent, hint: dict[str, Any]) -> SentryEvent | None:
+        running = None if event.get("type") else running_task()
+        kit = None if running is None else self.kits.get(id(running.huey))
+        if kit is None or running is None:
+            return event
+        return kit.process(event, hint, running)
+
+
+def _sentrys_processors() -> list[Any] | None:
+    scope = sys.modules.get("sentry_sdk.scope")
+    found = getattr(scope, "global_event_processors", None)
+    return found if isinstance(found, list) else None
+
+
+_processor = _Processor()
+
+
+class SentryEvents:
+    """Shows recent lock skips on the events of one Huey's tasks, and keeps lock errors back.
+
+    *context* is the kit, *listeners* tells who hears a signal, *override* the verdict of a
+    task's own ``lock_errors``, *failed* is told what went wrong: the event is then sent as it was.
+    """
+
+    def __init__(
+        self,
+        huey: Any,
+        context: Context,
+        listeners: Callable[[str], Iterable[Handler]],
+        override: Callable[[Any, BaseException], Verdict | None],
+        failed: Callable[[str, Exception], None],
+    ) -> None:
+        self.skips = Skips()
+        self._huey = huey
+        self._context = context
+        self._listeners = listeners
+        self._override = override
+        self._failed = failed
+
+    def install(self) -> None:
+        """Have the events of this Huey's tasks pass here."""
+        _processor.kits[id(self._huey)] = self
+        _processor.put_in()
+
+    def uninstall(self) -> None:
+        """Let them pass as they are."""
+        if _processor.kits.get(id(self._huey)) is self:
+            del _processor.kits[id(self._huey)]
+        if not _processor.kits:
+            _processor.take_out()
+
+    def process(
+        self, event: SentryEvent, hint: dict[str, Any], running: Running
+    ) -> SentryEvent | None:
+        """*event* with the skips of the task, or None if it is only about a suppressed error."""
+        try:
+            reported = _reported(event, hint, running)
+            if reported is not None and self.suppresses(running.task, reported):
+                return None
+            cls = type(running.task)
+            skips = self.skips.recent(f"{cls.__module__}.{cls.__name__}")
+            return with_skips(event, skips) if skips else event
+        except Exception as exc:
+            self._failed("in an event for Sentry", exc)
+            return event
+
+    def suppresses(self, task: Any, exception: BaseException) -> bool:
+        """Whether the kit is about to suppress *exception*, with which *task* ends.
+
+        Sentry reports an exception before Huey emits its signal, so no handler has been asked.
+        The task's own ``lock_errors`` decides, if it is a valid one. Else it is whether a
+        handler with the attribute ``suppresses_lock_errors``, as the built-in ones have it,
+        will hear the signal and pass it by its filters. A verdict of the user's handlers,
+        which comes later, changes nothing.
+        """
+        if not self._context.lock_errors.match(exception):
+            return False
+        if getattr(task, "lock_errors", None) is not None:
+            verdict = self._override(task, exception)
+            if verdict is not None:
+                return verdict.action != "keep"
+        signal = SIGNAL_LOCKED if isinstance(exception, TaskLockedException) else SIGNAL_ERROR
+        expected = Event(signal, task, self._huey, exception, None, self._context)
+        return any(
+            getattr(handler.function, "suppresses_lock_errors", False)
+            and handler.background is None
+            and handler.wants(expected)
+            for handler in self._listeners(signal)
+        )
+
+
+def _reported(event: SentryEvent, hint: dict[str, Any], running: Running) -> BaseException | None:
+    """The exception with which the task ends, if *event* is about that and of nobody's own.
+
+    It is when Sentry's HueyIntegration made it, or Huey's own line in the log. What the user
+    captures or logs, the same exception even, is the user's.
+    """
+    exc_info = hint.get("exc_info") or (None, None, None)
+    exception: BaseException | None = exc_info[1]
+    if exception is not None and _mechanism(event) == "huey":
+        return exception
+    written_by = getattr(hint.get("log_record"), "funcName", None)
+    if event.get("logger") != "huey" or written_by != "_execute":
+        return None
+    # Huey's line about a lock has no exception; it is an event where warnings are.
+    return running.caught if exception is None or exception is running.caught else None
+
+
+def _mechanism(event: SentryEvent) -> object:
+    values = (event.get("exception") or {}).get("values")
+    return (values[-1].get("mechanism") or {}).get("type") if values else None

@@ -1,0 +1,58 @@
+"""Remembers recent lock skips by task, within bounds."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from ._fork import reset_in_child
+
+MOST = 20
+"""How many skips of one task are remembered."""
+MAX_AGE = 15 * 60
+"""After how many seconds a skip is forgotten."""
+MOST_TASKS = 500
+"""Of how many tasks skips are remembered."""
+
+Skip = tuple[float, str, str, int]
+"""Seconds since the epoch, the lock's name or ``""``, the task's id, and which attempt it was."""
+
+
+class Skips:
+    """The skips of one Huey's tasks in this process; a forked child begins with none."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._after_fork()
+        reset_in_child(self)
+
+    def _after_fork(self) -> None:
+        self._by_task: dict[str, deque[Skip]] = {}
+        # Reentrant: an object that dies meanwhile may report to Sentry, on this very thread.
+        self._lock = threading.RLock()
+
+    def remember(self, task_name: str, skip: Skip) -> None:
+        """Remember a skip of a task; what was skipped before the last `MOST` is forgotten."""
+        with self._lock:
+            skips = self._by_task.get(task_name)
+            if skips is None:
+                skips = self._room_for(task_name)
+            skips.append(skip)
+
+    def recent(self, task_name: str) -> list[Skip]:
+        """Its skips of the last `MAX_AGE` seconds, in the order of time."""
+        oldest = self._clock() - MAX_AGE
+        with self._lock:
+            return sorted(skip for skip in self._by_task.get(task_name, ()) if skip[0] >= oldest)
+
+    def _room_for(self, task_name: str) -> deque[Skip]:
+        if len(self._by_task) >= MOST_TASKS:
+            waited_longest = min(self._by_task, key=lambda name: self._by_task[name][-1][0])
+            del self._by_task[waited_longest]
+        return self._by_task.setdefault(task_name, deque(maxlen=MOST))
+
+
+def forget(task_name: str, skip: Skip) -> None:
+    """Remember nothing."""

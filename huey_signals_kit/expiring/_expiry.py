@@ -1,0 +1,134 @@
+"""Stores errors that expire, and removes those that are due."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from huey import storage as storages
+from huey.utils import Error
+
+from .._fork import reset_in_child
+from .._tick import Jobs, tick
+from ._entry import Entry, Family, as_text, small_error
+from ._files import Files
+from ._peewee import PeeweeRows
+from ._redis_hash import RedisHash
+from ._redis_keys import RedisKeys
+from ._remembered import MemoryResults, Remembered
+from ._sql import POSTGRES, SQLITE
+
+REAP_SECONDS = 5.0
+"""How often a process looks for what is due, one cheap query each time.
+
+So much longer than asked for an error may stay on a storage without a time to live. Whoever
+waited for it has read it by then, and each consumer process pays for every look.
+"""
+
+# What only a mistake of the kit's, or a storage unlike Huey's, raises: no server's failure.
+_UNLIKE_HUEYS = (AttributeError, TypeError, LookupError, ValueError)
+
+
+class Expiry:
+    """The errors of one Huey that expire.
+
+    *failed* is told where the storage turned out to be unlike Huey's.
+
+    A known storage of Huey, or a subclass of one that leaves ``put_data`` as it is, knows
+    itself what is due: any process removes it. On any other storage only this process does:
+    what a killed one has stored stays, as it does when the kit is uninstalled before it is due.
+    """
+
+    def __init__(self, huey: Any, jobs: Jobs, failed: Callable[[str, Exception], None]) -> None:
+        self._huey = huey
+        self._jobs = jobs
+        self._failed = failed
+        self._begun = False
+        self._remembered = Remembered()
+        self._families: dict[str, Family] = {
+            "RedisExpireStorage": RedisKeys(),
+            "RedisStorage": RedisHash(),
+            "SqliteStorage": SQLITE,
+            "PostgresStorage": POSTGRES,
+            "FileStorage": Files(),
+            "MemoryStorage": MemoryResults(),
+        }
+        self._peewee = PeeweeRows()
+        self._after_fork()
+        reset_in_child(self)
+
+    def _after_fork(self) -> None:
+        self._lock = threading.Lock()
+
+    def begin(self) -> None:
+        """Look for what is due from the next tick on; nothing happens when it does already."""
+        with self._lock:
+            if not self._begun:
+                self._begun = True
+                # Not at the end: others look as well, and no script is to wait for a server.
+                self._jobs.every(REAP_SECONDS, self.reap, "expired errors", first=0, at_end=False)
+
+    def put(
+        self, key: Any, error: Error, seconds: float, inner: Callable[[Error], Any] | None = None
+    ) -> Any:
+        """Store *error* under *key*, made small, for *seconds*.
+
+        *inner* stores it where ``put_result`` is not Huey's own: then it takes two more round
+        trips to find what has been stored, and to have it expire. A process that is killed
+        between the two leaves it for good. What the storage raises is passed on.
+        """
+        if not self._begun:
+            self.begin()
+        if tick.thread is None:
+            tick.start()
+        due = time.time() + seconds
+        small = small_error(error.metadata, due)
+        if inner is not None:
+            answer = inner(small)
+            self._mark(key, seconds, due)
+            return answer
+        value = self._huey.serializer.serialize(small)
+        return self._carefully("put", Entry(as_text(key), value, seconds, due))
+
+    def reap(self) -> None:
+        """Remove all that is due by now."""
+        storage, now = self._huey.storage, time.time()
+        while self._family(storage).reap(storage, now):
+            pass
+        while self._remembered.reap(storage, now):
+            pass
+
+    def _mark(self, key: Any, seconds: float, due: float) -> None:
+        # Whoever overrides put_result may have stored it elsewhere, changed it, or not at all.
+        raw = self._huey.storage.peek_data(key)
+        if not isinstance(raw, (bytes, memoryview)):
+            return
+        try:
+            found = self._huey.serializer.deserialize(bytes(raw))
+        except Exception:
+            return
+        if isinstance(found, Error) and found.metadata.get("expires") == due:
+            self._carefully("mark", Entry(as_text(key), bytes(raw), seconds, due))
+
+    def _carefully(self, what: str, entry: Entry) -> Any:
+        storage = self._huey.storage
+        try:
+            return getattr(self._family(storage), what)(storage, entry)
+        except _UNLIKE_HUEYS as exc:
+            self._failed("storing an error that expires", exc)
+            return getattr(self._remembered, what)(storage, entry)
+
+    def _family(self, storage: Any) -> Family:
+        put_data = getattr(storage.put_data, "__func__", None)
+        written_in = getattr(put_data, "__globals__", {}).get("__name__")
+        if written_in == storages.__name__:
+            for name, family in self._families.items():
+                if isinstance(storage, getattr(storages, name, ())):
+                    return family
+        sql_huey: Any = sys.modules.get("huey.contrib.sql_huey")
+        if sql_huey and written_in == sql_huey.__name__:
+            return self._peewee
+        return self._remembered

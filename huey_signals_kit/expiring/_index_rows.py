@@ -1,0 +1,62 @@
+"""What is due, as rows beside the results in a table of keys and values.
+
+The key ``huey-signals:expiring:<due>x<hash>`` is short and ASCII, whatever the result's key is,
+and sorts by when it is due: 15 digits of milliseconds since the epoch. The value has the
+digest of the error and the key of the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ._entry import BATCH, Entry, digest
+
+PREFIX = "huey-signals:expiring:"
+_DIGEST = 40
+
+
+def index_row(entry: Entry) -> tuple[str, bytes]:
+    """Key and value of the row that says when *entry* is due."""
+    name = digest(entry.key.encode("utf-8", "surrogatepass"))
+    return f"{_bound(entry.due_ms)}x{name}", f"{entry.digest}{entry.key}".encode()
+
+
+def bounds(now: float) -> tuple[str, str]:
+    """The keys between which all rows are that are due.
+
+    They differ from those rows' keys first in a digit: every collation sorts digits alike,
+    whatever it makes of punctuation and capitals.
+    """
+    return f"{PREFIX}0", _bound(round(now * 1000) + 1)
+
+
+def _bound(milliseconds: int) -> str:
+    return f"{PREFIX}{milliseconds:015d}"
+
+
+class Due:
+    """The rows that were found between the `bounds`."""
+
+    def __init__(self, rows: Iterable[tuple[str, bytes]]) -> None:
+        self.rows: list[str] = []
+        self._digests: dict[str, set[str]] = {}
+        read = 0
+        for key, value in rows:
+            read += 1
+            # A collation that passes over punctuation lets others in between.
+            if key.startswith(PREFIX):
+                self.rows.append(key)
+                text = bytes(value).decode()
+                self._digests.setdefault(text[_DIGEST:], set()).add(text[:_DIGEST])
+        self.more = bool(self.rows) and read == BATCH
+        """Whether a query for `BATCH` rows may have left some."""
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of the results that they are about."""
+        return list(self._digests)
+
+    def unchanged(self, found: Iterable[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+        """Those of the *found* results that are still the errors that are due."""
+        rows = ((key, bytes(value)) for key, value in found)
+        return [(key, value) for key, value in rows if digest(value) in self._digests.get(key, ())]

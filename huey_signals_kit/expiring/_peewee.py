@@ -1,0 +1,78 @@
+"""``huey.contrib.sql_huey``: the same rows as elsewhere in SQL, by peewee."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ._entry import BATCH, Entry
+from ._index_rows import Due, bounds, index_row
+
+
+class PeeweeRows:
+    """The error and its row are written by one statement."""
+
+    def put(self, storage: Any, entry: Entry) -> None:
+        """One statement, as Huey's own."""
+        _upsert(storage, [(entry.key, entry.value), index_row(entry)])
+
+    def mark(self, storage: Any, entry: Entry) -> None:
+        """One statement."""
+        _upsert(storage, [index_row(entry)])
+
+    def reap(self, storage: Any, now: float) -> bool:
+        """One query on the primary key; a transaction only if it finds something."""
+        with _connected(storage):
+            if not _due(storage, now).rows:
+                return False
+            with getattr(storage, "atomic", storage.database.atomic)():  # Huey 3.2
+                due = _due(storage, now)
+                _remove(storage, due)
+            return due.more
+
+
+@contextmanager
+def _connected(storage: Any) -> Iterator[None]:
+    # Each thread has a connection of its own: the tick's is not to stay, or keep one of a pool.
+    was_closed = storage.database.is_closed()
+    storage.check_conn()
+    try:
+        yield
+    finally:
+        if was_closed:
+            storage.database.close()
+
+
+def _due(storage: Any, now: float) -> Due:
+    key, (first, last) = storage.KV.key, bounds(now)
+    query = storage.kv(key, storage.KV.value).where((key >= first) & (key < last))
+    return Due(query.order_by(key).limit(BATCH).tuples())
+
+
+def _remove(storage: Any, due: Due) -> None:
+    table = storage.KV
+    if not due.rows:
+        return
+    found = storage.kv(table.key, table.value).where(table.key.in_(due.keys)).tuples()
+    for key, value in due.unchanged(list(found)):
+        _delete(storage, (table.key == key) & (table.value == value))
+    _delete(storage, table.key.in_(due.rows))
+
+
+def _delete(storage: Any, which: Any) -> None:
+    storage.KV.delete().where((storage.KV.queue == storage.name) & which).execute()
+
+
+def _upsert(storage: Any, rows: Sequence[tuple[str, bytes]]) -> None:
+    storage.check_conn()
+    table = storage.KV
+    written = [{"queue": storage.name, "key": key, "value": value} for key, value in rows]
+    if isinstance(storage.database, sys.modules["peewee"].PostgresqlDatabase):
+        query = table.insert_many(written).on_conflict(
+            conflict_target=[table.queue, table.key], preserve=[table.value]
+        )
+    else:
+        query = table.replace_many(written)
+    query.execute()

@@ -1,0 +1,95 @@
+"""``RedisStorage``: all results are fields of one hash.
+
+Since 7.4 Redis removes a field by itself. Before, a sorted set ``huey-signals.expiring.<name>``
+holds what is due: the digest of the value and the key, by milliseconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from ._entry import BATCH, Entry
+from ._redis_keys import notify
+
+# In one step, so that a result which is stored meanwhile is never taken for the error.
+_REAP = """\
+local due = redis.call('zrangebyscore', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])
+for _, member in ipairs(due) do
+    local key = string.sub(member, 41)
+    local value = redis.call('hget', KEYS[2], key)
+    if value and redis.sha1hex(value) == string.sub(member, 1, 40) then
+        redis.call('hdel', KEYS[2], key)
+    end
+    redis.call('zrem', KEYS[1], member)
+end
+return #due"""
+
+
+class RedisHash:
+    """Has Redis remove the field if it can, else keeps the sorted set.
+
+    Which of the two, the first write finds out, by doing both; it is remembered for each
+    connection pool.
+    """
+
+    def __init__(self) -> None:
+        self._removes_fields: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
+
+    def put(self, storage: Any, entry: Entry) -> None:
+        """One round trip; one more when the server has become an older one."""
+        known = self._removes_fields.get(storage.pool)
+        if known is None:
+            self._try_both(storage, entry)
+        elif not known or not self._with_its_own_time(storage, entry):
+            pipe = storage.conn.pipeline()
+            _note(storage, pipe, entry)
+            pipe.hset(storage.result_key, entry.key, entry.value)
+            notify(storage, pipe, entry.key)
+            pipe.execute()
+
+    def mark(self, storage: Any, entry: Entry) -> None:
+        """One round trip; by the sorted set, which any Redis has."""
+        _note(storage, storage.conn, entry)
+
+    def reap(self, storage: Any, now: float) -> bool:
+        """One round trip, whatever there is to do."""
+        keys = (_index(storage), storage.result_key)
+        done = storage.conn.eval(_REAP, 2, *keys, round(now * 1000), BATCH)
+        return bool(done == BATCH)
+
+    def _try_both(self, storage: Any, entry: Entry) -> None:
+        # No transaction: an older server refuses all of one that has a command it does not know.
+        # What is due goes first, so that a connection that breaks off leaves no error for ever.
+        pipe = storage.conn.pipeline(transaction=False)
+        _note(storage, pipe, entry)
+        pipe.hset(storage.result_key, entry.key, entry.value)
+        pipe.hpexpire(storage.result_key, entry.milliseconds, entry.key)
+        notify(storage, pipe, entry.key)
+        noted, stored, timed, *notified = pipe.execute(raise_on_error=False)
+        for answer in (noted, stored, *notified):
+            if isinstance(answer, Exception):
+                raise answer
+        self._removes_fields[storage.pool] = not isinstance(timed, Exception)
+
+    def _with_its_own_time(self, storage: Any, entry: Entry) -> bool:
+        pipe = storage.conn.pipeline()
+        pipe.hset(storage.result_key, entry.key, entry.value)
+        pipe.hpexpire(storage.result_key, entry.milliseconds, entry.key)
+        notify(storage, pipe, entry.key)
+        try:
+            pipe.execute()
+        except Exception as exc:
+            if "hpexpire" not in str(exc).lower():
+                raise
+            self._removes_fields[storage.pool] = False
+            return False
+        return True
+
+
+def _index(storage: Any) -> str:
+    return f"huey-signals.expiring.{storage.name}"
+
+
+def _note(storage: Any, conn: Any, entry: Entry) -> None:
+    conn.zadd(_index(storage), {f"{entry.digest}{entry.key}": entry.due_ms})

@@ -1,0 +1,116 @@
+"""Reads ``sinks=`` of ``install_handlers``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from .._checks import checked_seconds, listed, name_of, nearest, short
+from .protocol import DEFAULT_INTERVAL, Sink, View
+
+# name: module, class, package, extra
+_BUILT_IN = {
+    "prometheus": ("prometheus", "PrometheusSink", "prometheus_client", "prometheus"),
+    "opentelemetry": ("opentelemetry", "OpenTelemetrySink", "opentelemetry", "opentelemetry"),
+    "sentry": ("sentry", "SentrySink", "sentry_sdk", "sentry"),
+}
+_NAMES = ("auto", "memory", *_BUILT_IN)
+
+
+def read_sinks(given: tuple[object, ...]) -> list[Sink | View]:
+    """The sinks that ``sinks=`` names or has; bad ones are refused by name.
+
+    ``"memory"`` names none, as the counts are in memory anyway.
+    """
+    found: list[Sink | View] = []
+    for each in given:
+        found += _named(each) if isinstance(each, str) else [_checked(each)]
+    return found
+
+
+def interval_of(sink: object) -> float:
+    """Seconds between two calls of *sink*."""
+    who = f"interval of the sink {sink_name(sink)}"
+    return checked_seconds(getattr(sink, "interval", DEFAULT_INTERVAL), who)
+
+
+def sink_name(sink: object) -> str:
+    """Its name in logs and in ``huey_handler_errors_total``."""
+    name = getattr(sink, "name", None)
+    return name if isinstance(name, str) and name else name_of(type(sink))
+
+
+def _checked(sink: Any) -> Sink | View:
+    if isinstance(sink, type):
+        raise TypeError(
+            f"sinks= got the class {name_of(sink)}; make a sink of it: {sink.__name__}()"
+        )
+    if isinstance(sink, View):
+        return sink
+    if not callable(getattr(sink, "send", None)):
+        raise TypeError(
+            f"sinks= got {short(sink)}, which has no method send(changes); "
+            f"give an object that has, or one of {listed(_NAMES)}"
+        )
+    interval_of(sink)
+    checked: Sink = sink
+    return checked
+
+
+def _named(name: str) -> list[Sink | View]:
+    if name == "memory":
+        return []
+    if name == "auto":
+        return [_make(each) for each in _BUILT_IN if _is_set_up[each]()]
+    if name not in _BUILT_IN:
+        raise ValueError(
+            f"sinks= got {name!r}.{nearest(name, _NAMES)} The sinks are {listed(_NAMES)}, "
+            "and objects with a method send(changes)"
+        )
+    return [_make(name)]
+
+
+def _make(name: str) -> Sink | View:
+    module, cls, package, extra = _BUILT_IN[name]
+    try:
+        made: Sink | View = getattr(import_module(f".{module}", __package__), cls)()
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").partition(".")[0] != package:
+            raise
+        raise ModuleNotFoundError(
+            f"the sink {name!r} needs {package}, which is not installed: "
+            f"pip install 'huey-signals-kit[{extra}]'",
+            name=exc.name,
+        ) from exc
+    return made
+
+
+def _prometheus_is_set_up() -> bool:
+    return sys.modules.get("prometheus_client") is not None
+
+
+def _opentelemetry_is_set_up() -> bool:
+    api: Any = sys.modules.get("opentelemetry.metrics")
+    if api is None:
+        return False
+    # Without an SDK the API hands out providers of its own, which record nothing.
+    provider = type(api.get_meter_provider())
+    return not f"{provider.__module__}.".startswith("opentelemetry.metrics.")
+
+
+def _sentry_is_set_up() -> bool:
+    sdk: Any = sys.modules.get("sentry_sdk")
+    if sdk is None or not sdk.is_initialized():
+        return False
+    from .sentry import can_count
+
+    return can_count()
+
+
+_is_set_up: dict[str, Callable[[], bool]] = {
+    "prometheus": _prometheus_is_set_up,
+    "opentelemetry": _opentelemetry_is_set_up,
+    "sentry": _sentry_is_set_up,
+}

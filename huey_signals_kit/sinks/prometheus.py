@@ -1,0 +1,146 @@
+"""Shows the counts to whoever scrapes a registry of prometheus_client."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from itertools import accumulate
+from weakref import WeakKeyDictionary
+
+from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.utils import floatToGoString
+
+from .._checks import short
+from .protocol import Source, View
+from .readings import Durations, Totals, merge
+from .shared import WRITE_SECONDS, SharedTotals
+from .vocabulary import BOUNDS, HELP, LABELS, TASK_SECONDS
+
+ENVIRONMENT = "PROMETHEUS_MULTIPROC_DIR"
+
+_Family = CounterMetricFamily | HistogramMetricFamily
+_LE = (*map(floatToGoString, BOUNDS), "+Inf")
+
+
+class PrometheusSink(View):
+    """Shows every count on *registry*, that of prometheus_client when None.
+
+    A process and those that it forks after the kit was installed show their sum, whichever of
+    them is scraped. Processes that have no such parent in common do so with a *directory* for
+    all of them (without it: ``PROMETHEUS_MULTIPROC_DIR``, if that is set); each leaves a small
+    file there, which counts until somebody deletes it.
+
+    With prometheus_client's own multiprocess mode, give the registry that is served.
+    """
+
+    name = "prometheus"
+
+    def __init__(
+        self,
+        registry: CollectorRegistry | None = None,
+        directory: str | os.PathLike[str] | None = None,
+    ) -> None:
+        if registry is not None and not isinstance(registry, CollectorRegistry):
+            raise TypeError(
+                "registry= of PrometheusSink takes a prometheus_client.CollectorRegistry, "
+                f"got {short(registry)}"
+            )
+        self._registry = REGISTRY if registry is None else registry
+        self._directory = _directory(directory)
+
+    def start(self, source: Source) -> None:
+        """Show *source* on the registry."""
+        collector = _collectors.get(self._registry)
+        if collector is None:
+            collector = _collectors[self._registry] = _Collector()
+        shared = collector.shared
+        if self._directory is not None:
+            shared = _by_directory.setdefault(self._directory, SharedTotals(self._directory))
+        collector.start(self._registry, source, shared)
+        source.every(WRITE_SECONDS, shared.write, self.name)
+
+    def stop(self, source: Source) -> None:
+        """What *source* counts from now on is not shown."""
+        collector = _collectors.get(self._registry)
+        if collector is not None:
+            collector.stop(self._registry, source)
+
+
+class _Collector:
+    """All that one registry shows: one family per metric, however many kits there are."""
+
+    def __init__(self) -> None:
+        self.shared = SharedTotals()
+        self._started: dict[Source, SharedTotals] = {}
+
+    def start(self, registry: CollectorRegistry, source: Source, shared: SharedTotals) -> None:
+        if not self._started:
+            registry.register(self)
+        shared.add(source)
+        self._started = {**self._started, source: shared}
+
+    def stop(self, registry: CollectorRegistry, source: Source) -> None:
+        started = dict(self._started)
+        shared = started.pop(source, None)
+        if shared is None:
+            return
+        shared.remove(source)
+        self._started = started
+        if not started:
+            with suppress(KeyError):  # somebody else has unregistered it
+                registry.unregister(self)
+
+    def describe(self) -> Iterable[_Family]:
+        return _families({})
+
+    def collect(self) -> Iterable[_Family]:
+        totals: Totals = {}
+        for shared in dict.fromkeys(self._started.values()):
+            merge(totals, shared.all_totals())
+        return _families(totals)
+
+
+_collectors: WeakKeyDictionary[CollectorRegistry, _Collector] = WeakKeyDictionary()
+_by_directory: dict[str, SharedTotals] = {}
+
+
+def _families(totals: Totals) -> Iterable[_Family]:
+    counters = {
+        metric: CounterMetricFamily(metric, HELP[metric], labels=labels)
+        for metric, labels in LABELS.items()
+        if metric != TASK_SECONDS
+    }
+    seconds = HistogramMetricFamily(TASK_SECONDS, HELP[TASK_SECONDS], labels=LABELS[TASK_SECONDS])
+    for (metric, *labels), value in sorted(totals.items()):
+        if isinstance(value, Durations):
+            buckets = list(zip(_LE, accumulate(value.buckets), strict=True))
+            seconds.add_metric(labels, buckets, value.seconds)
+        else:
+            counters[metric].add_metric(labels, value)
+    return (*counters.values(), seconds)
+
+
+def _directory(given: object) -> str | None:
+    who = "directory= of PrometheusSink"
+    if given is None:
+        given = os.environ.get(ENVIRONMENT) or None
+        who = f"the environment variable {ENVIRONMENT}"
+    if given is None:
+        return None
+    if not isinstance(given, (str, os.PathLike)):
+        raise TypeError(f"{who} takes the path of a folder, got {short(given)}")
+    try:
+        if not os.fspath(given):
+            raise ValueError("it is empty")
+        path = os.path.realpath(os.fsdecode(given))
+        os.makedirs(path, exist_ok=True)
+        if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+            raise PermissionError("it cannot be read and written")
+    except (OSError, ValueError) as exc:
+        raise ValueError(
+            f"{who} takes the path of a folder that all processes can write, "
+            f"got {short(given)}: {exc}"
+        ) from exc
+    return path

@@ -1,0 +1,55 @@
+"""What a sink is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+from .readings import Sample, Totals
+
+DEFAULT_INTERVAL = 10.0
+"""Seconds between two calls of a sink that has no ``interval``."""
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """Takes what was counted; any object with this method is one.
+
+    An attribute ``interval`` has the seconds between two calls, 10 without it.
+    """
+
+    def send(self, changes: list[Sample], /) -> object:
+        """Take *changes*, what was added since it last took some.
+
+        To be given them again with the next: return False, or raise, which is logged as well.
+        """
+
+
+class Source(Protocol):
+    """What a view is given: one kit's counts in this process."""
+
+    @property
+    def queue(self) -> str: ...
+    def totals(self) -> Totals: ...
+    def every(self, interval: float, do: Callable[[], object], name: str) -> None:
+        """Do *do* on the tick, and once more when the process ends."""
+
+
+class View(ABC):
+    """A built-in sink that reads totals when somebody asks it (a scrape, a reader).
+
+    Both methods are called with the lock of all registries held, so never at the same time.
+    """
+
+    @abstractmethod
+    def start(self, source: Source, /) -> None:
+        """Show *source*, until `stop`; one view may have several."""
+
+    @abstractmethod
+    def stop(self, source: Source, /) -> None:
+        """Show *source* no more; also called when `start` has raised."""
+
+
+AnySink = str | Sink | View
+"""What ``sinks=`` takes, alone or in a list: a name, a sink of one's own, a built-in one."""

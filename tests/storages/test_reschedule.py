@@ -1,0 +1,468 @@
+"""A task that finds its lock taken runs later, as if it had never met the lock."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import subprocess
+import sys
+import threading
+
+import huey as huey_package
+import pytest
+from huey import crontab
+from huey.exceptions import TaskException, TaskLockedException
+from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED, SIGNAL_RETRYING
+
+from huey_signals_kit import KEEP, Event, Registry, install_handlers
+from huey_signals_kit.handlers import RescheduleLocked
+from huey_signals_kit.handlers._waiting import read
+from tests.support import hold, results, run_all, store, stored_errors, tokens, wait_until
+
+chord_only = pytest.mark.skipif(not hasattr(huey_package, "chord"), reason="chords came in 3.0")
+
+
+class Busy(Exception):
+    """A task's own name for a lock that it did not get."""
+
+
+def install(huey, *signals, **options):
+    """A kit that reschedules, by a registry as a user would write it."""
+    registry = Registry("mine")
+    wanted = signals or (SIGNAL_LOCKED, SIGNAL_ERROR, SIGNAL_RETRYING)
+    registry.add(RescheduleLocked(**options), *wanted)
+    return install_handlers(huey, preset=["observe", registry])
+
+
+def declare(huey, **options):
+    """A task that takes the lock ``held``, and one that gives its lock error another name."""
+
+    @huey.task(**options)
+    @huey.lock_task("held")
+    def guarded(n=21):
+        return n * 2
+
+    @huey.task(**options)
+    def wrapped(n=21):
+        try:
+            with huey.lock_task("held"):
+                return n * 2
+        except TaskLockedException as exc:
+            raise Busy("busy") from exc
+
+    return guarded, wrapped
+
+
+def free(huey):
+    """Frees the lock that `hold` took."""
+    huey.delete(f"{huey.name}.lock.held")
+
+
+def scheduled(huey):
+    """The tasks in the schedule; Huey's own method fails with 2.5 on `sql-huey`."""
+    return [huey.deserialize_task(message) for message in huey.storage.scheduled_items()]
+
+
+def run_later(huey):
+    """Runs everything, as late as in two days."""
+    return run_all(huey, scheduled=True, now=datetime.datetime.now() + datetime.timedelta(days=2))
+
+
+@pytest.mark.parametrize("route", [0, 1], ids=["locked", "error"])
+def test_a_locked_task_runs_when_the_lock_is_free(any_huey, route):
+    """Under its id, with its retries; meanwhile nothing is stored, and every skip is counted."""
+    kit = install(any_huey)
+    result = declare(any_huey, retries=2, retry_delay=7)[route]()
+    hold(any_huey, "held")
+    run_all(any_huey)
+    (waiting,) = scheduled(any_huey)
+    assert (waiting.id, waiting.retries, waiting.retry_delay) == (result.id, 2, 7)
+    assert store(any_huey).keys() == {f"{any_huey.name}.lock.held"}
+    free(any_huey)
+    assert run_later(any_huey) == 1
+    assert results(any_huey) == {result.id: 42}
+    assert kit.count("huey_lock_skips_total") == 1
+    assert kit.count("huey_results_suppressed_total") == 0
+
+
+def test_the_preset_is_installed_by_name(make_huey):
+    """It counts, and waits five seconds first, or up to a quarter less."""
+    huey = make_huey()
+    kit = install_handlers(huey, preset="reschedule-locks")
+    declare(huey)[0]()
+    hold(huey, "held")
+    before = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
+    run_all(huey)
+    assert 3.75 <= (scheduled(huey)[0].eta - before).total_seconds() < 60
+    assert kit.count("huey_lock_skips_total", lock="held") == 1
+
+
+def test_the_pipeline_goes_on_after_the_wait(any_huey):
+    """Later stages run once, with the value, and get no error while the first one waits."""
+    install(any_huey)
+    guarded, _ = declare(any_huey)
+    plus = any_huey.task(name="plus")(lambda n, more: n + more)
+    group = any_huey.enqueue(guarded.s().then(plus, 100))
+    hold(any_huey, "held")
+    run_all(any_huey)
+    assert stored_errors(any_huey) == {}
+    free(any_huey)
+    run_later(any_huey)
+    assert group.get() == [42, 142]
+
+
+def test_on_error_hears_of_a_real_error_only(make_huey):
+    """A skip is none; the error of the attempt that had its lock is, once."""
+    huey = make_huey()
+    install(huey)
+    heard = []
+
+    @huey.task()
+    @huey.lock_task("held")
+    def fails():
+        raise ValueError("broken")
+
+    huey.task(name="handle")(lambda exc: heard.append(repr(exc)))
+    handle = huey._registry.string_to_task(f"{__name__}.handle")
+    task = fails.s()
+    task.on_error = handle()
+    huey.enqueue(task)
+    hold(huey, "held")
+    run_all(huey)
+    assert heard == []
+    free(huey)
+    run_later(huey)
+    assert heard == [repr(ValueError("broken"))]
+
+
+@chord_only
+def test_a_chord_waits_for_its_member(any_huey):
+    """Its callback gets the true value, also of a member that has a pipeline."""
+    install(any_huey)
+    guarded, wrapped = declare(any_huey)
+    total = any_huey.task(name="total")(lambda values: list(values))
+    plus = any_huey.task(name="plus")(lambda n: n + 1)
+    members = [guarded.s(1), wrapped.s(2).then(plus)]
+    result = any_huey.enqueue(huey_package.chord(members, total.s()))
+    hold(any_huey, "held")
+    run_all(any_huey)
+    assert store(any_huey).keys() == {f"{any_huey.name}.lock.held"}
+    free(any_huey)
+    run_later(any_huey)
+    assert result.callback.get() == [2, 5]
+
+
+def test_who_waits_for_the_result_gets_it(make_huey):
+    """``result.get(blocking=True)`` in another thread returns the value in the end."""
+    huey = make_huey()
+    install(huey)
+    result = declare(huey)[0]()
+    got = []
+    waiter = threading.Thread(target=lambda: got.append(result.get(blocking=True, timeout=20)))
+    waiter.start()
+    hold(huey, "held")
+    run_all(huey)
+    free(huey)
+    run_later(huey)
+    waiter.join()
+    assert got == [42]
+
+
+def test_a_revoke_reaches_a_task_that_waits(any_huey):
+    """It is skipped when its time has come, and its token goes with it."""
+    install_handlers(any_huey, preset="reschedule-locks")
+    result = declare(any_huey)[0]()
+    hold(any_huey, "held")
+    run_all(any_huey)
+    any_huey.revoke_by_id(result.id)
+    free(any_huey)
+    run_later(any_huey)
+    assert results(any_huey) == {}
+    assert tokens(any_huey) == set()
+
+
+def test_a_task_is_given_up_in_time(any_huey, caplog):
+    """After half a second it is dropped for good, counted and logged, whatever its retries."""
+    kit = install(any_huey, delay=0.02, most=0.1, jitter=0, give_up_after=0.5)
+    result = declare(any_huey, retries=5)[0]()
+    hold(any_huey, "held")
+
+    def is_given_up():
+        run_all(any_huey, scheduled=True)
+        return not any_huey.scheduled_count()
+
+    with caplog.at_level(logging.WARNING, "huey_signals_kit"):
+        wait_until(is_given_up, 10, "the task to be given up")
+    assert store(any_huey).keys() == {f"{any_huey.name}.lock.held"}
+    assert kit.count("huey_results_suppressed_total", verdict="drop") == 1
+    assert 2 <= kit.count("huey_lock_skips_total") <= 9
+    (record,) = (each for each in caplog.records if each.name == "huey_signals_kit")
+    assert (record.levelname, record.huey_lock) == ("WARNING", "held")
+    assert record.huey_task_id == result.id
+    assert 0.3 < record.huey_seconds < 10
+
+
+@chord_only
+def test_a_chord_learns_of_a_member_that_is_given_up(make_huey):
+    """Its part is written, and the callback runs."""
+    huey = make_huey()
+    install(huey, delay=5, jitter=0)
+    guarded, _ = declare(huey)
+    seen = []
+    total = huey.task(name="total")(lambda values: seen.append(len(values)))
+    huey.enqueue(huey_package.chord([guarded.s(expires=4)], total.s()))
+    hold(huey, "held")
+    run_all(huey)
+    assert seen == [1]
+    assert huey.scheduled_count() == 0
+
+
+def test_a_task_is_not_lost_when_the_schedule_cannot_be_written(make_huey, monkeypatch):
+    """It fails as it would have without the handler: stored, its pipeline's error and all."""
+    huey = make_huey()
+    kit = install(huey)
+    guarded, _ = declare(huey, retries=1)
+    result = guarded()
+    hold(huey, "held")
+
+    def unreachable(data, eta):
+        raise ConnectionError("no storage")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(huey.storage, "add_to_schedule", unreachable)
+        huey.execute(huey.dequeue())
+    assert kit.count("huey_handler_errors_total") == 1
+    (retried,) = huey.pending()
+    assert (retried.id, retried.retries, retried.eta, retried.expires) == (result.id, 0, None, None)
+
+
+def test_a_periodic_task_is_dropped(make_huey):
+    """It comes again by itself."""
+    huey = make_huey()
+    install(huey)
+
+    @huey.periodic_task(crontab())
+    @huey.lock_task("held")
+    def every_minute():
+        """Never runs."""
+
+    hold(huey, "held")
+    huey.execute(every_minute.task_class())
+    assert (huey.scheduled_count(), huey.pending_count()) == (0, 0)
+
+
+def test_immediate_mode_is_left_alone(make_huey):
+    """Nobody looks at the schedule there; the caller gets the error, as from Huey."""
+    huey = make_huey(immediate=True)
+    install(huey)
+    hold(huey, "held")
+    result = declare(huey)[0]()
+    assert huey.scheduled_count() == 0
+    with pytest.raises(TaskException, match="unable to acquire lock held"):
+        result.get()
+
+
+def test_a_task_that_decides_for_itself_is_left_alone(make_huey):
+    """``lock_errors="keep"`` stores the error, and nothing is scheduled."""
+    huey = make_huey()
+    install(huey)
+    result = declare(huey, lock_errors="keep")[0]()
+    hold(huey, "held")
+    run_all(huey)
+    assert huey.scheduled_count() == 0
+    assert stored_errors(huey).keys() == {result.id}
+
+
+def test_a_handlers_verdict_stores_the_error_of_a_skip(make_huey):
+    """A user's `KEEP` comes first; the task is run again all the same, and its value replaces."""
+    huey = make_huey()
+    kit = install(huey)
+    kit.on(SIGNAL_LOCKED)(lambda event: KEEP)
+    result = declare(huey)[0]()
+    hold(huey, "held")
+    run_all(huey)
+    assert stored_errors(huey).keys() == {result.id}
+    free(huey)
+    run_later(huey)
+    assert results(huey) == {result.id: 42}
+
+
+def test_a_context_task_is_rescheduled(make_huey):
+    """One that finds itself among its arguments, which is not for the message."""
+    huey = make_huey()
+    install(huey)
+
+    @huey.task(context=True)
+    @huey.lock_task("held")
+    def guarded(n, task=None):
+        return f"{task.id} {n}"
+
+    result = guarded(3)
+    hold(huey, "held")
+    run_all(huey)
+    free(huey)
+    run_later(huey)
+    assert results(huey) == {result.id: f"{result.id} 3"}
+
+
+@pytest.mark.parametrize("utc", [True, False])
+@pytest.mark.parametrize(
+    "expires",
+    [
+        60,
+        datetime.timedelta(seconds=60),
+        datetime.datetime.now() + datetime.timedelta(days=9),
+        datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=9),
+    ],
+    ids=["seconds", "timedelta", "naive", "aware"],
+)
+def test_the_tasks_own_expiry_is_kept(make_huey, expires, utc):
+    """It stays the moment that it was, however often the task is enqueued again."""
+    huey = make_huey(utc=utc)
+    install(huey, delay=0.01, most=0.01)
+    huey.enqueue(declare(huey)[0].s(expires=expires))
+    hold(huey, "held")
+    run_all(huey)
+    (first,) = scheduled(huey)
+    wait_until(lambda: run_all(huey, scheduled=True), 5, "the second attempt")
+    (second,) = scheduled(huey)
+    assert read(first).since == read(second).since
+    # Huey's conversion to local time leaves microseconds out.
+    change = second.expires_resolved - first.expires_resolved
+    assert abs(change) <= datetime.timedelta(seconds=0 if utc else 1)
+
+
+def test_a_task_does_not_wait_beyond_its_own_expiry(make_huey):
+    """What would come back when it has expired is given up at once."""
+    huey = make_huey()
+    kit = install(huey, delay=5, jitter=0)
+    huey.enqueue(declare(huey)[0].s(expires=4))
+    hold(huey, "held")
+    run_all(huey)
+    assert huey.scheduled_count() == 0
+    assert kit.count("huey_results_suppressed_total") == 1
+
+
+@pytest.mark.parametrize("expires", [None, 60.0])
+def test_a_retry_after_a_real_error_waits_anew(make_huey, expires):
+    """It has lost no retry to the skip, has its own expiry, and all the time for its lock."""
+    huey = make_huey()
+    install(huey)
+
+    @huey.task(retries=1, retry_delay=3600)
+    @huey.lock_task("held")
+    def fails():
+        raise ValueError("broken")
+
+    huey.enqueue(fails.s(expires=expires))
+    hold(huey, "held")
+    run_all(huey)
+    (waiting,) = scheduled(huey)
+    assert read(waiting) is not None
+    free(huey)
+    waiting.eta = None
+    huey.execute(waiting)
+    retried = next(task for task in scheduled(huey) if task.retries == 0)
+    assert (retried.expires, read(retried)) == (expires, None)
+    assert (retried.expires_resolved is None) is (expires is None)
+
+
+def test_a_message_is_run_by_a_consumer_without_the_kit(make_place, make_huey):
+    """All of it is plain data: Huey alone reads it, runs it and stores its value."""
+    place = make_place("sqlite")
+    huey = make_huey("sqlite", place.name)
+    install(huey, delay=0.01, most=0.01)
+    result = declare(huey)[0]()
+    hold(huey, "held")
+    run_all(huey)
+    free(huey)
+    script = f"""
+import sys
+sys.modules["huey_signals_kit"] = None
+from tests.support import Place, run_all, wait_until
+huey = Place("sqlite", {place.location!r}, {place.name!r}).open()
+@huey.task(name="guarded")
+@huey.lock_task("held")
+def guarded(n=21):
+    return n * 2
+type(huey._registry.string_to_task("__main__.guarded"))
+huey._registry._registry[{__name__ + ".guarded"!r}] = guarded.task_class
+wait_until(lambda: run_all(huey, scheduled=True), 20, "the task")
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert results(huey) == {result.id: 42}
+
+
+def test_two_handlers_schedule_a_task_once(make_huey):
+    """Also with different settings: the first one has done it."""
+    huey = make_huey()
+    kit = install(huey)
+    kit.registry.add(RescheduleLocked(delay=9), SIGNAL_LOCKED)
+    declare(huey)[0]()
+    hold(huey, "held")
+    run_all(huey)
+    assert huey.scheduled_count() == 1
+    free(huey)
+    assert run_later(huey) == 1
+
+
+def skipped(huey, handler, task):
+    """The delay that *handler* gives *task*, and the task as the next attempt gets it."""
+    now = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
+    handler(Event("locked", task, huey, TaskLockedException("unable to acquire lock held")))
+    (waiting,) = scheduled(huey)
+    huey.storage.flush_schedule()
+    return (waiting.eta - now).total_seconds(), waiting
+
+
+def test_the_delay_grows_up_to_the_most(make_huey):
+    """By the same factor each time, whatever processes did the attempts before."""
+    huey = make_huey()
+    task = declare(huey)[0].s()
+    delays = []
+    for _ in range(6):
+        handler = RescheduleLocked(delay=20, backoff=3, most=1000, jitter=0)
+        delay, task = skipped(huey, handler, task)
+        delays.append(round(delay, -1))
+    assert delays == [20, 60, 180, 540, 1000, 1000]
+
+
+def test_chance_shortens_a_delay(make_huey):
+    """By up to the fraction that was asked for, and never twice the same."""
+    huey = make_huey()
+    guarded, _ = declare(huey)
+    handler = RescheduleLocked(delay=100, jitter=0.5)
+    delays = [skipped(huey, handler, guarded.s())[0] for _ in range(50)]
+    assert all(50 <= delay < 110 for delay in delays)
+    assert max(delays) - min(delays) > 10
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"delay": 0}, ValueError, r"delay= of RescheduleLocked\(\) takes seconds above 0"),
+        ({"delay": "5"}, TypeError, r"delay= of .* takes a number of seconds, got '5'"),
+        ({"most": 1}, ValueError, r"most= of .* takes at least delay=5.0, got 1"),
+        ({"give_up_after": 2}, ValueError, r"give_up_after= of .* at least delay=5.0, got 2"),
+        ({"give_up_after": 1e12}, ValueError, r"give_up_after= of .* at most 315,360,000"),
+        ({"backoff": 0.5}, ValueError, r"backoff= of .* takes 1 to 1000, got 0.5"),
+        ({"backoff": True}, TypeError, r"backoff= of .* takes a number, got True"),
+        ({"jitter": 2}, ValueError, r"jitter= of .* takes 0 to 1, got 2"),
+        ({"jitter": float("nan")}, ValueError, r"jitter= of .* takes 0 to 1, got nan"),
+    ],
+)
+def test_bad_arguments_are_refused(options, error, text):
+    """By name, with the value and the rule, when they are given."""
+    with pytest.raises(error, match=text):
+        RescheduleLocked(**options)
+
+
+def test_equal_settings_are_one_registration():
+    """Two objects with the same settings are equal, and say what they do."""
+    registry = Registry()
+    registry.add(RescheduleLocked(delay=1), SIGNAL_LOCKED)
+    registry.add(RescheduleLocked(delay=1.0), SIGNAL_LOCKED)
+    assert len(list(registry)) == 1
+    assert RescheduleLocked().suppresses_lock_errors is True
+    assert repr(RescheduleLocked()).startswith("RescheduleLocked(delay=5.0, backoff=2.0")

@@ -1,0 +1,255 @@
+"""The tick: one thread a process, jobs at their own intervals, again after a fork."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import pytest
+
+from huey_signals_kit import install_handlers
+from huey_signals_kit._tick import Tick
+from tests.support import run_all, wait_until
+
+
+@pytest.fixture
+def tick():
+    """A tick of the test's own, with no job left afterwards."""
+    own = Tick()
+    yield own
+    for job in own._jobs:
+        own.cancel(job)
+
+
+def python(script):
+    """What a Python of its own prints, a line each."""
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.split("\n")[:-1]
+
+
+def test_each_job_runs_at_its_own_interval(tick):
+    """A slow neighbour's interval does not slow a job down."""
+    done = []
+    tick.every(0.01, lambda: done.append("often"), "often")
+    tick.every(3600, lambda: done.append("seldom"), "seldom")
+    tick.start()
+    wait_until(lambda: done.count("often") >= 3, 10, "three runs")
+    assert "seldom" not in done
+
+
+def test_the_first_run_may_come_sooner(tick):
+    """A job may be due at once, though it then has time."""
+    done = threading.Event()
+    tick.every(3600, done.set, "soon", first=0)
+    tick.start()
+    assert done.wait(10)
+
+
+def test_a_job_that_comes_later_is_not_kept_waiting(tick):
+    """The thread may be asleep for an hour when a job with a shorter interval comes."""
+    tick.every(3600, lambda: None, "seldom")
+    tick.start()
+    done = threading.Event()
+    tick.every(0.01, done.set, "often")
+    assert done.wait(10)
+
+
+def test_a_job_that_raises_is_logged_once_and_runs_again(tick, caplog):
+    """One that always fails neither ends the thread nor fills the log."""
+    runs = []
+
+    def broken():
+        runs.append(1)
+        raise ValueError("in the job")
+
+    with caplog.at_level(logging.ERROR, "huey_signals_kit"):
+        tick.every(0.01, broken, "broken")
+        tick.start()
+        wait_until(lambda: len(runs) >= 3, 10, "three runs")
+    (record,) = caplog.records
+    assert "The job broken failed" in record.getMessage()
+
+
+def test_there_is_no_thread_without_a_job(tick):
+    """Nobody pays for what they do not use."""
+    tick.start()
+    assert tick.thread is None
+
+
+def test_the_thread_ends_with_the_last_job_and_starts_again(tick):
+    """Cancelling leaves nothing running, and is no end for ever."""
+    job = tick.every(3600, lambda: None, "seldom")
+    tick.start()
+    thread = tick.thread
+    tick.cancel(job)
+    thread.join(10)
+    assert not thread.is_alive()
+    done = threading.Event()
+    tick.every(0.01, done.set, "often")
+    tick.start()
+    assert done.wait(10)
+
+
+def test_draining_repeats_what_fails_until_it_is_done(tick):
+    """What fails every second time is not lost at the end."""
+    outcomes = [ValueError("first"), ValueError("second"), None]
+    left = list(outcomes)
+
+    def flaky():
+        outcome = left.pop(0)
+        if outcome:
+            raise outcome
+
+    job = tick.every(3600, flaky, "flaky")
+    tick.drain((job,))
+    assert left == []
+
+
+def test_draining_does_not_wait_for_what_hangs(tick):
+    """A process ends in time, whatever a sink does."""
+    release = threading.Event()
+    job = tick.every(3600, lambda: release.wait(60), "hangs")
+    began = time.monotonic()
+    tick.drain((job,), seconds=0.2)
+    waited = time.monotonic() - began
+    release.set()
+    assert 0.2 <= waited < 30
+
+
+def test_a_job_is_not_done_by_two_threads_at_once(tick):
+    """Draining waits for a run that is under way, and then does one of its own."""
+    inside, release, most = [], threading.Event(), []
+
+    def slow():
+        inside.append(1)
+        most.append(len(inside))
+        release.wait(10)
+        inside.pop()
+
+    job = tick.every(0.01, slow, "slow")
+    tick.start()
+    wait_until(lambda: inside, 10, "the first run")
+    threading.Timer(0.1, release.set).start()
+    tick.drain((job,))
+    assert len(most) >= 2
+    assert set(most) == {1}
+
+
+def test_a_child_forked_while_the_tick_holds_its_lock_has_a_tick_of_its_own():
+    """Neither the lock nor the parent's thread goes along."""
+    lines = python(
+        """
+        import os, threading, time
+        from huey_signals_kit._tick import tick
+        parents, done = [], threading.Event()
+        def work():
+            parents.append(os.getpid())
+            done.set()
+        tick.every(0.01, work, "work")
+        tick.start()
+        assert done.wait(10)
+        held, release = threading.Event(), threading.Event()
+        def hold():
+            with tick._wake:
+                held.set()
+                release.wait(30)
+        threading.Thread(target=hold, daemon=True).start()
+        held.wait(10)
+        pid = os.fork()
+        if pid == 0:
+            assert tick.thread is None
+            done.clear()
+            parents.clear()
+            tick.start()
+            print(done.wait(10) and set(parents) == {os.getpid()}, flush=True)
+            os._exit(0)
+        os.waitpid(pid, 0)
+        release.set()
+        done.clear()
+        print(done.wait(10), flush=True)
+        """
+    )
+    assert lines == ["True", "True"]
+
+
+def test_sinks_are_right_in_parent_and_child_forked_while_the_locks_are_held():
+    """Each process sends what it has counted, no more, though the fork came at a bad time."""
+    lines = python(
+        """
+        import os, threading
+        from huey import MemoryHuey
+        from huey_signals_kit import install_handlers
+        from huey_signals_kit._tick import tick
+        class Sink:
+            interval = 3600
+            def send(self, changes):
+                for each in changes:
+                    if each.labels.get("signal") == "complete":
+                        print(name, each.value, flush=True)
+        name = "parent"
+        huey = MemoryHuey("x")
+        kit = install_handlers(huey, sinks=[Sink()])
+        @huey.task()
+        def add(): return 1
+        def work(times):
+            for _ in range(times):
+                huey.execute(add.s())
+        work(5)
+        held, release = threading.Event(), threading.Event()
+        def hold():
+            with tick._wake, kit._counts._lock:
+                held.set()
+                release.wait(30)
+        threading.Thread(target=hold, daemon=True).start()
+        held.wait(10)
+        pid = os.fork()
+        if pid == 0:
+            name = "child"
+            work(2)
+            for hook in huey._shutdown.values():
+                hook()
+            tick.end()
+            os._exit(0)
+        os.waitpid(pid, 0)
+        release.set()
+        work(1)
+        """
+    )
+    assert lines == ["child 2", "parent 6"]
+
+
+def test_the_end_of_the_process_sends_what_is_left():
+    """A script that ends before the first interval has not counted in vain."""
+    lines = python(
+        """
+        from huey import MemoryHuey
+        from huey_signals_kit import install_handlers
+        class Sink:
+            def send(self, changes):
+                print(*sorted(each.labels["signal"] for each in changes if "signal" in each.labels))
+        huey = MemoryHuey("x")
+        install_handlers(huey, sinks=Sink())
+        @huey.task()
+        def add(): return 1
+        add()
+        huey.execute(huey.dequeue())
+        """
+    )
+    assert lines == ["complete enqueued executing"]
+
+
+def test_a_kit_without_jobs_starts_no_thread(make_huey):
+    """Counting what the preset looks at needs no tick."""
+    before = threading.active_count()
+    huey = make_huey()
+    install_handlers(huey, "observe")
+    huey.task()(lambda: 1)()
+    run_all(huey)
+    assert threading.active_count() == before
