@@ -552,3 +552,13 @@ def test_results_are_what_they_were(make_huey):
     huey.task()(lambda: value)()
     run_all(huey)
     assert list(results(huey).values()) == [value]
+
+
+def test_a_hook_that_took_the_place_of_the_kits_stays(make_huey):
+    """Huey keys its hooks by name, and the kit takes out its own only."""
+    huey = make_huey()
+    kit = install_handlers(huey)
+    huey._startup["huey_signals_kit"] = theirs = object()
+    kit.uninstall()
+    assert huey._startup == {"huey_signals_kit": theirs}
+    assert huey._shutdown == {}

@@ -12,6 +12,7 @@ from huey.signals import SIGNAL_COMPLETE
 
 from huey_signals_kit import Registry, install_handlers
 from huey_signals_kit.handlers import count_signals
+from huey_signals_kit.sinks.attempts import _durations, _taken
 from huey_signals_kit.sinks.memory import SETTLE_AT
 from tests.support import hold, run_all
 
@@ -155,6 +156,39 @@ def test_a_task_that_runs_again_from_inside_its_first_attempt_is_counted_right(m
     assert counted(kit) == tally(emitted)
     assert counted(kit)["flaky", "complete"] == 1
     assert kit.count(SECONDS) == 3
+
+
+def test_a_locked_attempt_that_is_retried_is_not_timed(make_huey):
+    """The retry that is signaled afterwards does not make work of it."""
+    huey = make_huey()
+    kit = install_handlers(huey, sinks="memory")
+    huey.task(retries=2)(huey.lock_task("held")(lambda: 1))()
+    hold(huey, "held")
+    run_all(huey)
+    assert kit.count(SIGNALS, signal="retrying") == 2
+    assert kit.count(SECONDS) == 0
+
+
+def test_what_comes_while_lists_are_added_up_stays_for_the_next_time():
+    """An attempt that another thread leaves at that moment is not lost."""
+
+    class Busy(list):
+        def __getitem__(self, place):
+            found = super().__getitem__(place)
+            self.append("late")
+            return found
+
+    items = Busy(["one", "two"])
+    assert _taken(items) == ["one", "two"]
+    assert list(items) == ["late"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "bucket"), [(0.0, 0), (0.005, 0), (0.0051, 1), (1800.0, 12), (1800.1, 13)]
+)
+def test_a_bucket_holds_what_is_up_to_its_bound(seconds, bucket):
+    """As Prometheus' ``le`` says it: less or equal."""
+    assert _durations([seconds]).buckets.index(1) == bucket
 
 
 def test_threads_lose_no_attempt(make_huey):

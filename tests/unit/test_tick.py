@@ -56,6 +56,7 @@ def test_a_job_that_comes_later_is_not_kept_waiting(tick):
     """The thread may be asleep for an hour when a job with a shorter interval comes."""
     tick.every(3600, lambda: None, "seldom")
     tick.start()
+    wait_until(lambda: tick._wake._waiters, 10, "the thread to be asleep")
     done = threading.Event()
     tick.every(0.01, done.set, "often")
     assert done.wait(10)
@@ -179,6 +180,43 @@ def test_a_child_forked_while_the_tick_holds_its_lock_has_a_tick_of_its_own():
     assert lines == ["True", "True"]
 
 
+def test_a_child_forked_while_a_job_is_running_can_run_it():
+    """The parent's thread, which would give the job free again, is not there."""
+    lines = python(
+        """
+        import os, threading
+        from huey_signals_kit._tick import tick
+        inside, release = threading.Event(), threading.Event()
+        def work():
+            inside.set()
+            release.wait(30)
+        job = tick.every(0.01, work, "work")
+        tick.start()
+        inside.wait(10)
+        pid = os.fork()
+        if pid == 0:
+            release.set()
+            print(job.run(timeout=5), flush=True)
+            os._exit(0)
+        os.waitpid(pid, 0)
+        release.set()
+        """
+    )
+    assert lines == ["True"]
+
+
+def test_what_is_to_come_before_the_end_comes_before_the_last_jobs():
+    """A background handler may count something, which a sink is still to have."""
+    lines = python(
+        """
+        from huey_signals_kit._tick import tick
+        tick.every(3600, lambda: print("job"), "job")
+        tick.before_end(lambda: print("before"))
+        """
+    )
+    assert lines == ["before", "job"]
+
+
 def test_sinks_are_right_in_parent_and_child_forked_while_the_locks_are_held():
     """Each process sends what it has counted, no more, though the fork came at a bad time."""
     lines = python(
@@ -201,7 +239,9 @@ def test_sinks_are_right_in_parent_and_child_forked_while_the_locks_are_held():
         def work(times):
             for _ in range(times):
                 huey.execute(add.s())
-        work(5)
+        work(3)
+        kit.flush()
+        work(2)
         held, release = threading.Event(), threading.Event()
         def hold():
             with tick._wake, kit._counts._lock:
@@ -222,7 +262,7 @@ def test_sinks_are_right_in_parent_and_child_forked_while_the_locks_are_held():
         work(1)
         """
     )
-    assert lines == ["child 2", "parent 6"]
+    assert lines == ["parent 3", "child 2", "parent 3"]
 
 
 def test_the_end_of_the_process_sends_what_is_left():
