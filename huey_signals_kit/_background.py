@@ -16,6 +16,9 @@ from ._tick import DRAIN_SECONDS, tick
 CAPACITY = 1000
 """How many events wait for one handler; after that the oldest goes."""
 
+IDLE_SECONDS = 10.0
+"""After how long without an event the thread ends; the next event starts another."""
+
 Item = TypeVar("Item")
 
 
@@ -64,22 +67,26 @@ class Background(Generic[Item]):
 
     def _work(self) -> None:
         try:
-            while True:
-                self._next()
+            while self._next():
                 self._handle(self._current[0])
         finally:  # by SystemExit, say
             with self._changed:
-                self._thread = None
-                if self._waiting:
-                    self._start()
+                if self._thread is threading.current_thread():
+                    self._thread = None
+                    if self._waiting:
+                        self._start()
 
-    def _next(self) -> None:
+    def _next(self) -> bool:
+        """Wait for an item; False, and no thread any more, when none comes for a while."""
         with self._changed:
             self._current = []
             while not self._waiting:
                 self._changed.notify_all()
-                self._changed.wait()
+                if not self._changed.wait(IDLE_SECONDS) and not self._waiting:
+                    self._thread = None
+                    return False
             self._current = [self._waiting.popleft()]
+            return True
 
     def drain(self, deadline: float) -> None:
         """Wait until all is handled, at most until *deadline* (monotonic); the rest is lost."""

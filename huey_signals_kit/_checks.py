@@ -6,6 +6,7 @@ import difflib
 import functools
 import inspect
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping
 
 
@@ -36,8 +37,8 @@ def checked_seconds(value: object, who: str, *, most: float = math.inf) -> float
     """*value*, if it is a number of seconds above 0 and up to *most*."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{who} takes a number of seconds, got {short(value)}")
-    # NaN is not above anything.
-    if not (value > 0 and value <= most and value < math.inf):
+    # NaN is not above anything, and an int may be beyond every float.
+    if not (value > 0 and value <= min(most, sys.float_info.max)):
         bound = "" if most == math.inf else f" and at most {most:,.0f}"
         raise ValueError(f"{who} takes seconds above 0{bound}, got {short(value)}")
     return float(value)

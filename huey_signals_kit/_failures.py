@@ -14,13 +14,15 @@ from ._fork import reset_in_child
 log = logging.getLogger("huey_signals_kit")
 
 
-def complain(text: str, *args: object, exc_info: Exception | None = None, **fields: object) -> None:
+def complain(
+    text: str, *args: object, exc_info: BaseException | None = None, **fields: object
+) -> None:
     """`say` it as an error."""
     say(logging.ERROR, text, *args, exc_info=exc_info, **fields)
 
 
 def say(
-    level: int, text: str, *args: object, exc_info: Exception | None = None, **fields: object
+    level: int, text: str, *args: object, exc_info: BaseException | None = None, **fields: object
 ) -> None:
     """Log it with *fields* as ``huey_<name>``; a broken log must not break a task."""
     extra = {f"huey_{name}": value for name, value in fields.items()}
@@ -42,7 +44,7 @@ class Failures:
         self._lock = threading.Lock()
         reset_in_child(self)
 
-    def report(self, name: str, doing: str, exc: Exception) -> None:
+    def report(self, name: str, doing: str, exc: BaseException) -> None:
         """Log that *name* failed while *doing*, unless that was said within the interval."""
         now = self._clock()
         with self._lock:

@@ -131,6 +131,11 @@ def checked_handler(function: object) -> Callable[[Any], Any]:
             f"the handler of on() is the task {_class_name(function.task_class)}, which would be "
             "enqueued with an Event; give a plain function that calls it with what it needs"
         )
+    if getattr(function, "makes_a_handler", None) is True or (
+        isinstance(function, type) and hasattr(function, "suppresses_lock_errors")
+    ):
+        name = name_of(function)
+        raise TypeError(f"the handler of on() is {name}, which makes one; call it: {name}(...)")
     if _is(inspect.isgeneratorfunction, function):
         raise TypeError(
             f"the handler of on() is the generator function {name_of(function)}, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
+from types import MethodType
 from typing import Any, NoReturn
 
 from ._background import Background
@@ -98,6 +99,11 @@ class Handler:
             return id(function)
         return function
 
+    def suppresses_lock_errors(self, event: Event) -> bool:
+        """Whether it is known beforehand to keep the lock error of *event* out of the store."""
+        asked = _suppression(self.function)
+        return bool(asked and (asked is True or asked(event)))
+
     def refuse(self, answer: object) -> NoReturn:
         """`TypeError`: *answer*, which the function returned, is no verdict or decides nothing."""
         if not isinstance(answer, Verdict):
@@ -159,6 +165,12 @@ def _lost(submitted: list[Submitted]) -> None:
         event._context.tally((EVENTS_DROPPED, handler.name))
 
 
+def _suppression(function: object) -> Any:
+    found = getattr(function, "suppresses_lock_errors", None)
+    # A mock answers everything with another mock.
+    return found if found is True or isinstance(found, MethodType) else None
+
+
 def read_options(
     signals: tuple[object, ...],
     exceptions: object,
@@ -186,6 +198,8 @@ def make_handler(function: object, options: dict[str, Any]) -> Handler:
     """A handler of *function* with the *options* that `read_options` has checked."""
     checked = checked_handler(function)
     name = options["name"] or name_of(checked)
+    if options["background"] and _suppression(checked) is not None:
+        raise TypeError(f"{name} decides what is stored, so it cannot run with background=True")
     background = Background(name, _handle, _lost) if options["background"] else None
     filtered = any(options[each] is not None for each in ("exceptions", "tasks", "when"))
     signals = options["signals"]

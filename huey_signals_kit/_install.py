@@ -77,6 +77,8 @@ def install_handlers(
                     f"{huey.name!r} has a kit with {current.settings.difference(settings)}; got "
                     f"{settings.difference(current.settings)}. Pass replace=True to replace it"
                 )
+        kit.prepare()
+        if current is not None:
             current.take_out()
         kit.install()
     if current is not None:

@@ -16,7 +16,7 @@ from huey.signals import SIGNAL_COMPLETE, SIGNAL_ERROR, SIGNAL_EXECUTING, SIGNAL
 from ._huey_facts import SIGNALS, is_own_method
 from ._lock_errors import LockErrors
 from ._receivers import Receivers
-from ._tick import Jobs
+from ._tick import Jobs, tick
 from .sinks.memory import Counts
 from .sinks.vocabulary import SIGNALS as METRIC
 
@@ -32,7 +32,8 @@ class Meter:
     """Feeds the `Counts` of one kit with every signal of its Huey, without an `Event` for each.
 
     What is timed is how long a worker was busy with an attempt that completed, failed or timed
-    out; one that was locked, canceled or rate-limited did no work.
+    out; one that was locked, canceled or rate-limited did no work. ``executing`` is counted when
+    the attempt is over. An attempt that is under way when the kit is replaced counts for neither.
     """
 
     def __init__(
@@ -43,7 +44,6 @@ class Meter:
         self._receivers = receivers
         self._counts = counts
         self._lock_errors = lock_errors
-        self._counted: frozenset[str] = frozenset()
         self._attempts = counts.attempts
         self._marked: dict[int, bool] = {}
         self._found: Callable[..., Any] | None = None
@@ -59,6 +59,8 @@ class Meter:
         self._placed = self._around(owner)
         self._jobs.every(_SETTLE_SECONDS, self._counts.settle, "counts")
         self._huey._execute = self._placed
+        self._receivers.listen(self._ends, _OTHER_ENDS)
+        self._receivers.listen(self._happens, SIGNALS - _OTHER_ENDS - _SEEN_OUTSIDE)
 
     def uninstall(self) -> None:
         """Count nothing more; a wrapper that other code has put around since stays."""
@@ -71,22 +73,17 @@ class Meter:
         else:
             self._huey._execute = self._found
 
-    def listen(self, counted: frozenset[str]) -> None:
-        """Hear of everything, but leave the signals in *counted* to who counts them."""
-        self._counted = counted
-        self._receivers.listen(self._ends, _OTHER_ENDS)
-        self._receivers.listen(self._happens, SIGNALS - _OTHER_ENDS - _SEEN_OUTSIDE - counted)
-
     def _happens(self, signal: str, task: Any, *_: object) -> None:
         kind = type(task)
         self._counts.add((METRIC, f"{kind.__module__}.{kind.__name__}", signal))
         self._counts.settle_some()
+        if tick.thread is None:
+            tick.start()
 
     def _ends(self, signal: str, task: Any, exception: BaseException | None = None) -> None:
         worked = signal in _WORKED and not self._lock_errors.match(exception)
         self._marked.setdefault(id(task), worked)
-        if signal not in self._counted:
-            self._happens(signal, task)
+        self._happens(signal, task)
 
     def _around(self, owner: Any) -> Callable[..., Any]:
         huey, marked, clock = self._huey, self._marked, time.monotonic

@@ -34,7 +34,7 @@ class Reports:
         self._tally((HANDLER_ERRORS, handler.name))
         self.tell(announcements.handler_failed, handler=handler.name, event=event, exception=exc)
 
-    def job_failed(self, name: str, exc: Exception) -> None:
+    def job_failed(self, name: str, exc: BaseException) -> None:
         """A sink, or another job on the tick, raised."""
         self._failures.report(name, "on the tick", exc)
         self._tally((HANDLER_ERRORS, name))

@@ -20,6 +20,7 @@ class SinkRoutes:
         self.queue = queue
         self.totals = totals
         self.every = jobs.every
+        self._jobs = jobs
         self._sinks = sinks
         self._started: list[View] = []
 
@@ -30,7 +31,8 @@ class SinkRoutes:
                 self._started.append(sink)
                 sink.start(self)
             else:
-                self.every(interval_of(sink), Push(sink, self.totals), sink_name(sink))
+                push = Push(sink, self.totals)
+                self._jobs.every(interval_of(sink), push, sink_name(sink), apart=True)
 
     def uninstall(self) -> None:
         """Stop every sink that was started."""

@@ -124,7 +124,7 @@ class SentryEvents:
 
         Sentry reports an exception before Huey emits its signal, so no handler has been asked.
         The task's own ``lock_errors`` decides, if it is a valid one. Else it is whether a
-        handler with the attribute ``suppresses_lock_errors``, as the built-in ones have it,
+        handler with ``suppresses_lock_errors`` (True, or a method that is asked with the event)
         will hear the signal and pass it by its filters. A verdict of the user's handlers,
         which comes later, changes nothing.
         """
@@ -137,7 +137,7 @@ class SentryEvents:
         signal = SIGNAL_LOCKED if isinstance(exception, TaskLockedException) else SIGNAL_ERROR
         expected = Event(signal, task, self._huey, exception, None, self._context)
         return any(
-            getattr(handler.function, "suppresses_lock_errors", False)
+            handler.suppresses_lock_errors(expected)
             and handler.background is None
             and handler.wants(expected)
             for handler in self._listeners(signal)

@@ -7,6 +7,8 @@ gevent's patched threads as with real ones.
 from __future__ import annotations
 
 import atexit
+import multiprocessing
+import multiprocessing.util
 import threading
 import time
 from collections.abc import Callable
@@ -29,14 +31,16 @@ class Job:
         name: str,
         interval: float,
         do: Callable[[], object],
-        failed: Callable[[str, Exception], object] | None,
+        failed: Callable[[str, BaseException], object] | None,
         due: float,
         at_end: bool = True,
+        apart: bool = False,
     ) -> None:
         self.name = name
         self.interval = interval
         self.due = due
         self.at_end = at_end
+        self.apart = apart
         self._do = do
         self._failed = failed or self._log
         self._failures = Failures()
@@ -55,7 +59,9 @@ class Job:
             return False
         try:
             self._do()
-        except Exception as exc:
+        except BaseException as exc:  # gevent.Timeout, say: one job's must not end the others
+            if type(exc).__name__ == "GreenletExit":
+                raise
             self._failed(self.name, exc)
             return False
         else:
@@ -63,7 +69,7 @@ class Job:
         finally:
             self._running.release()
 
-    def _log(self, name: str, exc: Exception) -> None:
+    def _log(self, name: str, exc: BaseException) -> None:
         self._failures.report(f"The job {name}", "on the tick", exc)
 
 
@@ -80,6 +86,7 @@ class Tick:
 
     def _after_fork(self) -> None:
         self._wake = threading.Condition(threading.Lock())
+        self._ended = self._finalizes = False
         self.thread: threading.Thread | None = None
         """The thread in this process, if it was started."""
 
@@ -88,9 +95,10 @@ class Tick:
         interval: float,
         do: Callable[[], object],
         name: str,
-        failed: Callable[[str, Exception], object] | None = None,
+        failed: Callable[[str, BaseException], object] | None = None,
         first: float | None = None,
         at_end: bool = True,
+        apart: bool = False,
     ) -> Job:
         """Do *do* every *interval* seconds, once `start` was called.
 
@@ -99,7 +107,7 @@ class Tick:
         *failed* is told the *name* and what *do* raised; without it, that is logged.
         """
         due = self._clock() + (interval if first is None else first)
-        job = Job(name, interval, do, failed, due, at_end)
+        job = Job(name, interval, do, failed, due, at_end, apart)
         if at_end:
             self._hear_of_the_end()
         with self._wake:
@@ -119,29 +127,25 @@ class Tick:
             return
         with self._wake:
             if self.thread is None and self._jobs:
+                self._hear_of_the_childs_end()
                 thread = threading.Thread(target=self._loop, name="huey-signals-kit", daemon=True)
                 with suppress(RuntimeError):  # no thread can be had; a worker is on its way here
                     thread.start()
                     self.thread = thread
 
-    def drain(self, jobs: tuple[Job, ...], seconds: float = DRAIN_SECONDS) -> None:
+    def drain(self, jobs: tuple[Job, ...], seconds: float | None = None) -> None:
         """Do each of *jobs* once more now, again if it fails, for at most *seconds* in all.
 
-        On a thread of its own: what hangs does not keep a process from ending.
+        By default that is `DRAIN_SECONDS`.
+
+        Each on a thread of its own: one that hangs or fails keeps neither the others from their
+        turn nor the process from ending.
         """
-        jobs = tuple(job for job in jobs if job.at_end)
-        if not jobs:
-            return
-        deadline = self._clock() + seconds
-        work = threading.Thread(
-            target=self._finish, args=(jobs, deadline), name="huey-signals-kit-drain", daemon=True
-        )
-        try:
-            work.start()
-        except RuntimeError:  # Python 3.12 starts no thread any more when it ends
-            self._finish(jobs, deadline)
-        else:
-            work.join(seconds)
+        deadline = self._clock() + (DRAIN_SECONDS if seconds is None else seconds)
+        work = [_spawn(self._finish, job, deadline) for job in jobs if job.at_end]
+        for thread in work:
+            if thread is not None:
+                thread.join(max(0.0, deadline - self._clock()))
 
     def before_end(self, do: Callable[[], object]) -> None:
         """Do *do* when the process ends, before every job is done once more."""
@@ -154,23 +158,36 @@ class Tick:
             self._at_exit = True
             atexit.register(self.end)
 
+    def _hear_of_the_childs_end(self) -> None:
+        # Huey's scheduler runs no hook, and no child of multiprocessing has atexit.
+        if multiprocessing.parent_process() is not None and not self._finalizes:
+            self._finalizes = True
+            multiprocessing.util.Finalize(None, self._end_at_last, exitpriority=0)
+
+    def _end_at_last(self) -> None:
+        if not self._ended:
+            self.end()
+
     def end(self) -> None:
-        """The process ends: by ``atexit``, or with a worker that Huey forked."""
+        """The process ends: by ``atexit``, or as a child that multiprocessing forked."""
+        self._ended = True
         for do in self._before_end:
             do()
         self.drain(self._jobs)
 
-    def _finish(self, jobs: tuple[Job, ...], deadline: float) -> None:
-        for job in jobs:
-            while (left := deadline - self._clock()) > 0 and not job.run(timeout=left):
-                time.sleep(_AGAIN_SECONDS)
+    def _finish(self, job: Job, deadline: float) -> None:
+        while (left := deadline - self._clock()) > 0 and not job.run(timeout=left):
+            time.sleep(_AGAIN_SECONDS)
 
     def _loop(self) -> None:
         try:
             while self._wait():
                 for job in self._jobs:
                     if job.due <= self._clock():
-                        job.run()
+                        if job.apart:
+                            _spawn(job.run, 0)
+                        else:
+                            job.run()
                         job.due = self._clock() + job.interval
         finally:
             if self.thread is threading.current_thread():
@@ -188,6 +205,17 @@ class Tick:
             return False
 
 
+def _spawn(target: Callable[..., object], *args: object) -> threading.Thread | None:
+    """A daemon thread for *target*; where none can be had, as at the end, it is done here."""
+    thread = threading.Thread(target=target, args=args, name="huey-signals-kit-job", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        target(*args)
+        return None
+    return thread
+
+
 tick = Tick()
 """The tick of this process."""
 
@@ -195,7 +223,7 @@ tick = Tick()
 class Jobs:
     """The jobs of one kit."""
 
-    def __init__(self, failed: Callable[[str, Exception], object]) -> None:
+    def __init__(self, failed: Callable[[str, BaseException], object]) -> None:
         self._failed = failed
         self._jobs: tuple[Job, ...] = ()
 
@@ -206,12 +234,14 @@ class Jobs:
         name: str,
         first: float | None = None,
         at_end: bool = True,
+        apart: bool = False,
     ) -> None:
         """Do *do* every *interval* seconds, and *at_end* once more when the process ends.
 
-        It is done after *first* seconds for the first time, or after one interval.
+        It is done after *first* seconds for the first time, or after one interval; *apart* on a
+        thread of its own, so that it may hang without the other jobs.
         """
-        job = tick.every(interval, do, name, self._failed, first, at_end)
+        job = tick.every(interval, do, name, self._failed, first, at_end, apart)
         self._jobs = (*self._jobs, job)
 
     def drain(self) -> None:

@@ -14,6 +14,7 @@ from ._checks import short
 from ._huey_facts import DECIDING, Timing, timing_in
 from ._lock_errors import LockErrors, lock_name
 from ._skips import Skip
+from .verdict import Verdict
 
 _RETRY_DECIDED = DECIDING | {signals.SIGNAL_RETRYING}
 
@@ -28,6 +29,7 @@ class Context(Protocol):
     def tally(self, key: tuple[str, ...], /) -> None: ...
     def remember_skip(self, task_name: str, skip: Skip, /) -> None: ...
     def may_delete_token(self, event: Event) -> object: ...
+    def own_verdict(self, task: Any, exception: BaseException, /) -> Verdict | None: ...
     def tell(self, signal: NamedSignal, **payload: object) -> None: ...
 
 
@@ -46,11 +48,15 @@ class _Detached:
     def may_delete_token(self, event: Event) -> object:
         return False
 
+    def own_verdict(self, task: Any, exception: BaseException, /) -> Verdict | None:
+        return None
+
     def tell(self, signal: NamedSignal, **payload: object) -> None:
         """Tell nobody."""
 
 
 _DETACHED = _Detached()
+_UNREAD = str(object())
 
 
 class Event:
@@ -84,6 +90,7 @@ class Event:
         self._frame = None if traceback is None else traceback.tb_frame
         self._context = context
         self._is_lock_error: bool | None = None
+        self._lock: str | None = _UNREAD
 
     def __repr__(self) -> str:
         because = f" because of {short(self.exception)}" if self.exception is not None else ""
@@ -144,7 +151,9 @@ class Event:
     @property
     def lock(self) -> str | None:
         """The name of the lock that the task could not get, or None."""
-        return lock_name(self._exception)
+        if self._lock is _UNREAD:
+            self._lock = lock_name(self._exception)
+        return self._lock
 
     @property
     def will_retry(self) -> bool:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from huey.api import Huey
-from huey.exceptions import TaskException
+from huey.exceptions import TaskException, TaskLockedException
 from huey.utils import Error
 
 from ._checks import short
@@ -221,7 +221,7 @@ def _text(exception: BaseException) -> str:
 
 def _text_with_lock(exception: BaseException) -> str:
     text, lock = _text(exception), lock_name(exception)
-    if lock is None or lock[:_LOCK_LENGTH] in text:
+    if lock is None or isinstance(exception, TaskLockedException):
         return text
     return f"lock {short(lock, _LOCK_LENGTH)}: {text}"
 

@@ -38,6 +38,7 @@ from .handlers.tokens import token_policy
 from .presets import build_preset
 from .registry import Registry, default_registry, structure
 from .sinks.chosen import read_sinks
+from .sinks.labels import valid
 from .sinks.memory import Counts
 from .sinks.vocabulary import SUPPRESSED
 from .verdict import RESCHEDULED, Verdict
@@ -73,7 +74,7 @@ class Kit:
         self._preset = build_preset(settings.preset)
         self._routes: dict[str, tuple[Handler, ...]] = {}
         self._receivers = Receivers(huey)
-        self._counts = Counts(str(huey.name))
+        self._counts = Counts(huey.name)
         self.tally = self._counts.add
         self.lock_labels = self._counts.lock_labels
         self._reports = Reports(huey, self.tally)
@@ -81,20 +82,19 @@ class Kit:
         self._task_option = TaskOption()
         self._jobs = Jobs(self._reports.job_failed)
         self._expiry = Expiry(huey, self._jobs, failed)
-        self._gate = Gate(huey, self._override, self._expiry.put, self._suppressed, failed)
-        self._meter = None
+        self._gate = Gate(huey, self.own_verdict, self._expiry.put, self._suppressed, failed)
+        sinks = read_sinks(settings.sinks or ())
+        self._sinks = SinkRoutes(sinks, valid(huey.name), self._counts.totals, self._jobs)
         workers = WorkerHooks(huey, self._worker_starts, self._worker_stops)
         self._parts: list[Part] = [self._gate, workers]
         if settings.sinks is not None:
-            self._meter = Meter(huey, self._receivers, self._counts, self.lock_errors, self._jobs)
-            self._parts.append(self._meter)
-            sinks = read_sinks(settings.sinks)
-            self._parts.append(SinkRoutes(sinks, str(huey.name), self._counts.totals, self._jobs))
+            meter = Meter(huey, self._receivers, self._counts, self.lock_errors, self._jobs)
+            self._parts.append(meter)
         if settings.quiet_logs:
             self._parts.append(QuietLogs(huey, self.lock_labels, self._jobs, failed))
         self.remember_skip = forget
         if settings.sentry:
-            sentry = SentryEvents(huey, self, self._listeners, self._override, failed)
+            sentry = SentryEvents(huey, self, self._listeners, self.own_verdict, failed)
             self.remember_skip = sentry.skips.remember
             self._parts.append(sentry)
 
@@ -149,6 +149,15 @@ class Kit:
         if installed:
             self.close()
 
+    def prepare(self) -> None:
+        """Start what may refuse to, before another kit is taken out for this one."""
+        try:
+            self._sinks.install()
+        except BaseException:
+            self._sinks.uninstall()
+            self._jobs.cancel()
+            raise
+
     def install(self) -> None:
         """Put it on the Huey; for `install_handlers`, under the lock of all registries."""
         try:
@@ -173,6 +182,7 @@ class Kit:
         self._routes = {}
         for part in reversed(self._parts):
             part.uninstall()
+        self._sinks.uninstall()
 
     def close(self) -> None:
         """Send what is left to send, and end what the tick does for this kit."""
@@ -180,24 +190,22 @@ class Kit:
         self._jobs.cancel()
 
     def _worker_starts(self) -> None:
-        if self._task_option.expires_errors_of(self.huey):
+        may_expire = any(map(_may_let_expire, self.handlers))
+        if may_expire or self._task_option.expires_errors_of(self.huey):
             self._expiry.begin()
         tick.start()
 
     def _worker_stops(self, process_ends: bool) -> None:
-        if process_ends:
+        if process_ends:  # else that is for atexit, when all workers have stopped
             tick.end()
-        else:
-            self.flush()
 
     def _reconnect(self) -> None:
         handlers = self.handlers
-        heard = {signal: tuple(h for h in handlers if h.hears(signal)) for signal in SIGNALS}
+        metered = self.settings.sinks is not None
+        heard = {signal: _heard(handlers, signal, metered) for signal in SIGNALS}
         self._routes = {signal: listeners for signal, listeners in heard.items() if listeners}
         self._receivers.listen(self._receive, self._routes)
-        if self._meter is not None:
-            self._meter.listen(_counted(handlers))
-        if any(getattr(handler.function, "may_expire", False) for handler in handlers):
+        if any(getattr(handler.function, "may_expire", None) is True for handler in handlers):
             self._expiry.begin()
 
     def _receive(
@@ -231,7 +239,8 @@ class Kit:
         elif event.signal in (SIGNAL_LOCKED, SIGNAL_ERROR) and event.is_lock_error:
             self.tell(announcements.lock_skipped, event=event)
 
-    def _override(self, task: Any, exception: BaseException) -> Verdict | None:
+    def own_verdict(self, task: Any, exception: BaseException) -> Verdict | None:
+        """What the task's own ``lock_errors`` says about *exception*, if that is a lock error."""
         return self._task_option(task) if self.lock_errors.match(exception) else None
 
     def _suppressed(self, task_id: str, task_name: str, verdict: Verdict) -> None:
@@ -244,10 +253,17 @@ class Kit:
             self.tell(suppressed, task_id=task_id, task_name=task_name, verdict=verdict)
 
 
-def _counted(handlers: Iterable[Handler]) -> frozenset[str]:
-    """The signals that a handler counts, each time they are emitted."""
-    found: set[str] = set()
+def _heard(handlers: Iterable[Handler], signal: str, metered: bool) -> tuple[Handler, ...]:
+    """Who hears *signal*; it is counted once, by the meter where there is one."""
+    found, counted = [], metered
     for handler in handlers:
-        if handler.function is count_signals and not handler.filtered:
-            found |= handler.signals or SIGNALS
-    return frozenset(found)
+        if handler.hears(signal) and not (counted and handler.function is count_signals):
+            found.append(handler)
+            counted |= handler.function is count_signals and not handler.filtered
+    return tuple(found)
+
+
+def _may_let_expire(handler: Handler) -> bool:
+    """Whether it is a handler of the user's, who may return any verdict."""
+    own = (getattr(handler.function, "__module__", None) or "").startswith(f"{__package__}.")
+    return handler.decides and handler.background is None and not own

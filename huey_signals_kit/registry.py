@@ -73,8 +73,9 @@ class Registry:
         *exceptions*: only events whose exception is an instance. *tasks*: a glob over
         ``module.name``, a task function, or a list of these. *when*: a predicate over the
         event. Higher *priority* runs earlier. *background*: run it on a thread of its own, where
-        a slow one holds no worker up, and decides nothing; when 1000 events wait, the oldest
-        goes, counted. *name* stands in logs and counts.
+        a slow one holds no worker up, and decides nothing; when 1000 events wait, each with its
+        exception and the locals of its traceback, the oldest goes, counted. *name* stands in logs
+        and counts.
 
         The function takes one `Event`. It may return a verdict, which counts for signals of a
         failed attempt (locked, error, canceled, timeout, rate-limited) and nowhere else.

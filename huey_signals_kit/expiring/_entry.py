@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -68,17 +67,19 @@ def as_text(key: object) -> str:
     return key.decode() if isinstance(key, bytes) else str(key)
 
 
-def small_error(metadata: Mapping[str, Any], due: float) -> Error:
+def small_error(
+    metadata: Mapping[str, Any], due: float, serialize: Callable[[Error], bytes]
+) -> Error:
     """The error with *metadata*, without its traceback, that says when it ``expires``.
 
-    Pickled, it takes less than 300 bytes: its text is shortened as needed, but for an id of
-    the user's, or further metadata, that leaves no room.
+    As *serialize* makes it, it takes less than 300 bytes: its text is shortened as needed, but
+    for an id of the user's, or further metadata, that leaves no room.
     """
     kept = {name: str(each) if isinstance(each, str) else each for name, each in metadata.items()}
     kept.update(traceback="", expires=due)
     text = str(kept.get("error"))
     kept["error"] = "?"
-    room = _LARGEST + 1 - len(pickle.dumps(Error(kept), pickle.HIGHEST_PROTOCOL))
+    room = _LARGEST + 1 - len(serialize(Error(kept)))
     kept["error"] = _cut(text, max(room, _LEAST_TEXT))
     return Error(kept)
 

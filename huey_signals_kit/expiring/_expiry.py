@@ -85,7 +85,7 @@ class Expiry:
         if tick.thread is None:
             tick.start()
         due = time.time() + seconds
-        small = small_error(error.metadata, due)
+        small = small_error(error.metadata, due, self._huey.serializer.serialize)
         if inner is not None:
             answer = inner(small)
             self._mark(key, seconds, due)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -11,6 +13,7 @@ from uuid import uuid4
 from ._entry import BATCH, Entry, digest
 
 FOLDER = "huey-signals-expiring"
+_OURS = re.compile(r"[0-9]{15}-[0-9a-f]{32}(\.tmp)?").fullmatch
 _DIGEST = 40
 _STILL_TO_COME_MS = 5_000
 """How long after its time a file waits for the error that it announces."""
@@ -40,21 +43,42 @@ class Files:
         """Reads the folder, and no file that is not due."""
         removed = 0
         for path in _due(Path(storage.path, FOLDER), now)[:BATCH]:
-            with storage.lock, suppress(FileNotFoundError):  # another process may be at it
+            with _locked(storage), suppress(FileNotFoundError):  # another process may be at it
                 removed += _remove(storage, path, now)
         return removed == BATCH
+
+
+@contextmanager
+def _locked(storage: Any) -> Iterator[None]:
+    path = getattr(storage.lock, "filename", None)
+    if path is None:
+        with storage.lock:
+            yield
+        return
+    # Before Huey 3.4 its FileLock has one descriptor for all threads of a process, and is never
+    # free again once two of them were at it.
+    import fcntl
+
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _due(folder: Path, now: float) -> list[Path]:
     last = f"{round(now * 1000) + 1:015d}"
     try:
-        return [folder / name for name in sorted(os.listdir(folder)) if name < last]
+        # Others may leave files here too, as .DS_Store.
+        names = sorted(name for name in os.listdir(folder) if _OURS(name) and name < last)
     except FileNotFoundError:
         return []
+    return [folder / name for name in names]
 
 
 def _remove(storage: Any, path: Path, now: float) -> bool:
-    noted = path.read_bytes().decode()
+    noted = path.read_bytes().decode("utf-8", "replace")
     result = Path(storage.path_for_key(noted[_DIGEST:]))
     value = storage.peek_data(noted[_DIGEST:])
     if isinstance(value, bytes) and digest(value) == noted[:_DIGEST]:

@@ -10,7 +10,8 @@ def leave_breadcrumb(event: Event) -> None:
 
     The kit keeps the last 20 of each task, for 15 minutes, in this process: Sentry's own
     breadcrumbs end with the skipped task. Each event stands by itself, so while a skip is
-    recent it is shown on every one. Of the task, only its id and attempt are kept.
+    recent it is shown on every one. Of the task, only its id and attempt are kept. An event
+    from a thread that the task has started is not known to be the task's.
     """
     if event.is_lock_error:
         skip = (event._timestamp, event.lock or "", event.task_id, event.attempt)

@@ -32,6 +32,9 @@ def expire_lock_errors(seconds: float = 60) -> ExpireLockErrors:
     return ExpireLockErrors(expire(seconds))
 
 
+vars(expire_lock_errors)["makes_a_handler"] = True
+
+
 @dataclass(frozen=True)
 class ExpireLockErrors:
     """What `expire_lock_errors` makes; two with the same time are the same handler.

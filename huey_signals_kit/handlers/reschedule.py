@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 from huey.api import PeriodicTask
 from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED, SIGNAL_RETRYING
@@ -46,6 +46,8 @@ class RescheduleLocked:
 
     It leaves alone tasks that have ``lock_errors`` of their own, and all tasks in immediate
     mode, where nobody looks at the schedule. Periodic tasks are dropped: they come again anyway.
+    Register no other handler that decides about lock errors, but to `KEEP` one. A hook that
+    Huey calls after the attempt sees a task without retries and without later stages.
     """
 
     delay: float = 5.0
@@ -53,8 +55,6 @@ class RescheduleLocked:
     most: float = 300.0
     jitter: float = 0.25
     give_up_after: float = 3600.0
-
-    suppresses_lock_errors: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name in ("delay", "most", "give_up_after"):
@@ -75,7 +75,7 @@ class RescheduleLocked:
             if signal in (SIGNAL_ERROR, SIGNAL_RETRYING):
                 _waiting.clear(task)
             return None
-        if event._huey.immediate or getattr(task, "lock_errors", None) is not None:
+        if event._huey.immediate or self._has_a_word_of_its_own(event):
             return None
         if isinstance(task, PeriodicTask):
             return DROP
@@ -83,8 +83,22 @@ class RescheduleLocked:
             return DROP
         return RESCHEDULED
 
+    def suppresses_lock_errors(self, event: Event) -> bool:
+        """Whether `event` will not be stored, so that Sentry need not hear of it."""
+        return not event._huey.immediate
+
+    @staticmethod
+    def _has_a_word_of_its_own(event: Event) -> bool:
+        task, exception = event._task, event._exception
+        if getattr(task, "lock_errors", None) is None or exception is None:
+            return False
+        return event._context.own_verdict(task, exception) is not None
+
     def _reschedule(self, event: Event) -> bool:
         task, huey, now = event._task, event._huey, time.time()
+        # Huey is about to delete the token of a revoke that came meanwhile: it would run again.
+        if huey.is_revoked(task, peek=True):
+            return False
         wait = _waiting.read(task) or _waiting.begin(task, huey, now)
         wait = replace(wait, delay=min(max(wait.delay * self.backoff, self.delay), self.most))
         delay = wait.delay * (1 - self.jitter * random.random())
@@ -107,11 +121,24 @@ def _schedule(task: Any, huey: Any, wait: Wait, delay: float) -> None:
     found = task.eta, task.expires
     try:
         _waiting.write(task, wait)
+        _check_serializer(huey, task, wait)
         task.eta = normalize_time(None, delay, huey.utc)
         huey.add_schedule(task)
     except BaseException:
         task.eta, task.expires = found
         raise
+
+
+def _check_serializer(huey: Any, task: Any, wait: Wait) -> None:
+    # One of the user's may keep a moment and lose the name of its time zone: then the task
+    # would wait as if for the first time, for ever.
+    if type(huey.serializer).__module__.partition(".")[0] == "huey":
+        return
+    if _waiting.read(huey.deserialize_task(huey.serialize_task(task))) != wait:
+        raise TypeError(
+            f"{short(huey.serializer)} loses the name of a datetime's time zone, in which "
+            "RescheduleLocked keeps since when a task waits; let it pickle datetimes"
+        )
 
 
 def _give_up(event: Event, waited: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
 from typing import Any
 
 from .._checks import checked_seconds, listed, name_of, nearest, short
@@ -25,15 +26,29 @@ def read_sinks(given: tuple[object, ...]) -> list[Sink | View]:
     ``"memory"`` names none, as the counts are in memory anyway.
     """
     found: list[Sink | View] = []
-    for each in given:
-        found += _named(each) if isinstance(each, str) else [_checked(each)]
+    names = _names_in(given)
+    for each in dict.fromkeys(names):
+        found += _named(each)
+    for sink in given:
+        if not isinstance(sink, str) and not any(sink is each for each in found):
+            found.append(_checked(sink))
     return found
+
+
+def _names_in(given: tuple[object, ...]) -> list[str]:
+    names = [each for each in given if isinstance(each, str)]
+    set_up = [each for each in _BUILT_IN if _is_set_up[each]()] if "auto" in names else []
+    return [name for name in (*names, *set_up) if name != "auto"]
 
 
 def interval_of(sink: object) -> float:
     """Seconds between two calls of *sink*."""
     who = f"interval of the sink {sink_name(sink)}"
-    return checked_seconds(getattr(sink, "interval", DEFAULT_INTERVAL), who)
+    try:
+        interval = getattr(sink, "interval", DEFAULT_INTERVAL)
+    except Exception as exc:
+        raise ValueError(f"{who} raises {short(exc)}; it is a number of seconds") from exc
+    return checked_seconds(interval, who)
 
 
 def sink_name(sink: object) -> str:
@@ -54,16 +69,33 @@ def _checked(sink: Any) -> Sink | View:
             f"sinks= got {short(sink)}, which has no method send(changes); "
             f"give an object that has, or one of {listed(_NAMES)}"
         )
+    _check_send(sink)
     interval_of(sink)
     checked: Sink = sink
     return checked
 
 
+def _check_send(sink: Any) -> None:
+    who = f"send of the sink {sink_name(sink)}"
+    plain = getattr(sink.send, "__func__", sink.send)
+    for never_runs in (iscoroutinefunction, isgeneratorfunction, isasyncgenfunction):
+        if never_runs(plain):
+            raise TypeError(
+                f"{who} is a coroutine or generator, which nobody runs; write a plain def"
+            )
+    try:
+        signature(sink.send).bind([])
+    except TypeError:
+        raise TypeError(
+            f"{who} takes {signature(sink.send)}; it must take one argument, the list of changes"
+        ) from None
+    except ValueError:
+        pass  # a builtin that hides its signature
+
+
 def _named(name: str) -> list[Sink | View]:
     if name == "memory":
         return []
-    if name == "auto":
-        return [_make(each) for each in _BUILT_IN if _is_set_up[each]()]
     if name not in _BUILT_IN:
         raise ValueError(
             f"sinks= got {name!r}.{nearest(name, _NAMES)} The sinks are {listed(_NAMES)}, "

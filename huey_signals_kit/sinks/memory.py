@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
+from contextlib import suppress
 
 from .._checks import listed, nearest, short
 from .._fork import reset_in_child
@@ -26,8 +27,8 @@ class Counts:
     ``attempts`` has what every attempt leaves, where that is counted.
     """
 
-    def __init__(self, queue: str) -> None:
-        self._queue = queue
+    def __init__(self, queue: object) -> None:
+        self._queue = queue.decode("utf-8", "replace") if isinstance(queue, bytes) else str(queue)
         self.lock_labels = FoldedLabels()
         self._pending: deque[tuple[str, ...]] = deque()
         self.add = self._pending.append
@@ -36,7 +37,7 @@ class Counts:
         reset_in_child(self)
 
     def _reset(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._totals: Counter[tuple[str, ...]] = Counter()
         self._pending.clear()
         self.attempts.reset()
@@ -46,8 +47,12 @@ class Counts:
 
     def settle_some(self) -> None:
         """Keep what waits to be added up short; to be called now and then."""
-        if len(self._pending) >= SETTLE_AT:
-            self.settle()
+        # Never waiting: somebody else may be at it, or this very thread, interrupted by a signal.
+        if len(self._pending) >= SETTLE_AT and self._lock.acquire(blocking=False):
+            try:
+                self._add_up()
+            finally:
+                self._lock.release()
 
     def total(self, metric: str, labels: dict[str, str]) -> int:
         """The total of *metric* over every label that is not in *labels*."""
@@ -83,10 +88,15 @@ class Counts:
     def settle(self) -> None:
         """Add up what waits for it."""
         with self._lock:
-            # Only so many, or a busy neighbour could keep us here for ever.
+            self._add_up()
+
+    def _add_up(self) -> None:
+        # Only so many, or a busy neighbour could keep us here for ever; and fewer when a signal
+        # handler interrupts this thread and counts.
+        with suppress(IndexError):
             for _ in range(len(self._pending)):
                 self._totals[self._pending.popleft()] += 1
-            self.attempts.settle()
+        self.attempts.settle()
 
 
 def _check(metric: str, labels: dict[str, str]) -> None:

@@ -27,7 +27,8 @@ class Sources:
     def add(self, source: Source) -> None:
         """Show *source* as well."""
         live, stopped = self._state
-        self._state = ((*live, source), stopped)
+        if source not in live:
+            self._state = ((*live, source), stopped)
 
     def remove(self, source: Source) -> None:
         """Keep what *source* has counted; nothing happens when it was not added."""

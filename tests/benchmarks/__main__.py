@@ -14,7 +14,7 @@ from tests import benchmarks
 from tests.benchmarks.measure import Size, measure
 from tests.benchmarks.table import as_text
 
-FULL = Size(few=20, many=100, rounds=1000, tasks=10)
+FULL = Size(few=20, many=420, rounds=1000, tasks=10)
 QUICK = Size(few=5, many=10, rounds=4, tasks=5)
 
 

@@ -31,7 +31,7 @@ from tests.benchmarks.subject import Subject, silence_huey
 ROOT = Path(__file__).resolve().parents[2]
 DUMPS = 4  # before and after few tasks, before and after many
 
-LAYOUTS = int(os.environ.get("LAYOUTS", "3"))
+LAYOUTS = 3
 
 Counts = dict[tuple[str, str], list[float]]
 

@@ -13,6 +13,7 @@ from tests.consumer import app
 
 OUTPUT = "HUEY_KIT_TEST_OUTPUT"
 SLOW = "HUEY_KIT_TEST_SLOW"
+INTERVAL = "HUEY_KIT_TEST_INTERVAL"
 
 
 def write(**record: object) -> None:
@@ -24,7 +25,7 @@ def write(**record: object) -> None:
 class Flaky:
     """Takes what it is given every second time."""
 
-    interval = 0.05
+    interval = float(os.environ.get(INTERVAL, "0.05"))
 
     def __init__(self) -> None:
         self._calls = 0

@@ -10,7 +10,7 @@ import pytest
 
 from tests.consumer.app import declare
 from tests.consumer.harness import running_consumer
-from tests.consumer.routes_app import OUTPUT, SLOW
+from tests.consumer.routes_app import INTERVAL, OUTPUT, SLOW
 from tests.support import hold, store
 
 APP = "tests.consumer.routes_app"
@@ -58,6 +58,30 @@ def test_a_sink_that_fails_every_second_time_still_adds_up(consume, worker):
     assert totals["huey_lock_skips_total", None] == 80
     assert totals["huey_handler_errors_total", None] > 0
     assert len({line["pid"] for line in lines}) == (4 if worker == "process" else 1)
+
+
+@pytest.mark.parametrize("worker", WORKERS)
+def test_what_the_scheduler_enqueues_is_counted_too(
+    make_place, make_huey, tmp_path, monkeypatch, worker
+):
+    """It is a process of its own beside process workers, and runs no hook when it stops."""
+    output = tmp_path / "output"
+    output.touch()
+    monkeypatch.setenv(OUTPUT, str(output))
+    monkeypatch.setenv(INTERVAL, "3600")
+    place = make_place("redis")
+    huey = make_huey("redis", place.name)
+    ordinary = declare(huey).ordinary
+    for n in range(20):
+        ordinary.schedule((n,), delay=6)
+    log = tmp_path / "consumer.log"
+    with running_consumer(place, log, worker=worker, install=None, app=APP) as consumer:
+        consumer.wait_until(lambda: len(store(huey)) == 20, "tasks")
+    lines = [json.loads(line) for line in output.read_text().splitlines()]
+    found = Counter()
+    for line in lines:
+        found[line["labels"].get("signal")] += line["value"]
+    assert found["scheduled"] == found["enqueued"] == found["complete"] == 20
 
 
 @pytest.mark.parametrize("worker", WORKERS)

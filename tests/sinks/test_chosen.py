@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+import threading
 from importlib.util import find_spec
 
 import pytest
 from huey.signals import SIGNAL_COMPLETE
 
-from huey_signals_kit import install_handlers
+from huey_signals_kit import _tick, get_kit, install_handlers
 from tests.support import wait_until
 
 PROMETHEUS = "import prometheus_client"
@@ -191,3 +192,173 @@ def test_a_sink_of_ones_own_may_have_start_and_stop(make_huey, work):
     with install_handlers(huey, sinks=sink):
         work(huey, done=3)
     assert (sum(sink.calls), sink.started) == (3, False)
+
+
+class Keeps:
+    """Remembers what it was sent."""
+
+    interval = 3600
+
+    def __init__(self):
+        self.taken = []
+
+    def send(self, changes):
+        self.taken += changes
+
+
+class Down:
+    """Takes nothing."""
+
+    interval = 3600
+
+    def send(self, changes):
+        raise OSError("the collector is down")
+
+
+def completed(sink):
+    return sum(each.value for each in sink.taken if each.labels.get("signal") == SIGNAL_COMPLETE)
+
+
+def test_a_sink_that_is_named_twice_is_sent_everything_once(make_huey, work):
+    """As an object, and by name beside ``"auto"``."""
+    huey, own = make_huey(), Keeps()
+    with install_handlers(huey, sinks=[own, "memory", own, "memory"]):
+        work(huey, done=3)
+    assert completed(own) == 3
+    assert python(
+        PROMETHEUS
+        + """
+from huey import MemoryHuey
+from huey_signals_kit import install_handlers
+from huey_signals_kit.sinks.prometheus import PrometheusSink
+huey = MemoryHuey("x")
+install_handlers(huey, sinks=["auto", "prometheus", PrometheusSink()])
+huey.task(name="t")(lambda: 1)()
+huey.execute(huey.dequeue())
+print(prometheus_client.REGISTRY.get_sample_value(
+    "huey_signals_total", {"queue": "x", "task": "__main__.t", "signal": "complete"}))
+"""
+    ) == ["1"]
+
+
+def test_a_sink_that_is_down_costs_the_others_nothing(make_huey, work, monkeypatch):
+    """Not at the end either, when it is tried again and again."""
+    monkeypatch.setattr(_tick, "DRAIN_SECONDS", 0.5)
+    huey, own = make_huey(), Keeps()
+    with install_handlers(huey, sinks=[Down(), own]):
+        work(huey, done=3)
+    assert completed(own) == 3
+
+
+def test_a_sink_that_hangs_holds_up_no_other_job(make_huey, work):
+    """Neither another sink, nor what the kit itself has on the tick."""
+    release = threading.Event()
+
+    class Hangs:
+        interval = 0.01
+
+        def send(self, changes):
+            release.wait(60)
+
+    huey, own = make_huey(), Keeps()
+    own.interval = 0.01
+    try:
+        with install_handlers(huey, sinks=[Hangs(), own]):
+            work(huey, done=3)
+            wait_until(lambda: completed(own) == 3, 10, "the other sink")
+            release.set()
+    finally:
+        release.set()
+
+
+class Timeout(BaseException):
+    """As gevent's, which is no Exception."""
+
+
+def test_a_sink_that_times_out_is_asked_again(make_huey, work):
+    """Whatever it raises, the tick goes on."""
+    calls = []
+
+    class TimesOut:
+        interval = 0.01
+
+        def send(self, changes):
+            calls.append(changes)
+            if len(calls) < 3:
+                raise Timeout
+
+    huey = make_huey()
+    with install_handlers(huey, sinks=[TimesOut()]) as kit:
+        work(huey, done=3)
+        wait_until(lambda: len(calls) >= 3, 10, "three calls")
+        assert kit.count("huey_handler_errors_total") >= 2
+
+
+def test_a_process_that_only_enqueues_sends_its_counts_too(make_huey):
+    """As a web application, which runs no task."""
+    huey, own = make_huey(), Keeps()
+    own.interval = 0.01
+    with install_handlers(huey, sinks=[own]):
+        huey.task()(lambda: 1)()
+        wait_until(lambda: own.taken, 10, "the first sending")
+
+
+def test_a_failed_replacement_leaves_the_kit_that_was_there(make_huey, work):
+    """What refuses to start does so before anything is taken out."""
+    pytest.importorskip("prometheus_client")
+    from prometheus_client import CollectorRegistry, Counter
+
+    from huey_signals_kit.sinks.prometheus import PrometheusSink
+
+    registry = CollectorRegistry()
+    Counter("huey_signals", "Somebody else's.", registry=registry)
+    huey, own = make_huey(), Keeps()
+    kit = install_handlers(huey, sinks=[own])
+    jobs = _tick.tick._jobs
+    with pytest.raises(ValueError, match="huey_signals"):
+        install_handlers(huey, sinks=[PrometheusSink(registry)], replace=True)
+    assert get_kit(huey) is kit
+    assert _tick.tick._jobs == jobs
+    work(huey, done=3)
+    kit.uninstall()
+    assert completed(own) == 3
+
+
+def test_the_name_of_a_queue_may_be_bytes(make_huey):
+    """And is shown as the text that it is."""
+    huey = make_huey()
+    huey.name = b"shop"
+    kit = install_handlers(huey, sinks="memory")
+    huey.task()(lambda: 1)()
+    assert {key[1] for key in kit._counts.totals()} == {"shop"}
+    assert kit.count("huey_signals_total", queue="shop") == 1
+
+
+def two(self, first, second):
+    """Takes too much."""
+
+
+async def coroutine(self, changes):
+    """Would never run."""
+
+
+def generator(self, changes):
+    """Would never run."""
+    yield
+
+
+@pytest.mark.parametrize("send", [two, lambda self: None, coroutine, generator])
+def test_a_send_that_could_take_nothing_is_refused(make_huey, send):
+    """By name, when it is given, not when the first counts are lost."""
+    sink = type("Wrong", (), {"send": send})()
+    with pytest.raises(TypeError, match=r"send of the sink .*Wrong"):
+        install_handlers(make_huey(), sinks=sink)
+
+
+@pytest.mark.parametrize("interval", [0, -1, float("nan"), float("inf"), 10**400])
+def test_an_interval_that_is_none_is_refused(make_huey, interval):
+    """It has to be a number of seconds above 0."""
+    sink = Keeps()
+    sink.interval = interval
+    with pytest.raises(ValueError, match=r"interval of the sink .*Keeps takes seconds above 0"):
+        install_handlers(make_huey(), sinks=sink)

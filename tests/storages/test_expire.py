@@ -6,17 +6,20 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import huey as huey_package
 import pytest
+from huey import serializer as serializers
 from huey.exceptions import TaskException, TaskLockedException
 from huey.storage import MemoryStorage, SqliteStorage
 from huey.utils import Error
 
-from huey_signals_kit import DROP, expire, install_handlers, signals
+from huey_signals_kit import DROP, Registry, expire, install_handlers, signals
+from huey_signals_kit._tick import tick
 from huey_signals_kit.expiring import _expiry, _files
 from huey_signals_kit.handlers import expire_lock_errors
 from tests.consumer.harness import ROOT, running_consumer
@@ -64,6 +67,13 @@ def left(huey):
         found |= set(storage.conn.keys(f"huey-signals.*{storage.name}*"))
     folder = Path(getattr(storage, "path", "/nowhere"), _files.FOLDER)
     return found | set(folder.iterdir() if folder.exists() else ())
+
+
+def expiring(seconds):
+    """A preset that lets lock errors expire."""
+    registry = Registry("expiring")
+    registry.add(expire_lock_errors(seconds), "locked", "error")
+    return registry
 
 
 def gone(huey, timeout=20):
@@ -451,3 +461,83 @@ print(bool(kit._jobs))
     command = [sys.executable, "-c", script]
     ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True, timeout=60)
     assert (ran.stdout, ran.stderr) == ("True\n", "")
+
+
+def test_a_worker_looks_for_what_a_handler_of_the_users_has_left(make_huey):
+    """It may return any verdict, and an earlier process that did may have been killed."""
+    huey = make_huey("sqlite")
+    kit = install_handlers(huey)
+    names = lambda: [job.name for job in tick._jobs]  # noqa: E731
+    kit._worker_starts()
+    assert "expired errors" not in names()
+    kit.on("error")(lambda event: expire(3600))
+    kit._worker_starts()
+    assert "expired errors" in names()
+
+
+def test_a_foreign_file_in_the_folder_stops_nothing(make_huey, quick):
+    """A Finder or an NFS server may leave one there."""
+    huey = make_huey("file")
+    folder = Path(huey.storage.path, _files.FOLDER)
+    folder.mkdir()
+    (folder / ".DS_Store").write_bytes(b"\xff\xfe")
+    (folder / "000000000000000-").write_bytes(b"")
+    install_handlers(huey, preset=["observe", expiring(0.05)])
+    declare(huey)[0]()
+    run_all(huey)
+    wait_until(lambda: not stored_errors(huey), 20, "the error to be removed")
+    assert {path.name for path in folder.iterdir()} == {".DS_Store", "000000000000000-"}
+
+
+def test_removing_files_and_a_workers_own_work_do_not_lock_each_other_out(make_huey):
+    """Before Huey 3.4 two threads of a process must not use its file lock."""
+    huey = make_huey("file")
+    kit = install_handlers(huey, preset=["observe", expiring(0.001)])
+    guarded = declare(huey)[0]
+    stop = threading.Event()
+
+    def reap():
+        while not stop.is_set():
+            kit._expiry.reap()
+
+    reaper = threading.Thread(target=reap, daemon=True)
+    reaper.start()
+
+    def work():
+        for _ in range(150):
+            guarded()
+        run_all(huey)
+
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    worker.join(60)
+    stop.set()
+    assert not worker.is_alive()
+
+
+@pytest.mark.skipif(not hasattr(serializers, "SignedSerializer"), reason="came later")
+def test_a_signed_entry_is_as_small(make_huey):
+    """What is measured is what is stored."""
+    huey = make_huey(serializer=serializers.SignedSerializer(secret="x" * 30))
+    install_handlers(huey, preset="brief-locks")
+    result = declare(huey, lock="h" * 500)[0]()
+    run_all(huey)
+    assert len(store(huey)[result.id]) < 300
+
+
+def test_a_wrapped_lock_error_names_its_lock_first(make_huey):
+    """Its own text may be cut, or have the lock's name in it by chance."""
+    huey = make_huey()
+    install_handlers(huey, preset="brief-locks")
+    hold(huey, "art")
+
+    @huey.task()
+    def starts():
+        try:
+            huey.lock_task("art").__enter__()
+        except TaskLockedException as exc:
+            raise Busy("cannot start") from exc
+
+    result = starts()
+    run_all(huey)
+    assert stored_errors(huey)[result.id]["error"] == "lock 'art': Busy('cannot start')"

@@ -12,6 +12,7 @@ import huey as huey_package
 import pytest
 from huey import crontab
 from huey.exceptions import TaskException, TaskLockedException
+from huey.serializer import Serializer
 from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED, SIGNAL_RETRYING
 
 from huey_signals_kit import KEEP, Event, Registry, install_handlers
@@ -464,5 +465,65 @@ def test_equal_settings_are_one_registration():
     registry.add(RescheduleLocked(delay=1), SIGNAL_LOCKED)
     registry.add(RescheduleLocked(delay=1.0), SIGNAL_LOCKED)
     assert len(list(registry)) == 1
-    assert RescheduleLocked().suppresses_lock_errors is True
     assert repr(RescheduleLocked()).startswith("RescheduleLocked(delay=5.0, backoff=2.0")
+
+
+def test_a_misspelt_word_of_a_tasks_own_counts_as_not_given(make_huey, caplog):
+    """Its author is told, and the task is rescheduled as any other."""
+    huey = make_huey()
+    install(huey)
+    hold(huey, "held")
+    declare(huey, lock_errors="kep")[0]()
+    run_all(huey)
+    assert huey.scheduled_count() == 1
+    assert stored_errors(huey) == {}
+    assert "lock_errors='kep', which is ignored" in caplog.text
+
+
+def test_what_is_revoked_while_it_meets_the_lock_does_not_come_back(any_huey):
+    """Huey deletes the token right after the attempt, so it would run again."""
+    install(any_huey)
+    ran = []
+
+    @any_huey.task(context=True)
+    def revoked_meanwhile(task=None):
+        ran.append(task.id)
+        any_huey.revoke_by_id(task.id)
+        raise TaskLockedException("unable to acquire lock held")
+
+    revoked_meanwhile()
+    run_all(any_huey)
+    assert any_huey.scheduled_count() == 0
+    assert stored_errors(any_huey) == {}
+    assert len(ran) == 1
+
+
+class ForgetsZones(Serializer):
+    """A user's own, which keeps moments, but not the names of their time zones."""
+
+    def _deserialize(self, data):
+        message = super()._deserialize(data)
+        expires = getattr(message, "expires", None)
+        if isinstance(expires, datetime.datetime) and expires.tzinfo:
+            message = message._replace(expires=expires.astimezone(datetime.timezone.utc))
+        return message
+
+
+def test_with_a_serializer_that_forgets_since_when_a_task_waits_it_fails_as_ever(make_huey, caplog):
+    """Else it would wait for ever, each time as if for the first; and somebody is told."""
+    huey = make_huey(serializer=ForgetsZones())
+    install(huey)
+    hold(huey, "held")
+    declare(huey)[0]()
+    run_all(huey)
+    assert huey.scheduled_count() == 0
+    assert len(stored_errors(huey)) == 1
+    assert "loses the name of a datetime's time zone" in caplog.text
+
+
+def test_sentry_is_spared_only_what_is_not_stored(make_huey):
+    """In immediate mode the error is stored, so it is sent as well."""
+    queued, immediate = make_huey(), make_huey(immediate=True)
+    task = declare(queued)[0].s()
+    assert RescheduleLocked().suppresses_lock_errors(Event(SIGNAL_LOCKED, task, queued))
+    assert not RescheduleLocked().suppresses_lock_errors(Event(SIGNAL_LOCKED, task, immediate))

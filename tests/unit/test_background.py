@@ -8,8 +8,9 @@ import time
 import pytest
 from huey.signals import SIGNAL_LOCKED
 
-from huey_signals_kit import DROP, Registry, install_handlers
+from huey_signals_kit import DROP, Registry, _background, install_handlers
 from huey_signals_kit._background import CAPACITY, Background
+from huey_signals_kit.handlers import RescheduleLocked
 from tests.support import hold, run_all, stored_errors, wait_until
 
 
@@ -219,3 +220,20 @@ def test_a_handler_says_that_it_runs_in_the_background():
     registry.add(tell, SIGNAL_LOCKED, name="tell")
     registry.add(tell, SIGNAL_LOCKED, name="tell", background=True)
     assert repr(registry) == "<Registry: <tell on locked>, <tell on locked background=True>>"
+
+
+def test_its_thread_ends_when_there_is_nothing_to_do(monkeypatch):
+    """A kit that was uninstalled leaves no thread for ever."""
+    monkeypatch.setattr(_background, "IDLE_SECONDS", 0.05)
+    handled = []
+    background = Background("idle", handled.append, lambda lost: pytest.fail(str(lost)))
+    background.submit(1)
+    wait_until(lambda: background._thread is None, 10, "the thread to end")
+    background.submit(2)
+    wait_until(lambda: handled == [1, 2], 10, "the next one")
+
+
+def test_what_decides_about_the_store_cannot_run_there():
+    """By the time it is asked, it is decided."""
+    with pytest.raises(TypeError, match="cannot run with background=True"):
+        Registry().add(RescheduleLocked(), SIGNAL_LOCKED, background=True)

@@ -20,7 +20,7 @@ from huey_signals_kit import (
     register_preset,
     uninstall_handlers,
 )
-from huey_signals_kit.handlers import expire_lock_errors
+from huey_signals_kit.handlers import RescheduleLocked, expire_lock_errors
 
 
 def handler(event):
@@ -66,6 +66,16 @@ REFUSED = {
     "signal in capitals": (on("LOCKED"), ValueError, "Did you mean 'locked'?"),
     "signal of another type": (on(3), TypeError, "takes names of signals, got 3"),
     "signals in a list": (on(["locked"]), TypeError, "['locked']; write them one after the other"),
+    "a handler that was not made": (
+        lambda: Registry().add(RescheduleLocked, "locked"),
+        TypeError,
+        "RescheduleLocked, which makes one; call it",
+    ),
+    "a handler's maker": (
+        lambda: Registry().add(expire_lock_errors, "locked"),
+        TypeError,
+        "expire_lock_errors, which makes one; call it",
+    ),
     "on without parentheses": (on(handler), TypeError, "write @on() with parentheses"),
     "exceptions: an instance": (on(exceptions=ValueError()), TypeError, "got ValueError()"),
     "exceptions: a name": (on(exceptions="ValueError"), TypeError, "got 'ValueError'"),

@@ -12,6 +12,7 @@ import pytest
 
 from huey_signals_kit import install_handlers
 from huey_signals_kit.sinks.labels import fold
+from huey_signals_kit.sinks.memory import SETTLE_AT, Counts
 from tests.support import hold, run_all, stored_errors
 
 
@@ -196,3 +197,24 @@ def test_a_forked_child_works_with_counts_of_its_own():
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     assert (ran.stdout.split("\n"), ran.returncode) == (["child 0 2 1", "parent 4", ""], 0), ran
+
+
+def test_counting_waits_for_nobody_who_adds_up():
+    """Another thread may be at it, or a signal handler may have interrupted this one."""
+    counts = Counts("q")
+    held, release = threading.Event(), threading.Event()
+
+    def add_up():
+        with counts._lock:
+            held.set()
+            release.wait(30)
+
+    threading.Thread(target=add_up, daemon=True).start()
+    held.wait(10)
+    for _ in range(2 * SETTLE_AT):
+        counts.add(("huey_tokens_cleaned_total", "skip"))
+        counts.settle_some()
+    release.set()
+    with counts._lock:
+        counts.settle_some()
+        assert counts.total("huey_tokens_cleaned_total", {}) == 2 * SETTLE_AT

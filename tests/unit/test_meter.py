@@ -11,6 +11,7 @@ from huey.exceptions import CancelExecution, RetryTask, TaskLockedException
 from huey.signals import SIGNAL_COMPLETE
 
 from huey_signals_kit import Registry, install_handlers
+from huey_signals_kit._meter import Meter
 from huey_signals_kit.handlers import count_signals
 from huey_signals_kit.sinks.attempts import _durations, _taken
 from huey_signals_kit.sinks.memory import SETTLE_AT
@@ -227,7 +228,8 @@ def test_a_storage_that_fails_is_no_completed_attempt(make_huey):
             huey.execute(work.s())
     assert kit.count(SIGNALS, signal="complete") == 0
     assert kit.count(SIGNALS, signal="executing") == 3
-    assert kit._meter._marked == {}
+    (meter,) = [part for part in kit._parts if isinstance(part, Meter)]
+    assert meter._marked == {}
 
 
 def test_a_handler_that_counts_leaves_the_meter_the_rest(make_huey):
@@ -242,6 +244,28 @@ def test_a_handler_that_counts_leaves_the_meter_the_rest(make_huey):
     run_all(huey)
     found = {signal: kit.count(SIGNALS, signal=signal) for signal in ("enqueued", "locked")}
     assert found == {"enqueued": 2, "locked": 1}
+
+
+@pytest.mark.parametrize("sinks", ["memory", None])
+def test_what_is_registered_to_count_twice_counts_once(make_huey, sinks):
+    """For every signal, for one task only, or beside a preset that counts."""
+    huey = make_huey()
+    own = Registry("own")
+    own.add(count_signals)
+    own.add(count_signals, "error", tasks="*.fails")
+    kit = install_handlers(huey, ["quiet-locks", own], sinks=sinks)
+    emitted = []
+    huey.signal()(lambda signal, task, *_: emitted.append((task.name, signal)))
+
+    @huey.task()
+    def fails():
+        raise ValueError("broken")
+
+    fails()
+    huey.task(name="guarded")(huey.lock_task("held")(lambda: 1))()
+    hold(huey, "held")
+    run_all(huey)
+    assert counted(kit) == tally(emitted)
 
 
 def test_without_sinks_nothing_stands_around_a_task(make_huey):
