@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -35,22 +36,27 @@ class Skips:
 
     def remember(self, task_name: str, skip: Skip) -> None:
         """Remember a skip of a task; what was skipped before the last `MOST` is forgotten."""
-        with self._lock:
-            skips = self._by_task.get(task_name)
-            if skips is None:
+        skips = self._by_task.get(task_name)
+        if skips is None:
+            with self._lock:
                 skips = self._room_for(task_name)
-            skips.append(skip)
+        skips.append(skip)
 
     def recent(self, task_name: str) -> list[Skip]:
         """Its skips of the last `MAX_AGE` seconds, in the order of time."""
         oldest = self._clock() - MAX_AGE
         with self._lock:
-            return sorted(skip for skip in self._by_task.get(task_name, ()) if skip[0] >= oldest)
+            # A copy, which no other thread comes in between: it may add one at any moment.
+            skips = list(self._by_task.get(task_name, ()))
+        return sorted(skip for skip in skips if skip[0] >= oldest)
+
+    def _last(self, task_name: str) -> float:
+        skips = self._by_task[task_name]
+        return skips[-1][0] if skips else math.inf  # another thread is about to add the first
 
     def _room_for(self, task_name: str) -> deque[Skip]:
         if len(self._by_task) >= MOST_TASKS:
-            waited_longest = min(self._by_task, key=lambda name: self._by_task[name][-1][0])
-            del self._by_task[waited_longest]
+            del self._by_task[min(self._by_task, key=self._last)]
         return self._by_task.setdefault(task_name, deque(maxlen=MOST))
 
 

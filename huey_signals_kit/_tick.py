@@ -78,7 +78,8 @@ class Tick:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._jobs: tuple[Job, ...] = ()
+        self.jobs: tuple[Job, ...] = ()
+        """What there is to do; without any, `start` need not be called."""
         self._before_end: list[Callable[[], object]] = []
         self._at_exit = False
         self._after_fork()
@@ -111,22 +112,22 @@ class Tick:
         if at_end:
             self._hear_of_the_end()
         with self._wake:
-            self._jobs = (*self._jobs, job)
+            self.jobs = (*self.jobs, job)
             self._wake.notify_all()
         return job
 
     def cancel(self, job: Job) -> None:
         """Never do *job* again; what is being done just now is not interrupted."""
         with self._wake:
-            self._jobs = tuple(each for each in self._jobs if each is not job)
+            self.jobs = tuple(each for each in self.jobs if each is not job)
             self._wake.notify_all()
 
     def start(self) -> None:
         """Have the thread in this process, if there is something to do; else nothing happens."""
-        if self.thread is not None or not self._jobs:
+        if self.thread is not None or not self.jobs:
             return
         with self._wake:
-            if self.thread is None and self._jobs:
+            if self.thread is None and self.jobs:
                 self._hear_of_the_childs_end()
                 thread = threading.Thread(target=self._loop, name="huey-signals-kit", daemon=True)
                 with suppress(RuntimeError):  # no thread can be had; a worker is on its way here
@@ -173,7 +174,7 @@ class Tick:
         self._ended = True
         for do in self._before_end:
             do()
-        self.drain(self._jobs)
+        self.drain(self.jobs)
 
     def _finish(self, job: Job, deadline: float) -> None:
         while (left := deadline - self._clock()) > 0 and not job.run(timeout=left):
@@ -182,7 +183,7 @@ class Tick:
     def _loop(self) -> None:
         try:
             while self._wait():
-                for job in self._jobs:
+                for job in self.jobs:
                     if job.due <= self._clock():
                         if job.apart:
                             _spawn(job.run, 0)
@@ -196,8 +197,8 @@ class Tick:
     def _wait(self) -> bool:
         """Until a job is due; False, and no thread any more, when there is none left."""
         with self._wake:
-            while self._jobs:
-                soonest = min(job.due for job in self._jobs) - self._clock()
+            while self.jobs:
+                soonest = min(job.due for job in self.jobs) - self._clock()
                 if soonest <= 0:
                     return True
                 self._wake.wait(soonest)

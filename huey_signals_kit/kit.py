@@ -39,7 +39,7 @@ from .presets import build_preset
 from .registry import Registry, default_registry, structure
 from .sinks.chosen import read_sinks
 from .sinks.labels import valid
-from .sinks.memory import Counts
+from .sinks.memory import SETTLE_AT, Counts
 from .sinks.vocabulary import SUPPRESSED
 from .verdict import RESCHEDULED, Verdict
 
@@ -76,6 +76,7 @@ class Kit:
         self._receivers = Receivers(huey)
         self._counts = Counts(huey.name)
         self.tally = self._counts.add
+        self._tallied = self._counts.pending
         self.lock_labels = self._counts.lock_labels
         self._reports = Reports(huey, self.tally)
         self.tell, failed = self._reports.tell, self._reports.kit_failed
@@ -219,8 +220,9 @@ class Kit:
             timing = timing_on_stack(task) if signal in ENDED_WITHOUT_EXCEPTION else None
             event = Event(signal, task, self.huey, raised, timing, self)
             verdict = run(self._routes.get(signal, ()), event, self._reports.handler_failed)
-            self._counts.settle_some()
-            if tick.thread is None:
+            if len(self._tallied) >= SETTLE_AT:
+                self._counts.settle_some()
+            if tick.thread is None and tick.jobs:
                 tick.start()
             if announcements.lock_skipped.receivers or announcements.task_revoked.receivers:
                 self._announce(event)
@@ -247,7 +249,8 @@ class Kit:
         if verdict is RESCHEDULED:
             return
         self.tally((SUPPRESSED, task_name, verdict.action))
-        self._counts.settle_some()
+        if len(self._tallied) >= SETTLE_AT:
+            self._counts.settle_some()
         suppressed = announcements.result_suppressed
         if suppressed.receivers:
             self.tell(suppressed, task_id=task_id, task_name=task_name, verdict=verdict)

@@ -14,5 +14,5 @@ def leave_breadcrumb(event: Event) -> None:
     from a thread that the task has started is not known to be the task's.
     """
     if event.is_lock_error:
-        skip = (event._timestamp, event.lock or "", event.task_id, event.attempt)
+        skip = (event._timestamp, event.lock or "", str(event._task.id), event.attempt)
         event._context.remember_skip(event._task_name, skip)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from contextlib import suppress
 
 from .._checks import listed, nearest, short
 from .._fork import reset_in_child
@@ -30,8 +29,8 @@ class Counts:
     def __init__(self, queue: object) -> None:
         self._queue = queue.decode("utf-8", "replace") if isinstance(queue, bytes) else str(queue)
         self.lock_labels = FoldedLabels()
-        self._pending: deque[tuple[str, ...]] = deque()
-        self.add = self._pending.append
+        self.pending: deque[tuple[str, ...]] = deque()
+        self.add = self.pending.append
         self.attempts = Attempts(first=tick.start)
         self._reset()
         reset_in_child(self)
@@ -39,7 +38,7 @@ class Counts:
     def _reset(self) -> None:
         self._lock = threading.RLock()
         self._totals: Counter[tuple[str, ...]] = Counter()
-        self._pending.clear()
+        self.pending.clear()
         self.attempts.reset()
         self.lock_labels.new_lock()
 
@@ -48,7 +47,7 @@ class Counts:
     def settle_some(self) -> None:
         """Keep what waits to be added up short; to be called now and then."""
         # Never waiting: somebody else may be at it, or this very thread, interrupted by a signal.
-        if len(self._pending) >= SETTLE_AT and self._lock.acquire(blocking=False):
+        if len(self.pending) >= SETTLE_AT and self._lock.acquire(blocking=False):
             try:
                 self._add_up()
             finally:
@@ -91,11 +90,16 @@ class Counts:
             self._add_up()
 
     def _add_up(self) -> None:
-        # Only so many, or a busy neighbour could keep us here for ever; and fewer when a signal
-        # handler interrupts this thread and counts.
-        with suppress(IndexError):
-            for _ in range(len(self._pending)):
-                self._totals[self._pending.popleft()] += 1
+        taken: list[tuple[str, ...]] = []
+        try:
+            # Only so many, or a busy neighbour could keep us here for ever; and fewer when a
+            # signal handler interrupts this thread and adds up.
+            for _ in range(len(self.pending)):
+                taken.append(self.pending.popleft())
+        except IndexError:
+            pass
+        finally:
+            self._totals.update(taken)
         self.attempts.settle()
 
 

@@ -314,11 +314,11 @@ def test_a_failed_replacement_leaves_the_kit_that_was_there(make_huey, work):
     Counter("huey_signals", "Somebody else's.", registry=registry)
     huey, own = make_huey(), Keeps()
     kit = install_handlers(huey, sinks=[own])
-    jobs = _tick.tick._jobs
+    jobs = _tick.tick.jobs
     with pytest.raises(ValueError, match="huey_signals"):
         install_handlers(huey, sinks=[PrometheusSink(registry)], replace=True)
     assert get_kit(huey) is kit
-    assert _tick.tick._jobs == jobs
+    assert _tick.tick.jobs == jobs
     work(huey, done=3)
     kit.uninstall()
     assert completed(own) == 3

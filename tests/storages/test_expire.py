@@ -467,7 +467,7 @@ def test_a_worker_looks_for_what_a_handler_of_the_users_has_left(make_huey):
     """It may return any verdict, and an earlier process that did may have been killed."""
     huey = make_huey("sqlite")
     kit = install_handlers(huey)
-    names = lambda: [job.name for job in tick._jobs]  # noqa: E731
+    names = lambda: [job.name for job in tick.jobs]  # noqa: E731
     kit._worker_starts()
     assert "expired errors" not in names()
     kit.on("error")(lambda event: expire(3600))

@@ -21,7 +21,7 @@ def tick():
     """A tick of the test's own, with no job left afterwards."""
     own = Tick()
     yield own
-    for job in own._jobs:
+    for job in own.jobs:
         own.cancel(job)
 
 
