@@ -29,6 +29,8 @@ _CLASSES = {
     "sql-huey": ("huey.contrib.sql_huey", "SqlHuey", "peewee"),
 }
 KINDS = tuple(_CLASSES)
+# Huey 2.5.0 does not signal it.
+HAS_ENQUEUED = hasattr(huey_package.signals, "SIGNAL_ENQUEUED")
 REDIS_KINDS = tuple(kind for kind in KINDS if "redis" in kind)
 
 

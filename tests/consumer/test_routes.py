@@ -11,7 +11,7 @@ import pytest
 from tests.consumer.app import declare
 from tests.consumer.harness import running_consumer
 from tests.consumer.routes_app import INTERVAL, OUTPUT, SLOW
-from tests.support import hold, store
+from tests.support import HAS_ENQUEUED, hold, store
 
 APP = "tests.consumer.routes_app"
 WORKERS = ["thread", "process", "greenlet"]
@@ -60,6 +60,7 @@ def test_a_sink_that_fails_every_second_time_still_adds_up(consume, worker):
     assert len({line["pid"] for line in lines}) == (4 if worker == "process" else 1)
 
 
+@pytest.mark.skipif(not HAS_ENQUEUED, reason="this Huey does not say so")
 @pytest.mark.parametrize("worker", WORKERS)
 def test_what_the_scheduler_enqueues_is_counted_too(
     make_place, make_huey, tmp_path, monkeypatch, worker

@@ -12,7 +12,7 @@ import pytest
 from huey.signals import SIGNAL_COMPLETE
 
 from huey_signals_kit import _tick, get_kit, install_handlers
-from tests.support import wait_until
+from tests.support import HAS_ENQUEUED, run_all, wait_until
 
 PROMETHEUS = "import prometheus_client"
 OPENTELEMETRY = """
@@ -220,11 +220,16 @@ def completed(sink):
 
 
 def test_a_sink_that_is_named_twice_is_sent_everything_once(make_huey, work):
-    """As an object, and by name beside ``"auto"``."""
+    """Though it is in the list twice."""
     huey, own = make_huey(), Keeps()
     with install_handlers(huey, sinks=[own, "memory", own, "memory"]):
         work(huey, done=3)
     assert completed(own) == 3
+
+
+def test_a_registry_that_is_named_twice_shows_everything_once():
+    """By ``"auto"``, by name, and as an object."""
+    pytest.importorskip("prometheus_client")
     assert python(
         PROMETHEUS
         + """
@@ -294,6 +299,7 @@ def test_a_sink_that_times_out_is_asked_again(make_huey, work):
         assert kit.count("huey_handler_errors_total") >= 2
 
 
+@pytest.mark.skipif(not HAS_ENQUEUED, reason="this Huey does not say so")
 def test_a_process_that_only_enqueues_sends_its_counts_too(make_huey):
     """As a web application, which runs no task."""
     huey, own = make_huey(), Keeps()
@@ -330,8 +336,9 @@ def test_the_name_of_a_queue_may_be_bytes(make_huey):
     huey.name = b"shop"
     kit = install_handlers(huey, sinks="memory")
     huey.task()(lambda: 1)()
+    run_all(huey)
     assert {key[1] for key in kit._counts.totals()} == {"shop"}
-    assert kit.count("huey_signals_total", queue="shop") == 1
+    assert kit.count("huey_signals_total", signal="complete", queue="shop") == 1
 
 
 def two(self, first, second):
