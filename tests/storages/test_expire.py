@@ -255,6 +255,8 @@ def test_another_process_removes_what_a_killed_one_has_stored(
     make_place, make_huey, tmp_path, kind, worker
 ):
     """``kill -9`` right after it was stored; then a consumer starts."""
+    if kind == "file" and VERSION < (3, 4):
+        pytest.skip("a bare consumer of Huey before 3.4 may hang in its own FileLock for ever")
     place = make_place(kind)
     huey = make_huey(kind, place.name)
     arguments = [kind, place.location, place.name, "1.5"]
