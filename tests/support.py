@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,10 +29,11 @@ _CLASSES = {
     "postgres": ("huey", "PostgresHuey", "psycopg"),
     "sql-huey": ("huey.contrib.sql_huey", "SqlHuey", "peewee"),
 }
-KINDS = tuple(_CLASSES)
+# Some of them suffice for a quick look: HUEY_SIGNALS_KIT_STORAGES=memory,sqlite
+KINDS = tuple(os.environ.get("HUEY_SIGNALS_KIT_STORAGES", ",".join(_CLASSES)).split(","))
 # Huey 2.5.0 does not signal it.
 HAS_ENQUEUED = hasattr(huey_package.signals, "SIGNAL_ENQUEUED")
-REDIS_KINDS = tuple(kind for kind in KINDS if "redis" in kind)
+REDIS_KINDS = tuple(kind for kind in _CLASSES if "redis" in kind)
 
 
 class Unavailable(Exception):

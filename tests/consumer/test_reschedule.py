@@ -44,7 +44,7 @@ def test_all_run_in_the_end_and_one_at_a_time(
         huey.delete(f"{huey.name}.lock.one")
         consumer.wait_until(lambda: len(results(huey)) == TASKS or stored_errors(huey), "50 values")
     assert results(huey) == sent
-    assert store(huey).keys() == sent.keys()
+    assert {key for key in store(huey) if not key.startswith("huey-signals:")} == sent.keys()
     assert left(huey) == (0, 0)
 
 

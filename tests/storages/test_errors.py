@@ -180,7 +180,7 @@ def test_retries_store_what_they_store_without_lock_errors(any_kind, make_huey, 
         {"serializer": SignedSerializer(secret="shh")},
         {"utc": False},
     ],
-    ids=str,
+    ids=["no results", "none stored", "gzip", "zlib", "signed", "local time"],
 )
 def test_every_way_to_store_results(any_kind, make_huey, options):
     """No results at all, None stored, compressed, signed: the kit adds and takes nothing else."""

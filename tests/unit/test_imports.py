@@ -14,14 +14,25 @@ import huey_signals_kit
 PACKAGE = Path(huey_signals_kit.__file__).parent
 # From the ground up; a file may import from its own layer and those before it.
 LAYERS = [
-    {"_checks", "_huey_facts", "_fork", "verdict"},
+    {"_checks", "_huey_facts", "_fork", "_part", "verdict"},
     {"_lock_errors", "_failures", "_skips", "_receivers", "_worker"},
     {"event", "_tick"},
     {"_filters", "signals", "sinks", "_background", "_breadcrumbs"},
     {"_handler", "_reports", "_meter", "_quiet_logs", "_routes"},
-    {"registry"},
-    {"handlers", "gate", "_task_option", "_sentry", "expiring"},
+    {"registry", "store", "ledger"},
+    {
+        "handlers",
+        "gate",
+        "_task_option",
+        "_sentry",
+        "expiring",
+        "_heartbeat",
+        "_in_hand",
+        "_others",
+    },
     {"presets", "_settings"},
+    {"upkeep"},
+    {"_upkeep"},
     {"kit"},
     {"_install"},
     {"__init__"},

@@ -1,0 +1,28 @@
+"""The result store, the queue and the schedule of a Huey, read as data.
+
+`open_store` opens any storage; nothing that is read through it is unpickled or can run code.
+"""
+
+from ._families import open_store
+from ._foreign import StorageUnable
+from ._own_messages import ids_in_plain
+from ._redis import RedisStore
+from .keys import Keys, Kind
+from .protocol import BATCH, LARGEST, Entry, Store
+from .safe import Reader, ReadMessage, Unreadable
+
+__all__ = [
+    "BATCH",
+    "LARGEST",
+    "Entry",
+    "Keys",
+    "Kind",
+    "ReadMessage",
+    "Reader",
+    "RedisStore",
+    "StorageUnable",
+    "Store",
+    "Unreadable",
+    "ids_in_plain",
+    "open_store",
+]

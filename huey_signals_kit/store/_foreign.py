@@ -1,0 +1,105 @@
+"""A storage that the kit does not know, by the calls that Huey asks of every storage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from huey.constants import EmptyData
+
+from ._batches import as_text, bounded, chunks, entry
+from .protocol import LARGEST, Entry
+
+
+class StorageUnable(Exception):
+    """A storage that the kit does not know cannot do what upkeep needs."""
+
+
+class ForeignStore:
+    """All keys, the queue and the schedule are read at once: Huey's calls know no batches.
+
+    Nor do they know "if unchanged": a value is compared, taken, and put back if it is another
+    one by then.
+    """
+
+    atomic = False
+
+    def __init__(self, storage: Any) -> None:
+        self._storage = storage
+        self._type = type(storage).__name__
+        self.name = f"unknown ({self._type})"
+
+    def entries(self, prefix: str = "") -> Iterator[list[Entry]]:
+        """By ``result_items``."""
+        for chunk in chunks(self._items(prefix)):
+            yield [
+                entry(key, len(value), value if len(value) <= LARGEST else None)
+                for key, value in chunk
+            ]
+
+    def keys(self, prefix: str = "") -> Iterator[list[str]]:
+        """By ``result_items``."""
+        yield from chunks(key for key, _ in self._items(prefix))
+
+    def get(self, keys: Sequence[str]) -> list[bytes | None]:
+        """By ``peek_data``."""
+        found = (self._call("peek_data", key) for key in keys)
+        return [None if value is EmptyData else bytes(value) for value in found]
+
+    def put(self, key: str, value: bytes) -> None:
+        """By ``put_data``."""
+        self._call("put_data", key, value)
+
+    def put_new(self, key: str, value: bytes) -> bool:
+        """By ``put_if_empty``."""
+        return bool(self._call("put_if_empty", key, value))
+
+    def delete(self, keys: Iterable[str]) -> int:
+        """By ``delete_data``."""
+        return sum(bool(self._call("delete_data", key)) for key in keys)
+
+    def delete_same(self, key: str, value: bytes) -> bool:
+        """By ``peek_data`` and ``delete_data``."""
+        if self.get([key]) != [value]:
+            return False
+        taken = self._call("pop_data", key)
+        if taken is not EmptyData and bytes(taken) != value:
+            self._call("put_if_empty", key, taken)
+            return False
+        # On some storages, taking a value leaves it there.
+        return bool(self._call("delete_data", key)) or taken is not EmptyData
+
+    def delete_unchanged(self, pairs: Iterable[tuple[str, bytes]]) -> list[str]:
+        """One after another."""
+        return [key for key, value in pairs if self.delete_same(key, value)]
+
+    def replace_same(self, key: str, old: bytes, new: bytes) -> bool:
+        """By ``peek_data`` and ``put_data``: what is written between the two is lost."""
+        if self.get([key]) != [old]:
+            return False
+        self.put(key, new)
+        return True
+
+    def queued(self) -> Iterator[list[bytes]]:
+        """By ``enqueued_items``."""
+        yield from chunks(bounded(bytes(data)) for data in self._call("enqueued_items"))
+
+    def scheduled(self) -> Iterator[list[bytes]]:
+        """By ``scheduled_items``."""
+        yield from chunks(bounded(bytes(data)) for data in self._call("scheduled_items"))
+
+    def _items(self, prefix: str) -> Iterator[tuple[str, bytes]]:
+        for key, value in self._call("result_items").items():
+            text = as_text(key)
+            if text.startswith(prefix) and value is not None:
+                yield text, bytes(value)
+
+    def _call(self, method: str, *args: Any) -> Any:
+        try:
+            return getattr(self._storage, method)(*args)
+        except (NotImplementedError, AttributeError) as exc:
+            raise StorageUnable(
+                f"{self._type} is no storage of Huey's, and its {method}() cannot be used "
+                f"({type(exc).__name__}: {exc}): upkeep of its queue needs {method}() as "
+                "huey.storage.BaseStorage documents it"
+            ) from exc

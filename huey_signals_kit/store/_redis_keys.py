@@ -1,0 +1,84 @@
+"""``RedisExpireStorage``, ``PriorityRedisExpireStorage``: each result is a key of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from . import _redis_scripts as scripts
+from ._batches import Pace, as_bytes, as_text, chunks
+from ._redis import AT_ONCE, SPACE, RedisStore, pattern
+
+
+class RedisKeysStore(RedisStore):
+    """Pages of SCAN, which passes over all that the database holds; values by MGET.
+
+    What a queue ``a.b`` has is also found as that of a queue ``a``: see `Keys.is_ours`.
+    """
+
+    name = "redis keys"
+
+    def keys(self, prefix: str = "") -> Iterator[list[str]]:
+        """One SCAN for each page."""
+        ours = self._storage.result_prefix
+        match, cursor = pattern(ours + as_bytes(prefix)), 0
+        while True:
+            cursor, keys = self._storage.conn.scan(cursor, match=match, count=AT_ONCE)
+            yield from chunks(as_text(key[len(ours) :]) for key in keys)
+            if not cursor:
+                return
+
+    def _pages(self, prefix: str) -> Iterator[list[tuple[str, scripts.Part]]]:
+        ours, pace, cursor = self._storage.result_prefix, Pace(AT_ONCE), b"0"
+        match = pattern(ours + as_bytes(prefix))
+        while True:
+            args = (cursor, match, pace.count, scripts.SMALL)
+            try:
+                cursor, text, lengths, size = self._eval(scripts.SCANNED_PAIRS, (), *args)
+            except Exception as exc:
+                if cursor != b"0" or type(exc).__name__ != "ResponseError":
+                    raise
+                # A server that only lets a script read keys which it was given.
+                yield from self._named_pages(prefix)
+                return
+            pace.saw(pace.count, size)
+            parts = scripts.unpacked(text, lengths)
+            keys = (as_text(key[len(ours) :]) for key in parts[::2] if isinstance(key, bytes))
+            yield from chunks(zip(keys, parts[1::2], strict=True))
+            if int(cursor) == 0:
+                return
+
+    def _named_pages(self, prefix: str) -> Iterator[list[tuple[str, scripts.Part]]]:
+        pace = Pace(AT_ONCE)
+        for keys in self.keys(prefix):
+            start = 0
+            while some := keys[start : start + pace.count]:
+                start += len(some)
+                args = (self._full(some), scripts.SMALL)
+                _, text, lengths, size = self._eval(scripts.NAMED_VALUES, *args)
+                pace.saw(len(some), size)
+                yield list(zip(some, scripts.unpacked(text, lengths), strict=True))
+
+    def get(self, keys: Sequence[str]) -> list[bytes | None]:
+        """One MGET."""
+        return list(self._storage.conn.mget(self._full(keys))) if keys else []
+
+    def replace_same(self, key: str, old: bytes, new: bytes) -> bool:
+        """A script."""
+        return bool(self._eval(scripts.KEYS_REPLACE_SAME, self._full([key]), old, new))
+
+    def _read(self, keys: Sequence[str]) -> list[Any]:
+        return list(self._eval(scripts.KEYS_SIZES_FIRST, self._full(keys), *SPACE))
+
+    def _delete(self, keys: list[bytes]) -> int:
+        return int(self._storage.conn.delete(*map(self._storage.result_key, keys)))
+
+    def _delete_same(self, value: bytes, keys: list[bytes]) -> list[int]:
+        full = [self._storage.result_prefix + key for key in keys]
+        return list(self._eval(scripts.KEYS_DELETE_SAME, full, value))
+
+    def _eval(self, script: str, keys: Sequence[bytes], *args: Any) -> Any:
+        return self._storage.conn.eval(script, len(keys), *keys, *args)
+
+    def _full(self, keys: Sequence[str]) -> list[bytes]:
+        return [self._storage.result_prefix + as_bytes(key) for key in keys]
