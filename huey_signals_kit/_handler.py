@@ -78,6 +78,11 @@ class Handler:
         return self.signals is None or signal in self.signals
 
     @property
+    def is_of_the_kit(self) -> bool:
+        """Whether the function is one of this package's."""
+        return (getattr(self.function, "__module__", None) or "").startswith(f"{__package__}.")
+
+    @property
     def registration(self) -> Hashable:
         """Equal for handlers that were registered with the same arguments."""
         same = (self._identity(self.function), self._identity(self.when), bool(self.background))

@@ -27,6 +27,7 @@ def install_handlers(
     sentry: bool = True,
     clean_tokens: Any = "generated",
     quiet_logs: bool = False,
+    sweep_interval: float | None = None,
     replace: bool = False,
     **unknown: NoReturn,
 ) -> Kit:
@@ -46,6 +47,8 @@ def install_handlers(
     *clean_tokens*: which spent revoke tokens a preset deletes: ``"generated"`` (of ids that
     Huey made), ``"always"``, ``"never"``, or a predicate over the `Event`.
     *quiet_logs*: Huey's lines about locked and revoked tasks become one summary a minute.
+    *sweep_interval*: so many seconds apart, one of the consumer's processes sweeps away revoke
+    tokens that have leaked, as `Kit.sweep_tokens` does.
 
     Called again with the same arguments it returns the same kit; with others it raises
     `AlreadyInstalled`, unless *replace*: then a new kit takes the old one's place, without
@@ -62,6 +65,7 @@ def install_handlers(
         sentry=sentry,
         clean_tokens=clean_tokens,
         quiet_logs=quiet_logs,
+        sweep_interval=sweep_interval,
     )
     current = get_kit(huey)
     if current is not None and current.settings == settings:

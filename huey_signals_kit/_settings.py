@@ -22,6 +22,7 @@ class Settings:
     sentry: bool
     clean_tokens: object
     quiet_logs: bool
+    sweep_interval: object
 
     def difference(self, other: Settings) -> str:
         """``name=mine`` for each argument that differs from *other*."""
@@ -39,6 +40,7 @@ class Settings:
         sentry: object,
         clean_tokens: object,
         quiet_logs: object,
+        sweep_interval: object,
     ) -> Settings:
         """The arguments in one form, however they were written."""
         if registry is not None and not isinstance(registry, Registry):
@@ -51,6 +53,7 @@ class Settings:
             sentry=checked_flag(sentry, "sentry="),
             clean_tokens=clean_tokens,
             quiet_logs=checked_flag(quiet_logs, "quiet_logs="),
+            sweep_interval=sweep_interval,
         )
 
 

@@ -86,10 +86,16 @@ class Tick:
         reset_in_child(self)
 
     def _after_fork(self) -> None:
-        self._wake = threading.Condition(threading.Lock())
-        self._ended = self._finalizes = False
+        self._new_lock()
+        self._finalizes = False
         self.thread: threading.Thread | None = None
         """The thread in this process, if it was started."""
+        self.ending = False
+        """Whether every job is being done for the last time."""
+
+    def _new_lock(self) -> None:
+        self._made_by = threading.Lock
+        self._wake = threading.Condition(threading.Lock())
 
     def every(
         self,
@@ -126,6 +132,8 @@ class Tick:
         """Have the thread in this process, if there is something to do; else nothing happens."""
         if self.thread is not None or not self.jobs:
             return
+        if self._made_by is not threading.Lock:  # gevent has patched it since
+            self._new_lock()
         with self._wake:
             if self.thread is None and self.jobs:
                 self._hear_of_the_childs_end()
@@ -166,12 +174,12 @@ class Tick:
             multiprocessing.util.Finalize(None, self._end_at_last, exitpriority=0)
 
     def _end_at_last(self) -> None:
-        if not self._ended:
+        if not self.ending:
             self.end()
 
     def end(self) -> None:
         """The process ends: by ``atexit``, or as a child that multiprocessing forked."""
-        self._ended = True
+        self.ending = True
         for do in self._before_end:
             do()
         self.drain(self.jobs)

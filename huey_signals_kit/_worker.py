@@ -25,15 +25,20 @@ class WorkerHooks:
         def stop() -> None:
             stopped(multiprocessing.parent_process() is not None)
 
-        self._hooks = [(huey._startup, start), (huey._shutdown, stop)]
+        self._huey = huey
+        self._hooks: dict[str, Callable[[], None]] = {"_startup": start, "_shutdown": stop}
+
+    # Each time a new dict: this may be one of the hooks that Huey is going through.
 
     def install(self) -> None:
         """Put the hooks in; they have a name of their own, as Huey keys them by name."""
-        for hooks, hook in self._hooks:
-            hooks[_NAME] = hook
+        for kind, hook in self._hooks.items():
+            setattr(self._huey, kind, {**getattr(self._huey, kind), _NAME: hook})
 
     def uninstall(self) -> None:
         """Take out those that are still ours."""
-        for hooks, hook in self._hooks:
+        for kind, hook in self._hooks.items():
+            hooks = getattr(self._huey, kind)
             if hooks.get(_NAME) is hook:
-                del hooks[_NAME]
+                rest = {name: each for name, each in hooks.items() if name != _NAME}
+                setattr(self._huey, kind, rest)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED, SIGNAL_REVOKED
 
 from . import signals as announcements
 from ._handler import Handler, run
+from ._heartbeat import Pulse
 from ._huey_facts import (
     DECIDING,
     ENDED_WITHOUT_EXCEPTION,
@@ -18,8 +19,10 @@ from ._huey_facts import (
     caught_by_huey,
     timing_on_stack,
 )
+from ._in_hand import InHand
 from ._lock_errors import LockErrors
 from ._meter import Meter
+from ._part import Part
 from ._quiet_logs import QuietLogs
 from ._receivers import Receivers
 from ._reports import Reports
@@ -29,6 +32,7 @@ from ._settings import Settings
 from ._skips import forget
 from ._task_option import TaskOption
 from ._tick import Jobs, tick
+from ._upkeep import Upkeep, UpkeepCalls
 from ._worker import WorkerHooks
 from .event import Event
 from .expiring import Expiry
@@ -47,14 +51,7 @@ ATTRIBUTE = "_huey_signals_kit"
 """Of the Huey, where its kit is found."""
 
 
-class Part(Protocol):
-    """Something that a kit puts on its Huey and takes off again."""
-
-    def install(self) -> None: ...
-    def uninstall(self) -> None: ...
-
-
-class Kit:
+class Kit(UpkeepCalls):
     """The handlers of one Huey, made by `install_handlers`; a context manager that uninstalls.
 
     ``registry`` holds the user's handlers and includes the default registry. The preset's
@@ -98,6 +95,13 @@ class Kit:
             sentry = SentryEvents(huey, self, self._listeners, self.own_verdict, failed)
             self.remember_skip = sentry.skips.remember
             self._parts.append(sentry)
+        self._pulse = Pulse(
+            huey, self._counts.totals, self._jobs, self._worker_starts, self._reports.job_failed
+        )
+        self._upkeep = Upkeep(huey, settings, self._pulse, self._counts, self._reports, self._jobs)
+        in_hand = InHand(huey, self._pulse.scheduler_runs)
+        # The pulse last: what the others still count is in its beat.
+        self._parts += (in_hand, self._upkeep, self._pulse)
 
     def __repr__(self) -> str:
         state = "installed on" if self.installed else "not installed on"
@@ -194,9 +198,12 @@ class Kit:
         may_expire = any(map(_may_let_expire, self.handlers))
         if may_expire or self._task_option.expires_errors_of(self.huey):
             self._expiry.begin()
+        self._pulse.worker_starts()
+        self._upkeep.worker_starts()
         tick.start()
 
     def _worker_stops(self, process_ends: bool) -> None:
+        self._pulse.worker_stops()
         if process_ends:  # else that is for atexit, when all workers have stopped
             tick.end()
 
@@ -268,5 +275,4 @@ def _heard(handlers: Iterable[Handler], signal: str, metered: bool) -> tuple[Han
 
 def _may_let_expire(handler: Handler) -> bool:
     """Whether it is a handler of the user's, who may return any verdict."""
-    own = (getattr(handler.function, "__module__", None) or "").startswith(f"{__package__}.")
-    return handler.decides and handler.background is None and not own
+    return handler.decides and handler.background is None and not handler.is_of_the_kit

@@ -29,6 +29,10 @@ token_cleaned = _namespace.signal(
     "token-cleaned",
     doc="A spent revoke token was deleted. Sent with ``key`` and ``by`` (``'skip'``).",
 )
+sweep_finished = _namespace.signal(
+    "sweep-finished",
+    doc="Tokens were swept, all or some. Sent with ``report`` (a `SweepReport`).",
+)
 handler_failed = _namespace.signal(
     "handler-failed",
     doc="A handler raised. Sent with ``handler`` (its name), ``event`` and ``exception``.",

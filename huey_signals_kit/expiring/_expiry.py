@@ -96,10 +96,12 @@ class Expiry:
     def reap(self) -> None:
         """Remove all that is due by now."""
         storage, now = self._huey.storage, time.time()
-        while self._family(storage).reap(storage, now):
-            pass
-        while self._remembered.reap(storage, now):
-            pass
+        try:
+            while self._family(storage).reap(storage, now):
+                pass
+        finally:  # what could not be stored as that family does is here
+            while self._remembered.reap(storage, now):
+                pass
 
     def _mark(self, key: Any, seconds: float, due: float) -> None:
         # Whoever overrides put_result may have stored it elsewhere, changed it, or not at all.

@@ -44,6 +44,11 @@ class Counts:
 
     _after_fork = _reset
 
+    def add_many(self, key: tuple[str, ...], count: int) -> None:
+        """Count *count* at once."""
+        with self._lock:
+            self._totals[key] += count
+
     def settle_some(self) -> None:
         """Keep what waits to be added up short; to be called now and then."""
         # Never waiting: somebody else may be at it, or this very thread, interrupted by a signal.

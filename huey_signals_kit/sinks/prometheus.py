@@ -93,20 +93,21 @@ class _Collector:
                 registry.unregister(self)
 
     def describe(self) -> Iterable[_Family]:
-        return _families({})
+        return families({})
 
     def collect(self) -> Iterable[_Family]:
         totals: Totals = {}
         for shared in dict.fromkeys(self._started.values()):
             merge(totals, shared.all_totals())
-        return _families(totals)
+        return families(totals)
 
 
 _collectors: WeakKeyDictionary[CollectorRegistry, _Collector] = WeakKeyDictionary()
 _by_directory: dict[str, SharedTotals] = {}
 
 
-def _families(totals: Totals) -> Iterable[_Family]:
+def families(totals: Totals) -> Iterable[_Family]:
+    """*totals* as prometheus_client takes them: a family for every metric that there is."""
     counters = {
         metric: CounterMetricFamily(metric, HELP[metric], labels=labels)
         for metric, labels in LABELS.items()

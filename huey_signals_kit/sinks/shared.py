@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import atexit
 import json
-import math
 import os
 import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 from uuid import uuid4
 from weakref import WeakSet
 
 from .._failures import complain
-from .readings import Durations, Key, Totals, Value, merge
+from .readings import Totals, merge
 from .sources import Sources
-from .vocabulary import BOUNDS, LABELS, TASK_SECONDS
+from .written import plain, read
 
 WRITE_SECONDS = 1.0
 """How often a process writes what has changed."""
@@ -70,7 +68,7 @@ class SharedTotals(Sources):
         with self._writing:
             now = self.totals()
             if now != self._written:
-                self._replace(self._folder, _dump(now))
+                self._replace(self._folder, json.dumps(plain(now)))
                 self._written = now
 
     def _replace(self, folder: str, text: str) -> None:
@@ -131,7 +129,7 @@ class SharedTotals(Sources):
                 if known is not None and known[0] == version:
                     return known
                 with open(path, "rb") as file:
-                    return version, _load(file.read())
+                    return version, read(json.loads(file.read()))
             except FileNotFoundError:
                 raise
             except Exception as exc:
@@ -155,42 +153,3 @@ def _before_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork)
-
-
-def _dump(totals: Totals) -> str:
-    rows = [(key, _plain(value)) for key, value in totals.items()]
-    return json.dumps({"bounds": BOUNDS, "totals": rows})
-
-
-def _plain(value: Value) -> object:
-    if isinstance(value, Durations):
-        return (value.count, value.seconds, value.buckets)
-    return value
-
-
-def _load(text: bytes) -> Totals:
-    content = json.loads(text)
-    if content["bounds"] != list(BOUNDS):
-        raise ValueError("its histograms have other buckets")
-    return {_key(*key): _value(key[0], value) for key, value in content["totals"]}
-
-
-def _key(metric: str, *labels: str) -> Key:
-    if len(labels) != len(LABELS[metric]) or not all(isinstance(each, str) for each in labels):
-        raise ValueError(f"{metric} with the labels {labels!r}")
-    return (metric, *labels)
-
-
-def _value(metric: str, value: Any) -> Value:
-    if metric != TASK_SECONDS:
-        return _whole(value)
-    count, seconds, buckets = value
-    if len(buckets) != len(BOUNDS) + 1 or not 0 <= seconds < math.inf:
-        raise ValueError(f"the durations {value!r}")
-    return Durations(_whole(count), float(seconds), tuple(map(_whole, buckets)))
-
-
-def _whole(value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise ValueError(f"the count {value!r}")
-    return value

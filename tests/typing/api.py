@@ -26,6 +26,7 @@ from huey_signals_kit.signals import lock_skipped
 from huey_signals_kit.sinks import BOUNDS, Durations, Sample, Sink
 from huey_signals_kit.sinks.opentelemetry import OpenTelemetrySink
 from huey_signals_kit.sinks.prometheus import PrometheusSink
+from huey_signals_kit.upkeep import PurgeReport, Report, SweepReport
 
 huey: Any = None
 kit: Kit = install_handlers(huey, preset="quiet-locks")
@@ -37,6 +38,7 @@ install_handlers(
     clean_tokens=lambda event: event.queue == "web",
     sentry=False,
     quiet_logs=True,
+    sweep_interval=3600,
     replace=True,
 )
 
@@ -93,6 +95,12 @@ def mine(registry: Registry) -> None:
 
 with install_handlers(huey) as inner:
     total: int = inner.count("huey_lock_skips_total", lock="report")
+
+swept: SweepReport = kit.sweep_tokens(min_age=3600, dry_run=True)
+print(swept.scanned, swept.live, swept.custom, swept.marked, swept.deleted, swept.seconds)
+purged: PurgeReport = kit.purge_errors(exceptions=("TaskLockedException",), dry_run=True)
+state: Report = kit.report()
+print(purged.deleted, state.kinds["token"].bytes, state.as_dict())
 
 found: Kit | None = get_kit(huey)
 known: tuple[str, ...] = available_presets()

@@ -124,7 +124,17 @@ REFUSED = {
         TypeError,
         "install_handlers() has no option 'clean_token' (given as 'never'). "
         "Did you mean 'clean_tokens'? Its options are 'clean_tokens', 'lock_exceptions', "
-        "'quiet_logs', 'registry', 'replace', 'sentry', 'sinks'",
+        "'quiet_logs', 'registry', 'replace', 'sentry', 'sinks', 'sweep_interval'",
+    ),
+    "sweep_interval: a string": (
+        installing(sweep_interval="60"),
+        TypeError,
+        "sweep_interval= takes a number of seconds, got '60'",
+    ),
+    "sweep_interval: too short": (
+        installing(sweep_interval=1),
+        ValueError,
+        "sweep_interval= takes at least 15 seconds, got 1: processes say every 5 seconds",
     ),
     "unknown filter": (
         on(exception=ValueError),

@@ -1,0 +1,190 @@
+"""Writes what this process does and has counted to the ledger of its queue, on the tick.
+
+Who writes:
+
+- a process that runs workers, or the scheduler: from its start, every five seconds, whatever it
+  does; also when the kit is installed later than that;
+- any other process, as one of the application: once it has counted something or has a task in
+  hand, and then only when that changes;
+- nobody, where no other process could read it: on a storage in memory, so in immediate mode.
+
+When the process ends, or the kit is uninstalled, its counters go into the totals.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+from huey import storage as storages
+
+from ._fork import reset_in_child
+from ._tick import Jobs, tick
+from .ledger import (
+    BEAT_SECONDS,
+    Heartbeat,
+    InFlight,
+    hands_of,
+    has_worker,
+    here,
+    open_ledger,
+    waiting_ids,
+)
+from .sinks.readings import Totals
+from .store import StorageUnable
+
+_FIRST_SECONDS = 1.0
+_TIDY_EVERY = 12
+_TIDY_LEASE_SECONDS = 3 * _TIDY_EVERY * BEAT_SECONDS
+
+
+class Pulse:
+    """The heartbeat of one kit; *totals* are all that its process has counted.
+
+    *worker_found* is told when a worker is seen of whose start nobody was told, and *failed* what
+    kept a beat from saying what is in hand.
+    """
+
+    def __init__(
+        self,
+        huey: Any,
+        totals: Callable[[], Totals],
+        jobs: Jobs,
+        worker_found: Callable[[], None],
+        failed: Callable[[str, BaseException], object],
+    ) -> None:
+        self._huey = huey
+        self._totals = totals
+        self._jobs = jobs
+        self._worker_found = worker_found
+        self._failed = failed
+        self._begun = False
+        self._leaves = False
+        self._unable = False
+        self.ledger = open_ledger(huey)
+        self._tidy = self.ledger.lease("tidy", _TIDY_LEASE_SECONDS)
+        self._after_fork()
+        reset_in_child(self)
+
+    def _after_fork(self) -> None:
+        # Never by process id, which may be another process's tomorrow.
+        self._id = uuid4().hex
+        self._worker = ""
+        self._started = time.time()
+        self._sequence = 0
+        self._written: tuple[Totals, dict[str, Any]] = {}, {}
+        self._running = InFlight(self._huey)
+
+    def install(self) -> None:
+        """Be on the tick."""
+        self._leaves = False
+        self._begin()
+        if has_worker(self._huey):
+            self._worker_found()
+
+    def uninstall(self) -> None:
+        """Have the next beat be the last."""
+        self._leaves = True
+
+    def worker_starts(self) -> None:
+        """This process runs a worker."""
+        self._worker = _kind_of_worker()
+        hands_of(self._huey).has_worker = True
+        self._begin()
+
+    def worker_stops(self) -> None:
+        """This thread takes no more messages."""
+        hands_of(self._huey).asks(threading.get_ident())
+
+    def scheduler_runs(self) -> None:
+        """This process runs the scheduler."""
+        if not self._worker:
+            self._worker = "scheduler"
+            self._begin()
+            tick.start()
+
+    def _begin(self) -> None:
+        if not self._begun and is_shared(self._huey.storage):
+            self._begun = True
+            self._jobs.every(BEAT_SECONDS, self._due, "heartbeat", first=_FIRST_SECONDS)
+
+    def _due(self) -> None:
+        # Huey takes another storage when it is switched to immediate mode.
+        if is_shared(self._huey.storage):
+            self.beat()
+
+    def beat(self) -> None:
+        """Write it now, if there is something to say; `StorageUnable` is raised only once."""
+        if self._unable:
+            return
+        try:
+            self._beat(self._totals())
+        except StorageUnable:
+            self._unable = True
+            raise
+
+    def _beat(self, counted: Totals) -> None:
+        if self._leaves or tick.ending:
+            self._leave(counted)
+            return
+        if not self._worker and has_worker(self._huey):
+            self._worker_found()
+        hands = self._in_hand()
+        if self._worker or (counted, hands) != self._written:
+            self.ledger.beat(self._record(counted, hands))
+            self._written = counted, hands
+            if self._worker and self._sequence % _TIDY_EVERY == 1:
+                self._tidy_up()
+
+    def _leave(self, counted: Totals) -> None:
+        if self._worker or counted:
+            self.ledger.leave(self._record(counted, {}))
+        if self._tidy.held:
+            self._tidy.release()
+
+    def _tidy_up(self) -> None:
+        # Each once when it starts, for what it may have left itself; then one of them.
+        if self._tidy.acquire() or self._sequence == 1:
+            self.ledger.fold_dead()
+
+    def _record(self, counted: Totals, hands: dict[str, Any]) -> Heartbeat:
+        self._sequence += 1
+        return Heartbeat(
+            id=self._id,
+            place=here(),
+            worker=self._worker,
+            started=self._started,
+            sequence=self._sequence,
+            **hands,
+            counters=counted,
+        )
+
+    def _in_hand(self) -> dict[str, Any]:
+        try:
+            # What was due is found here, or else in the queue or running.
+            waiting, unread = waiting_ids(self._huey)
+            running, unknown = self._running()
+        except Exception as exc:  # whatever tasks are made of: others must know that it lives
+            self._failed("The heartbeat", exc)
+            return {"unread": 1}
+        found = {"waiting": tuple(sorted(waiting)), "running": running, "unread": unread + unknown}
+        return {name: value for name, value in found.items() if value}
+
+
+def is_shared(storage: Any) -> bool:
+    """Whether another process can read what is written to *storage*."""
+    return not isinstance(storage, (storages.MemoryStorage, storages.BlackHoleStorage))
+
+
+def _kind_of_worker() -> str:
+    if multiprocessing.parent_process() is not None:
+        return "process"
+    gevent: Any = sys.modules.get("gevent")
+    if gevent is not None and isinstance(gevent.getcurrent(), gevent.Greenlet):
+        return "greenlet"
+    return "thread"

@@ -1,0 +1,35 @@
+"""What all consumers of one queue share: who they are, what they run, what they have counted.
+
+One record per process, rewritten every few seconds, and the totals of those that are gone: on
+Redis in a hash of its own, elsewhere beside the results under ``huey-signals:``. Losing it
+loses counts, and delays what waits for it; it can never cause a deletion.
+"""
+
+from ._hands import Note, being_read, hands_of, nothing
+from ._in_flight import InFlight, has_worker, waiting_ids
+from ._lease import Lease
+from ._ledger import Ledger, Look, Process, UnreadableLedger, open_ledger
+from ._place import Place, here
+from ._record import Heartbeat, Running
+from ._watch import BEAT_SECONDS
+
+__all__ = [
+    "BEAT_SECONDS",
+    "Heartbeat",
+    "InFlight",
+    "Lease",
+    "Ledger",
+    "Look",
+    "Note",
+    "Place",
+    "Process",
+    "Running",
+    "UnreadableLedger",
+    "being_read",
+    "hands_of",
+    "has_worker",
+    "here",
+    "nothing",
+    "open_ledger",
+    "waiting_ids",
+]

@@ -1,0 +1,74 @@
+"""Where a process runs, and whether one that runs in the same place is still there."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from functools import lru_cache
+
+_GONE = -1
+
+
+@dataclass(frozen=True)
+class Place:
+    """One process, told from any other that had its number before."""
+
+    host: str
+    space: str
+    """What numbers of processes are unique in, empty where that is unknown.
+
+    A host's name is not enough: containers can share one and still number their own.
+    """
+    pid: int
+    born: int
+    """When it started, by the kernel's own count; 0 where that is unknown."""
+
+    def is_there(self) -> bool | None:
+        """Whether this process is there; None if that cannot be told from here."""
+        mine = here()
+        if not self.space or (self.host, self.space) != (mine.host, mine.space):
+            return None
+        born = _born(self.pid)
+        return None if 0 in (born, self.born) else born == self.born
+
+
+def here() -> Place:
+    """The place of this process."""
+    return _place(os.getpid())
+
+
+@lru_cache(maxsize=1)
+def _place(pid: int) -> Place:
+    return Place(socket.gethostname(), _space(), pid, max(_born(pid), 0))
+
+
+def _space() -> str:
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            boot = file.read().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except (OSError, UnicodeDecodeError):
+        return ""  # not Linux
+
+
+def _born(pid: int) -> int:
+    """When *pid* started; 0 if nobody may say, `_GONE` if it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # The name, in brackets, may have spaces and brackets of its own.
+            state, *rest = file.read().rpartition(b")")[2].split()
+        return _GONE if state in (b"Z", b"X") else int(rest[18])
+    except (OSError, ValueError, IndexError):
+        return _GONE if _is_gone(pid) else 0
+
+
+def _is_gone(pid: int) -> bool:
+    # Some systems hide the processes of other users in /proc.
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -1,0 +1,150 @@
+"""What one process says of itself, as it stands in the ledger."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..sinks import written
+from ..sinks.readings import Totals
+from ._place import Place
+
+_VERSION = 1
+_LARGEST_PID = 2**31 - 1
+_MOST_PARTS = 1_000_000
+_LARGEST_NUMBER = 2**63 - 1
+NOT_OURS = (LookupError, TypeError, ValueError, ArithmeticError, RecursionError)
+"""What reading anything but a record of ours can raise."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A task that a process is running."""
+
+    task_id: str
+    task_name: str
+    since: float
+    """When a heartbeat first found it running, by that host's clock."""
+    nested: tuple[str, ...] = ()
+    """The ids of its pipeline, error handlers and chord callbacks, at any depth."""
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """One process: what it does now, and all that it has counted."""
+
+    id: str
+    place: Place
+    worker: str = ""
+    """``"thread"``, ``"process"`` or ``"greenlet"``, ``"scheduler"`` for one without a worker but
+    with the scheduler; empty for any other."""
+    started: float = 0.0
+    """By that host's clock."""
+    sequence: int = 0
+    running: tuple[Running, ...] = ()
+    waiting: tuple[str, ...] = ()
+    """The ids of tasks that do not run, and stand nowhere but in this process."""
+    unread: int = 0
+    """How many more tasks it has in hand, of which it cannot tell what they lead to."""
+    locks: tuple[str, ...] = ()
+    counters: Totals = field(default_factory=dict)
+    sealed: bool = False
+    """Its last: it is never replaced, and its counters go into the totals."""
+
+    @property
+    def host(self) -> str:
+        """The name of its host."""
+        return self.place.host
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.place.pid
+
+    @property
+    def ids(self) -> set[str]:
+        """The ids of its running tasks, all that are nested in them, and those that wait."""
+        running = {each for task in self.running for each in (task.task_id, *task.nested)}
+        return running.union(self.waiting)
+
+    def dump(self) -> bytes:
+        """As it is stored."""
+        place = self.place
+        content = {
+            "version": _VERSION,
+            "id": self.id,
+            "place": [place.host, place.space, place.pid, place.born],
+            "worker": self.worker,
+            "started": self.started,
+            "sequence": self.sequence,
+            "running": [[e.task_id, e.task_name, e.since, e.nested] for e in self.running],
+            "waiting": self.waiting,
+            "unread": self.unread,
+            "locks": self.locks,
+            "sealed": self.sealed,
+            **written.plain(self.counters),
+        }
+        return json.dumps(content, separators=(",", ":")).encode("ascii")
+
+
+def try_load(raw: bytes) -> Heartbeat | None:
+    """What `Heartbeat.dump` has made; None if it is anything else."""
+    try:
+        return _load(raw)
+    except NOT_OURS:
+        return None
+
+
+def parsed(raw: bytes) -> Any:
+    """The JSON in *raw*; `ValueError` for so much of it that nobody of ours has written it."""
+    if sum(map(raw.count, (b",", b"[", b"{"))) > _MOST_PARTS:
+        raise ValueError(f"more than {_MOST_PARTS:,} parts")
+    return json.loads(raw.decode("ascii"))
+
+
+def _load(raw: bytes) -> Heartbeat:
+    content = parsed(raw)
+    if content["version"] != _VERSION:
+        raise ValueError(f"the version {content['version']!r}")
+    return Heartbeat(
+        id=_text(content["id"]),
+        place=_place(*content["place"]),
+        worker=_text(content["worker"]),
+        started=_number(content["started"]),
+        sequence=_whole(content["sequence"]),
+        running=tuple(_running(*each) for each in content["running"]),
+        waiting=tuple(map(_text, content["waiting"])),
+        unread=_whole(content["unread"]),
+        locks=tuple(map(_text, content["locks"])),
+        counters=written.read(content),
+        sealed=bool(content["sealed"]),
+    )
+
+
+def _running(task_id: Any, name: Any, since: Any, nested: Any) -> Running:
+    return Running(_text(task_id), _text(name), _number(since), tuple(map(_text, nested)))
+
+
+def _place(host: Any, space: Any, pid: Any, born: Any) -> Place:
+    if not 0 < _whole(pid) <= _LARGEST_PID:
+        raise ValueError(f"the process id {pid!r}")
+    return Place(_text(host), _text(space), pid, _whole(born))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text where one should be")
+    return value
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError("no number where one should be")
+    return float(value)
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= _LARGEST_NUMBER:
+        raise ValueError("no whole number where one should be")
+    return value

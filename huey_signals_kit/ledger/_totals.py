@@ -1,0 +1,131 @@
+"""The counters of processes that are gone, each added once.
+
+Two values say it together: the record of a process, and the totals, which name whose counters
+are in them. A process's counters go over in three steps, each of them atomic, and whoever finds
+them half done goes on from there:
+
+1. The record is *sealed*: from now on it never changes. A process that was only thought dead
+   finds that its record does, and goes on in a new one, from zero.
+2. The totals are replaced by the same with those counters added and the process named.
+3. The record is deleted.
+
+A reader counts a record unless the totals name its process. The name is left out of the totals
+with a later step 2, when the record is gone and `KEPT` others went in since: so a process whose
+record is missing can tell whether it was folded, or lost with a server that was restored. Before
+each step 2, the totals are read before the record is: a record that is still there was not in
+those totals, unless they name it, and totals that were replaced since are not replaced again.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import uuid4
+
+from ..sinks import written
+from ..sinks.readings import Totals, merge
+from ._record import NOT_OURS, Heartbeat, parsed, try_load
+from ._shelf import PROCESS, TOTALS, Shelf
+
+_VERSION = 1
+_TRIES = 1000
+KEPT = 200
+"""How many of those that went in last the totals name in any case."""
+
+
+@dataclass(frozen=True)
+class Folded:
+    """The totals of all that are gone."""
+
+    epoch: str
+    """Which ledger this is: after a flush it is another one."""
+    revision: int
+    """No two totals are ever the same."""
+    ids: tuple[str, ...]
+    """Whose counters are in here already, though the record may still be there; last the last."""
+    recent: int
+    """So many of them, at the end, went in one after another."""
+    counters: Totals
+
+    def may_have(self, process_id: str, since: int) -> bool:
+        """Whether the process may be in here, whose record began when *since* was the revision."""
+        return process_id in self.ids or self.revision - self.recent > since
+
+    def dump(self) -> bytes:
+        """As it is stored."""
+        content = {
+            "version": _VERSION,
+            "epoch": self.epoch,
+            "revision": self.revision,
+            "ids": self.ids,
+            "recent": self.recent,
+            **written.plain(self.counters),
+        }
+        return json.dumps(content, separators=(",", ":")).encode("ascii")
+
+
+def try_load_totals(raw: bytes | None) -> Folded | None:
+    """What `Folded.dump` has made; None if it is anything else."""
+    try:
+        return None if raw is None else _load(raw)
+    except NOT_OURS:
+        return None
+
+
+def _load(raw: bytes) -> Folded:
+    content: Any = parsed(raw)
+    if content["version"] != _VERSION:
+        raise ValueError(f"the version {content['version']!r}")
+    epoch, revision = str(content["epoch"]), int(content["revision"])
+    ids, recent = tuple(map(str, content["ids"])), int(content.get("recent", 0))
+    return Folded(epoch, revision, ids, recent, written.read(content))
+
+
+def opened(shelf: Shelf) -> Folded | None:
+    """The totals, begun where there are none; None if they cannot be read."""
+    return try_load_totals(_open(shelf))
+
+
+def _open(shelf: Shelf) -> bytes:
+    """The totals as they stand, with new ones begun where there are none."""
+    for _ in range(_TRIES):
+        raw = shelf.get(TOTALS)
+        if raw is not None:
+            return raw
+        shelf.put_new(TOTALS, Folded(uuid4().hex, 0, (), 0, {}).dump())
+    raise RuntimeError("the totals of the ledger are not there when they have been written")
+
+
+def fold(shelf: Shelf, process_id: str) -> bool:
+    """Have the counters of a process that is gone in the totals; whether it was this call.
+
+    What this version cannot read it leaves to one that can.
+    """
+    key = PROCESS + process_id
+    for _ in range(_TRIES):
+        before = _open(shelf)
+        folded, raw = try_load_totals(before), shelf.get(key)
+        record = None if raw is None else try_load(raw)
+        if folded is None or raw is None or record is None:
+            return False
+        if not record.sealed:
+            sealed = replace(record, sealed=True).dump()
+            if not shelf.replace_same(key, raw, sealed):
+                return False  # it lives, or another one is at it
+            raw = sealed
+        added = process_id not in folded.ids
+        if added and not shelf.replace_same(TOTALS, before, _with(shelf, folded, record).dump()):
+            continue
+        shelf.delete_same(key, raw)
+        return added
+    raise RuntimeError(f"the totals changed each of {_TRIES} times before {key} was added")
+
+
+def _with(shelf: Shelf, folded: Folded, record: Heartbeat) -> Folded:
+    counters = dict(folded.counters)
+    merge(counters, record.counters)
+    recent = min(folded.recent + 1, KEPT)
+    ids = (*folded.ids, record.id)
+    older = [each for each in ids[:-recent] if shelf.get(PROCESS + each) is not None]
+    return Folded(folded.epoch, folded.revision + 1, (*older, *ids[-recent:]), recent, counters)

@@ -1,0 +1,221 @@
+"""Removes errors of some classes that were stored before the kit came: lock errors, above all.
+
+What is left alone, and counted: an error whose task will run again (Huey up to 3.4 stores one
+after each attempt, and replaces it after the next), one that the kit has given a time to live,
+what has changed since it was read, what cannot be read, and what may be another queue's, where
+one's name is the beginning of the other's (`Keys.is_ours`). An error of Huey before 3.4 does not
+tell a task that was locked from one that failed as it asked for the result of such a task: both
+count as lock errors. Parts of a chord are no results: its callback waits for them.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from huey.utils import Error
+
+from .._checks import short
+from .._filters import checked_flag
+from .._settings import check_huey
+from ..ledger import UnreadableLedger, open_ledger
+from ..store import Store, open_store
+from ..store.keys import Keys, Kind
+from ..store.protocol import Entry
+from ..store.safe import Reader, Unreadable
+from ._places import Places
+
+LOCK_ERRORS = ("TaskLockedException",)
+# As many as memory allows: before each deletion all places are looked at, which on a storage in
+# files takes as long as reading all results.
+_AT_ONCE = 20_000
+_AT_ONCE_BYTES = 32_000_000
+_RAISED = re.compile(r"(?:[\w<>]+\.)*(\w{1,200})(?::|$)")
+_CLASS = re.compile(r"(\w{1,200})\(")
+
+
+@dataclass(frozen=True)
+class PurgeReport:
+    """What a purge has found among the results."""
+
+    scanned: int = 0
+    """Keys of the store that were read."""
+    errors: int = 0
+    """Stored errors, of any class."""
+    matched: int = 0
+    """Those of the classes that were asked for."""
+    deleted: int = 0
+    """Of these, those deleted; in a dry run, those that would have been."""
+    pending: int = 0
+    """Of these, those whose task stands in the queue or the schedule, or is running."""
+    expiring: int = 0
+    """Of these, those that go by themselves."""
+    undecided: int = 0
+    """Of these, those that were left alone: replaced meanwhile, maybe another queue's, or nobody
+    can say."""
+    unreadable: int = 0
+    """Results that could not be read."""
+    seconds: float = 0.0
+    stopped: str = ""
+    """Why nothing was deleted, where that has a reason."""
+    dry_run: bool = False
+
+
+class PurgeStopped(RuntimeError):
+    """A purge that could not go on; ``report`` has what it did until then."""
+
+    def __init__(self, queue: str, report: PurgeReport, cause: BaseException) -> None:
+        super().__init__(
+            f"the purge of {queue!r} stopped after {report.scanned} keys, of which it has "
+            f"deleted {report.deleted}: {cause!r}"
+        )
+        self.report = report
+
+
+def purge_errors(
+    huey: Any,
+    exceptions: str | type[BaseException] | Iterable[str | type[BaseException]] = LOCK_ERRORS,
+    dry_run: bool = False,
+    *,
+    progress: Callable[[PurgeReport], object] | None = None,
+) -> PurgeReport:
+    """Remove stored errors of the classes *exceptions*, named as in ``TaskLockedException('..')``.
+
+    With *dry_run* nothing is deleted. *progress* is told now and then what was done so far.
+    `PurgeStopped` if the storage goes away half way: its ``report`` has what was done until then.
+    """
+    check_huey(huey, "purge_errors()")
+    checked_flag(dry_run, "dry_run= of purge_errors()")
+    purge = _Purge(huey, checked_classes(exceptions), dry_run)
+    try:
+        purge.run(progress or (lambda report: None))
+    except UnreadableLedger as exc:
+        purge.stopped = str(exc)
+    except Exception as exc:
+        purge.stopped = repr(exc)
+        raise PurgeStopped(str(huey.name), purge.report(), exc) from exc
+    return purge.report()
+
+
+def class_of(error: Error) -> str:
+    """The name of the class of a stored error, ``"?"`` if its text begins with none."""
+    metadata = error.metadata if isinstance(error.metadata, dict) else {}
+    text, traceback = metadata.get("error"), metadata.get("traceback")
+    # Where a result was asked for, it has the text of that other task's error. (Before 3.4 Huey
+    # wrote no traceback that would tell.)
+    raised = _raised(traceback) if isinstance(traceback, str) else ""
+    if raised:
+        return raised
+    found = _CLASS.match(text) if isinstance(text, str) else None
+    return "?" if found is None else found.group(1)
+
+
+def _raised(traceback: str) -> str:
+    """The class at the end of a *traceback*, before the message; empty if there is none."""
+    _, header, rest = traceback.rpartition("Traceback (most recent call last):")
+    lines = rest.splitlines() if header else []
+    last = next((line for line in lines if line and not line[0].isspace()), "")
+    found = _RAISED.match(last)
+    return "" if found is None else found.group(1)
+
+
+def checked_classes(exceptions: Any) -> frozenset[str]:
+    """The names of exception classes, however they were given."""
+    many = isinstance(exceptions, Iterable) and not isinstance(exceptions, (str, type))
+    names = {_class_name(each) for each in (exceptions if many else (exceptions,))}
+    if not names:
+        raise ValueError("exceptions= of purge_errors() is empty, so it would match nothing")
+    return frozenset(names)
+
+
+def _class_name(given: object) -> str:
+    if isinstance(given, type) and issubclass(given, BaseException):
+        return given.__name__
+    if not isinstance(given, str):
+        raise TypeError(
+            "exceptions= of purge_errors() takes names of exception classes, got "
+            f"{short(given)}; write exceptions=('TaskLockedException',)"
+        )
+    if not given.isidentifier():
+        raise ValueError(
+            "exceptions= of purge_errors() takes names as they stand in a stored error, without "
+            f"a module, got {short(given)}; write {_meant(given)}"
+        )
+    return given
+
+
+def _meant(given: str) -> str:
+    names = [each.rpartition(".")[2] for each in re.split(r"[\s,;|]+", given)]
+    names = [short(each) for each in names if each.isidentifier()] or ["'MyBusyError'"]
+    return names[0] if len(names) == 1 else f"{' and '.join(names[:3])}, each by itself"
+
+
+class _Purge:
+    def __init__(self, huey: Any, classes: frozenset[str], dry_run: bool) -> None:
+        self._store: Store = open_store(huey)
+        self._keys = Keys(huey)
+        self._reader = Reader(huey)
+        self._places = Places(self._store, open_ledger(huey), self._reader.ids)
+        self._classes = classes
+        self._dry_run = dry_run
+        self._found: Counter[str] = Counter()
+        self._started = time.monotonic()
+        self.stopped = ""
+
+    def report(self) -> PurgeReport:
+        seconds = time.monotonic() - self._started
+        return PurgeReport(
+            **self._found, seconds=seconds, stopped=self.stopped, dry_run=self._dry_run
+        )
+
+    def run(self, progress: Callable[[PurgeReport], object]) -> None:
+        some: list[Entry] = []
+        for batch in self._store.entries():
+            some += [entry for entry in batch if self._is_meant(entry)]
+            if len(some) >= _AT_ONCE or sum(entry.size for entry in some) >= _AT_ONCE_BYTES:
+                self._delete(some)
+                some = []
+            progress(self.report())
+        self._delete(some)
+        progress(self.report())
+
+    def _is_meant(self, entry: Entry) -> bool:
+        self._found["scanned"] += 1
+        if self._keys.kind(entry.key) is not Kind.RESULT:
+            return False
+        try:
+            value = self._reader.value(entry.value)
+        except Unreadable:
+            self._found["unreadable"] += 1
+            return False
+        if not isinstance(value, Error):
+            return False
+        self._found["errors"] += 1
+        if class_of(value) not in self._classes:
+            return False
+        self._found["matched"] += 1
+        if "expires" in value.metadata:
+            self._found["expiring"] += 1
+            return False
+        if not self._keys.is_ours(entry.key, value.metadata.get("task_id")):
+            self._found["undecided"] += 1
+            return False
+        return True
+
+    def _delete(self, some: list[Entry]) -> None:
+        if not some:
+            return
+        # After the errors were read: a task that stores one and goes on is found where it goes.
+        self._found["undecided"] += len(some)
+        self._places.look()
+        if not self._places.certain:
+            self.stopped = "a message cannot be read: its task may still come to run"
+            return
+        done = [(entry.key, entry.value) for entry in some if not self._places.has(entry.key)]
+        pending = len(some) - len(done)
+        gone = len(done) if self._dry_run else len(self._store.delete_unchanged(done))
+        self._found.update(pending=pending, deleted=gone, undecided=-pending - gone)

@@ -1,0 +1,175 @@
+"""What there is in the store, the queue and the schedule, and who works on it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import asdict
+from datetime import datetime, timezone
+from typing import Any
+
+from huey.utils import Error
+
+from .._settings import check_huey
+from ..ledger import Ledger, Look, open_ledger
+from ..sinks.readings import Totals, merge, sample
+from ..store import Entry, Store, open_store
+from ..store.keys import Keys, Kind
+from ..store.safe import Reader, ReadMessage, Unreadable
+from . import _marks as marks
+from ._errors import class_of
+from ._ids import packed
+from ._report_form import Consumer, KindTotal, Report
+
+
+def report(huey: Any, *, ledger: Ledger | None = None, counted: Totals | None = None) -> Report:
+    """Count what there is in the storage of *huey*; nothing is changed.
+
+    *counted* is what this process has counted, where it does not write that to the ledger.
+    """
+    check_huey(huey, "report()")
+    look = (ledger or open_ledger(huey)).look()
+    merge(look.totals, counted or {})
+    return _Counting(huey, look).run()
+
+
+class _Counting:
+    def __init__(self, huey: Any, ledger: Look) -> None:
+        self._huey = huey
+        self._store: Store = open_store(huey)
+        self._reader = Reader(huey)
+        self._keys = Keys(huey)
+        self._ledger = ledger
+        self._now = huey._get_timestamp()
+        self._alive: set[bytes] = set()
+        self._etas: list[datetime] = []
+        self._kinds: dict[str, KindTotal] = {str(kind): KindTotal() for kind in Kind}
+        self._errors: Counter[str] = Counter()
+        self._report = Report(
+            queue=str(huey.name),
+            storage=self._store.name,
+            serializer=self._reader.serializer,
+            trusted_serializer=self._reader.trusted,
+            kinds=self._kinds,
+        )
+
+    def run(self) -> Report:
+        started, made = time.monotonic(), self._report
+        self._messages()
+        self._processes(self._ledger)
+        for batch in self._store.entries():
+            for entry in batch:
+                self._count(entry)
+        made.errors = dict(self._errors.most_common())
+        made.tokens.marked, oldest = marks.summary(self._store)
+        made.tokens.oldest_mark = None if oldest is None else _moment(oldest)
+        made.seconds = time.monotonic() - started
+        return made
+
+    def _messages(self) -> None:
+        for batch in self._store.scheduled():
+            self._report.schedule.length += len(batch)
+            self._etas += [each.eta for each in map(self._message, batch) if each and each.eta]
+            self._etas.sort(key=_without_zone)
+            self._etas = [*self._etas[:1], *self._etas[-1:]]
+        if self._etas:
+            schedule = self._report.schedule
+            schedule.first, schedule.last = (each.isoformat() for each in self._etas)
+        for batch in self._store.queued():
+            self._report.queue_length += len(batch)
+            for message in batch:
+                self._message(message)
+
+    def _message(self, raw: bytes) -> ReadMessage | None:
+        try:
+            found = self._reader.message(raw)
+        except Unreadable:
+            self._report.unreadable.messages += 1
+            return None
+        self._lives(found.ids)
+        return found
+
+    def _lives(self, task_ids: Any) -> None:
+        self._alive.update(each for each in map(packed, task_ids) if each is not None)
+
+    def _processes(self, look: Look) -> None:
+        self._report.unreadable.records = sorted(look.unreadable)
+        for key, value in sorted(look.totals.items()):
+            each = sample(key, value)
+            plain = value if isinstance(value, int) else asdict(value)
+            counter = {"metric": each.metric, "labels": dict(each.labels), "value": plain}
+            self._report.counters.append(counter)
+        for process in look.processes:
+            beat = process.heartbeat
+            if not process.gone:
+                self._lives(beat.ids)
+            running = [{"id": e.task_id, "task": e.task_name} for e in beat.running]
+            started = _moment(beat.started)
+            self._report.consumers.append(
+                Consumer(beat.host, beat.pid, beat.worker, started, process.alive, running)
+            )
+
+    def _count(self, entry: Entry) -> None:
+        kind = self._keys.kind(entry.key)
+        if kind is Kind.TOKEN:
+            self._token(entry)
+        elif kind is Kind.PAUSE:
+            self._pause(entry)
+        elif kind is Kind.RESULT:
+            kind = self._result(entry)
+        total = self._kinds[str(kind)]
+        total.keys += 1
+        total.bytes += entry.size
+
+    def _result(self, entry: Entry) -> Kind:
+        value = self._value(entry)
+        if not isinstance(value, Error):
+            return Kind.RESULT
+        self._errors[class_of(value)] += 1
+        return Kind.ERROR
+
+    def _token(self, entry: Entry) -> None:
+        if not self._reader.is_token(entry.value):
+            self._report.unreadable.values += 1
+            return
+        made, tokens = packed(entry.key[2:]), self._report.tokens
+        if made is None:
+            tokens.custom += 1
+        elif made in self._alive:
+            tokens.live += 1
+        else:
+            tokens.orphaned += 1
+
+    def _pause(self, entry: Entry) -> None:
+        if not self._reader.is_token(entry.value):
+            self._report.unreadable.values += 1
+            return
+        until, once = self._reader.value(entry.value)
+        name, pauses = entry.key[3:], self._report.pauses
+        (pauses.expired if not once and self._is_over(until) else pauses.active).append(name)
+        if name not in self._huey._registry._registry:
+            pauses.ownerless.append(name)
+
+    def _is_over(self, until: datetime | None) -> bool:
+        try:
+            return until is not None and until <= self._now
+        except TypeError:  # with a time zone: not as Huey writes it
+            return False
+
+    def _value(self, entry: Entry) -> Any:
+        try:
+            return self._reader.value(entry.value)
+        except Unreadable:
+            self._report.unreadable.values += 1
+            return None
+
+
+def _without_zone(eta: datetime) -> datetime:
+    return eta.replace(tzinfo=None)  # Huey writes none, and compares none with one
+
+
+def _moment(seconds: float) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
+    except (OverflowError, ValueError, OSError):  # whatever somebody has written there
+        return "?"

@@ -1,0 +1,628 @@
+"""The ledger on every storage: who is there, what they run, what all have counted, each once."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+
+import pytest
+
+from huey_signals_kit.ledger import Heartbeat, Place, Running, UnreadableLedger, here, open_ledger
+from huey_signals_kit.ledger._ledger import Ledger
+from huey_signals_kit.ledger._place import _born
+from huey_signals_kit.sinks.readings import Durations
+from tests.support import REDIS_KINDS, store
+
+ELSEWHERE = Place("another-host", "another boot", 4711, 99)
+SIGNALS, SECONDS = "huey_signals_total", "huey_task_seconds"
+DONE = (SIGNALS, "q", "tasks.t", "complete")
+SKIPPED = ("huey_lock_skips_total", "q", "tasks.t", "media:*")
+
+
+class Clock:
+    """A clock that stands still until it is set forward."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def open_shelf(any_huey):
+    """The shelf that `open_ledger` finds for this storage."""
+    return open_ledger(any_huey)._shelf
+
+
+@pytest.fixture
+def is_redis(any_kind):
+    return any_kind in REDIS_KINDS
+
+
+def beat(process_id, count=0, sequence=1, **more):
+    """A record; of another host's worker, unless told otherwise."""
+    counters = {DONE: count} if count else {}
+    given = {"place": ELSEWHERE, "worker": "thread", "counters": counters, **more}
+    return Heartbeat(process_id, sequence=sequence, **given)
+
+
+@pytest.fixture(scope="session")
+def ended():
+    """The place of a process of this host that has ended."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        place = replace(here(), pid=process.pid, born=_born(process.pid))
+        assert place.is_there() is True
+    assert place.is_there() is False
+    return place
+
+
+def forget_who_is_fresh(huey):
+    """What time does on the server."""
+    for key in huey.storage.conn.scan_iter(f"huey-signals.fresh.{huey.storage.name}.*"):
+        huey.storage.conn.delete(key)
+
+
+def flush(huey, is_redis):
+    """All that the ledger has is gone."""
+    huey.flush()
+    if is_redis:
+        for key in huey.storage.conn.scan_iter(f"huey-signals.*{huey.storage.name}*"):
+            huey.storage.conn.delete(key)
+
+
+def test_a_record_is_read_as_it_was_written(any_huey):
+    """Every field, also names that are hard to write, comes back in another ledger."""
+    record = Heartbeat(
+        "p1",
+        ELSEWHERE,
+        worker="greenlet",
+        started=12.5,
+        sequence=3,
+        running=(Running("id é \udc80", "tasks.t", 1.5, ("nested", "deeper")),),
+        locks=("media:17",),
+        counters={DONE: 7, (SECONDS, "q", "ü"): Durations(1, 0.5, (0, 0, 0, 0, 1, *[0] * 9))},
+    )
+    open_ledger(any_huey).beat(record)
+    [process] = open_ledger(any_huey).processes()
+    assert process.heartbeat == record
+
+
+def test_the_totals_are_those_of_all(any_huey):
+    """Of two that live and one that has left: everybody's counters, of every kind."""
+    ledger = open_ledger(any_huey)
+    seconds = (SECONDS, "q", "tasks.t")
+    one = Durations(1, 0.25, (0, 0, 0, 1, *[0] * 10))
+    ledger.beat(beat("a", counters={DONE: 1, seconds: one}))
+    ledger.beat(beat("b", counters={DONE: 10, SKIPPED: 5}))
+    ledger.leave(beat("c", counters={DONE: 100, seconds: one}))
+    ledger.beat(beat("a", 2, sequence=2, counters={DONE: 2, seconds: one}))
+    found = open_ledger(any_huey).look()
+    assert found.totals == {DONE: 112, SKIPPED: 5, seconds: one + one}
+    assert {each.heartbeat.id for each in found.processes} == {"a", "b"}
+
+
+def test_a_beat_is_one_write_and_leaving_leaves_no_record(any_huey, open_shelf):
+    """After the first of all, nothing is read, and one value is written."""
+    shelf = Recorded(open_shelf())
+    ledger = Ledger(lambda: shelf)
+    ledger.beat(beat("a", 1))
+    shelf.calls.clear()
+    for sequence in range(2, 5):
+        ledger.beat(beat("a", sequence, sequence))
+    assert shelf.calls == ["replace_same"] * 3
+    ledger.leave(beat("a", 5, 5))
+    assert shelf.read()[1] == {}
+    assert ledger.totals() == {DONE: 5}
+
+
+def test_leaving_twice_counts_once(any_huey):
+    """Nor does leaving with nothing to say write anything."""
+    ledger = open_ledger(any_huey)
+    ledger.leave(beat("nobody"))
+    assert ledger.look().totals == {}
+    assert not [key for key in store(any_huey) if key.startswith("huey-signals:")]
+    for _ in range(2):
+        ledger.leave(beat("a", 3))
+    ledger.leave(beat("a", 5, 2))
+    assert ledger.totals() == {DONE: 5}
+    assert ledger.processes() == []
+
+
+@pytest.fixture
+def eight_threads(any_huey):
+    """Has eight threads do the same at the same moment; what each of them answered."""
+    lock = getattr(any_huey.storage, "lock", None)
+    if any_huey.storage.__class__.__name__ == "FileStorage" and not hasattr(lock, "_local"):
+        pytest.skip("before Huey 3.4 two threads could have the lock of a FileStorage")
+
+    def run(do):
+        barrier, answers = threading.Barrier(8), []
+
+        def race():
+            barrier.wait(30)
+            answers.append(do())
+
+        threads = [threading.Thread(target=race, daemon=True) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        return answers
+
+    return run
+
+
+def test_eight_threads_fold_a_dead_process_once(any_huey, ended, eight_threads):
+    """Its counters are in the totals once, whoever was first, and at every moment."""
+    open_ledger(any_huey).beat(beat("dead", 5, place=ended))
+    open_ledger(any_huey).beat(beat("dead too", 7, place=ended))
+
+    def race():
+        ledger = open_ledger(any_huey)
+        return ledger.fold_dead(), ledger.totals()
+
+    answers = eight_threads(race)
+    assert sum(folded for folded, _ in answers) == 2
+    assert [totals for _, totals in answers] == [{DONE: 12}] * 8
+    assert open_ledger(any_huey).processes() == []
+
+
+RACE = """
+import sys, time
+from tests.support import Place
+from huey_signals_kit.ledger import open_ledger
+huey = Place(*sys.argv[1:4]).open()
+ledger = open_ledger(huey)
+print(flush=True)
+input()
+print(sum(ledger.fold_dead() for _ in range(3)))
+"""
+
+
+def test_two_processes_fold_dead_ones_once(any_kind, make_place, make_huey, ended):
+    """Thirty dead ones, two processes at them at the same time."""
+    if any_kind == "memory":
+        pytest.skip("no other process sees it")
+    place = make_place(any_kind)
+    ledger = open_ledger(make_huey(any_kind, place.name))
+    for number in range(30):
+        ledger.beat(beat(f"dead {number}", 2, place=ended))
+    command = [sys.executable, "-c", RACE, place.kind, place.location, place.name]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    racers = [subprocess.Popen(command, **pipes) for _ in range(2)]
+    for racer in racers:
+        racer.stdout.readline()
+    for racer in racers:
+        racer.stdin.write("\n")
+        racer.stdin.flush()
+    answers = [int(racer.communicate(timeout=60)[0]) for racer in racers]
+    assert sum(answers) == 30
+    assert ledger.look().totals == {DONE: 60}
+    assert ledger.processes() == []
+
+
+class Killed(BaseException):
+    """What `kill -9` would be."""
+
+
+class Recorded:
+    """A shelf that notes each call, and fails at the one that it is told to."""
+
+    def __init__(self, shelf, fail_at=None, applied=False, error=Killed):
+        self._shelf = shelf
+        self._fail_at = fail_at
+        self._applied = applied
+        self._error = error
+        self.calls = []
+
+    def __getattr__(self, name):
+        call = getattr(self._shelf, name)
+
+        def recorded(*arguments):
+            self.calls.append(name)
+            fails = len(self.calls) - 1 == self._fail_at
+            if fails and not self._applied:
+                raise self._error
+            answer = call(*arguments)
+            if fails:
+                raise self._error
+            return answer
+
+        return recorded
+
+
+@pytest.mark.parametrize("applied", [False, True])
+def test_who_folds_may_be_killed_between_any_two_steps(any_huey, open_shelf, ended, applied):
+    """Wherever it stops, the totals are right, and the next one ends the work, once."""
+    expected, steps = 0, 0
+    while True:
+        name = f"dead {steps}"
+        open_ledger(any_huey).beat(beat(name, 3, place=ended))
+        expected += 3
+        shelf = Recorded(open_shelf(), fail_at=steps, applied=applied)
+        try:
+            Ledger(lambda shelf=shelf: shelf).fold_dead()
+        except Killed:
+            steps += 1
+        else:
+            break
+        assert open_ledger(any_huey).totals() == {DONE: expected}
+        open_ledger(any_huey).fold_dead()
+        assert open_ledger(any_huey).totals() == {DONE: expected}
+        assert open_ledger(any_huey).processes() == []
+    assert steps > 5
+    assert open_ledger(any_huey).totals() == {DONE: expected}
+
+
+@pytest.mark.parametrize("applied", [False, True])
+def test_who_leaves_may_be_killed_between_any_two_steps(any_huey, open_shelf, ended, applied):
+    """Counted are what it had written before and, from some step on, its last; never both."""
+    expected, steps = 0, 0
+    while True:
+        shelf = Recorded(open_shelf())
+        ledger = Ledger(lambda shelf=shelf: shelf)
+        ledger.beat(beat(f"p{steps}", 3, place=ended))
+        shelf.calls, shelf._fail_at, shelf._applied = [], steps, applied
+        killed = False
+        try:
+            ledger.leave(beat(f"p{steps}", 4, 2, place=ended))
+        except Killed:
+            killed = True
+        open_ledger(any_huey).fold_dead()
+        found = open_ledger(any_huey).totals()[DONE] - expected
+        assert found == (3 if killed and steps == 0 and not applied else 4)
+        expected += found
+        if not killed:
+            break
+        steps += 1
+    assert steps > 4
+
+
+@pytest.mark.parametrize("applied", [False, True])
+@pytest.mark.parametrize("last", [False, True])
+def test_a_write_whose_answer_is_lost_is_neither_lost_nor_doubled(
+    any_huey, open_shelf, applied, last
+):
+    """The connection breaks at each call of one process in turn; it tries again, and goes on."""
+    expected, step = 0, 0
+    while True:
+        shelf = Recorded(open_shelf(), step, applied, ConnectionError)
+        ledger = Ledger(lambda shelf=shelf: shelf)
+        broken = 0
+        for sequence in (1, 2, 3, 4, 5, 6, 6):
+            leaves = sequence >= 5 or (last and sequence >= 3)
+            try:
+                (ledger.leave if leaves else ledger.beat)(beat(f"p{step}", sequence, sequence))
+            except ConnectionError:
+                broken += 1
+        expected += 6
+        assert open_ledger(any_huey).totals() == {DONE: expected}
+        assert open_ledger(any_huey).processes() == []
+        if not broken:
+            break
+        step += 1
+    assert step > 5
+
+
+def test_one_that_was_only_thought_dead_counts_once(any_huey, open_shelf, clock, is_redis):
+    """It goes on in another record, and what it counted before and since adds up."""
+    process, reader = open_ledger(any_huey), Ledger(open_shelf, clock=clock)
+    process.beat(beat("a", 10))
+    assert reader.fold_dead() == 0
+    fall_silent(any_huey, clock, 700, is_redis)
+    assert reader.fold_dead() == 1
+    assert reader.totals() == {DONE: 10}
+    for sequence, count in enumerate((13, 14), 2):
+        process.beat(beat("a", count, sequence))
+        assert reader.totals() == {DONE: count}
+    process.leave(beat("a", 15, 4))
+    assert reader.totals() == {DONE: 15}
+    assert reader.processes() == []
+
+
+def fall_silent(huey, clock, seconds, is_redis):
+    """So many seconds go by, here and on the server."""
+    clock.now += seconds
+    if is_redis:
+        forget_who_is_fresh(huey)
+
+
+def test_after_a_flush_the_living_bring_their_counters_back(any_huey, is_redis):
+    """What was flushed of those that are gone is lost; nothing else, and nothing twice."""
+    ledger, other = open_ledger(any_huey), open_ledger(any_huey)
+    ledger.leave(beat("gone", 100))
+    ledger.beat(beat("a", 10))
+    other.beat(beat("b", 1, running=(Running("t1", "tasks.t", 0.0),)))
+    flush(any_huey, is_redis)
+    assert ledger.look().totals == {}
+    ledger.beat(beat("a", 11, 2))
+    other.beat(beat("b", 1, 2, running=(Running("t1", "tasks.t", 0.0),)))
+    assert ledger.totals() == {DONE: 12}
+    assert ledger.running_ids() == {"t1"}
+    ledger.leave(beat("a", 12, 3))
+    other.leave(beat("b", 2, 3))
+    assert ledger.totals() == {DONE: 14}
+
+
+def alive(ledger):
+    """Whether the only process lives."""
+    [process] = ledger.processes()
+    return process.alive
+
+
+def test_who_lives_elsewhere_is_told_by_change(any_huey, open_shelf, clock, is_redis):
+    """A reader's first look tells nothing without a server's word; three silent beats are death."""
+    process, reader = open_ledger(any_huey), Ledger(open_shelf, clock=clock)
+    process.beat(beat("a"))
+    assert alive(reader) is (True if is_redis else None)
+    clock.now += 5
+    process.beat(beat("a", sequence=2))
+    assert alive(reader) is True
+    clock.now += 14
+    assert alive(reader) is True
+    fall_silent(any_huey, clock, 1, is_redis)
+    assert alive(reader) is False
+    process.beat(beat("a", sequence=3))
+    assert alive(reader) is True
+
+
+def test_another_hosts_clock_is_of_no_account(any_huey, open_shelf, clock, is_redis):
+    """One that says that it is 1970 there, or the year 5000, is judged as any other."""
+    reader = Ledger(open_shelf, clock=clock)
+    for sequence in (1, 2):
+        for name, moment in (("past", 0.0), ("future", 1e11)):
+            running = (Running(f"task {name}", "tasks.t", moment),)
+            record = beat(name, 1, sequence, started=moment, running=running)
+            open_ledger(any_huey).beat(record) if sequence == 1 else rewrite(open_shelf, record)
+        reader.look()
+        clock.now += 5
+    assert [each.alive for each in reader.processes()] == [True, True]
+    assert reader.running_ids() == {"task past", "task future"}
+    assert reader.fold_dead() == 0
+    fall_silent(any_huey, clock, 15, is_redis)
+    assert [each.alive for each in reader.processes()] == [False, False]
+
+
+def rewrite(open_shelf, record):
+    """As the process itself does, in another ledger object."""
+    key, shelf = f"process:{record.id}", open_shelf()
+    assert shelf.replace_same(key, shelf.get(key), record.dump(), 15)
+
+
+def test_the_silence_of_an_application_tells_nothing(any_huey, open_shelf, clock, is_redis):
+    """Without a worker a process writes only what is new; it is folded in the end, not lost."""
+    process, reader = open_ledger(any_huey), Ledger(open_shelf, clock=clock)
+    process.beat(beat("web", 5, worker=""))
+    reader.look()
+    fall_silent(any_huey, clock, 60, is_redis)
+    assert alive(reader) is None
+    assert reader.beats() == {}
+    clock.now += 600
+    assert reader.fold_dead() == 1
+    process.beat(beat("web", 6, 2, worker=""))
+    assert reader.totals() == {DONE: 6}
+
+
+def test_a_process_of_this_host_is_known_dead_at_once(any_huey, ended):
+    """Also by a reader that has never looked before."""
+    ledger = open_ledger(any_huey)
+    running = (Running("t1", "tasks.t", 0.0),)
+    ledger.beat(beat("dead", 1, place=ended, running=running))
+    ledger.beat(beat("renumbered", 1, place=replace(here(), born=here().born + 1)))
+    ledger.beat(beat("me", 1, place=here(), running=(Running("t2", "tasks.t", 0.0),)))
+    reader = open_ledger(any_huey)
+    found = {each.heartbeat.id: each.alive for each in reader.processes()}
+    assert found == {"dead": False, "renumbered": False, "me": True}
+    assert reader.running_ids() == {"t2"}
+    assert reader.beats() == {}
+
+
+def test_beats_tell_when_all_others_have_said_what_they_run(any_huey, open_shelf, clock):
+    """The number of each changes with every heartbeat; this process has nothing to wait for."""
+    process, reader = open_ledger(any_huey), Ledger(open_shelf, clock=clock)
+    process.beat(beat("me", place=here()))
+    rewriter = beat("other", sequence=7)
+    open_shelf().put_new("process:other", rewriter.dump(), 15)
+    assert reader.beats() == {"other": 7}
+    rewrite(open_shelf, replace(rewriter, sequence=8))
+    assert reader.beats() == {"other": 8}
+
+
+def test_a_program_that_this_process_was_before_is_dead(any_huey, open_shelf):
+    """A consumer that restarts itself by exec keeps its process id, and when it was started."""
+    shelf = open_shelf()
+    shelf.put_new("process:before", beat("before", 4, place=here()).dump(), 15)
+    ledger = open_ledger(any_huey)
+    assert alive(ledger) is False
+    assert ledger.fold_dead() == 1
+    assert ledger.look().totals == {DONE: 4}
+
+
+def test_tasks_of_one_that_may_only_be_held_up_still_count(any_huey, open_shelf, clock, is_redis):
+    """Ten minutes long: a process that was stopped for a while goes on with them."""
+    running = (Running("t1", "tasks.t", 0.0, ("t2", "t3")), Running("t4", "tasks.t", 0.0))
+    open_ledger(any_huey).beat(beat("a", running=running))
+    reader = Ledger(open_shelf, clock=clock)
+    assert reader.running_ids() == {"t1", "t2", "t3", "t4"}
+    fall_silent(any_huey, clock, 599, is_redis)
+    assert alive(reader) is False
+    assert reader.running_ids() == {"t1", "t2", "t3", "t4"}
+    assert reader.fold_dead() == 0
+    clock.now += 1
+    assert reader.running_ids() == set()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"nonsense",
+        b"[]",
+        b"[" * 100_000,
+        b'{"version":2}',
+        b'{"version":1,"id":"x"}',
+        b"\x80\x04.",
+        beat("another id").dump(),
+        beat("x").dump().replace(b"4711", b"-1"),
+        beat("x").dump().replace(b'"bounds":[0.005', b'"bounds":[0.006'),
+    ],
+    ids=lambda value: repr(value[:20]),
+)
+def test_a_record_that_cannot_be_read_is_told_and_stops_deletions(make_huey, value):
+    """It is named, it is left, and nobody says that nothing else is running."""
+    huey = make_huey("sqlite")
+    ledger = open_ledger(huey)
+    ledger.beat(beat("a", 2))
+    huey.storage.put_data("huey-signals:process:x", value)
+    look = ledger.look()
+    assert (look.totals, look.unreadable) == ({DONE: 2}, ["process:x"])
+    with pytest.raises(UnreadableLedger, match=r"process:x.*delete them"):
+        ledger.running_ids()
+    assert ledger.fold_dead() == 0
+    assert store(huey)["huey-signals:process:x"] == value
+
+
+def test_totals_that_cannot_be_read_are_left_and_told(make_huey):
+    """Processes go on with their records, and what those have counted is there."""
+    huey = make_huey("sqlite")
+    huey.storage.put_data("huey-signals:totals", b"{}")
+    ledger = open_ledger(huey)
+    ledger.beat(beat("a", 2))
+    ledger.leave(beat("b", 3))
+    look = ledger.look()
+    assert (look.totals, look.unreadable) == ({DONE: 5}, ["totals"])
+    assert store(huey)["huey-signals:totals"] == b"{}"
+
+
+def test_ids_are_found_at_any_depth(make_huey):
+    """In the pipeline, the error handler and the chord of a task that is running now."""
+    huey, ids, seen = make_huey("memory"), [], []
+    ledger = open_ledger(huey)
+
+    def known(task):
+        ids.append(task.id)
+        return task
+
+    @huey.task()
+    def t(n=0):
+        seen.append(ledger.running_ids())
+
+    handler = known(t.s())
+    handler.error(known(t.s()))
+    task = known(t.s()).error(handler)
+    stage, last = known(t.s()), known(t.s())
+    stage.error(known(t.s()))
+    task.then(stage)
+    stage.then(last)
+    huey.enqueue(task)
+    huey.execute(huey.dequeue())
+    assert seen == [set(ids)]
+    assert ledger.running_ids() == set()
+
+
+def test_ids_of_a_chords_callback_are_found(make_huey):
+    """It stands in every member that is running."""
+    chord = pytest.importorskip("huey.api").__dict__.get("chord")
+    if chord is None:
+        pytest.skip("this Huey has no chords")
+    huey, seen = make_huey("memory"), []
+    ledger = open_ledger(huey)
+
+    @huey.task()
+    def t(n=0):
+        seen.append(ledger.running_ids())
+
+    callback = t.s()
+    after = t.s()
+    callback.on_complete = after
+    huey.enqueue(chord([t.s(1), t.s(2)], callback))
+    huey.execute(huey.dequeue())
+    assert {callback.id, after.id} < seen[0]
+    assert len(seen[0]) == 3
+
+
+def test_a_lease_has_one_holder(any_huey):
+    """Until it is released, by its holder; it can be renewed meanwhile, and only by him."""
+    mine, other = (open_ledger(any_huey).lease("sweep", 60) for _ in range(2))
+    another_name = open_ledger(any_huey).lease("tidy", 60)
+    assert mine.acquire()
+    assert another_name.acquire()
+    assert mine.held
+    assert not other.acquire()
+    assert not other.renew()
+    other.release()
+    assert mine.renew()
+    assert mine.acquire()
+    mine.release()
+    assert not mine.held
+    assert not mine.renew()
+    assert other.acquire()
+
+
+def test_eight_threads_want_a_lease(any_huey, eight_threads):
+    """One gets it."""
+    got = eight_threads(lambda: open_ledger(any_huey).lease("sweep", 60).acquire())
+    assert sorted(got) == [False] * 7 + [True]
+
+
+def test_a_forked_child_does_not_hold_its_parents_lease(make_huey):
+    """It can neither renew it nor take it, nor let it go."""
+    huey = make_huey("sqlite")
+    lease = open_ledger(huey).lease("sweep", 60)
+    assert lease.acquire()
+    huey.storage.close()
+    child = os.fork()
+    if child == 0:
+        lease.release()
+        os._exit(lease.held or lease.renew() or lease.acquire())
+    assert os.waitpid(child, 0)[1] == 0
+    assert lease.renew()
+
+
+def test_a_lease_that_is_not_renewed_is_free_after_its_time(any_huey, open_shelf, clock, is_redis):
+    """By the clock of who waits; its holder learns that he has lost it."""
+    lost = Ledger(open_shelf, clock=clock).lease("sweep", 60)
+    waiting = Ledger(open_shelf, clock=clock).lease("sweep", 60)
+    assert lost.acquire()
+    assert not waiting.acquire()
+    clock.now += 59
+    assert lost.renew()
+    assert not waiting.acquire()
+    clock.now += 59
+    assert not waiting.acquire()
+    clock.now += 1
+    assert waiting.acquire()
+    assert not lost.held
+    assert not lost.renew()
+    lost.release()
+    assert waiting.renew()
+    if is_redis:
+        left = any_huey.storage.conn.pttl(f"huey-signals.lease.{any_huey.storage.name}.lease:sweep")
+        assert 0 < left <= 60_000
+
+
+def test_the_lease_of_a_killed_process_of_this_host_is_free_at_once(any_huey, open_shelf, ended):
+    """Nobody has to wait for what nobody holds."""
+    place = [ended.host, ended.space, ended.pid, ended.born]
+    value = json.dumps(["somebody", 1, 3600, place]).encode()
+    open_shelf().leases.put_new("lease:sweep", value, 3600)
+    assert open_ledger(any_huey).lease("sweep", 60).acquire()
+
+
+def test_a_lease_that_cannot_be_read_blocks_no_longer_than_any(make_huey, open_shelf, clock):
+    """Somebody else's value under its key is taken over when it has not changed for so long."""
+    open_shelf().leases.put_new("lease:sweep", b"?", 3600)
+    lease = Ledger(open_shelf, clock=clock).lease("sweep", 60)
+    assert not lease.acquire()
+    clock.now += 60
+    assert lease.acquire()

@@ -1,0 +1,698 @@
+"""The sweep deletes tokens that can never stop a run again, and no others, on every storage."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import pickle
+import time
+import types
+import uuid
+
+import huey as huey_package
+import pytest
+from huey.registry import Message
+
+from huey_signals_kit import _upkeep, install_handlers
+from huey_signals_kit._tick import tick
+from huey_signals_kit.ledger import Heartbeat, Place, Running, here, open_ledger
+from huey_signals_kit.signals import sweep_finished
+from huey_signals_kit.store import open_store
+from huey_signals_kit.upkeep import SweepStopped, _marks, _slice, _sweep, _tokens, sweep_tokens
+from huey_signals_kit.upkeep._places import Places
+from tests.support import run_all, store, tokens, wait_until
+
+chord_only = pytest.mark.skipif(not hasattr(huey_package, "chord"), reason="chords came in 3.0")
+DAY = 86_400.0
+NOW = 1_700_000_000.0
+
+
+def sweep(huey, at, **options):
+    """A sweep at *at* seconds from the beginning."""
+    return sweep_tokens(huey, clock=lambda: NOW + at, **options)
+
+
+def sweep_twice(huey, **options):
+    """Two sweeps that are far enough apart; the report of the second."""
+    sweep(huey, 0, **options)
+    return sweep(huey, DAY + 1, **options)
+
+
+def declare(huey):
+    ran = []
+
+    @huey.task()
+    def job(n=0, *_):
+        ran.append(n)
+        return n
+
+    @huey.task()
+    def failing(*_):
+        raise ValueError("failed")
+
+    return job, failing, ran
+
+
+def after_the_run(huey, job):
+    """Leaks a token: revoked when all is over."""
+    done = job()
+    run_all(huey)
+    huey.revoke_by_id(done.id)
+    return done.id
+
+
+def by_result(huey, job):
+    """The same with ``Result.revoke()``, which asks for one skip only."""
+    done = job()
+    run_all(huey)
+    done.revoke()
+    return done.id
+
+
+def until_later(huey, job):
+    """The same, revoked until a moment."""
+    done = job()
+    run_all(huey)
+    huey.revoke_by_id(done.id, revoke_until=datetime.datetime(2099, 1, 1))
+    return done.id
+
+
+def after_a_flush(huey, job):
+    """Revoked in time, but the queue was flushed."""
+    waiting = job()
+    huey.revoke_by_id(waiting.id)
+    huey.storage.flush_queue()
+    return waiting.id
+
+
+def by_a_reschedule(huey, job):
+    """A finished task was rescheduled: Huey revokes its old id."""
+    done = job()
+    run_all(huey)
+    done.reschedule(delay=3600)
+    return done.id
+
+
+LEAKS = [after_the_run, by_result, until_later, after_a_flush, by_a_reschedule]
+
+
+@pytest.mark.parametrize("leak", LEAKS)
+def test_an_orphan_is_marked_once_and_deleted_a_day_later(any_huey, leak):
+    """Every leak that no signal sees, and nothing of it is left, marks included."""
+    job, *_ = declare(any_huey)
+    leaked = leak(any_huey, job)
+    before = {key for key in store(any_huey) if key != f"r:{leaked}"}
+    first, second = sweep(any_huey, 0), sweep(any_huey, DAY + 1)
+    assert (first.scanned, first.marked, first.deleted) == (1, 1, 0)
+    assert (second.scanned, second.marked, second.deleted) == (1, 0, 1)
+    assert {key for key in store(any_huey) if "ledger" not in key} == before
+
+
+def test_a_second_look_too_soon_deletes_nothing(any_huey):
+    """However many there are within a day, and the first one counts."""
+    job, *_ = declare(any_huey)
+    leaked = after_the_run(any_huey, job)
+    for hour in range(24):
+        assert sweep(any_huey, hour * 3600).deleted == 0
+    assert tokens(any_huey) == {f"r:{leaked}"}
+    assert sweep(any_huey, DAY + 1).deleted == 1
+
+
+def test_a_dry_run_changes_nothing(any_huey):
+    """It neither deletes nor marks, and says what would be."""
+    job, *_ = declare(any_huey)
+    after_the_run(any_huey, job)
+    before = store(any_huey)
+    assert sweep(any_huey, 0, dry_run=True).marked == 1
+    assert store(any_huey) == before
+    sweep(any_huey, 0)
+    before = store(any_huey)
+    assert sweep(any_huey, DAY + 1, dry_run=True).deleted == 1
+    assert store(any_huey) == before
+    assert sweep(any_huey, DAY + 1).deleted == 1
+
+
+def in_the_queue(huey, job, failing):
+    return job().id
+
+
+def in_the_schedule(huey, job, failing):
+    return job.schedule(delay=3600).id
+
+
+def next_stage(huey, job, failing):
+    stages = huey.enqueue(job.s().then(job))
+    return stages._results[1].id
+
+
+def stage_after_the_next(huey, job, failing):
+    head = job.s().then(job).then(job).then(job)
+    head.eta = datetime.datetime(2099, 1, 1)
+    huey.enqueue(head)
+    run_all(huey)  # which puts it in the schedule
+    return head.on_complete.on_complete.on_complete.id
+
+
+def error_handler(huey, job, failing):
+    head = failing.s().error(job)
+    huey.enqueue(head)
+    return head.on_error.id
+
+
+def error_handler_of_a_later_stage(huey, job, failing):
+    head = job.s().then(failing.s().error(job.s().then(job)))
+    huey.enqueue(head)
+    return head.on_complete.on_error.on_complete.id
+
+
+def enqueue_chord(huey, job, callback):
+    huey.enqueue(huey_package.chord([job.s(), job.s()], callback))
+
+
+def chord_callback(huey, job, failing):
+    callback = job.s()
+    enqueue_chord(huey, job, callback)
+    return callback.id
+
+
+def stage_after_a_chord(huey, job, failing):
+    callback = job.s().then(job)
+    enqueue_chord(huey, job, callback)
+    return callback.on_complete.id
+
+
+def chord_callback_with_one_member_left(huey, job, failing):
+    callback = job.s()
+    enqueue_chord(huey, job, callback)
+    huey.execute(huey.dequeue())
+    return callback.id
+
+
+def chord_member(huey, job, failing):
+    member = job.s()
+    huey.enqueue(huey_package.chord([job.s(), member], job.s()))
+    return member.id
+
+
+PLACES = [
+    in_the_queue,
+    in_the_schedule,
+    next_stage,
+    stage_after_the_next,
+    error_handler,
+    error_handler_of_a_later_stage,
+    *(
+        pytest.param(each, marks=chord_only)
+        for each in (
+            chord_callback,
+            stage_after_a_chord,
+            chord_callback_with_one_member_left,
+            chord_member,
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_token_is_kept_while_its_task_stands_anywhere(any_huey, place):
+    """In each place, at any depth; and deleted when the place is gone, after two more looks."""
+    job, failing, _ = declare(any_huey)
+    task_id = place(any_huey, job, failing)
+    any_huey.revoke_by_id(task_id)
+    for day in range(3):
+        report = sweep(any_huey, day * (DAY + 1))
+        assert (report.scanned, report.live, report.deleted) == (1, 1, 0)
+    any_huey.storage.flush_queue()
+    any_huey.storage.flush_schedule()
+    assert sweep(any_huey, 4 * DAY).marked == 1
+    assert sweep(any_huey, 6 * DAY).deleted == 1
+
+
+def test_one_look_that_finds_it_alive_begins_all_anew(any_huey):
+    """A task object that an application has kept, and enqueues after the first look."""
+    job, *_ = declare(any_huey)
+    kept = job.s()
+    any_huey.revoke(kept)
+    assert sweep(any_huey, 0).marked == 1
+    any_huey.enqueue(kept)
+    assert sweep(any_huey, DAY + 1).live == 1
+    any_huey.storage.flush_queue()
+    assert sweep(any_huey, 2 * DAY + 2).marked == 1
+    assert tokens(any_huey) == {kept.revoke_id}
+    assert sweep(any_huey, 3 * DAY + 3).deleted == 1
+
+
+def test_one_look_that_finds_no_token_begins_all_anew(any_huey):
+    """Restored and revoked again: two looks at the token that there is now."""
+    job, *_ = declare(any_huey)
+    leaked = after_the_run(any_huey, job)
+    sweep(any_huey, 0)
+    any_huey.restore_by_id(leaked)
+    sweep(any_huey, DAY)
+    any_huey.revoke_by_id(leaked)
+    assert sweep(any_huey, 2 * DAY).marked == 1
+    assert sweep(any_huey, 3 * DAY + 1).deleted == 1
+
+
+@pytest.mark.parametrize(
+    "task_id",
+    [
+        "nightly",
+        "9ea5a1dc-e672-11f1-9b29-02fc00000001",  # of another version than Huey's
+        "0B6A1F6E-2F7C-4D3B-9A58-0123456789AB",
+    ],
+)
+def test_an_id_that_huey_has_not_made_is_never_deleted(any_huey, task_id):
+    """Its task may be enqueued any day."""
+    any_huey.revoke_by_id(task_id)
+    assert sweep_twice(any_huey).custom == 1
+    assert tokens(any_huey) == {f"r:{task_id}"}
+
+
+def test_a_pause_switch_is_never_deleted(any_huey):
+    """Nor is it counted among the tokens."""
+    job, *_ = declare(any_huey)
+    any_huey.revoke_all(job.task_class)
+    assert sweep_twice(any_huey).scanned == 0
+    assert len(tokens(any_huey)) == 1
+
+
+def test_a_message_that_cannot_be_read_stops_deletions(any_huey):
+    """Who knows what stands in it: nothing is marked or deleted until it has gone."""
+    job, *_ = declare(any_huey)
+    after_the_run(any_huey, job)
+    sweep(any_huey, 0)
+    after_the_run(any_huey, job)
+    any_huey.storage.enqueue(b"\x80\x05broken")
+    report = sweep(any_huey, DAY + 1)
+    assert (report.deleted, report.unreadable, report.marked, report.undecided) == (0, 1, 1, 1)
+    assert "cannot be read" in report.stopped
+    any_huey.storage.flush_queue()
+    report = sweep(any_huey, DAY + 2)
+    assert (report.deleted, report.marked, report.stopped) == (1, 1, "")
+
+
+class Foreign:
+    """A class that the sweeping process is made unable to import."""
+
+
+def test_a_message_full_of_foreign_classes_is_read_like_any_other(any_huey, monkeypatch):
+    """Their ids count, and their classes are never looked for."""
+    job, *_ = declare(any_huey)
+    leaked = after_the_run(any_huey, job)
+    head = job.s(Foreign()).then(job)
+    any_huey.enqueue(head)
+    any_huey.revoke(head.on_complete)
+    monkeypatch.delattr(f"{__name__}.Foreign", raising=False)
+    report = sweep_twice(any_huey)
+    assert (report.live, report.deleted, report.unreadable) == (1, 1, 0)
+    assert f"r:{leaked}" not in tokens(any_huey)
+
+
+class Trap:
+    """Runs code when it is unpickled."""
+
+    def __reduce__(self):
+        return pytest.fail, ("the value has run code",)
+
+
+@pytest.mark.parametrize("value", [b"", b"\x80", b"junk", pickle.dumps(3), pickle.dumps(Trap())])
+def test_what_does_not_read_as_a_token_is_left(any_huey, value):
+    """Under the key of one: counted, never run and never deleted."""
+    key = f"r:{uuid.uuid4()}"
+    any_huey.storage.put_data(key, value)
+    report = sweep_twice(any_huey)
+    assert (report.scanned, report.undecided, report.deleted) == (1, 1, 0)
+    assert key in store(any_huey)
+
+
+@pytest.mark.parametrize("value", [b"", b"junk", b"1" + b"\xff" * 30])
+def test_broken_marks_count_as_none(any_huey, value):
+    """They delay a deletion by two looks, and are written anew."""
+    job, *_ = declare(any_huey)
+    leaked = after_the_run(any_huey, job)
+    any_huey.storage.put_data(f"huey-signals:marks:{leaked[:2]}", value)
+    assert sweep(any_huey, 0).marked == 1
+    assert sweep(any_huey, DAY + 1).deleted == 1
+
+
+def test_a_first_look_in_the_future_counts_from_now(any_huey):
+    """A clock was put back: the token waits as long as any."""
+    job, *_ = declare(any_huey)
+    after_the_run(any_huey, job)
+    sweep(any_huey, 1000 * DAY)
+    assert sweep(any_huey, 0).marked == 1
+    assert sweep(any_huey, DAY - 60).deleted == 0
+    assert sweep(any_huey, DAY + 1).deleted == 1
+
+
+def test_real_results_and_locks_stay(any_huey):
+    """Only tokens are looked at."""
+    job, *_ = declare(any_huey)
+    result = job(7)
+    run_all(any_huey)
+    any_huey.lock_task("held").__enter__()
+    before = store(any_huey)
+    sweep_twice(any_huey)
+    assert {key: store(any_huey)[key] for key in before} == before
+    assert result.get() == 7
+
+
+def test_every_token_is_one_of_five(any_huey):
+    """The numbers of a report add up."""
+    job, *_ = declare(any_huey)
+    waiting = job()
+    any_huey.revoke_by_id(waiting.id)
+    any_huey.revoke_by_id("custom")
+    for _ in range(20):
+        any_huey.revoke_by_id(str(uuid.uuid4()))
+    sweep(any_huey, 0)
+    for _ in range(10):
+        any_huey.revoke_by_id(str(uuid.uuid4()))
+    any_huey.storage.put_data(f"r:{uuid.uuid4()}", b"junk")
+    report = sweep(any_huey, DAY + 1)
+    assert (report.live, report.custom, report.marked, report.deleted) == (1, 1, 10, 20)
+    assert report.undecided == 1
+    assert report.scanned == 33
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"min_age": "1"}, TypeError, "min_age= of sweep_tokens() takes a number of seconds"),
+        ({"min_age": float("nan")}, ValueError, "got nan"),
+        ({"min_age": 14.9}, ValueError, "at least 15 seconds, got 14.9"),
+        ({"min_age": -1}, ValueError, "got -1"),
+        ({"dry_run": "no"}, TypeError, "dry_run= of sweep_tokens() takes True or False"),
+    ],
+)
+def test_bad_input_is_refused_by_name(make_huey, options, error, text):
+    """With the rule, and why it is one."""
+    with pytest.raises(error) as refused:
+        sweep_tokens(make_huey(), **options)
+    assert text in str(refused.value)
+
+
+def test_it_takes_a_huey():
+    """And says what it got."""
+    with pytest.raises(TypeError, match=r"sweep_tokens\(\) takes a Huey, got 3"):
+        sweep_tokens(3)
+
+
+def test_a_storage_that_goes_away_is_reported_with_what_was_done(any_huey, monkeypatch):
+    """Half way: the exception has the report, and the next sweep is not kept out."""
+    monkeypatch.setattr(_tokens, "DELETED_AT_ONCE", 2)
+    leak(any_huey, 5)
+    sweep(any_huey, 0)
+    delete, calls = _tokens.delete_tokens, []
+
+    def once(*given):
+        calls.append(given)
+        if len(calls) > 1:
+            raise OSError("the storage has gone away")
+        return delete(*given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_tokens, "delete_tokens", once)
+        with pytest.raises(SweepStopped, match="it has deleted 2: OSError") as stopped:
+            sweep(any_huey, DAY + 1)
+    report = stopped.value.report
+    assert (report.deleted, report.undecided) == (2, 3)
+    assert "has gone away" in report.stopped
+    assert sweep(any_huey, DAY + 2).marked == 3
+    assert sweep(any_huey, 2 * DAY + 3).deleted == 3
+
+
+def leak(huey, count):
+    """So many tokens of nobody."""
+    for _ in range(count):
+        huey.revoke_by_id(str(uuid.uuid4()))
+
+
+def test_slices_do_not_change_what_is_found(any_huey, monkeypatch):
+    """Some tokens at a time, each slice judged by itself."""
+    monkeypatch.setattr(_tokens, "SLICE", 7)
+    monkeypatch.setattr(_slice, "MOST_VALUES", 3)
+    job, *_ = declare(any_huey)
+    leak(any_huey, 30)
+    waiting = job()
+    any_huey.revoke_by_id(waiting.id)
+    for hour in range(10):
+        until = datetime.datetime(2099, 1, 1, hour)
+        any_huey.revoke_by_id(str(uuid.uuid4()), revoke_until=until)
+    first, second = sweep(any_huey, 0), sweep(any_huey, DAY + 1)
+    assert (first.scanned, first.live, first.marked) == (41, 1, 40)
+    assert (second.scanned, second.live, second.deleted) == (41, 1, 40)
+    assert tokens(any_huey) == {f"r:{waiting.id}"}
+
+
+def test_a_running_task_keeps_its_tokens(any_huey):
+    """As its process's heartbeat says, with what is nested in it, until the process has gone."""
+    ids = [str(uuid.uuid4()) for _ in range(3)]
+    for each in ids:
+        any_huey.revoke_by_id(each)
+    ledger = open_ledger(any_huey)
+    beat = Heartbeat("one", here(), running=(Running(ids[0], "some.task", 0.0, (ids[1],)),))
+    ledger.beat(beat)
+    report = sweep_twice(any_huey)
+    assert (report.live, report.deleted) == (2, 1)
+    ledger.leave(beat)
+    sweep(any_huey, 3 * DAY)
+    assert sweep(any_huey, 5 * DAY).deleted == 2
+
+
+def test_a_heartbeat_that_cannot_be_read_stops_deletions(make_huey):
+    """Nobody knows what that process runs."""
+    huey = make_huey("sqlite")
+    leak(huey, 1)
+    sweep(huey, 0)
+    huey.storage.put_data("huey-signals:process:other", b"of another version")
+    report = sweep(huey, DAY + 1)
+    assert (report.deleted, report.scanned) == (0, 1)
+    assert "process:other" in report.stopped
+    huey.delete("huey-signals:process:other")
+    assert sweep(huey, DAY + 2).deleted == 1
+
+
+def test_nothing_is_deleted_until_every_process_has_said_what_it_runs(make_huey, monkeypatch):
+    """One that is silent is waited for, and if it stays so the tokens stay."""
+    monkeypatch.setattr(_sweep, "_POLL_SECONDS", 0.01)
+    huey = make_huey("sqlite")
+    leak(huey, 1)
+    sweep(huey, 0)
+
+    def write_beat(number):
+        place = Place("elsewhere", "another space", 1, 1)
+        beat = Heartbeat("silent", place, "thread", sequence=number)
+        huey.storage.put_data("huey-signals:process:silent", beat.dump())
+
+    write_beat(1)
+    with monkeypatch.context() as impatient:
+        impatient.setattr(_sweep, "SETTLE_SECONDS", 0.1)
+        report = sweep(huey, DAY + 1)
+    assert (report.deleted, report.undecided) == (0, 1)
+    assert "has not said what it runs" in report.stopped
+    sweep(huey, DAY + 2)
+    beats = itertools.count(2)
+
+    def beaten(count):
+        write_beat(next(beats))
+
+    clock = types.SimpleNamespace(monotonic=time.monotonic, sleep=beaten)
+    monkeypatch.setattr(_sweep, "time", clock)
+    assert sweep(huey, 3 * DAY).deleted == 1
+    assert next(beats) == 3
+
+
+def test_one_that_has_changed_since_it_was_read_stays(any_huey, monkeypatch):
+    """Somebody has revoked it anew, and means something by it."""
+    leak(any_huey, 1)
+    sweep(any_huey, 0)
+    (key,) = tokens(any_huey)
+    look = Places.look
+
+    def changed(places, rounds=2):
+        look(places, rounds)
+        any_huey.revoke_by_id(key[2:], revoke_until=datetime.datetime(2099, 1, 1))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Places, "look", changed)
+        report = sweep(any_huey, DAY + 1)
+    assert (report.deleted, report.undecided) == (0, 1)
+    assert tokens(any_huey) == {key}
+
+
+def test_a_token_seen_alive_loses_its_mark_at_once(any_huey, monkeypatch):
+    """Also when that sweep does not come to its end."""
+    job, *_ = declare(any_huey)
+    kept = job.s()
+    any_huey.revoke(kept)
+    sweep(any_huey, 0)
+    any_huey.enqueue(kept)
+
+    def gone(*_):
+        raise OSError("the storage has gone away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_marks, "drop_unseen", gone)
+        with pytest.raises(SweepStopped):
+            sweep(any_huey, DAY + 1)
+    any_huey.storage.flush_queue()
+    assert sweep(any_huey, 3 * DAY).marked == 1
+
+
+@pytest.mark.parametrize("fields", [12, 15, 18])
+def test_messages_of_other_versions_are_read(any_huey, fields):
+    """Huey has added fields to the end of a message, and will."""
+    nested, own = str(uuid.uuid4()), str(uuid.uuid4())
+    inner = OfVersion(nested, fields)
+    any_huey.storage.enqueue(any_huey.serializer.serialize(OfVersion(own, fields, inner)))
+    any_huey.revoke_by_id(nested)
+    any_huey.revoke_by_id(own)
+    report = sweep_twice(any_huey)
+    assert (report.live, report.unreadable) == (2, 0)
+
+
+class OfVersion:
+    """Pickles as a message with so many fields."""
+
+    def __init__(self, task_id, fields, on_complete=None):
+        known = (task_id, "some.task", None, 0, 0, None, (), {}, on_complete, None, None, None)
+        self.fields = (*known, *[None] * (fields - len(known)))
+
+    def __reduce__(self):
+        return Message, self.fields
+
+
+def test_one_process_sweeps_at_a_time(any_huey):
+    """Another one finds that out, does nothing and says so; a dry run is always possible."""
+    leak(any_huey, 3)
+    inner = []
+
+    def meanwhile(report):
+        inner.append(sweep(any_huey, 0))
+        inner.append(sweep(any_huey, 0, dry_run=True))
+
+    assert sweep(any_huey, 0, progress=meanwhile).marked == 3
+    assert inner[0].stopped == "another process is sweeping"
+    assert (inner[0].scanned, inner[1].marked) == (0, 3)
+
+
+def test_a_sweep_that_was_held_up_for_too_long_ends(make_huey, monkeypatch):
+    """Another one may have begun: the lease is asked for before each step."""
+    huey = make_huey("sqlite")
+    leak(huey, 3)
+    monkeypatch.setattr(_sweep, "LEASE_SECONDS", 0)
+
+    def taken(report):
+        huey.delete("huey-signals:lease:sweep")
+
+    with pytest.raises(SweepStopped, match="held up for so long"):
+        sweep(huey, 0, progress=taken)
+
+
+def test_marks_that_another_sweep_has_replaced_end_this_one(make_huey, monkeypatch):
+    """Its lease has run out, and it did not know."""
+    huey = make_huey("sqlite")
+    leak(huey, 1)
+    (key,) = tokens(huey)
+    look = Places.look
+
+    def other(places, rounds=2):
+        look(places, rounds)
+        huey.storage.put_data(f"huey-signals:marks:{key[2:4]}", b"1")
+
+    read = _marks.buckets
+
+    def late(store, numbers):
+        for number, bucket in read(store, numbers):
+            huey.storage.put_data(f"huey-signals:marks:{key[2:4]}", b"1")
+            yield number, bucket
+
+    monkeypatch.setattr(_marks, "buckets", late)
+    with pytest.raises(SweepStopped, match="MarksReplaced"):
+        sweep(huey, 0)
+
+
+def test_a_kit_counts_and_announces_its_sweeps(make_huey):
+    """What was deleted by a sweep, in one announcement with its report."""
+    huey = make_huey("sqlite")
+    kit = install_handlers(huey)
+    leak(huey, 3)
+    heard = []
+
+    def hear(sender, report):
+        heard.append((sender, report))
+
+    with sweep_finished.connected_to(hear, sender=huey):
+        assert kit.sweep_tokens().marked == 3
+        kit.sweep_tokens(dry_run=True)
+        forget_a_day(huey)
+        report = kit.sweep_tokens()
+    assert report.deleted == 3
+    assert [each for each, _ in heard] == [huey, huey]
+    assert heard[1][1] is report
+    assert kit.count("huey_tokens_cleaned_total", by="sweep") == 3
+
+
+def forget_a_day(huey):
+    """Make all marks a day older."""
+    store = open_store(huey)
+    for _, bucket in _marks.buckets(store, range(256)):
+        bucket.groups = {(first - DAY, seen): ids for (first, seen), ids in bucket.groups.items()}
+        bucket.save(store)
+
+
+def test_sweeps_on_the_tick_begin_with_a_worker(make_huey, monkeypatch):
+    """Asked for by ``sweep_interval=``: an application process does not sweep, a worker does."""
+    monkeypatch.setattr(_upkeep, "_FIRST_SECONDS", 0.05)
+    huey = make_huey("sqlite")
+    leak(huey, 3)
+    heard = []
+
+    def hear(sender, report):
+        heard.append(report)
+
+    with sweep_finished.connected_to(hear, sender=huey):
+        kit = install_handlers(huey, sweep_interval=3600)
+        tick.start()
+        assert not [job for job in tick.jobs if job.name == "token sweep"]
+        huey._startup["huey_signals_kit"]()
+        wait_until(lambda: heard, 20, "the first sweep")
+        kit.uninstall()
+    assert heard[0].marked == 3
+    assert not [job for job in tick.jobs if job.name == "token sweep"]
+
+
+def test_no_sweep_on_the_tick_is_the_default(make_huey):
+    """A worker's start adds no such job."""
+    huey = make_huey("sqlite")
+    install_handlers(huey)
+    huey._startup["huey_signals_kit"]()
+    assert not [job for job in tick.jobs if job.name == "token sweep"]
+
+
+def test_processes_take_turns(make_huey):
+    """Two with the same interval do not both sweep in it."""
+    heard = []
+
+    def hear(sender, report):
+        heard.append(sender)
+
+    with sweep_finished.connected_to(hear):
+        hueys = [make_huey("sqlite", name="turns") for _ in range(2)]
+        for huey in hueys:
+            kit = install_handlers(huey, sweep_interval=3600)
+            kit._upkeep._take_turn()
+            kit._upkeep._take_turn()
+    assert heard == [hueys[0], hueys[0]]
+
+
+def test_an_uninstalled_kit_ends_its_sweep(make_huey, monkeypatch):
+    """Before its next step."""
+    huey = make_huey("sqlite")
+    kit = install_handlers(huey)
+    leak(huey, 1)
+    monkeypatch.setattr(Places, "look", lambda places, rounds=2: kit.uninstall())
+    with pytest.raises(SweepStopped, match="was told to end"):
+        kit.sweep_tokens()
