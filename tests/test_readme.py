@@ -28,7 +28,8 @@ def test_the_code_runs_as_it_stands():
     (code,) = (block for block in blocks("python") if "import" in block)
     names: dict[str, object] = {"__name__": "shop"}
     exec(code, names)
-    assert get_kit(names["huey"]) is names["kit"]
+    with names["kit"] as kit:
+        assert get_kit(names["huey"]) is kit
 
 
 def test_every_preset_is_in_the_table():

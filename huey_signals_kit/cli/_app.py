@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from . import _purge, _report, _sweep
 from ._demo.command import EXAMPLES, demo
+from ._export.command import EXAMPLES as EXPORT_EXAMPLES
+from ._export.command import export
+from ._tokens import tokens
 
 app = typer.Typer(
     name="huey-signals",
@@ -23,3 +27,8 @@ def main() -> None:
 
 
 app.command(epilog=EXAMPLES)(demo)
+app.command(epilog=_report.EXIT_CODES)(_report.report)
+app.command(epilog=_sweep.HELP)(_sweep.sweep)
+app.command(epilog=_purge.HELP)(_purge.purge)
+app.add_typer(tokens, name="tokens")
+app.command(epilog=EXPORT_EXAMPLES)(export)

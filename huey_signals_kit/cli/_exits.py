@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import typer
 
@@ -39,8 +42,18 @@ def exit_codes(command: str) -> Iterator[None]:
     """Turn the errors of *command* into a line on stderr and an exit code."""
     try:
         yield
+        sys.stdout.flush()
     except CommandError as exc:
         typer.echo(f"huey-signals {command}: {exc}", err=True)
         raise typer.Exit(exc.code) from None
     except Interrupted as exc:
         raise typer.Exit(BY_SIGNAL + exc.signum) from None
+    except BrokenPipeError:
+        _write_to_nobody()
+        raise typer.Exit(BY_SIGNAL + signal.SIGPIPE) from None
+
+
+def _write_to_nobody() -> None:
+    """Who reads has seen enough; what is still buffered would be complained of at the end."""
+    with suppress(OSError, ValueError), open(os.devnull, "wb") as nobody:
+        os.dup2(nobody.fileno(), sys.stdout.fileno())

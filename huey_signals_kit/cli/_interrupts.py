@@ -1,10 +1,12 @@
-"""Ctrl-C and its like: the first ends the work, later ones cannot cut the tidying short."""
+"""Ctrl-C and its like: the first ends the work, the second whatever is left of it."""
 
 from __future__ import annotations
 
 import signal
 from types import FrameType, TracebackType
 from typing import Any
+
+from ._terminal import show_cursor
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -20,11 +22,13 @@ class Interrupted(BaseException):
 class Interrupts:
     """Within this block a signal that ends processes raises `Interrupted`, the first time.
 
-    What was ignored before, as under ``nohup``, stays ignored.
+    The second ends this process at once, whatever it is waiting for: a storage that hangs, say.
+    With *tidying*, which must be short, later ones are ignored instead, so that nothing cuts it
+    short. What was ignored before, as under ``nohup``, stays ignored.
     """
 
-    def __init__(self) -> None:
-        self._ignoring = False
+    def __init__(self, *, tidying: bool = False) -> None:
+        self._later = signal.SIG_IGN if tidying else signal.SIG_DFL
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interrupts:
@@ -39,16 +43,20 @@ class Interrupts:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # Once interrupted, this process is about to end: let nothing disturb that.
-        ending = isinstance(exc, Interrupted)
-        for signum, handler in self._before.items():
-            signal.signal(signum, signal.SIG_IGN if ending else handler)
+        # Once interrupted, this process is about to end, and later signals stay as they are.
+        if not isinstance(exc, Interrupted):
+            for signum, handler in self._before.items():
+                signal.signal(signum, handler)
 
     def ignore(self) -> None:
         """From here on only tidying up is left, which is short and not to be interrupted."""
-        self._ignoring = True
+        self._set(signal.SIG_IGN)
 
     def _receive(self, signum: int, frame: FrameType | None) -> None:
-        if not self._ignoring:
-            self._ignoring = True
-            raise Interrupted(signum)
+        self._set(self._later)
+        show_cursor()  # a process that is ended at once does not
+        raise Interrupted(signum)
+
+    def _set(self, handler: Any) -> None:
+        for each in self._before:
+            signal.signal(each, handler)

@@ -59,7 +59,7 @@ def demo(
 
 def _run(plan: Plan, workers: int, redis: str | None) -> Comparison:
     with (
-        Interrupts() as interrupts,
+        Interrupts(tidying=True) as interrupts,
         tempfile.TemporaryDirectory(prefix="huey-signals-demo-") as folder,
         ground(Path(folder), redis) as places,
         view.progress_bars(console(stderr=True), plan) as advance,

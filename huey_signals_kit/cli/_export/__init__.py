@@ -1,0 +1,1 @@
+"""``huey-signals export``: the whole queue for Prometheus, from one process."""

@@ -1,0 +1,59 @@
+"""The counters of all processes of a queue, and the report on its store, as they are exported."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ...ledger import Look, open_ledger
+from ...upkeep import Report
+from ...upkeep import report as make_report
+from .asking import Asking, NoAnswer
+
+LOOK_SECONDS = 5.0
+"""How long a scrape waits for the counters; Prometheus itself waits for ten by default."""
+
+WHOLE_SECONDS = 600.0
+"""How long a report may take that is waited for, while the storage still answers."""
+
+
+class Readings:
+    """Of one Huey; the store is read at most every *interval* seconds."""
+
+    def __init__(self, huey: Any, interval: float) -> None:
+        self._interval = interval
+        ledger = open_ledger(huey)
+        self._looks: Asking[Look] = Asking(ledger.look, "look at the ledger")
+        self._reports: Asking[tuple[Report, float]] = Asking(
+            lambda: (make_report(huey, ledger=ledger), time.time()), "report on the store"
+        )
+
+    def look(self) -> Look:
+        """The ledger as it is now."""
+        self._looks.ask()
+        if not self._looks.wait(LOOK_SECONDS):
+            raise NoAnswer(f"no answer for {LOOK_SECONDS:g} seconds")
+        return self._looks.last()
+
+    def report(self, wait: float) -> tuple[Report, float]:
+        """The last report, with a new one begun if it is due, and when it was made."""
+        if self._reports.age() >= self._interval:
+            self._reports.ask()
+        self._reports.wait(wait)
+        return self._reports.last()
+
+    def whole(self) -> Report:
+        """The report, however long it takes; `NoAnswer` once the storage does not answer."""
+        self.look()
+        end = time.monotonic() + WHOLE_SECONDS
+        while True:
+            try:
+                return self.report(LOOK_SECONDS)[0]
+            except NoAnswer:
+                if time.monotonic() > end:
+                    raise NoAnswer(f"no report in {WHOLE_SECONDS:g} seconds") from None
+                self.look()
+
+    def forget(self) -> None:
+        """As if no report had been made."""
+        self._reports.forget()

@@ -1,0 +1,51 @@
+"""``huey-signals report``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from ..upkeep import report as make_report
+from . import _report_view as view
+from ._exits import NEEDS_PERSON
+from ._progress import waiting
+from ._work import AsJson, HueyName, print_json, work_on
+
+EXIT_CODES = """\b
+Exit codes:
+  0  nothing here needs a person; what is garbage, sweep and purge remove
+  1  something does: values, messages or records that cannot be read, or
+     pause switches of tasks that this Huey does not have; or the storage
+     cannot be used
+  2  wrong use: there is no such Huey, say
+
+\b
+Examples:
+  huey-signals report tasks.huey
+  huey-signals report tasks.huey --json | python -m json.tool
+"""
+
+
+def report(huey_name: HueyName, as_json: AsJson = False) -> None:
+    """Count what there is in the store, the queue and the schedule, and who works on it.
+
+    Nothing is changed. All keys are read, in batches that block no server.
+    """
+    with work_on("report", huey_name) as huey:
+        with waiting("reading the store"):
+            found = make_report(huey)
+        problems = view.problems(found, huey, knows_tasks=knows_tasks(huey))
+        if as_json:
+            print_json(found.as_dict())
+            for each in problems:
+                typer.echo(f"huey-signals report: {each}", err=True)
+        else:
+            view.show(found, huey_name, problems, knows_tasks=knows_tasks(huey))
+    if problems:
+        raise typer.Exit(NEEDS_PERSON)
+
+
+def knows_tasks(huey: Any) -> bool:
+    """Whether any task is declared: else no pause switch can be called one of no task."""
+    return bool(huey._registry._registry)

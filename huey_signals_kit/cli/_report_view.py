@@ -1,0 +1,185 @@
+"""A report as a person sees it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..upkeep import LOCK_ERRORS, Consumer, Report
+from ._storages import record_told
+from ._tables import counted, print_table
+from ._terminal import say, say_command
+
+_MOST = 10
+"""Rows of what can be endless: classes, tasks, names."""
+
+_ALIVE = {True: "yes", False: "no", None: "unknown"}
+
+
+def problems(found: Report, huey: Any, *, knows_tasks: bool) -> list[str]:
+    """What only a person can settle."""
+    records = [record_told(huey, name) for name in found.unreadable.records]
+    unreadable, said = found.unreadable, []
+    if unreadable.values:
+        said.append(
+            f"{counted(unreadable.values, 'value')} of the store cannot be read, and nothing "
+            "will ever clean what nobody can read"
+        )
+    if unreadable.messages:
+        said.append(
+            f"{counted(unreadable.messages, 'message')} of the queue or the schedule cannot be "
+            "read; while that is so, no sweep and no purge deletes anything"
+        )
+    if unreadable.records:
+        said.append(
+            f"{counted(len(unreadable.records), 'record')} of the ledger cannot be read "
+            f"({_some(where for where, _ in records)}); while that is so, no sweep and no purge "
+            "deletes anything. Let all processes of this queue run one version of "
+            "huey-signals-kit; what cannot be read then may be deleted: only what it has counted "
+            "is lost, and a process that lives writes its record anew. In Python: "
+            f"{_some(call for _, call in records)}"
+        )
+    if found.pauses.ownerless and knows_tasks:
+        said.append(
+            "Pause switches of tasks that this Huey does not have, so that they stop nothing: "
+            f"{_some(found.pauses.ownerless)}. Were these renamed, or are their modules not "
+            "imported here? (tokens shows and deletes them)"
+        )
+    return said
+
+
+def show(found: Report, huey_name: str, problems: list[str], *, knows_tasks: bool) -> None:
+    """All of it on stdout."""
+    say(f"Queue {found.queue}, storage {found.storage}")
+    if found.trusted_serializer:
+        say(f"Its serializer {found.serializer} is your own, and is used as it is.")
+    say()
+    _kinds(found)
+    _errors(found)
+    _tokens(found)
+    _pauses(found, knows_tasks)
+    _messages(found)
+    _consumers(found)
+    _counters(found)
+    _next(found, huey_name)
+    if problems:
+        say("This needs a person:")
+        for each in problems:
+            say(each, first="- ")
+
+
+def _kinds(found: Report) -> None:
+    rows = [(kind, each.keys, each.bytes) for kind, each in found.kinds.items() if each.keys]
+    keys, size = sum(row[1] for row in rows), sum(row[2] for row in rows)
+    print_table(("in the store", "keys", "bytes"), [*rows, ("all", keys, size)], numbers=(1, 2))
+    say()
+
+
+def _errors(found: Report) -> None:
+    if found.errors:
+        rows = sorted(found.errors.items(), key=lambda item: -item[1])
+        _first_of(("stored errors", "number"), rows, numbers=(1,))
+
+
+def _tokens(found: Report) -> None:
+    tokens = found.tokens
+    oldest = f", the first of them {_moment(tokens.oldest_mark)}" if tokens.oldest_mark else ""
+    rows = [
+        ("live", tokens.live, "their tasks may still come to run"),
+        ("custom", tokens.custom, "for ids that Huey has not made; no sweep deletes them"),
+        ("orphaned", tokens.orphaned, "their tasks stand nowhere"),
+        ("marked", tokens.marked, f"seen orphaned by a sweep{oldest}"),
+    ]
+    if rows := [row for row in rows if row[1]]:
+        print_table(("revoke tokens", "number", ""), rows, numbers=(1,))
+        say()
+
+
+def _pauses(found: Report, knows_tasks: bool) -> None:
+    pauses = found.pauses
+    rows = []
+    for state, names in (("active", pauses.active), ("expired", pauses.expired)):
+        for name in names:
+            lost = knows_tasks and name in pauses.ownerless
+            rows.append((name, f"{state}, of no task here" if lost else state))
+    if rows:
+        _first_of(("pause switches", "state"), rows)
+        if not knows_tasks:
+            say("No task is declared on this Huey: whose they are cannot be told.")
+            say()
+
+
+def _messages(found: Report) -> None:
+    schedule = found.schedule
+    rows = [("queue", found.queue_length, ""), ("schedule", schedule.length, "")]
+    if schedule.first:
+        first, last = _moment(schedule.first), _moment(schedule.last)
+        times = f"the first {first}, the last {last}" if schedule.length > 1 else first
+        rows[1] = ("schedule", schedule.length, times)
+    print_table(("waiting", "messages", ""), rows, numbers=(1,))
+    say()
+
+
+def _consumers(found: Report) -> None:
+    if not found.consumers:
+        say("No process has said that it works on this queue; only those with the kit do.")
+        say()
+        return
+    rows = [
+        (
+            f"{each.host} {each.pid}",
+            each.worker or "none",
+            _moment(each.started),
+            _ALIVE[each.alive],
+            _running(each),
+        )
+        for each in found.consumers
+    ]
+    _first_of(("process", "workers", "started", "alive", "runs"), rows)
+
+
+def _running(process: Consumer) -> str:
+    if not process.running:
+        return "nothing"
+    names = [str(each["task"]) for each in process.running]
+    said = _some(dict.fromkeys(f"{name} ({names.count(name)})" for name in names))
+    return f"died with {said}" if process.alive is False else said
+
+
+def _counters(found: Report) -> None:
+    by_metric: dict[str, list[tuple[str, int]]] = {}
+    for each in found.counters:
+        labels = " ".join(value for name, value in each["labels"].items() if name != "queue")
+        value = each["value"]
+        number = value if isinstance(value, int) else value["count"]
+        by_metric.setdefault(each["metric"], []).append((labels, number))
+    for metric, rows in by_metric.items():
+        _first_of((metric, "counted"), sorted(rows, key=lambda row: -row[1]), numbers=(1,))
+
+
+def _next(found: Report, huey_name: str) -> None:
+    garbage = sum(found.errors.get(name, 0) for name in LOCK_ERRORS)
+    if found.tokens.orphaned:
+        say(f"{counted(found.tokens.orphaned, 'token')} of tasks that stand nowhere:")
+        say_command("sweep", huey_name)
+    if garbage:
+        say(f"{counted(garbage, 'stored lock error')}:")
+        say_command("purge", huey_name)
+    if found.tokens.orphaned or garbage:
+        say()
+
+
+def _first_of(titles: tuple[str, ...], rows: list[Any], numbers: tuple[int, ...] = ()) -> None:
+    print_table(titles, rows[:_MOST], numbers=numbers)
+    if len(rows) > _MOST:
+        say(f" and {len(rows) - _MOST:,} more; --json has all")
+    say()
+
+
+def _some(names: Any) -> str:
+    names = list(names)
+    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
+
+
+def _moment(iso: str | None) -> str:
+    return (iso or "?").replace("T", " ").partition(".")[0].replace("+00:00", " UTC")

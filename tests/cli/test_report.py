@@ -1,0 +1,225 @@
+"""`huey-signals report`: what it prints, and when it calls for a person."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import replace
+
+import pytest
+from huey import RedisHuey
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+pytest.importorskip("typer", exc_type=ImportError)
+pytest.importorskip("rich", exc_type=ImportError)
+
+from huey_signals_kit.ledger import Heartbeat, Running, here, open_ledger
+from huey_signals_kit.upkeep import report, sweep_tokens
+from tests.support import store
+
+LONG = "x" * 200
+
+
+def test_it_shows_all_there_is(shop):
+    """Keys by kind, errors by class, tokens, what waits, and which command cleans what."""
+    shop.fill()
+    before = store(shop.huey)
+    ran = shop.run("report", shop.name)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.row("error")[0] == "2"
+    assert ran.row("all")[0] == str(len(before))
+    assert ran.row("TaskLockedException") == ["2"]
+    assert ran.row("live")[0] == "1"
+    assert ran.row("custom")[0] == "2"
+    assert ran.row("orphaned")[0] == "3"
+    assert ran.row(f"{shop.module}.job") == ["active"]
+    assert ran.row("queue") == ["1"]
+    assert ran.row("schedule") == ["1", "2099-01-01", "00:00:00"]
+    assert f"3 tokens of tasks that stand nowhere: huey-signals sweep {shop.name}" in ran.words
+    assert f"2 stored lock errors: huey-signals purge {shop.name}" in ran.words
+    assert "No process has said that it works on this queue" in ran.words
+    assert ran.fits()
+    assert store(shop.huey) == before
+
+
+def test_json_is_the_report_and_nothing_else(shop):
+    """As the kit makes it."""
+    shop.fill()
+    ran = shop.run("report", shop.name, "--json")
+    expected = {**report(shop.huey).as_dict(), "seconds": 0}
+    assert (ran.code, ran.err) == (0, "")
+    assert {**json.loads(ran.out), "seconds": 0} == json.loads(json.dumps(expected))
+
+
+def test_as_a_command(sqlite_shop):
+    """A process of its own prints the same."""
+    sqlite_shop.fill()
+    ran = sqlite_shop.command("report", sqlite_shop.name)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out == sqlite_shop.run("report", sqlite_shop.name).out
+
+
+def test_an_empty_queue(sqlite_shop):
+    """Nothing there is nothing to do."""
+    ran = sqlite_shop.run("report", sqlite_shop.name)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.row("all") == ["0", "0"]
+    assert "huey-signals" not in ran.out
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (
+            lambda huey: huey.storage.put_data("result", b"junk"),
+            "1 value of the store cannot be read, and nothing will ever clean what nobody can read",
+        ),
+        (
+            lambda huey: huey.storage.enqueue(b"junk"),
+            "1 message of the queue or the schedule cannot be read; while that is so, no sweep "
+            "and no purge deletes anything",
+        ),
+        (
+            lambda huey: huey.put("rt:old.gone", (None, False)),
+            "Pause switches of tasks that this Huey does not have, so that they stop nothing: "
+            "old.gone. Were these renamed, or are their modules not imported here? (tokens shows "
+            "and deletes them)",
+        ),
+    ],
+)
+def test_what_needs_a_person(sqlite_shop, spoil, said):
+    """It is said, with exit code 1; beside JSON, on stderr."""
+    spoil(sqlite_shop.huey)
+    ran = sqlite_shop.run("report", sqlite_shop.name)
+    assert (ran.code, ran.err) == (1, "")
+    assert ran.words.endswith(f"This needs a person: - {said}")
+    assert ran.fits()
+    ran = sqlite_shop.run("report", sqlite_shop.name, "--json")
+    assert (ran.code, ran.err) == (1, f"huey-signals report: {said}\n")
+    assert json.loads(ran.out)["queue"] == sqlite_shop.huey.name
+
+
+def spoil_records(huey):
+    if isinstance(huey, RedisHuey):
+        place = f"huey-signals.ledger.{huey.storage.name}"
+        huey.storage.conn.hset(place, mapping={"process:one": b"junk", "totals": b"junk"})
+    else:
+        huey.storage.put_data("huey-signals:process:one", b"junk")
+        huey.storage.put_data("huey-signals:totals", b"junk")
+
+
+def test_records_that_cannot_be_read(shop):
+    """It says where they are and how to delete them, which then can be done."""
+    shop.fill()
+    spoil_records(shop.huey)
+    ran = shop.run("report", shop.name, "--json")
+    assert ran.code == 1
+    assert ran.err.startswith("huey-signals report: 2 records of the ledger cannot be read (")
+    assert "no sweep and no purge deletes anything" in ran.err
+    calls = ran.err.partition("In Python: ")[2].strip()
+    assert calls.count("huey.storage.") == 2
+    eval(calls, {"huey": shop.huey})
+    assert shop.run("report", shop.name).code == 0
+
+
+def test_a_huey_without_tasks_has_no_ownerless_switches(folder, make_place):
+    """Whose they are cannot be told, which calls for nobody."""
+    place = make_place("sqlite")
+    folder.write(
+        "bare",
+        "from tests.support import Place\n"
+        f"huey = Place({place.kind!r}, {place.location!r}, {place.name!r}).open()\n"
+        "huey.put('rt:some.task', (None, False))\n",
+    )
+    ran = folder.run("report", "bare.huey")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.row("some.task") == ["active"]
+    assert "No task is declared on this Huey: whose they are cannot be told." in ran.words
+
+
+def test_an_expired_switch_calls_for_nobody(sqlite_shop):
+    """Huey removes it when its task comes up next."""
+    sqlite_shop.huey.revoke_all(
+        sqlite_shop.tasks.job.task_class, revoke_until=sqlite_shop.huey._get_timestamp()
+    )
+    ran = sqlite_shop.run("report", sqlite_shop.name)
+    assert ran.code == 0
+    assert ran.row(f"{sqlite_shop.module}.job") == ["expired"]
+
+
+def test_marks_show(sqlite_shop):
+    """How many orphans a sweep has seen, and since when."""
+    sqlite_shop.fill()
+    sweep_tokens(sqlite_shop.huey, clock=lambda: 1_700_000_000.0)
+    words = sqlite_shop.run("report", sqlite_shop.name).words
+    assert "marked 3 seen orphaned by a sweep, the first of them 2023-11-14 22:13:20 UTC" in words
+
+
+def test_who_works_and_what_was_counted(shop):
+    """Processes with what they run, and counters that stay readable however many there are."""
+    queue = shop.huey.name
+    counters = {("huey_signals_total", queue, f"task{n}", "locked"): n for n in range(1, 30)}
+    counters["huey_lock_skips_total", queue, LONG, LONG] = 1
+    running = (Running(str(uuid.uuid4()), LONG, 1.0), Running("two", "reports.daily", 1.0))
+    beat = Heartbeat("one", here(), "thread", 5.0, 1, running=running, counters=counters)
+    open_ledger(shop.huey).beat(beat)
+    open_ledger(shop.huey).beat(replace(beat, id="two", place=replace(here(), pid=2**30)))
+    ran = shop.run("report", shop.name)
+    assert ran.code == 0
+    assert ran.out.count("died with") == 1
+    assert ran.row("task29 locked") == ["58"]
+    assert "and 19 more; --json has all" in ran.words
+    assert "reports.daily (1)" in ran.words.replace("dai ly", "daily")
+    assert ran.fits()
+
+
+def test_long_and_hostile_names_fit(shop):
+    """Names of 200 characters are folded, and no name reaches the terminal as a command."""
+    shop.fill()
+    shop.huey.put(f"rt:{LONG}", (None, False))
+    shop.huey.put("rt:\x1b[31mred\n名", (None, False))
+    ran = shop.run("report", shop.name)
+    assert (ran.code, ran.err) == (1, "")
+    assert ran.fits()
+    assert ran.out.replace("\n", "").replace(" ", "").count("x" * 200) >= 1
+    assert "\\x1b[31mred\\n名" in ran.out
+
+
+def test_a_serializer_of_ones_own_is_named(folder, make_place):
+    """What it reads is its own affair."""
+    place = make_place("sqlite")
+    folder.write(
+        "own",
+        "from huey.serializer import Serializer\n"
+        "from tests.support import Place\n"
+        "class Mine(Serializer):\n"
+        "    def _serialize(self, data): return b'!' + super()._serialize(data)\n"
+        "    def _deserialize(self, data): return super()._deserialize(data[1:])\n"
+        f"huey = Place({place.kind!r}, {place.location!r}, {place.name!r}).open("
+        "serializer=Mine())\n",
+    )
+    ran = folder.run("report", "own.huey")
+    assert "Its serializer Mine is your own, and is used as it is." in ran.words
+
+
+def test_a_redis_that_is_not_there_is_named_by_its_defaults(shop, monkeypatch):
+    """Whoever gave no address has to be told which one was tried."""
+    shop.write("bare", "from huey import RedisHuey\nhuey = RedisHuey('shop')\n")
+    with monkeypatch.context() as patch:
+        patch.setattr("redis.connection.Connection.connect", _refuse)
+        ran = shop.run("report", "bare.huey")
+    assert ran.code == 1
+    assert ran.err.startswith("huey-signals report: cannot use the Redis at localhost:6379/0: ")
+
+
+def _refuse(*_, **__):
+    raise RedisConnectionError("Connection refused")
+
+
+def test_output_that_cannot_be_written_is_not_laid_at_the_storages_door(shop):
+    """The disk that is full may be that of a redirected output."""
+    with open("/dev/full", "w") as full:
+        process = shop.start("report", shop.name, "--json", stdout=full)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "cannot write the output: [Errno 28] No space left on device" in err
