@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from ..store import file_lock
 from ._entry import BATCH, Entry, digest
 
 FOLDER = "huey-signals-expiring"
@@ -43,28 +43,9 @@ class Files:
         """Reads the folder, and no file that is not due."""
         removed = 0
         for path in _due(Path(storage.path, FOLDER), now)[:BATCH]:
-            with _locked(storage), suppress(FileNotFoundError):  # another process may be at it
+            with file_lock(storage), suppress(FileNotFoundError):  # another process may be at it
                 removed += _remove(storage, path, now)
         return removed == BATCH
-
-
-@contextmanager
-def _locked(storage: Any) -> Iterator[None]:
-    path = getattr(storage.lock, "filename", None)
-    if path is None:
-        with storage.lock:
-            yield
-        return
-    # Before Huey 3.4 its FileLock has one descriptor for all threads of a process, and is never
-    # free again once two of them were at it.
-    import fcntl
-
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _due(folder: Path, now: float) -> list[Path]:

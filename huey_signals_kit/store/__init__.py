@@ -4,6 +4,7 @@
 """
 
 from ._families import open_store
+from ._file_lock import file_lock
 from ._foreign import StorageUnable
 from ._own_messages import ids_in_plain
 from ._redis import RedisStore
@@ -23,6 +24,7 @@ __all__ = [
     "StorageUnable",
     "Store",
     "Unreadable",
+    "file_lock",
     "ids_in_plain",
     "open_store",
 ]

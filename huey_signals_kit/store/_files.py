@@ -11,6 +11,7 @@ from typing import Any
 from huey.constants import EmptyData
 
 from ._batches import as_bytes, as_text, chunks, entry, fetched
+from ._file_lock import file_lock
 from .protocol import LARGEST, Entry
 
 _HEADER = 4
@@ -49,13 +50,14 @@ class FileStore:
         return None if value is EmptyData else value
 
     def put(self, key: str, value: bytes) -> None:
-        """As Huey does."""
-        self._storage.put_data(as_bytes(key), value)
+        """Under the storage's lock."""
+        with file_lock(self._storage):
+            self._write(self._storage.path_for_key(as_bytes(key)), key, value)
 
     def put_new(self, key: str, value: bytes) -> bool:
         """Under the lock that Huey's own takes only since 3.0."""
         path = self._storage.path_for_key(as_bytes(key))
-        with self._storage.lock:
+        with file_lock(self._storage):
             if os.path.exists(path):
                 return False
             self._write(path, key, value)
@@ -65,14 +67,14 @@ class FileStore:
         """A file for each."""
         deleted = 0
         for key in keys:
-            with self._storage.lock, suppress(FileNotFoundError):
+            with file_lock(self._storage), suppress(FileNotFoundError):
                 os.unlink(self._storage.path_for_key(as_bytes(key)))
                 deleted += 1
         return deleted
 
     def delete_same(self, key: str, value: bytes) -> bool:
         """Under the storage's lock."""
-        with self._storage.lock:
+        with file_lock(self._storage):
             if self.get([key]) != [value]:
                 return False
             os.unlink(self._storage.path_for_key(as_bytes(key)))
@@ -84,7 +86,7 @@ class FileStore:
 
     def replace_same(self, key: str, old: bytes, new: bytes) -> bool:
         """Under the storage's lock."""
-        with self._storage.lock:
+        with file_lock(self._storage):
             if self.get([key]) != [old]:
                 return False
             self._write(self._storage.path_for_key(as_bytes(key)), key, new)
@@ -111,7 +113,7 @@ class FileStore:
                 key, size = _key_and_size(path)
                 if key is None:
                     # It was being written, if it is not broken: Huey before 3.0 does so in place.
-                    with self._storage.lock:
+                    with file_lock(self._storage):
                         key, size = _key_and_size(path)
                 if key is not None and key.startswith(prefix):
                     yield (path, key), size
