@@ -142,7 +142,7 @@ class Pulse:
                 self._tidy_up()
 
     def _leave(self, counted: Totals) -> None:
-        if self._worker or counted:
+        if self._sequence or counted:
             self.ledger.leave(self._record(counted, {}))
         if self._tidy.held:
             self._tidy.release()

@@ -14,7 +14,7 @@ from typing import Any
 
 from huey.api import Huey
 
-from ._huey_facts import is_own_method
+from ._placed import Placed
 from .ledger import Note, being_read, hands_of, nothing
 
 
@@ -29,32 +29,18 @@ class InHand:
         self._huey = huey
         self._scheduler_runs = scheduler_runs
         self._active = False
-        self._found: dict[str, Any] = {}
-        self._placed: dict[str, Any] = {}
+        self._placed = Placed(huey)
 
     def install(self) -> None:
         """Put both there, on this instance alone."""
         self._active = True
-        self._place("dequeue", self._dequeue)
-        self._place("read_schedule", self._read_schedule)
-
-    def _place(self, name: str, around: Callable[[Any], Callable[..., Any]]) -> None:
-        found = getattr(self._huey, name)
-        if not is_own_method(self._huey, name, found):
-            self._found[name] = found
-        self._placed[name] = around(found)
-        setattr(self._huey, name, self._placed[name])
+        self._placed.put("dequeue", self._dequeue)
+        self._placed.put("read_schedule", self._read_schedule)
 
     def uninstall(self) -> None:
         """Only pass on; a wrapper that other code has put around since stays."""
         self._active = False
-        for name, placed in self._placed.items():
-            if getattr(self._huey, name) is not placed:
-                continue
-            if name in self._found:
-                setattr(self._huey, name, self._found[name])
-            else:
-                delattr(self._huey, name)
+        self._placed.remove()
 
     def _dequeue(self, found: Callable[..., Any]) -> Callable[..., Any]:
         huey, hands = self._huey, hands_of(self._huey)
@@ -65,6 +51,8 @@ class InHand:
         def dequeue() -> Any:
             me = threading.get_ident()
             hands.asks(me)
+            if not self._active:
+                return found()
             raw = huey.storage.dequeue()
             if raw is None:
                 return None
@@ -80,18 +68,23 @@ class InHand:
 
     def _dequeue_by_others(self, found: Callable[..., Any]) -> Callable[..., Any]:
         hands = hands_of(self._huey)
-        self._place("deserialize_task", self._deserialize_task)
+        self._placed.put("deserialize_task", self._deserialize_task)
 
         def dequeue(*args: Any, **options: Any) -> Any:
             me = threading.get_ident()
             hands.asks(me)
+            if not self._active:
+                return found(*args, **options)
             note = hands.notes[me] = Note()
             note.made = nothing
             task = None
             try:
                 task = found(*args, **options)
             finally:
-                note.becomes(task)
+                if task is None:  # what this thread reads from now on, it has not taken
+                    hands.notes[me] = None
+                else:
+                    note.becomes(task)
             return task
 
         return dequeue

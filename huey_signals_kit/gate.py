@@ -19,8 +19,8 @@ from huey.exceptions import TaskException, TaskLockedException
 from huey.utils import Error
 
 from ._checks import short
-from ._huey_facts import is_own_method
 from ._lock_errors import lock_name
+from ._placed import Placed
 from .verdict import KEEP, Verdict
 
 _NOTE = "_huey_signals_kit_note"
@@ -75,21 +75,13 @@ class Gate:
         self._failed = failed
         self._mine = object()
         self._active = False
-        self._placed: dict[str, Any] = {}
-        self._found: dict[str, Any] = {}
+        self._placed = Placed(huey)
 
     def install(self) -> None:
         """Put the gate before both methods, on this instance alone."""
         self._active = True
-        for name, wrap in (
-            ("build_error_result", self._wrap_build),
-            ("put_result", self._wrap_put),
-        ):
-            inner = getattr(self._huey, name)
-            if not is_own_method(self._huey, name, inner):
-                self._found[name] = inner
-            self._placed[name] = wrap(inner)
-            setattr(self._huey, name, self._placed[name])
+        self._placed.put("build_error_result", self._wrap_build)
+        self._placed.put("put_result", self._wrap_put)
 
     def uninstall(self) -> None:
         """Let everything pass, and leave the Huey as it was found.
@@ -98,13 +90,7 @@ class Gate:
         in it only passes on.
         """
         self._active = False
-        for name, placed in self._placed.items():
-            if getattr(self._huey, name) is not placed:
-                continue
-            if name in self._found:
-                setattr(self._huey, name, self._found[name])
-            else:
-                delattr(self._huey, name)
+        self._placed.remove()
 
     def note(self, task: Any, exception: BaseException, verdict: Verdict | None) -> None:
         """Let *task* carry *verdict* on the *exception* it raised just now.

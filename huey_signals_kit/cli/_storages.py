@@ -16,7 +16,7 @@ from huey.storage import BaseStorage
 from redis import RedisError
 
 from ..store import StorageUnable, open_store
-from ..upkeep import PurgeStopped, SweepStopped, TokensStopped
+from ..upkeep import Stopped
 from ._exits import CommandError
 from ._secrets import without_secrets
 from ._terminal import shown
@@ -103,7 +103,7 @@ def failures_told(huey: Any) -> Iterator[None]:
     """A storage that cannot be used ends the command, with its name and what it said."""
     try:
         yield
-    except (SweepStopped, PurgeStopped, TokensStopped) as exc:
+    except Stopped as exc:
         raise failure(huey, exc.__cause__ or exc, _done(exc)) from None
     except StorageUnable as exc:
         raise CommandError(shown(exc)) from None
@@ -129,7 +129,7 @@ def failure(huey: Any, exc: BaseException, done: str = "") -> CommandError:
     return CommandError(f"cannot use {told(huey.storage)}: {reason(exc)}{done}")
 
 
-def _done(exc: SweepStopped | PurgeStopped | TokensStopped) -> str:
+def _done(exc: Stopped) -> str:
     deleted = 0 if exc.report.dry_run else exc.report.deleted
     return f"; until then {exc.report.scanned:,} keys were read and {deleted:,} deleted"
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
+from ..store import peewee_connected
 from ._entry import BATCH, Entry
 from ._index_rows import Due, bounds, index_row
 
@@ -24,25 +24,13 @@ class PeeweeRows:
 
     def reap(self, storage: Any, now: float) -> bool:
         """One query on the primary key; a transaction only if it finds something."""
-        with _connected(storage):
+        with peewee_connected(storage):
             if not _due(storage, now).rows:
                 return False
             with getattr(storage, "atomic", storage.database.atomic)():  # Huey 3.2
                 due = _due(storage, now)
                 _remove(storage, due)
             return due.more
-
-
-@contextmanager
-def _connected(storage: Any) -> Iterator[None]:
-    # Each thread has a connection of its own: the tick's is not to stay, or keep one of a pool.
-    was_closed = storage.database.is_closed()
-    storage.check_conn()
-    try:
-        yield
-    finally:
-        if was_closed:
-            storage.database.close()
 
 
 def _due(storage: Any, now: float) -> Due:

@@ -94,7 +94,7 @@ class Hands:
             task = None if note is None else note.made()
             if note is not None and task is not None:
                 found.append((note, task))
-            elif note is not None:
+            elif note is not None and isinstance(note.made, ref):
                 note.raw = note.told = None
         return found
 

@@ -23,24 +23,27 @@ class _Connection:
     def __init__(self, storage: Any) -> None:
         self._storage = storage
         self.name = storage.name
-        self.put_data = _connected(storage)(storage.put_data)
-        self.put_if_empty = _connected(storage)(storage.put_if_empty)
+        self.put_data = connected(storage)(storage.put_data)
+        self.put_if_empty = connected(storage)(storage.put_if_empty)
 
     def sql(self, query: str, parameters: Sequence[Any], results: bool) -> list[Any]:
-        with _connected(self._storage):
+        with connected(self._storage):
             return list(self._storage.database.execute_sql(query, parameters).fetchall())
 
     @contextmanager
     def db(self, commit: bool) -> Iterator[Any]:
         storage = self._storage
         # Huey's own is BEGIN IMMEDIATE on SQLite, since 3.3.
-        with _connected(storage), getattr(storage, "atomic", storage.database.atomic)():
+        with connected(storage), getattr(storage, "atomic", storage.database.atomic)():
             yield storage.database.cursor()
 
 
 @contextmanager
-def _connected(storage: Any) -> Iterator[None]:
-    # Each thread has a connection of its own: one that was opened here is not to stay.
+def connected(storage: Any) -> Iterator[None]:
+    """Within a connection; one that was opened here is not to stay, or keep one of a pool.
+
+    Each thread has one of its own.
+    """
     was_closed = storage.database.is_closed()
     storage.check_conn()
     try:

@@ -7,6 +7,7 @@ garbage stays, and is counted.
 from ._errors import LOCK_ERRORS, PurgeReport, PurgeStopped, checked_classes, purge_errors
 from ._report import report
 from ._report_form import Consumer, Report
+from ._stopped import Stopped
 from ._sweep import DAY, LEAST_AGE, Sweeper, check_age, sweep_tokens
 from ._sweep_report import SweepReport, SweepStopped
 from ._token_form import Standing, TokenInfo, TokensDeleted, TokensStopped
@@ -21,6 +22,7 @@ __all__ = [
     "PurgeStopped",
     "Report",
     "Standing",
+    "Stopped",
     "SweepReport",
     "SweepStopped",
     "Sweeper",

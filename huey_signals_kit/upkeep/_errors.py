@@ -28,6 +28,7 @@ from ..store.keys import Keys, Kind
 from ..store.protocol import Entry
 from ..store.safe import Reader, Unreadable
 from ._places import Places
+from ._stopped import Stopped
 
 LOCK_ERRORS = ("TaskLockedException",)
 # As many as memory allows: before each deletion all places are looked at, which on a storage in
@@ -65,15 +66,11 @@ class PurgeReport:
     dry_run: bool = False
 
 
-class PurgeStopped(RuntimeError):
+class PurgeStopped(Stopped):
     """A purge that could not go on; ``report`` has what it did until then."""
 
-    def __init__(self, queue: str, report: PurgeReport, cause: BaseException) -> None:
-        super().__init__(
-            f"the purge of {queue!r} stopped after {report.scanned} keys, of which it has "
-            f"deleted {report.deleted}: {cause!r}"
-        )
-        self.report = report
+    report: PurgeReport
+    work = "the purge of"
 
 
 def purge_errors(
@@ -83,7 +80,7 @@ def purge_errors(
     *,
     progress: Callable[[PurgeReport], object] | None = None,
 ) -> PurgeReport:
-    """Remove stored errors of the classes *exceptions*, named as in ``TaskLockedException('..')``.
+    """Remove stored errors of the classes *exceptions*, which are named without their module.
 
     With *dry_run* nothing is deleted. *progress* is told now and then what was done so far.
     `PurgeStopped` if the storage goes away half way: its ``report`` has what was done until then.
@@ -102,25 +99,29 @@ def purge_errors(
 
 
 def class_of(error: Error) -> str:
-    """The name of the class of a stored error, ``"?"`` if its text begins with none."""
+    """The name of the class of a stored error; ``"?"`` if it does not say, or says two.
+
+    Its text is that of another task's error where a result was asked for, which the traceback
+    tells (before Huey 3.4 there is none). A message may have tracebacks in it as well.
+    """
     metadata = error.metadata if isinstance(error.metadata, dict) else {}
     text, traceback = metadata.get("error"), metadata.get("traceback")
-    # Where a result was asked for, it has the text of that other task's error. (Before 3.4 Huey
-    # wrote no traceback that would tell.)
-    raised = _raised(traceback) if isinstance(traceback, str) else ""
-    if raised:
-        return raised
     found = _CLASS.match(text) if isinstance(text, str) else None
-    return "?" if found is None else found.group(1)
+    named = "?" if found is None else found.group(1)
+    raised = _raised(traceback) if isinstance(traceback, str) else []
+    if not raised or raised[-1] == named:
+        return named
+    return raised[0] if len(raised) == 1 else "?"
 
 
-def _raised(traceback: str) -> str:
-    """The class at the end of a *traceback*, before the message; empty if there is none."""
-    _, header, rest = traceback.rpartition("Traceback (most recent call last):")
-    lines = rest.splitlines() if header else []
-    last = next((line for line in lines if line and not line[0].isspace()), "")
-    found = _RAISED.match(last)
-    return "" if found is None else found.group(1)
+def _raised(traceback: str) -> list[str]:
+    """The class at the end of each part of a *traceback*."""
+    found = []
+    for part in traceback.split("Traceback (most recent call last):")[1:]:
+        last = next((line for line in part.splitlines() if line and not line[0].isspace()), "")
+        raised = _RAISED.match(last)
+        found += [] if raised is None else [raised.group(1)]
+    return found
 
 
 def checked_classes(exceptions: Any) -> frozenset[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ._stopped import Stopped
+
 
 @dataclass(frozen=True)
 class SweepReport:
@@ -28,12 +30,8 @@ class SweepReport:
     dry_run: bool = False
 
 
-class SweepStopped(RuntimeError):
+class SweepStopped(Stopped):
     """A sweep that could not go on; ``report`` has what it did until then."""
 
-    def __init__(self, queue: str, report: SweepReport, cause: BaseException) -> None:
-        super().__init__(
-            f"the sweep of {queue!r} stopped after {report.scanned} tokens, of which it has "
-            f"deleted {report.deleted}: {cause!r}"
-        )
-        self.report = report
+    report: SweepReport
+    work = "the sweep of"

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from ..store.protocol import Entry
+from ._stopped import Stopped
 
 LIVE, CUSTOM, ORPHANED = "live", "custom", "orphaned"
 ACTIVE, EXPIRED, OWNERLESS = "active", "expired", "ownerless"
@@ -81,12 +82,8 @@ class TokensDeleted:
     dry_run: bool = False
 
 
-class TokensStopped(RuntimeError):
+class TokensStopped(Stopped):
     """A deletion that could not go on; ``report`` has what it did until then."""
 
-    def __init__(self, queue: str, report: TokensDeleted, cause: BaseException) -> None:
-        super().__init__(
-            f"deleting tokens of {queue!r} stopped after {report.scanned}, of which it has "
-            f"deleted {report.deleted}: {cause!r}"
-        )
-        self.report = report
+    report: TokensDeleted
+    work = "deleting tokens of"

@@ -74,7 +74,8 @@ class Subject:
             if kind == "revoked":
                 self.huey.revoke_by_id(result.id)
         self.add_up()
-        return [self.huey.dequeue() for _ in range(count)]
+        storage = self.huey.storage  # a worker has one in hand, and not all of them
+        return [self.huey.deserialize_task(storage.dequeue()) for _ in range(count)]
 
     def run(self, tasks: list[Any]) -> None:
         """Execute *tasks*, leaving the list empty; this alone is measured."""

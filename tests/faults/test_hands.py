@@ -6,6 +6,8 @@ import functools
 import gc
 import logging
 import pickle
+import subprocess
+import sys
 import threading
 import types
 import uuid
@@ -20,6 +22,7 @@ from huey_signals_kit import install_handlers, uninstall_handlers
 from huey_signals_kit.ledger import UnreadableLedger, _in_flight, hands_of, open_ledger
 from huey_signals_kit.ledger._in_flight import live_ids
 from huey_signals_kit.store import _own_messages
+from tests.consumer.harness import ROOT
 
 WAIT = 30
 
@@ -512,3 +515,79 @@ def test_immediate_mode_on_a_shared_storage_says_what_it_runs(make_huey):
         running.result()
     kit._pulse.beat()
     assert other.running_ids() == set()
+
+
+def test_what_is_looked_at_is_not_taken(make_huey):
+    """A thread that found nothing to take reads messages of all kinds."""
+    huey = make_huey("sqlite")
+
+    @huey.task()
+    def job():
+        return None
+
+    install_handlers(huey)
+    assert huey.dequeue() is None
+    huey.enqueue(job.s())
+    assert len(huey.pending()) == 1
+    assert open_ledger(huey).running_ids() == set()
+
+
+def test_a_kit_that_was_taken_off_notes_nothing(make_huey):
+    """Although a wrapper of others keeps its own in place."""
+    huey = make_huey("sqlite")
+
+    @huey.task()
+    def job():
+        return None
+
+    install_handlers(huey)
+    dequeue = huey.dequeue
+    huey.dequeue = lambda: dequeue()
+    uninstall_handlers(huey)
+    huey.enqueue(job.s())
+    task = huey.dequeue()
+    assert task is not None
+    assert live_ids(huey) == (set(), 0)
+
+
+def test_a_process_that_has_only_run_tasks_leaves_no_record(make_huey):
+    """In immediate mode it writes one, and may have nothing to count."""
+    huey, held = make_huey("sqlite"), Held()
+    huey.immediate_use_memory, huey.immediate = False, True
+
+    @huey.task()
+    def job():
+        held()
+
+    kit = install_handlers(huey)
+    other = open_ledger(make_huey("sqlite", huey.name))
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(job)
+        assert held.there.wait(WAIT)
+        kit._pulse.beat()
+        assert len(other.processes()) == 1
+        held.go_on.set()
+        running.result()
+    uninstall_handlers(huey)
+    assert other.processes() == []
+
+
+LATE = """
+import sys
+from huey import SqliteHuey
+from huey_signals_kit import install_handlers
+from gevent import monkey; monkey.patch_all()
+import gevent
+huey = SqliteHuey("q", filename=sys.argv[1])
+kit = install_handlers(huey)
+gevent.joinall([gevent.spawn(kit._worker_starts) for _ in range(3)], timeout=20)
+from huey_signals_kit._tick import tick
+print(tick.thread is not None, flush=True)
+"""
+
+
+def test_gevent_may_patch_after_the_kit_was_imported(tmp_path):
+    """Three workers start at once; a lock from before would hold up all of them."""
+    command = [sys.executable, "-c", LATE, str(tmp_path / "q.db")]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ran.stdout == "True\n", ran.stderr

@@ -9,6 +9,7 @@ import uuid
 import huey as huey_package
 import pytest
 from huey.exceptions import TaskException, TaskLockedException
+from huey.utils import Error
 
 from huey_signals_kit import expire, install_handlers, uninstall_handlers
 from huey_signals_kit.upkeep import PurgeStopped, _errors, purge_errors
@@ -317,3 +318,33 @@ def test_bad_input_is_refused_by_name(make_huey, classes, error, text):
     with pytest.raises(error) as refused:
         purge_errors(make_huey(), classes)
     assert text in str(refused.value)
+
+
+LOCKED = "TaskLockedException('unable to acquire lock held')"
+BY_LOCK = "Traceback (most recent call last):\n  File\nhuey.exceptions.TaskLockedException: unable"
+BY_ASKING = "Traceback (most recent call last):\n  File\ntasks.job.<locals>.StepFailed: unable"
+REMOTE = f"Traceback (most recent call last):\n  File\nRuntimeError: far away:\n{BY_LOCK}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "traceback", "name"),
+    [
+        (LOCKED, "NoneType: None\n", "TaskLockedException"),
+        (LOCKED, "", "TaskLockedException"),
+        (LOCKED, None, "TaskLockedException"),
+        (LOCKED, BY_LOCK, "TaskLockedException"),
+        (LOCKED, f"{BY_ASKING}\n\nDuring handling\n\n{BY_LOCK}", "TaskLockedException"),
+        (LOCKED, BY_ASKING, "StepFailed"),
+        (LOCKED, f"{BY_LOCK}\n\nDuring handling\n\n{BY_ASKING}", "?"),
+        ("RuntimeError('far away')", REMOTE, "?"),
+        (
+            "ValueError('x')",
+            "Traceback (most recent call last):\n  File\nValueError: x",
+            "ValueError",
+        ),
+        ("no class", "", "?"),
+    ],
+)
+def test_the_class_of_an_error_is_what_its_text_and_its_traceback_agree_on(text, traceback, name):
+    """What says two things is of neither: nobody deletes it by name."""
+    assert _errors.class_of(Error({"error": text, "traceback": traceback})) == name
