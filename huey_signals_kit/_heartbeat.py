@@ -4,8 +4,8 @@ Who writes:
 
 - a process that runs workers, or the scheduler: from its start, every five seconds, whatever it
   does; also when the kit is installed later than that;
-- any other process, as one of the application: once it has counted something or has a task in
-  hand, and then only when that changes;
+- any other process, as one of the application: as long as it holds a lock, and else once it has
+  counted something or has a task in hand, and then only when that changes;
 - nobody, where no other process could read it: on a storage in memory, so in immediate mode.
 
 When the process ends, or the kit is uninstalled, its counters go into the totals.
@@ -24,10 +24,12 @@ from uuid import uuid4
 from huey import storage as storages
 
 from ._fork import reset_in_child
+from ._locks import NamedLocks
 from ._tick import Jobs, tick
 from .ledger import (
     BEAT_SECONDS,
     Heartbeat,
+    HolderText,
     InFlight,
     hands_of,
     has_worker,
@@ -47,7 +49,7 @@ class Pulse:
     """The heartbeat of one kit; *totals* are all that its process has counted.
 
     *worker_found* is told when a worker is seen of whose start nobody was told, and *failed* what
-    kept a beat from saying what is in hand.
+    kept a beat from saying what is in hand. *text* is what *locks* are taken with.
     """
 
     def __init__(
@@ -56,12 +58,16 @@ class Pulse:
         totals: Callable[[], Totals],
         jobs: Jobs,
         worker_found: Callable[[], None],
+        locks: NamedLocks,
+        text: HolderText,
         failed: Callable[[str, BaseException], object],
     ) -> None:
         self._huey = huey
         self._totals = totals
         self._jobs = jobs
         self._worker_found = worker_found
+        self._locks = locks
+        self._text = text
         self._failed = failed
         self._begun = False
         self._leaves = False
@@ -108,10 +114,15 @@ class Pulse:
             self._begin()
             tick.start()
 
+    def lock_taken(self) -> None:
+        """This process takes a lock: others shall know that it lives."""
+        self._begin()
+        tick.start()
+
     def _begin(self) -> None:
         if not self._begun and is_shared(self._huey.storage):
             self._begun = True
-            self._jobs.every(BEAT_SECONDS, self._due, "heartbeat", first=_FIRST_SECONDS)
+            self._jobs.every(BEAT_SECONDS, self._due, "heartbeat", first=_FIRST_SECONDS, apart=True)
 
     def _due(self) -> None:
         # Huey takes another storage when it is switched to immediate mode.
@@ -134,9 +145,12 @@ class Pulse:
             return
         if not self._worker and has_worker(self._huey):
             self._worker_found()
+        self._locks.check()
         hands = self._in_hand()
-        if self._worker or (counted, hands) != self._written:
+        if self._worker or "locks" in hands or (counted, hands) != self._written:
             self.ledger.beat(self._record(counted, hands))
+            if not any(self._written):
+                self._text.says(beats=True)
             self._written = counted, hands
             if self._worker and self._sequence % _TIDY_EVERY == 1:
                 self._tidy_up()
@@ -165,14 +179,20 @@ class Pulse:
         )
 
     def _in_hand(self) -> dict[str, Any]:
+        held = self._locks.held()
         try:
             # What was due is found here, or else in the queue or running.
             waiting, unread = waiting_ids(self._huey)
             running, unknown = self._running()
         except Exception as exc:  # whatever tasks are made of: others must know that it lives
             self._failed("The heartbeat", exc)
-            return {"unread": 1}
-        found = {"waiting": tuple(sorted(waiting)), "running": running, "unread": unread + unknown}
+            return {"unread": 1, **({"locks": held} if held else {})}
+        found = {
+            "waiting": tuple(sorted(waiting)),
+            "running": running,
+            "unread": unread + unknown,
+            "locks": held,
+        }
         return {name: value for name, value in found.items() if value}
 
 

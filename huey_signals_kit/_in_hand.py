@@ -11,6 +11,7 @@ import multiprocessing
 import threading
 from collections.abc import Callable
 from typing import Any
+from weakref import ref
 
 from huey.api import Huey
 
@@ -47,20 +48,33 @@ class InHand:
         if getattr(found, "__func__", None) is not Huey.dequeue:
             return self._dequeue_by_others(found)
 
+        notes, get_ident = hands.notes, threading.get_ident
+
         # What Huey's own does, with the message noted before it is unpickled: that may take long.
         def dequeue() -> Any:
-            me = threading.get_ident()
-            hands.asks(me)
+            me = get_ident()
+            last = notes.get(me)
+            if last is not None:
+                made = last.made
+                if made() is not None:
+                    hands.asks(me)
+                notes[me] = None
             if not self._active:
                 return found()
             raw = huey.storage.dequeue()
             if raw is None:
                 return None
-            note = hands.notes[me] = Note(raw)
-            task = None
+            note = Note()
+            note.raw = raw
+            notes[me] = note
             try:
                 task = huey.deserialize_task(raw)
-            finally:
+            except BaseException:
+                note.becomes(None)
+                raise
+            try:
+                note.made = ref(task)  # as `becomes` does, but for each message
+            except TypeError:
                 note.becomes(task)
             return task
 

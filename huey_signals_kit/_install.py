@@ -28,6 +28,7 @@ def install_handlers(
     clean_tokens: Any = "generated",
     quiet_logs: bool = False,
     sweep_interval: float | None = None,
+    stale_locks: str = "report",
     replace: bool = False,
     **unknown: NoReturn,
 ) -> Kit:
@@ -49,6 +50,8 @@ def install_handlers(
     *quiet_logs*: Huey's lines about locked and revoked tasks become one summary a minute.
     *sweep_interval*: so many seconds apart, one of the consumer's processes sweeps away revoke
     tokens that have leaked, as `Kit.sweep_tokens` does.
+    *stale_locks*: what a consumer does about locks whose holder's process is dead: ``"report"``
+    them, by a line in the log, a count and an announcement; or ``"release"`` them besides.
 
     Called again with the same arguments it returns the same kit; with others it raises
     `AlreadyInstalled`, unless *replace*: then a new kit takes the old one's place, without
@@ -66,6 +69,7 @@ def install_handlers(
         clean_tokens=clean_tokens,
         quiet_logs=quiet_logs,
         sweep_interval=sweep_interval,
+        stale_locks=stale_locks,
     )
     current = get_kit(huey)
     if current is not None and current.settings == settings:

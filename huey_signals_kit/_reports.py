@@ -9,7 +9,7 @@ from blinker import NamedSignal
 
 from . import signals as announcements
 from ._checks import name_of, short
-from ._failures import Failures
+from ._failures import Failures, complain
 from ._handler import Handler
 from .event import Event
 from .sinks.vocabulary import HANDLER_ERRORS
@@ -42,6 +42,32 @@ class Reports:
     def kit_failed(self, where: str, exc: Exception) -> None:
         """The kit's own code raised."""
         self._failures.report("The kit itself", where, exc)
+
+    def lock_lost(self, name: str) -> None:
+        """This process has held the lock *name*, and found that it does not any more."""
+        complain(
+            "The lock %r is not held any more by the process that had taken it: its ttl was over, "
+            "or it was released while this process was held up. What it guards may have run "
+            "twice at a time; a lock that somebody has taken since stays theirs.",
+            name,
+            queue=self._huey.name,
+            lock=name,
+        )
+
+    def stale_lock(self, name: str, host: str | None, pid: int | None, released: bool) -> None:
+        """The lock *name* was found, whose holder is dead."""
+        complain(
+            "The lock %r is held by process %s on %s, which is dead: %s.",
+            name,
+            pid,
+            host,
+            "it is released"
+            if released
+            else "no task gets it until it is released, as by "
+            "install_handlers(huey, stale_locks='release')",
+            queue=self._huey.name,
+            lock=name,
+        )
 
     def _subscriber_failed(self, subscriber: object, exc: Exception) -> None:
         name = name_of(subscriber)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from ._tick import Jobs
 from .sinks.chosen import interval_of, sink_name
@@ -19,7 +20,7 @@ class SinkRoutes:
     ) -> None:
         self.queue = queue
         self.totals = totals
-        self.every = jobs.every
+        self.every = partial(jobs.every, apart=True)  # a folder may hang as well
         self._jobs = jobs
         self._sinks = sinks
         self._started: list[View] = []

@@ -23,6 +23,7 @@ class Settings:
     clean_tokens: object
     quiet_logs: bool
     sweep_interval: object
+    stale_locks: object
 
     def difference(self, other: Settings) -> str:
         """``name=mine`` for each argument that differs from *other*."""
@@ -41,6 +42,7 @@ class Settings:
         clean_tokens: object,
         quiet_logs: object,
         sweep_interval: object,
+        stale_locks: object,
     ) -> Settings:
         """The arguments in one form, however they were written."""
         if registry is not None and not isinstance(registry, Registry):
@@ -54,6 +56,7 @@ class Settings:
             clean_tokens=clean_tokens,
             quiet_logs=checked_flag(quiet_logs, "quiet_logs="),
             sweep_interval=sweep_interval,
+            stale_locks=stale_locks,
         )
 
 

@@ -21,6 +21,8 @@ from ._huey_facts import (
 )
 from ._in_hand import InHand
 from ._lock_errors import LockErrors
+from ._lock_upkeep import LockCalls, LockUpkeep, checked_choice
+from ._locks import NamedLocks, Told
 from ._meter import Meter
 from ._part import Part
 from ._quiet_logs import QuietLogs
@@ -39,19 +41,20 @@ from .expiring import Expiry
 from .gate import Gate
 from .handlers.counts import count_signals
 from .handlers.tokens import token_policy
+from .ledger import HolderText
 from .presets import build_preset
 from .registry import Registry, default_registry, structure
 from .sinks.chosen import read_sinks
 from .sinks.labels import valid
 from .sinks.memory import SETTLE_AT, Counts
-from .sinks.vocabulary import SUPPRESSED
+from .sinks.vocabulary import LOCKS_LOST, SUPPRESSED
 from .verdict import RESCHEDULED, Verdict
 
 ATTRIBUTE = "_huey_signals_kit"
 """Of the Huey, where its kit is found."""
 
 
-class Kit(UpkeepCalls):
+class Kit(UpkeepCalls, LockCalls):
     """The handlers of one Huey, made by `install_handlers`; a context manager that uninstalls.
 
     ``registry`` holds the user's handlers and includes the default registry. The preset's
@@ -95,13 +98,26 @@ class Kit(UpkeepCalls):
             sentry = SentryEvents(huey, self, self._listeners, self.own_verdict, failed)
             self.remember_skip = sentry.skips.remember
             self._parts.append(sentry)
+        text = HolderText()
+        told = Told(lambda: self._pulse.lock_taken(), self._lock_lost, self._reports.kit_failed)
+        locks = NamedLocks(huey, text, told)
         self._pulse = Pulse(
-            huey, self._counts.totals, self._jobs, self._worker_starts, self._reports.job_failed
+            huey,
+            self._counts.totals,
+            self._jobs,
+            self._worker_starts,
+            locks,
+            text,
+            self._reports.job_failed,
         )
         self._upkeep = Upkeep(huey, settings, self._pulse, self._counts, self._reports, self._jobs)
+        choice = checked_choice(settings.stale_locks)
+        self._lock_upkeep = LockUpkeep(
+            huey, choice, self._pulse, self._counts, self._reports, self._jobs
+        )
         in_hand = InHand(huey, self._pulse.scheduler_runs)
         # The pulse last: what the others still count is in its beat.
-        self._parts += (in_hand, self._upkeep, self._pulse)
+        self._parts += (in_hand, locks, self._upkeep, self._pulse)
 
     def __repr__(self) -> str:
         state = "installed on" if self.installed else "not installed on"
@@ -200,12 +216,17 @@ class Kit(UpkeepCalls):
             self._expiry.begin()
         self._pulse.worker_starts()
         self._upkeep.worker_starts()
+        self._lock_upkeep.worker_starts()
         tick.start()
 
     def _worker_stops(self, process_ends: bool) -> None:
         self._pulse.worker_stops()
         if process_ends:  # else that is for atexit, when all workers have stopped
             tick.end()
+
+    def _lock_lost(self, name: str) -> None:
+        self.tally((LOCKS_LOST, self.lock_labels[name]))
+        self._reports.lock_lost(name)
 
     def _reconnect(self) -> None:
         handlers = self.handlers

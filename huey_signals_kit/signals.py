@@ -33,6 +33,14 @@ sweep_finished = _namespace.signal(
     "sweep-finished",
     doc="Tokens were swept, all or some. Sent with ``report`` (a `SweepReport`).",
 )
+stale_lock_found = _namespace.signal(
+    "stale-lock-found",
+    doc="A lock was found whose holder is dead. Sent with ``lock`` (a `LockInfo`).",
+)
+lock_released = _namespace.signal(
+    "lock-released",
+    doc="A lock was freed that nobody alive held. Sent with ``lock`` (a `LockInfo`).",
+)
 handler_failed = _namespace.signal(
     "handler-failed",
     doc="A handler raised. Sent with ``handler`` (its name), ``event`` and ``exception``.",

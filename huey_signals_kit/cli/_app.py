@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from . import _purge, _report, _sweep
+from . import _explain, _purge, _report, _sweep, _top
 from ._demo.command import EXAMPLES, demo
 from ._export.command import EXAMPLES as EXPORT_EXAMPLES
 from ._export.command import export
+from ._locks import locks
 from ._tokens import tokens
 
 app = typer.Typer(
@@ -31,4 +32,7 @@ app.command(epilog=_report.EXIT_CODES)(_report.report)
 app.command(epilog=_sweep.HELP)(_sweep.sweep)
 app.command(epilog=_purge.HELP)(_purge.purge)
 app.add_typer(tokens, name="tokens")
+app.add_typer(locks, name="locks")
+app.command(epilog=_top.HELP)(_top.top)
+app.command(epilog=_explain.HELP)(_explain.explain)
 app.command(epilog=EXPORT_EXAMPLES)(export)

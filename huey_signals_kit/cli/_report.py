@@ -15,9 +15,9 @@ from ._work import AsJson, HueyName, print_json, work_on
 EXIT_CODES = """\b
 Exit codes:
   0  nothing here needs a person; what is garbage, sweep and purge remove
-  1  something does: values, messages or records that cannot be read, or
-     pause switches of tasks that this Huey does not have; or the storage
-     cannot be used
+  1  something does: values, messages or records that cannot be read, locks
+     of dead processes, or pause switches of tasks that this Huey does not
+     have; or the storage cannot be used
   2  wrong use: there is no such Huey, say
 
 \b

@@ -38,6 +38,11 @@ def problems(found: Report, huey: Any, *, knows_tasks: bool) -> list[str]:
             "is lost, and a process that lives writes its record anew. In Python: "
             f"{_some(call for _, call in records)}"
         )
+    if found.locks.stale:
+        said.append(
+            f"{counted(found.locks.stale, 'lock')} of dead processes: the tasks that need them do "
+            "not run (locks shows and frees them)"
+        )
     if found.pauses.ownerless and knows_tasks:
         said.append(
             "Pause switches of tasks that this Huey does not have, so that they stop nothing: "
@@ -57,6 +62,7 @@ def show(found: Report, huey_name: str, problems: list[str], *, knows_tasks: boo
     _errors(found)
     _tokens(found)
     _pauses(found, knows_tasks)
+    _locks(found)
     _messages(found)
     _consumers(found)
     _counters(found)
@@ -106,6 +112,18 @@ def _pauses(found: Report, knows_tasks: bool) -> None:
         if not knows_tasks:
             say("No task is declared on this Huey: whose they are cannot be told.")
             say()
+
+
+def _locks(found: Report) -> None:
+    locks = found.locks
+    rows = [
+        ("living", locks.held - locks.stale - locks.unclaimed, ""),
+        ("dead", locks.stale, "until they are freed, no task gets these"),
+        ("unclaimed", locks.unclaimed, "nobody says so, or it cannot be told from here"),
+    ]
+    if rows := [row for row in rows if row[1]]:
+        print_table(("locks of", "number", ""), rows, numbers=(1,))
+        say()
 
 
 def _messages(found: Report) -> None:

@@ -112,7 +112,7 @@ def failures_told(huey: Any) -> Iterator[None]:
     except Exception as exc:
         if _is_output(exc):
             raise CommandError(f"cannot write the output: {reason(exc)}") from None
-        if not (is_storage_error(exc) or _is_foreign(huey)):
+        if not is_failure(huey, exc):
             raise
         raise failure(huey, exc) from None
 
@@ -122,9 +122,14 @@ def _is_output(exc: Exception) -> bool:
     return full and storage_in(exc.__traceback__) is None
 
 
+def is_failure(huey: Any, exc: BaseException) -> bool:
+    """Whether *exc* says that the storage of *huey* cannot be used: any may where it is unknown."""
+    return is_storage_error(exc) or _is_foreign(huey)
+
+
 def failure(huey: Any, exc: BaseException, done: str = "") -> CommandError:
     """What to end with when the storage of *huey* has raised *exc*."""
-    if isinstance(exc, StorageUnable) or not (is_storage_error(exc) or _is_foreign(huey)):
+    if isinstance(exc, StorageUnable) or not is_failure(huey, exc):
         return CommandError(f"{reason(exc)}{done}")
     return CommandError(f"cannot use {told(huey.storage)}: {reason(exc)}{done}")
 

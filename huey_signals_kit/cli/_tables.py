@@ -34,6 +34,7 @@ def number(value: object) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """``1 token``, ``2,000 tokens``."""
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    """``1 token``, ``2,000 tokens``, ``3 entries``, ``4 processes``."""
+    ending = "ies" if noun.endswith("y") else "es" if noun.endswith("s") else "s"
+    plural = f"{noun.removesuffix('y')}{ending}"
     return f"{count:,} {noun if count == 1 else plural}"

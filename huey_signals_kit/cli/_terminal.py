@@ -47,7 +47,7 @@ def say(text: str = "", *, first: str = "") -> None:
 
 def say_command(*words: str) -> None:
     """A command to copy, on a line of its own, however long."""
-    typer.echo(f"  huey-signals {' '.join(words)}")
+    typer.echo(f"  huey-signals {' '.join(map(shown, words))}")
 
 
 def shown(text: object) -> str:

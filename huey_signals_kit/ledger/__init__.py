@@ -5,17 +5,23 @@ Redis in a hash of its own, elsewhere beside the results under ``huey-signals:``
 loses counts, and delays what waits for it; it can never cause a deletion.
 """
 
-from ._hands import Note, being_read, hands_of, nothing
+from ._hands import READING, Note, being_read, hands_of, nothing
+from ._holder import Holder, HolderText, try_holder
 from ._in_flight import InFlight, has_worker, waiting_ids
 from ._lease import Lease
 from ._ledger import Ledger, Look, Process, UnreadableLedger, open_ledger
 from ._place import Place, here
 from ._record import Heartbeat, Running
-from ._watch import BEAT_SECONDS
+from ._takings import Taking, Takings, is_held_here, takings_of
+from ._watch import BEAT_SECONDS, OVERDUE_SECONDS
 
 __all__ = [
     "BEAT_SECONDS",
+    "OVERDUE_SECONDS",
+    "READING",
     "Heartbeat",
+    "Holder",
+    "HolderText",
     "InFlight",
     "Lease",
     "Ledger",
@@ -24,12 +30,17 @@ __all__ = [
     "Place",
     "Process",
     "Running",
+    "Taking",
+    "Takings",
     "UnreadableLedger",
     "being_read",
     "hands_of",
     "has_worker",
     "here",
+    "is_held_here",
     "nothing",
     "open_ledger",
+    "takings_of",
+    "try_holder",
     "waiting_ids",
 ]

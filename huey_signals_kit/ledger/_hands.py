@@ -14,22 +14,36 @@ from ._per_huey import PerHuey
 _PRUNED_AT = 50
 
 
+READING = object()
+
+
+class _BeingRead:
+    def __call__(self) -> Any:
+        return READING
+
+
+class _Nothing:
+    def __call__(self) -> None:
+        return None
+
+
+being_read, nothing = _BeingRead(), _Nothing()
+
+
 class Note:
     """A message that a thread has taken from the queue.
 
     It is in that thread's hands until it asks for the next, or ends; and in somebody's for as long
-    as the task exists that was made of it.
+    as the task exists that was made of it. (One is made for each message, so it has no
+    ``__init__``, which would take longer than all the rest.)
     """
 
-    __slots__ = ("made", "raw", "told")
-
-    def __init__(self, raw: bytes | None = None) -> None:
-        self.raw = raw
-        """None where nobody has seen it."""
-        self.made: Callable[[], Any] = being_read
-        """Gives the task that was made of it, `READING` until then, None once that is gone."""
-        self.told: Any = None
-        """For whoever reads it: what it has made of it."""
+    raw: bytes | None = None
+    """None where nobody has seen it."""
+    made: Callable[[], Any] = being_read
+    """Gives the task that was made of it, `READING` until then, None once that is gone."""
+    told: Any = None
+    """For whoever reads it: what it has made of it."""
 
     def becomes(self, task: Any) -> None:
         """It was read, and *task* made of it, or nothing."""
@@ -40,18 +54,6 @@ class Note:
             self.made = ref(task)
         except TypeError:  # whatever Huey was taught to make of it
             self.made = lambda: task
-
-
-READING = object()
-
-
-def being_read() -> Any:
-    """Of a note of which no task was made yet."""
-    return READING
-
-
-def nothing() -> None:
-    """Of a note without a message."""
 
 
 class Hands:

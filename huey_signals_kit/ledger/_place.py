@@ -45,11 +45,21 @@ def _place(pid: int) -> Place:
 
 def _space() -> str:
     try:
+        if os.readlink("/proc/self") != str(os.getpid()):
+            return ""  # this /proc numbers other processes than this process does
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             boot = file.read().strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+        # When a process started is told by a clock that can be another one's.
+        return f"{boot} {os.readlink('/proc/self/ns/pid')} {_time_space()}".rstrip()
     except (OSError, UnicodeDecodeError):
         return ""  # not Linux
+
+
+def _time_space() -> str:
+    try:
+        return os.readlink("/proc/self/ns/time")
+    except OSError:  # before Linux 5.6
+        return ""
 
 
 def _born(pid: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ from ..sinks.readings import Totals
 from ._place import Place
 
 _VERSION = 1
-_LARGEST_PID = 2**31 - 1
+LARGEST_PID = 2**31 - 1
 _MOST_PARTS = 1_000_000
 _LARGEST_NUMBER = 2**63 - 1
 NOT_OURS = (LookupError, TypeError, ValueError, ArithmeticError, RecursionError)
@@ -127,7 +128,7 @@ def _running(task_id: Any, name: Any, since: Any, nested: Any) -> Running:
 
 
 def _place(host: Any, space: Any, pid: Any, born: Any) -> Place:
-    if not 0 < _whole(pid) <= _LARGEST_PID:
+    if not 0 < _whole(pid) <= LARGEST_PID:
         raise ValueError(f"the process id {pid!r}")
     return Place(_text(host), _text(space), pid, _whole(born))
 
@@ -141,6 +142,8 @@ def _text(value: Any) -> str:
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError("no number where one should be")
+    if not math.isfinite(value):
+        raise ValueError("no number where one should be")
     return float(value)
 
 

@@ -79,6 +79,6 @@ def _is_there(place: Place, known_here: bool) -> bool | None:
 def _guess(record: Heartbeat, fresh: bool | None, seen: _Seen, silent: float) -> bool | None:
     if fresh or (fresh is None and seen.changed and silent < OVERDUE_SECONDS):
         return True
-    # Without a worker a process writes only what is new: its silence tells nothing.
+    # Without a worker or a lock a process writes only what is new: its silence tells nothing.
     overdue = fresh is False or silent >= OVERDUE_SECONDS
-    return False if overdue and record.worker else None
+    return False if overdue and (record.worker or record.locks) else None

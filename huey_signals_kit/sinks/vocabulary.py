@@ -10,6 +10,9 @@ SUPPRESSED: Final = "huey_results_suppressed_total"
 TOKENS_CLEANED: Final = "huey_tokens_cleaned_total"
 HANDLER_ERRORS: Final = "huey_handler_errors_total"
 EVENTS_DROPPED: Final = "huey_events_dropped_total"
+STALE_LOCKS: Final = "huey_stale_locks_found_total"
+LOCKS_RELEASED: Final = "huey_locks_released_total"
+LOCKS_LOST: Final = "huey_locks_lost_total"
 TASK_SECONDS: Final = "huey_task_seconds"
 
 LABELS: Final[dict[str, tuple[str, ...]]] = {
@@ -19,6 +22,9 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     TOKENS_CLEANED: ("queue", "by"),
     HANDLER_ERRORS: ("queue", "handler"),
     EVENTS_DROPPED: ("queue", "handler"),
+    STALE_LOCKS: ("queue", "lock"),
+    LOCKS_RELEASED: ("queue", "lock"),
+    LOCKS_LOST: ("queue", "lock"),
     TASK_SECONDS: ("queue", "task"),
 }
 
@@ -29,6 +35,9 @@ HELP: Final[dict[str, str]] = {
     TOKENS_CLEANED: "Revoke tokens deleted once they had done their work.",
     HANDLER_ERRORS: "Exceptions that handlers, sinks and subscribers raised.",
     EVENTS_DROPPED: "Events that a background handler never saw.",
+    STALE_LOCKS: "Locks found whose holder is dead.",
+    LOCKS_RELEASED: "Locks freed because nobody alive held them.",
+    LOCKS_LOST: "Locks that were gone, or another's, before their holder freed them.",
     TASK_SECONDS: "Seconds a worker was busy with an attempt that completed, failed or timed out.",
 }
 

@@ -7,6 +7,7 @@ from ._families import open_store
 from ._file_lock import file_lock
 from ._foreign import StorageUnable
 from ._own_messages import ids_in_plain
+from ._own_messages import inside as parts_of
 from ._peewee import connected as peewee_connected
 from ._redis import RedisStore
 from .keys import Keys, Kind
@@ -28,5 +29,6 @@ __all__ = [
     "file_lock",
     "ids_in_plain",
     "open_store",
+    "parts_of",
     "peewee_connected",
 ]

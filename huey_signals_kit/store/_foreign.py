@@ -23,6 +23,7 @@ class ForeignStore:
     """
 
     atomic = False
+    newest_first = False
 
     def __init__(self, storage: Any) -> None:
         self._storage = storage

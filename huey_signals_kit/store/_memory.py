@@ -14,6 +14,7 @@ class MemoryStore:
 
     name = "memory"
     atomic = True
+    newest_first = False
 
     def __init__(self, storage: Any) -> None:
         self._storage = storage
@@ -55,7 +56,13 @@ class MemoryStore:
 
     def delete_same(self, key: str, value: bytes) -> bool:
         """Taken out, and put back if it had changed between two steps."""
-        return self._take(self._own(key), value)
+        results = self._storage._results
+        if results.get(key) is not value:
+            return self._take(self._own(key), value)
+        taken = results.pop(key, None)
+        if taken is not None and taken is not value:
+            results.setdefault(key, taken)
+        return taken is value
 
     def delete_unchanged(self, pairs: Iterable[tuple[str, bytes]]) -> list[str]:
         """One after another."""
@@ -69,7 +76,7 @@ class MemoryStore:
 
     def queued(self) -> Iterator[list[bytes]]:
         """One copy."""
-        yield from chunks(bounded(data) for *_, data in list(self._storage._queue))
+        yield from chunks(bounded(data) for *_, data in sorted(self._storage._queue))
 
     def scheduled(self) -> Iterator[list[bytes]]:
         """One copy; Huey's scheduler takes tasks out and back in under the lock."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from math import isfinite
 from typing import Any
 
-from ._batches import Pace, as_bytes, bounded, chunks, entry
+from ._batches import Pace, as_bytes, as_text, bounded, chunks, entry
 from ._redis_scripts import SORTED_SET, Part, unpacked
 from .protocol import BATCH_BYTES, LARGEST, Entry
 
@@ -27,6 +28,15 @@ class RedisStore:
 
     def __init__(self, storage: Any) -> None:
         self._storage = storage
+
+    @property
+    def newest_first(self) -> bool | None:
+        """A list is; what a sorted set gives has no order."""
+        return None if self._has_priorities else True
+
+    @property
+    def _has_priorities(self) -> bool:
+        return bool(getattr(self._storage, "priority", False))
 
     def entries(self, prefix: str = "") -> Iterator[list[Entry]]:
         """By pages with the small values on them; the large ones then, as many as fit."""
@@ -105,7 +115,7 @@ class RedisStore:
 
         A new one moves the others along, so that some come twice. With priorities, a sorted set.
         """
-        if getattr(self._storage, "priority", False):
+        if self._has_priorities:
             for messages in self._sorted_set(self._storage.queue_key):
                 yield [bounded(message[_PRIORITY:]) for message in messages]
             return
@@ -123,6 +133,20 @@ class RedisStore:
         """A sorted set."""
         for messages in self._sorted_set(self._storage.schedule_key):
             yield [bounded(message) for message in messages]
+
+    def semaphores(self, prefix: str) -> Iterator[tuple[str, tuple[float, ...]]]:
+        """The names of Huey's semaphores, and how many seconds ago each slot was renewed.
+
+        Each is a sorted set beside the storage's own keys; times are the server's.
+        """
+        connection, before = self._storage.conn, as_bytes(prefix)
+        for key in connection.scan_iter(match=pattern(before), count=AT_ONCE, _type="zset"):
+            seconds, micros = connection.time()
+            slots = connection.zrange(key, 0, -1, withscores=True)
+            now = seconds + micros / 1e6
+            ages = sorted(now - moment for _, moment in slots if isfinite(moment))
+            if ages:
+                yield as_text(key[len(before) :]), tuple(ages)
 
     def _sorted_set(self, key: str) -> Iterator[list[bytes]]:
         # ZSCAN, not ranges: there what is taken before the range moves the others forward.

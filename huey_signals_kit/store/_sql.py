@@ -57,6 +57,7 @@ class SqlStore:
     """Every statement is short; none holds a lock while something else is done."""
 
     atomic = True
+    newest_first = False
 
     def __init__(self, storage: Any, dialect: Dialect) -> None:
         self.name = dialect.name

@@ -38,6 +38,10 @@ class Store(Protocol):
     atomic: bool
     """Whether `delete_same` and `replace_same` are: only on a storage unknown to the kit not."""
 
+    @property
+    def newest_first(self) -> bool | None:
+        """In which order `queued` gives messages of one priority; None where it has no order."""
+
     def entries(self, prefix: str = "") -> Iterator[list[Entry]]:
         """Every key that begins with *prefix*, with its value, in batches of about `BATCH`."""
 

@@ -5,8 +5,20 @@ garbage stays, and is counted.
 """
 
 from ._errors import LOCK_ERRORS, PurgeReport, PurgeStopped, checked_classes, purge_errors
+from ._explain import explain
+from ._explain_form import Chord, Explanation, Place, Revocation, StoredResult
+from ._lock_form import LockHeld, LockInfo
+from ._lock_list import LockWatch
+from ._lock_release import (
+    UNCLAIMED_SECONDS,
+    Release,
+    release_lock,
+    release_named,
+    release_seen,
+    release_stale,
+)
 from ._report import report
-from ._report_form import Consumer, Report
+from ._report_form import Consumer, LockCounts, Report
 from ._stopped import Stopped
 from ._sweep import DAY, LEAST_AGE, Sweeper, check_age, sweep_tokens
 from ._sweep_report import SweepReport, SweepStopped
@@ -17,12 +29,23 @@ __all__ = [
     "DAY",
     "LEAST_AGE",
     "LOCK_ERRORS",
+    "UNCLAIMED_SECONDS",
+    "Chord",
     "Consumer",
+    "Explanation",
+    "LockCounts",
+    "LockHeld",
+    "LockInfo",
+    "LockWatch",
+    "Place",
     "PurgeReport",
     "PurgeStopped",
+    "Release",
     "Report",
+    "Revocation",
     "Standing",
     "Stopped",
+    "StoredResult",
     "SweepReport",
     "SweepStopped",
     "Sweeper",
@@ -33,8 +56,13 @@ __all__ = [
     "check_age",
     "checked_classes",
     "delete_named_tokens",
+    "explain",
     "next_sweep",
     "purge_errors",
+    "release_lock",
+    "release_named",
+    "release_seen",
+    "release_stale",
     "report",
     "standings",
     "sweep_tokens",

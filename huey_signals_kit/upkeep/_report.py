@@ -19,27 +19,37 @@ from ..store.safe import Reader, ReadMessage, Unreadable
 from . import _marks as marks
 from ._errors import class_of
 from ._ids import packed
+from ._lock_list import LockWatch
 from ._report_form import Consumer, KindTotal, Report
 
 
-def report(huey: Any, *, ledger: Ledger | None = None, counted: Totals | None = None) -> Report:
+def report(
+    huey: Any,
+    *,
+    ledger: Ledger | None = None,
+    counted: Totals | None = None,
+    watch: LockWatch | None = None,
+) -> Report:
     """Count what there is in the storage of *huey*; nothing is changed.
 
     *counted* is what this process has counted, where it does not write that to the ledger.
     """
     check_huey(huey, "report()")
-    look = (ledger or open_ledger(huey)).look()
+    ledger = ledger or open_ledger(huey)
+    look = ledger.look()
     merge(look.totals, counted or {})
-    return _Counting(huey, look).run()
+    return _Counting(huey, look, watch or LockWatch(huey, ledger)).run()
 
 
 class _Counting:
-    def __init__(self, huey: Any, ledger: Look) -> None:
+    def __init__(self, huey: Any, ledger: Look, watch: LockWatch) -> None:
         self._huey = huey
         self._store: Store = open_store(huey)
         self._reader = Reader(huey)
         self._keys = Keys(huey)
         self._ledger = ledger
+        self._watch = watch
+        self._locks: dict[str, bytes | None] = {}
         self._now = huey._get_timestamp()
         self._alive: set[bytes] = set()
         self._etas: list[datetime] = []
@@ -60,6 +70,10 @@ class _Counting:
         for batch in self._store.entries():
             for entry in batch:
                 self._count(entry)
+        for lock in self._watch.judged(self._locks):
+            made.locks.held += 1
+            made.locks.stale += lock.alive is False
+            made.locks.unclaimed += lock.alive is None
         made.errors = dict(self._errors.most_common())
         made.tokens.marked, oldest = marks.summary(self._store)
         made.tokens.oldest_mark = None if oldest is None else _moment(oldest)
@@ -115,6 +129,8 @@ class _Counting:
             self._token(entry)
         elif kind is Kind.PAUSE:
             self._pause(entry)
+        elif kind is Kind.LOCK:
+            self._locks[self._keys.lock_name(entry.key)] = entry.value
         elif kind is Kind.RESULT:
             kind = self._result(entry)
         total = self._kinds[str(kind)]

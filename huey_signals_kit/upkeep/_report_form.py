@@ -40,6 +40,18 @@ class PauseCounts:
 
 
 @dataclass
+class LockCounts:
+    """Locks in the store, without semaphores."""
+
+    held: int = 0
+    """All of them."""
+    stale: int = 0
+    """Those whose holder's process is dead."""
+    unclaimed: int = 0
+    """Those of which nobody can say whether their holder lives."""
+
+
+@dataclass
 class Schedule:
     """The messages of the schedule; moments in ISO format, as naive as Huey's own."""
 
@@ -86,6 +98,7 @@ class Report:
     """Stored errors by the name of their class."""
     tokens: TokenCounts = field(default_factory=TokenCounts)
     pauses: PauseCounts = field(default_factory=PauseCounts)
+    locks: LockCounts = field(default_factory=LockCounts)
     queue_length: int = 0
     schedule: Schedule = field(default_factory=Schedule)
     counters: list[dict[str, Any]] = field(default_factory=list)

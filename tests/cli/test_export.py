@@ -30,6 +30,7 @@ from huey_signals_kit.ledger import Heartbeat, here, open_ledger
 from huey_signals_kit.sinks.readings import Durations
 from huey_signals_kit.sinks.vocabulary import BOUNDS, LABELS
 from huey_signals_kit.upkeep import report
+from tests.locks import ELSEWHERE, GONE, taken_by
 from tests.support import run_all, wait_until
 
 NOBODY = replace(here(), pid=2**30)
@@ -95,6 +96,8 @@ def test_it_serves_the_whole_queue(shop):
     durations = Durations(2, 1.5, (1, *[0] * (len(BOUNDS) - 1), 1))
     beat(shop, {SKIPS: 3, ("huey_task_seconds", "shop.job"): durations}, "one")
     beat(shop, {SKIPS: 4, ("huey_task_seconds", "shop.job"): durations}, "two")
+    taken_by(shop.huey, "dead", GONE)
+    taken_by(shop.huey, "far", ELSEWHERE)
     server = Server(shop)
     found = server.scrape()
     assert found["huey_up",] == 1
@@ -108,6 +111,7 @@ def test_it_serves_the_whole_queue(shop):
     assert found["huey_store_keys", "chord part"] == 0
     assert found["huey_store_bytes", "token"] > 6 * 20
     assert (found["huey_queue_length",], found["huey_schedule_length",]) == (1, 1)
+    assert (found["huey_locks_held",], found["huey_locks_stale",]) == (3, 1)
     assert found["huey_ledger_unreadable_records",] == 0
     assert abs(found["huey_report_timestamp_seconds",] - time.time()) < 60
     assert server.end() == (0, "", "")
@@ -260,7 +264,7 @@ def test_once_waits_for_a_report_that_takes_long(sqlite_shop, monkeypatch):
     """As long as the storage answers, but not for ever."""
     gate = Gate()
     monkeypatch.setattr(readings, "LOOK_SECONDS", 0.2)
-    monkeypatch.setattr(readings, "make_report", lambda huey, ledger: gate() and report(huey))
+    monkeypatch.setattr(readings, "make_report", lambda huey, **_: gate() and report(huey))
     threading.Timer(0.7, gate.go.set).start()
     assert readings.Readings(sqlite_shop.huey, 60).whole().queue == sqlite_shop.huey.name
     gate.go.clear()

@@ -15,6 +15,7 @@ pytest.importorskip("rich", exc_type=ImportError)
 
 from huey_signals_kit.ledger import Heartbeat, Running, here, open_ledger
 from huey_signals_kit.upkeep import report, sweep_tokens
+from tests.locks import GONE, taken_by
 from tests.support import store
 
 LONG = "x" * 200
@@ -84,6 +85,11 @@ def test_an_empty_queue(sqlite_shop):
             "Pause switches of tasks that this Huey does not have, so that they stop nothing: "
             "old.gone. Were these renamed, or are their modules not imported here? (tokens shows "
             "and deletes them)",
+        ),
+        (
+            lambda huey: taken_by(huey, "held", GONE),
+            "1 lock of dead processes: the tasks that need them do not run (locks shows and "
+            "frees them)",
         ),
     ],
 )

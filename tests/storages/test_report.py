@@ -12,6 +12,7 @@ from huey.serializer import Serializer
 from huey_signals_kit import install_handlers
 from huey_signals_kit.ledger import Heartbeat, here, open_ledger
 from huey_signals_kit.upkeep import report, sweep_tokens
+from tests.locks import ELSEWHERE, GONE, key, taken_by
 from tests.support import hold, run_all, store
 
 FAR = datetime.datetime(2099, 1, 1)
@@ -73,6 +74,17 @@ def test_it_counts_all_there_is(any_huey):
     assert (found.unreadable.values, found.unreadable.messages) == (0, 0)
     assert store(any_huey) == before
     assert json.loads(json.dumps(found.as_dict()))["kinds"]["lock"]["keys"] == 1
+
+
+def test_locks_are_counted_by_who_holds_them(any_huey):
+    """A living process, a dead one, or nobody knows."""
+    install_handlers(any_huey)
+    taken_by(any_huey, "dead", GONE)
+    taken_by(any_huey, "far", ELSEWHERE)
+    any_huey.put_if_empty(key(any_huey, "bare"), "1")
+    with any_huey.lock_task("mine"):
+        found = report(any_huey).locks
+    assert (found.held, found.stale, found.unclaimed) == (4, 1, 2)
 
 
 def test_a_sweep_shows_as_marks(any_huey):

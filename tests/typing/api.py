@@ -26,7 +26,7 @@ from huey_signals_kit.signals import lock_skipped
 from huey_signals_kit.sinks import BOUNDS, Durations, Sample, Sink
 from huey_signals_kit.sinks.opentelemetry import OpenTelemetrySink
 from huey_signals_kit.sinks.prometheus import PrometheusSink
-from huey_signals_kit.upkeep import PurgeReport, Report, SweepReport
+from huey_signals_kit.upkeep import LockHeld, LockInfo, PurgeReport, Report, SweepReport
 
 huey: Any = None
 kit: Kit = install_handlers(huey, preset="quiet-locks")
@@ -102,6 +102,15 @@ purged: PurgeReport = kit.purge_errors(exceptions=("TaskLockedException",), dry_
 state: Report = kit.report()
 print(purged.deleted, state.kinds["token"].bytes, state.as_dict())
 
+for lock in kit.locks():
+    alive: bool | None = lock.alive
+    print(lock.name, lock.since, lock.task_id, lock.host, lock.pid, lock.skips, alive)
+freed: list[LockInfo] = kit.release_stale_locks(min_age=900)
+try:
+    gone: bool = kit.release_lock("report")
+except LockHeld as held:
+    print(held.lock.task_name)
+
 found: Kit | None = get_kit(huey)
 known: tuple[str, ...] = available_presets()
 
@@ -116,6 +125,8 @@ try:
 except AlreadyInstalled:
     uninstall_handlers(huey)
 
+install_handlers(huey, stale_locks="release", replace=True)
+install_handlers(huey, stale_locks=True)  # type: ignore[arg-type]
 install_handlers(huey, sinks=[3])  # type: ignore[list-item]
 expire("60")  # type: ignore[arg-type]
 registry.on(3)  # type: ignore[arg-type]

@@ -124,7 +124,7 @@ REFUSED = {
         TypeError,
         "install_handlers() has no option 'clean_token' (given as 'never'). "
         "Did you mean 'clean_tokens'? Its options are 'clean_tokens', 'lock_exceptions', "
-        "'quiet_logs', 'registry', 'replace', 'sentry', 'sinks', 'sweep_interval'",
+        "'quiet_logs', 'registry', 'replace', 'sentry', 'sinks', 'stale_locks', 'sweep_interval'",
     ),
     "sweep_interval: a string": (
         installing(sweep_interval="60"),

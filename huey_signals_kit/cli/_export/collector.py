@@ -79,6 +79,10 @@ class QueueCollector(Readings):
         yield size
         yield self._gauge("huey_queue_length", "Messages in the queue.", queued)
         yield self._gauge("huey_schedule_length", "Messages in the schedule.", scheduled)
+        text = "Locks in the store, whoever made them."
+        yield self._gauge("huey_locks_held", text, report.locks.held)
+        text = "Locks whose holder's process is dead."
+        yield self._gauge("huey_locks_stale", text, report.locks.stale)
         text = "When the gauges of the store, the queue and the schedule were made."
         yield self._gauge("huey_report_timestamp_seconds", text, at)
         yield self._gauge("huey_report_seconds", "How long that took.", report.seconds)

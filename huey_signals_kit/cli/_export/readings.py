@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from ...ledger import Look, open_ledger
-from ...upkeep import Report
+from ...upkeep import LockWatch, Report
 from ...upkeep import report as make_report
 from .asking import Asking, NoAnswer
 
@@ -23,9 +23,11 @@ class Readings:
     def __init__(self, huey: Any, interval: float) -> None:
         self._interval = interval
         ledger = open_ledger(huey)
+        watch = LockWatch(huey, ledger)
         self._looks: Asking[Look] = Asking(ledger.look, "look at the ledger")
         self._reports: Asking[tuple[Report, float]] = Asking(
-            lambda: (make_report(huey, ledger=ledger), time.time()), "report on the store"
+            lambda: (make_report(huey, ledger=ledger, watch=watch), time.time()),
+            "report on the store",
         )
 
     def look(self) -> Look:

@@ -1,0 +1,139 @@
+"""A kit's way to locks: what it looks for by itself, and what it does when asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import upkeep
+from ._checks import short
+from ._heartbeat import Pulse, is_shared
+from ._reports import Reports
+from ._tick import Jobs
+from .ledger import BEAT_SECONDS
+from .signals import lock_released, stale_lock_found
+from .sinks.memory import Counts
+from .sinks.vocabulary import LOCKS_RELEASED, STALE_LOCKS
+
+CHOICES = ("report", "release")
+_JOB = "stale locks"
+_SECONDS = BEAT_SECONDS
+_TURN_SECONDS = 3 * BEAT_SECONDS
+_ALL_EVERY = 180
+"""Each so many turns the whole store is looked through, else only locks that somebody named."""
+
+_NOTED_EVERY = 60
+
+
+def checked_choice(stale_locks: object) -> str:
+    """``stale_locks=`` of ``install_handlers``."""
+    if not isinstance(stale_locks, str):
+        raise TypeError(f"stale_locks= takes 'report' or 'release', got {short(stale_locks)}")
+    if stale_locks not in CHOICES:
+        raise ValueError(f"stale_locks= takes 'report' or 'release', got {short(stale_locks)}")
+    return stale_locks
+
+
+class LockUpkeep:
+    """Locks of one kit's Huey; the processes with workers take turns in looking for stale ones."""
+
+    def __init__(
+        self,
+        huey: Any,
+        stale_locks: str,
+        pulse: Pulse,
+        counts: Counts,
+        reports: Reports,
+        jobs: Jobs,
+    ) -> None:
+        self._huey = huey
+        self._releases = stale_locks == "release"
+        self._counts = counts
+        self._reports = reports
+        self._jobs = jobs
+        self._turn = pulse.ledger.lease("locks turn", _TURN_SECONDS)
+        self.watch = upkeep.LockWatch(huey, pulse.ledger)
+        self._told: set[str] = set()
+        self._turns = 0
+        self._begun = False
+
+    def worker_starts(self) -> None:
+        """This process runs a worker, so it takes its turn."""
+        if not self._begun and is_shared(self._huey.storage):
+            self._begun = True
+            self._jobs.every(_SECONDS, self._due, _JOB, at_end=False, apart=True)
+
+    def release(self, name: str) -> bool:
+        """Free one lock, announced and counted."""
+        freed = False
+        for lock in upkeep.release_named(self._huey, name, self.watch):
+            freed = True
+            self._released(lock)
+        return freed
+
+    def release_stale(self, min_age: float) -> list[upkeep.LockInfo]:
+        """Free those that are stale, each announced and counted."""
+        done = upkeep.release_stale(self._huey, min_age, watch=self.watch)
+        for lock in done.released:
+            self._released(lock)
+        return done.released
+
+    def _due(self) -> None:
+        if not self._turn.acquire():
+            return
+        self._turns += 1
+        whole = self._turns % _ALL_EVERY == 1
+        if self._turns % _NOTED_EVERY == 1:
+            self.watch.note_skips()
+        found = self.watch.all() if whole else self.watch.named(sorted(self._names()))
+        for lock in found:
+            if lock.alive is False and lock.settled:
+                self._found(lock)
+        if self._releases and whole:
+            self.release_stale(upkeep.UNCLAIMED_SECONDS)
+
+    def _names(self) -> set[str]:
+        prefix = f"{self._huey.name}.lock."
+        known = {key[len(prefix) :] for key in self._huey._locks.copy() if key.startswith(prefix)}
+        return known.union(self.watch.claimed())
+
+    def _found(self, lock: upkeep.LockInfo) -> None:
+        taking = lock.holder.taking if lock.holder else ""
+        if taking not in self._told:
+            self._told = {*list(self._told)[-1000:], taking}
+            self._counts.add((STALE_LOCKS, self._counts.lock_labels[lock.name]))
+            self._reports.stale_lock(lock.name, lock.host, lock.pid, released=self._releases)
+            self._reports.tell(stale_lock_found, lock=lock)
+        if self._releases and upkeep.release_seen(self._huey, lock):
+            self._released(lock)
+
+    def _released(self, lock: upkeep.LockInfo) -> None:
+        self._counts.add((LOCKS_RELEASED, self._counts.lock_labels[lock.name]))
+        self._reports.tell(lock_released, lock=lock)
+
+
+class LockCalls:
+    """What a `Kit` does with locks when asked to."""
+
+    _lock_upkeep: LockUpkeep
+
+    def locks(self) -> list[upkeep.LockInfo]:
+        """Every lock and semaphore of the queue, by name, with who holds it as far as is known."""
+        return self._lock_upkeep.watch.all()
+
+    def release_lock(self, name: str) -> bool:
+        """Free the lock *name*; whether it was there, and still the same when it was freed.
+
+        `upkeep.LockHeld` if a living process holds it: to know that of one on another host takes
+        up to 18 seconds.
+        """
+        return self._lock_upkeep.release(name)
+
+    def release_stale_locks(
+        self, min_age: float = upkeep.UNCLAIMED_SECONDS
+    ) -> list[upkeep.LockInfo]:
+        """Free locks whose holder's process is dead, and those that nobody claims; which ones.
+
+        These when two calls, at least *min_age* seconds apart, have found them unchanged. It
+        takes up to 18 seconds where a holder on another host has to be watched.
+        """
+        return self._lock_upkeep.release_stale(min_age)

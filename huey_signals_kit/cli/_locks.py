@@ -1,0 +1,150 @@
+"""``huey-signals locks``: who holds what, and how to free it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from ..upkeep import LockHeld, LockInfo, LockWatch, release_lock, release_stale
+from . import _locks_view as view
+from ._ages import parse_age
+from ._exits import NEEDS_PERSON, CommandError, WrongUse
+from ._progress import progress
+from ._terminal import shown
+from ._work import Apply, AsJson, HueyName, print_json, work_on
+
+DEFAULT_AGE = "15m"
+_WAITING = "waiting for the heartbeats of other hosts"
+
+HELP = """\b
+ALIVE says whether the process lives that holds the lock: yes, no, or ? where
+nobody has said who holds it, or it cannot be told from here. SKIPS/H: how many
+tasks could not get it in about the last hour. "~" before a time: by the clock
+of another host.
+
+\b
+Exit codes: 0 done, 1 a lock is held by a dead process or could not be freed,
+2 wrong use
+
+\b
+Examples:
+  huey-signals locks tasks.huey
+  huey-signals locks release tasks.huey import-users --apply
+  huey-signals locks release tasks.huey --stale --apply
+"""
+
+
+class _ListByDefault(TyperGroup):
+    """``locks HUEY`` is ``locks list HUEY``."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Any first word that is no command is a Huey."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            args = ["list", *args]
+        return super().resolve_command(ctx, args)
+
+
+locks = typer.Typer(cls=_ListByDefault, no_args_is_help=True, rich_markup_mode=None)
+
+
+@locks.callback(epilog=HELP)
+def about() -> None:
+    """Show who holds which lock, and free those of dead processes."""
+
+
+@locks.command("list", epilog=HELP)
+def list_locks(huey_name: HueyName, as_json: AsJson = False) -> None:
+    """List every lock and semaphore of the queue."""
+    with work_on("locks", huey_name) as huey:
+        found = LockWatch(huey).all()
+        if as_json:
+            print_json({"locks": [each.as_dict() for each in found]})
+        else:
+            view.table(found, huey_name)
+    if any(each.alive is False for each in found):
+        raise typer.Exit(NEEDS_PERSON)
+
+
+@locks.command(epilog=HELP)
+def release(
+    huey_name: HueyName,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME...", show_default=False, help="Locks, by name."),
+    ] = None,
+    stale: Annotated[bool, typer.Option("--stale", help="All that are stale.")] = False,
+    min_age: Annotated[
+        str,
+        typer.Option(
+            metavar="AGE",
+            help="How far apart two looks at a lock have to be that nobody claims.",
+        ),
+    ] = DEFAULT_AGE,
+    apply: Apply = False,
+    as_json: AsJson = False,
+) -> None:
+    """Free locks by name, or all whose holder is dead.
+
+    One that a living process holds is never freed. A lock that nobody claims, as Huey without
+    the kit leaves it, is freed by name, or by --stale when two of these commands, at least AGE
+    apart, have found it unchanged. Without --apply it says what it would do.
+    """
+    with work_on("locks release", huey_name) as huey:
+        if bool(names) == stale:
+            raise WrongUse("give the names of locks, or --stale")
+        age = parse_age(min_age, "--min-age")
+        failed = (
+            _release_stale(huey, huey_name, age, apply, as_json)
+            if stale
+            else _release_named(huey, huey_name, names or [], apply, as_json)
+        )
+    if failed:
+        raise typer.Exit(NEEDS_PERSON)
+
+
+def _release_stale(huey: Any, huey_name: str, age: float, apply: bool, as_json: bool) -> bool:
+    with progress("looking at locks") as tell:
+        found = release_stale(huey, age, not apply, tell=lambda: tell(_WAITING))
+    if as_json:
+        print_json(
+            {
+                "released": [each.as_dict() for each in found.released],
+                "waiting": [each.as_dict() for each in found.waiting],
+                "dry_run": not apply,
+            }
+        )
+    else:
+        view.released(found, huey_name, age, apply)
+    return False
+
+
+def _release_named(huey: Any, huey_name: str, names: list[str], apply: bool, as_json: bool) -> bool:
+    watch = LockWatch(huey)
+    with progress("looking at locks") as tell:
+        there = {each.name: each for each in watch.settled(names, lambda: tell(_WAITING))}
+    missing = [name for name in names if name not in there]
+    if missing:
+        listed = ", ".join(repr(shown(each)) for each in missing)
+        raise CommandError(f"nobody holds a lock named {listed}")
+    freed, kept = [], []
+    for name in dict.fromkeys(names):
+        lock: LockInfo = there[name]
+        try:
+            if lock.alive:
+                raise LockHeld(str(huey.name), lock)
+            if not apply or release_lock(huey, name, watch):
+                freed.append(lock)
+            else:
+                kept.append(f"the lock {name!r} was freed, or taken anew, meanwhile: it stays")
+        except LockHeld as exc:
+            kept.append(str(exc))
+    if as_json:
+        released = [each.as_dict() for each in freed]
+        print_json({"released": released, "kept": kept, "dry_run": not apply})
+    else:
+        view.named(freed, huey_name, apply)
+    for each in kept:
+        typer.echo(f"huey-signals locks release: {shown(each)}", err=True)
+    return bool(kept)

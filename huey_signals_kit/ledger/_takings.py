@@ -1,0 +1,157 @@
+"""The locks that this process holds, as a kit notes them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from ..store.protocol import Store
+from ._per_huey import PerHuey
+
+_MOST_LOST = 10_000
+
+Mine = tuple[str, int]
+"""The key of a lock, and the thread that has taken it."""
+
+
+Taking = tuple[bytes, Store, bool, bool]
+"""One lock, taken once: what stands under its key while it lasts, which no other taking writes;
+where; whether a ``with`` block has taken it, whose end will come; and whether it has a ttl.
+
+One is made for each taking: anything but a plain tuple takes longer than all the rest.
+"""
+
+
+def _nobody() -> None:
+    return None
+
+
+class Takings:
+    """Of one Huey in this process.
+
+    A thread adds to `held`, and takes out, only what it has taken itself, each in one step: so
+    taking a lock and freeing it waits for nobody.
+    """
+
+    def __init__(self) -> None:
+        self.held: dict[Mine, Taking] = {}  # this very one is kept by who takes locks
+        self.desk: Callable[[], Any] = _nobody
+        """Gives what takes and frees locks for the kit that is installed, if one is."""
+        self.forget()
+
+    def forget(self) -> None:
+        """Another process begins, which holds nothing."""
+        self.held.clear()
+        self._lock = threading.Lock()
+        self._empty: dict[Mine, int] = {}
+        """How many blocks of that thread are open that have nothing to free any more."""
+        self._lost: dict[bytes, Mine] = {}
+        self.named: dict[Mine, Taking] = {}
+        """What those that name nobody while no kit is installed have been before."""
+        self.unfreed: list[tuple[str, Taking]] = []
+        """Those that nobody holds any more, and that the storage would not give back."""
+
+    def forget_desk(self) -> None:
+        """No kit is installed any more."""
+        self.desk = _nobody
+
+    def live(self) -> dict[Mine, Taking]:
+        """Those that are not known to be lost."""
+        return {mine: each for mine, each in self.held.copy().items() if each[0] not in self._lost}
+
+    def end(self, key: str, thread: int) -> Taking | bool:
+        """What a ``with`` block ends of which *thread* holds nothing.
+
+        True if there is nothing to free any more, False if nothing is known of it. Else another
+        thread closes what one has opened.
+        """
+        with self._lock:
+            empty = self._empty.pop((key, thread), 0)
+            if empty > 1:
+                self._empty[key, thread] = empty - 1
+            if empty:
+                return True
+            return self._of_any(key, blocks=True) or False
+
+    def clear(self, key: str, thread: int) -> Taking | None:
+        """What ``clear()`` frees: of *thread*, or else of another one of this process."""
+        with self._lock:
+            taking = self.held.pop((key, thread), None)
+            if taking is None:
+                return self._of_any(key, blocks=False)
+            self._leave_empty((key, thread), taking)
+            return taking
+
+    def _of_any(self, key: str, blocks: bool) -> Taking | None:
+        for mine, taking in self.held.copy().items():
+            if mine[0] == key and (taking[2] or not blocks):
+                found = self.held.pop(mine, None)
+                if found is not None and not blocks:
+                    self._leave_empty(mine, found)
+                if found is not None:
+                    return found
+        return None
+
+    def replace(self, mine: Mine, taking: Taking) -> Taking | None:
+        """That thread could take it again: return what it does not hold any more."""
+        with self._lock:
+            before = self.held.get(mine)
+            self.held[mine] = taking
+            if before is not None:
+                self._leave_empty(mine, before)
+            return before
+
+    def _leave_empty(self, mine: Mine, taking: Taking) -> None:
+        if taking[2]:
+            self._empty[mine] = self._empty.get(mine, 0) + 1
+
+    def is_lost(self, mine: Mine, taking: Taking) -> bool:
+        """Note that it is somebody else's; whether nobody knew, and it is worth telling."""
+        with self._lock:
+            raw, _, block, expires = taking
+            if raw in self._lost:
+                return False
+            self._lost[raw] = mine
+            if len(self._lost) > _MOST_LOST:
+                self._forget_oldest()
+            # To let a ttl run out is what one does who never frees it.
+            return block or not expires
+
+    def _forget_oldest(self) -> None:
+        for raw, mine in self._lost.copy().items():
+            taking = self.held.get(mine)
+            if taking is None or taking[0] != raw:
+                del self._lost[raw]
+            elif not taking[2]:
+                del self._lost[raw]
+                del self.held[mine]
+                return
+
+    def was_lost(self, taking: Taking) -> bool:
+        """This one is over, and was somebody else's; whether that has not been told."""
+        with self._lock:
+            return self._lost.pop(taking[0], None) is None
+
+
+_takings = PerHuey(Takings)
+
+
+def _forget_all() -> None:
+    for takings in _takings.all():
+        takings.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
+
+
+def is_held_here(raw: bytes) -> bool:
+    """Whether this process holds the lock that has this value."""
+    return any(raw == each[0] for all_of in _takings.all() for each in all_of.held.copy().values())
+
+
+def takings_of(huey: Any) -> Takings:
+    """Those of *huey*; always the same ones."""
+    return _takings(huey)

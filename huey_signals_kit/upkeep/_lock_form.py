@@ -1,0 +1,68 @@
+"""What is known of locks, and what can go wrong with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from ..ledger import Holder
+
+
+@dataclass(frozen=True)
+class LockInfo:
+    """One lock, or a semaphore with all of its slots."""
+
+    name: str
+    kind: str = "lock"
+    """``"lock"`` or ``"semaphore"``."""
+    since: datetime | None = None
+    """When it was taken, by the clock of the holder's host; None where nobody says."""
+    task_id: str | None = None
+    """The task that holds it; None where nobody says, or it was taken outside of a task."""
+    task_name: str | None = None
+    host: str | None = None
+    pid: int | None = None
+    alive: bool | None = None
+    """Whether the holder's process lives; None where nobody says who holds it, or it cannot be
+    told yet."""
+    skips: int = 0
+    """How many tasks could not get it in about the last hour; names alike count as one."""
+    slots: tuple[float, ...] = ()
+    """Of a semaphore: for each slot that is taken, how many seconds ago it was taken or renewed."""
+    unclaimed: bool = field(default=False, repr=False, compare=False)
+    """Whether no process is known that might hold it."""
+    settled: bool = field(default=True, repr=False, compare=False)
+    """Whether `alive` was looked at for long enough to free the lock, or keep it."""
+    raw: bytes = field(default=b"", repr=False, compare=False)
+    """What stands in the store: only as long as that is so it is the same taking."""
+    holder: Holder | None = field(default=None, repr=False, compare=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "since": None if self.since is None else self.since.isoformat(timespec="seconds"),
+            "task_id": self.task_id,
+            "task_name": self.task_name,
+            "host": self.host,
+            "pid": self.pid,
+            "alive": self.alive,
+            "skips": self.skips,
+            "slots": list(self.slots),
+        }
+
+
+class LockHeld(RuntimeError):
+    """A lock that a living process holds is not released."""
+
+    def __init__(self, queue: str, lock: LockInfo) -> None:
+        task = f", by its task {lock.task_name} {lock.task_id}" if lock.task_id else ""
+        who = "a process" if lock.pid is None else f"process {lock.pid} on {lock.host}"
+        super().__init__(
+            f"the lock {lock.name!r} of {queue!r} is held by {who}{task}, which lives: end that "
+            "process, or have the task free it. Where the lock has to go all the same: "
+            f"huey.lock_task({lock.name!r}).clear()"
+        )
+        self.lock = lock

@@ -1,0 +1,163 @@
+"""`huey-signals locks`: who holds what, freed by name or because its holder is dead."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("typer", exc_type=ImportError)
+pytest.importorskip("rich", exc_type=ImportError)
+
+from huey_signals_kit import install_handlers, uninstall_handlers
+from huey_signals_kit.cli import _locks_view
+from huey_signals_kit.upkeep import LockWatch
+from tests.consumer.harness import ROOT
+from tests.locks import ELSEWHERE, GONE, key, taken_by
+
+EVIL = "\x1b]0;owned\x07 \x1b[2J"
+
+
+def names(huey):
+    return [lock.name for lock in LockWatch(huey).all()]
+
+
+def test_the_list(shop):
+    """Each lock with its holder and whether that lives; with a dead one, exit code 1."""
+    assert shop.run("locks", shop.name).out == "No locks.\n"
+    install_handlers(shop.huey)
+    shop.huey.put_if_empty(key(shop.huey, "bare"), "1")
+    with shop.huey.lock_task("mine"):
+        ran = shop.run("locks", shop.name)
+        assert (ran.code, ran.err) == (0, "")
+        taken_by(shop.huey, "dead", GONE)
+        ran = shop.run("locks", shop.name)
+        assert (ran.code, ran.err) == (1, "")
+        assert ran.fits()
+        assert ran.row("bare") == ["?", "?", "?", "0"]
+        assert ran.row("dead")[1:] == [str(GONE.pid), "on", GONE.host, "no", "0"]
+        assert ran.row("mine")[-2:] == ["yes", "0"]
+        assert f"huey-signals locks release {shop.name} --stale --apply" in ran.out
+        found = json.loads(shop.run("locks", "list", shop.name, "--json").out)["locks"]
+        alive = {each["name"]: (each["alive"], each["pid"]) for each in found}
+        assert alive["bare"] == (None, None)
+        assert alive["dead"] == (False, GONE.pid)
+        assert alive["mine"][0] is True
+    uninstall_handlers(shop.huey)
+
+
+def test_what_is_stale_is_freed_when_asked_to(shop):
+    """The dead one at once, what nobody claims by a second command, 15 minutes later."""
+    taken_by(shop.huey, "dead", GONE)
+    shop.huey.put_if_empty(key(shop.huey, "bare"), "1")
+    ran = shop.run("locks", "release", shop.name, "--stale")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith("A dry run: nothing is changed.")
+    assert ran.row("dead")[1:] == [str(GONE.pid), "on", GONE.host, "no"]
+    assert ran.words.endswith(
+        "Nobody claims 1 lock: it will be freed when two of these commands, at least 15 minutes "
+        "apart, have found the same."
+    )
+    assert ran.fits()
+    assert names(shop.huey) == ["bare", "dead"]
+    ran = shop.run("locks", "release", shop.name, "--stale", "--apply", "--json")
+    found = json.loads(ran.out)
+    assert [each["name"] for each in found["released"]] == ["dead"]
+    assert [each["name"] for each in found["waiting"]] == ["bare"]
+    assert (ran.code, found["dry_run"]) == (0, False)
+    assert names(shop.huey) == ["bare"]
+    ran = shop.run("locks", "release", shop.name, "--stale", "--apply")
+    assert ran.out.startswith("Nothing was freed.")
+
+
+def test_by_name(shop):
+    """What a living process holds stays, with exit code 1; the others go."""
+    install_handlers(shop.huey)
+    for name in ("one", "two"):
+        shop.huey.put_if_empty(key(shop.huey, name), "1")
+    with shop.huey.lock_task("mine"):
+        ran = shop.run("locks", "release", shop.name, "one", "two", "mine", "one", "--apply")
+        assert ran.code == 1
+        assert "the lock 'mine' of" in ran.err
+        assert "which lives: end that process" in ran.err
+        assert names(shop.huey) == ["mine"]
+    assert shop.run("locks", "release", shop.name, "mine").err == (
+        "huey-signals locks release: nobody holds a lock named 'mine'\n"
+    )
+    uninstall_handlers(shop.huey)
+
+
+def test_a_holder_on_another_host_is_watched_before_its_lock_is_freed(make_shop):
+    """A first look cannot tell whether it lives: it does, and beats while the command waits."""
+    shop = make_shop("sqlite")
+    taken_by(shop.huey, "held", ELSEWHERE)
+    beating = """
+import sys, time
+from huey import SqliteHuey
+from huey_signals_kit.ledger import Heartbeat, open_ledger
+from tests.consumer.harness import ROOT
+from tests.locks import ELSEWHERE
+ledger = open_ledger(SqliteHuey(sys.argv[1], filename=sys.argv[2]))
+for sequence in range(1, 400):
+    ledger.beat(Heartbeat("there", ELSEWHERE, sequence=sequence, locks=("held",)))
+    print(sequence, flush=True)
+    time.sleep(0.2)
+"""
+    command = [sys.executable, "-c", beating, shop.huey.name, shop.place.location]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as other:
+        try:
+            assert other.stdout.readline()
+            ran = shop.run("locks", "release", shop.name, "held", "--apply")
+        finally:
+            other.kill()
+    assert ran.code == 1
+    assert "is held by process 4711 on another-host, which lives" in ran.err
+    assert names(shop.huey) == ["held"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "give the names of locks, or --stale"),
+        (("x", "--stale"), "give the names of locks, or --stale"),
+        (("x", "--min-age", "banana"), "--min-age"),
+        (("--stale", "--min-age", "5"), "--min-age takes at least 15 seconds, got 5.0"),
+    ],
+)
+def test_wrong_use_is_refused(make_shop, arguments, said):
+    """With exit code 2, and what would do."""
+    shop = make_shop("sqlite")
+    ran = shop.run("locks", "release", shop.name, *arguments)
+    assert ran.code == 2
+    assert said in ran.err
+
+
+def test_names_that_a_terminal_would_obey_are_only_shown(shop):
+    """Also in the command that is printed for copying, which ends the options first."""
+    shop.huey.put_if_empty(key(shop.huey, EVIL), "1")
+    shop.huey.put_if_empty(key(shop.huey, "-x"), "1")
+    for arguments in (("list",), ("release", "--", EVIL, "-x")):
+        ran = shop.run("locks", arguments[0], shop.name, *arguments[1:])
+        assert "\x1b" not in ran.out + ran.err
+        assert "owned" in ran.out
+    assert ran.code == 0
+    assert f"--apply {shop.name} -- " in ran.out
+
+
+def test_a_semaphore_shows_its_slots(make_shop):
+    """And since when the oldest is taken."""
+    shop = make_shop("redis")
+    moment = shop.huey.storage.conn.time()[0]
+    shop.huey.storage.conn.zadd(key(shop.huey, "few"), {"a": moment - 90, "b": moment})
+    assert shop.run("locks", shop.name).row("few")[-4:] == ["2", "slots", "?", "0"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "0s"), (59.9, "59s"), (60, "1m 0s"), (3700, "1h 1m"), (1e6, "11d 13h")],
+)
+def test_a_span_has_its_two_largest_units(seconds, said):
+    """Nobody needs more of how long a lock is held."""
+    assert _locks_view.short_span(seconds) == said

@@ -1,0 +1,25 @@
+"""Locks as other processes take them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from huey_signals_kit.ledger import Place, here
+from huey_signals_kit.ledger._holder import HolderText
+
+GONE = replace(here(), pid=2**22 + 5, born=17)
+"""A place of this host where no process is."""
+ELSEWHERE = Place("another-host", "another boot", 4711, 99)
+
+
+def key(huey, name):
+    return f"{huey.name}.lock.{name}"
+
+
+def taken_by(huey, name, place, beats=True):
+    """A lock as a process at *place* takes it."""
+    text = HolderText()
+    text.says(beats)
+    written = huey.serializer.deserialize(text.write(None, huey.serializer)).split("\n")
+    written[1:5] = [str(place.pid), str(place.born), place.host, place.space]
+    assert huey.put_if_empty(key(huey, name), "\n".join(written))

@@ -1,0 +1,506 @@
+"""What may happen to a lock between taking and freeing it, and to whoever names it."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import huey as huey_package
+import pytest
+from huey import MemoryHuey, SqliteHuey
+from huey.api import TaskLock
+from huey.exceptions import TaskLockedException
+from huey.serializer import Serializer, SignedSerializer
+
+from huey_signals_kit import get_kit, install_handlers, uninstall_handlers
+from huey_signals_kit.ledger import Heartbeat, _takings, here, open_ledger, takings_of
+from huey_signals_kit.store import open_store
+from huey_signals_kit.upkeep._skip_history import note_skips, recent_skips
+from tests.support import run_all, store, wait_until
+
+VERSION = tuple(int(part) for part in huey_package.__version__.split(".")[:2])
+LOST = "huey_locks_lost_total"
+SKIP = ("huey_lock_skips_total", "q", "job", "held")
+
+
+def key(huey, name):
+    return f"{huey.name}.lock.{name}"
+
+
+def acquire(lock):
+    """`acquire` came with Huey 2.6."""
+    return getattr(lock, "acquire", lock.__enter__)()
+
+
+class Json(Serializer):
+    """Keeps what it can as JSON."""
+
+    def _serialize(self, data):
+        return json.dumps(data).encode() if isinstance(data, str) else super()._serialize(data)
+
+    def _deserialize(self, data):
+        return json.loads(data) if data[:1] == b'"' else super()._deserialize(data)
+
+
+SERIALIZERS = {
+    "signed": lambda: SignedSerializer(secret="of nobody"),
+    "gzip": lambda: Serializer(compression=True),
+    "zlib": lambda: Serializer(compression=True, use_zlib=True),
+    "old pickles": lambda: Serializer(pickle_protocol=2),
+    "json": Json,
+}
+
+
+@pytest.mark.parametrize("task_id", [None, "ä", "x" * 300, "0" * 56, 'a"b\n', ""])
+@pytest.mark.parametrize("serializer", [None, *SERIALIZERS])
+def test_whatever_an_id_and_a_serializer_are_the_lock_is_taken_and_freed(
+    tmp_path, serializer, task_id
+):
+    """And names the task wherever Huey's own would read it, twice alike."""
+    options = {"serializer": SERIALIZERS[serializer]()} if serializer else {}
+    huey, seen = SqliteHuey("q", filename=str(tmp_path / "q.db"), **options), []
+    kit = install_handlers(huey)
+
+    @huey.task()
+    @huey.lock_task("held")
+    def job():
+        seen.extend(kit.locks())
+
+    tasks = [job.s() for _ in range(3)]
+    for task in tasks:
+        task.id = task.id if task_id is None else task_id
+        huey.execute(task)
+    assert [lock.name for lock in seen] == ["held"] * 3
+    if serializer != "json":  # which the kit does not read
+        assert [lock.task_id for lock in seen] == [task.id for task in tasks]
+        assert {lock.pid for lock in seen} == {os.getpid()}
+        assert len({lock.holder.taking for lock in seen}) == 3
+    assert key(huey, "held") not in store(huey)
+    assert kit.count(LOST) == 0
+
+
+class OnlyMessages(Serializer):
+    """Refuses texts that are longer than Huey's own value of a lock."""
+
+    def _serialize(self, data):
+        if isinstance(data, str) and len(data) > 1:
+            raise ValueError("too long")
+        return super()._serialize(data)
+
+
+def test_a_serializer_that_refuses_names_costs_nobody_a_lock(tmp_path, caplog):
+    """It is taken as Huey does, and that is said."""
+    huey = SqliteHuey("q", filename=str(tmp_path / "q.db"), serializer=OnlyMessages())
+    kit = install_handlers(huey)
+    with huey.lock_task("held"):
+        assert huey.get(key(huey, "held"), peek=True) == "1"
+        with pytest.raises(TaskLockedException), huey.lock_task("held"):
+            pass
+    assert key(huey, "held") not in store(huey)
+    assert kit.locks() == []
+    assert "while it named the holder of a lock" in caplog.text
+
+
+def test_a_huey_that_takes_locks_in_its_own_way_keeps_it(tmp_path):
+    """Nothing is named there."""
+
+    class Own(SqliteHuey):
+        def put_if_empty(self, key, data, *rest):
+            return super().put_if_empty(key, "mine", *rest)
+
+    huey = Own("q", filename=str(tmp_path / "q.db"))
+    kit = install_handlers(huey)
+    with huey.lock_task("held") as _:
+        (lock,) = kit.locks()
+        assert (lock.name, lock.alive, lock.pid) == ("held", None, None)
+        assert huey.get(key(huey, "held"), peek=True) == "mine"
+    assert kit.locks() == []
+
+
+def test_a_lock_class_of_somebodys_own_is_left_alone(make_huey):
+    """Only Huey's becomes another."""
+    huey = make_huey("sqlite")
+
+    class Own(TaskLock):
+        pass
+
+    kit = install_handlers(huey)
+    lock = Own(huey, "held")
+    with lock:
+        assert [each.alive for each in kit.locks()] == [None]
+    assert type(lock) is Own
+    assert store(huey) == {}
+
+
+def test_a_patched_lock_class_keeps_its_patch(make_huey, monkeypatch):
+    """As an instrumentation puts it there."""
+    seen, enter = [], TaskLock.__enter__
+
+    def patched(self):
+        seen.append(self._name)
+        return enter(self)
+
+    monkeypatch.setattr(TaskLock, "__enter__", patched)
+    huey = make_huey("sqlite")
+    install_handlers(huey)
+    with huey.lock_task("held"):
+        pass
+    assert seen == ["held"]
+
+
+def lose(huey, name):
+    """As when its ttl is over."""
+    assert huey.delete(key(huey, name))
+
+
+def test_one_that_was_lost_and_taken_again_inside_is_freed_once(any_huey):
+    """By the same thread: the inner block frees it, the outer one has nothing to free."""
+    kit = install_handlers(any_huey)
+    with any_huey.lock_task("held"):
+        lose(any_huey, "held")
+        with any_huey.lock_task("held"):
+            assert kit.count(LOST, lock="held") == 1
+            assert len(kit.locks()) == 1
+        assert kit.locks() == []
+        any_huey.put_if_empty(key(any_huey, "held"), "another's")
+    assert key(any_huey, "held") in store(any_huey)
+    assert kit.count(LOST) == 1
+
+
+def test_a_beat_tells_of_a_lost_one_once(any_huey, caplog):
+    """While it is held, and not again at its end."""
+    kit = install_handlers(any_huey)
+    with any_huey.lock_task("held"), any_huey.lock_task("other"):
+        kit._pulse._locks.check()
+        assert kit.count(LOST) == 0
+        lose(any_huey, "held")
+        for _ in range(2):
+            kit._pulse._locks.check()
+        assert kit.count(LOST, lock="held") == 1
+        assert kit._pulse._locks.held() == ("other",)
+    assert kit.count(LOST) == 1
+    assert store(any_huey) == {}
+    assert caplog.text.count("'held' is not held any more") == 1
+
+
+def test_a_storage_that_fails_as_a_lock_is_freed_frees_it_at_a_later_beat(make_huey, monkeypatch):
+    """And the task sees the failure, as it does with Huey alone."""
+    huey = make_huey("sqlite")
+    kit = install_handlers(huey)
+    lock = huey.lock_task("held")
+    lock.__enter__()
+    conn = huey.storage.conn
+    huey.storage.close()
+    filename, huey.storage.filename = huey.storage.filename, "/nowhere/at/all.db"
+    with pytest.raises(Exception, match="unable to open"):
+        lock.__exit__(None, None, None)
+    huey.storage.filename = filename
+    assert conn is not None
+    assert lock.is_locked()
+    kit._pulse._locks.check()
+    assert not lock.is_locked()
+    assert takings_of(huey).held == {}
+
+
+def test_many_threads_never_hold_one_lock_together(make_huey):
+    """Ten of them, three names, a thousand turns; in the end nothing is left anywhere."""
+    huey = make_huey("memory")
+    kit = install_handlers(huey)
+    inside, seen = {name: threading.Lock() for name in "abc"}, []
+
+    def turns(number):
+        for turn in range(100):
+            name = "abc"[(number + turn) % 3]
+            lock = huey.lock_task(name)
+            try:
+                acquire(lock)
+            except TaskLockedException:
+                continue
+            seen.append(inside[name].acquire(blocking=False))
+            inside[name].release()
+            lock.clear() if turn % 2 else lock.__exit__(None, None, None)
+
+    with ThreadPoolExecutor(10) as pool:
+        list(pool.map(turns, range(10)))
+    assert seen
+    assert all(seen)
+    assert takings_of(huey).held == {}
+    assert store(huey) == {}
+    assert kit.count(LOST) == 0
+
+
+def test_a_forked_child_holds_nothing_of_its_parents(any_huey):
+    """It leaves the block that it was forked in, and its parent's lock stays."""
+    if any_huey.storage.__class__.__name__.startswith(("Memory", "Sql", "Postgres")):
+        pytest.skip("no child can go on with its parent's connection, or has a copy")
+    kit = install_handlers(any_huey)
+    with any_huey.lock_task("held"):
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                any_huey.lock_task("held").__exit__(None, None, None)
+                code = 0
+            finally:
+                os._exit(code)
+        assert os.waitpid(pid, 0)[1] == 0
+        (lock,) = kit.locks()
+        assert (lock.pid, lock.alive) == (here().pid, True)
+    assert kit.count(LOST) == 0
+
+
+def test_a_lock_that_is_held_when_a_huey_turns_immediate_is_freed_where_it_was_taken(make_huey):
+    """Huey has another storage then."""
+    huey = make_huey("sqlite")
+    kit = install_handlers(huey)
+    with huey.lock_task("held"):
+        huey.immediate = True
+        with huey.lock_task("another"):
+            assert [lock.name for lock in kit.locks()] == ["another"]
+        huey.immediate = False
+        assert len(kit.locks()) == 1
+        huey.immediate = True
+    huey.immediate = False
+    assert kit.locks() == []
+    assert kit.count(LOST) == 0
+
+
+def test_a_lock_taken_by_hand_between_two_messages_names_no_task(make_huey):
+    """Although the task object of the last one is still there."""
+    huey = make_huey("sqlite")
+    kit = install_handlers(huey)
+
+    @huey.task()
+    def job():
+        return None
+
+    job()
+    task = huey.dequeue()
+    huey.execute(task)
+    with huey.lock_task("held"):
+        assert [lock.task_id for lock in kit.locks()] == [None]
+
+
+def test_a_refused_lock_says_what_hueys_own_says(any_huey):
+    """Word for word: other code may read it."""
+
+    def refusal():
+        with pytest.raises(TaskLockedException) as refused, any_huey.lock_task("held"):
+            pass
+        return str(refused.value)
+
+    with any_huey.lock_task("held"):
+        bare = refusal()
+        install_handlers(any_huey)
+        assert refusal() == bare
+
+
+@pytest.mark.parametrize("kind", ["redis", "redis-expire"])
+def test_a_semaphore_is_listed_with_its_slots(make_huey, kind):
+    """Each with its age; and never freed."""
+    helpers = pytest.importorskip("huey.contrib.helpers")
+    if not hasattr(helpers, "lock_task_semaphore"):
+        pytest.skip("this Huey has none")
+    huey, seen = make_huey(kind), []
+    kit = install_handlers(huey)
+
+    @huey.task()
+    @helpers.lock_task_semaphore(huey, "few", 2)
+    def job():
+        seen.extend(kit.locks())
+
+    job()
+    run_all(huey)
+    (lock,) = seen
+    assert (lock.name, lock.kind, lock.alive, len(lock.slots)) == ("few", "semaphore", None, 1)
+    assert 0 <= lock.slots[0] < 60
+    assert get_kit(huey).release_stale_locks(min_age=60) == []
+
+
+def test_acquiring_and_clearing_leaves_nothing_behind(any_huey):
+    """No later block is taken for one of these, and no other thread's lock for this one's."""
+    kit = install_handlers(any_huey)
+    lock = any_huey.lock_task("held")
+    acquire(lock)
+    lock.clear()
+    with lock:
+        uninstall_handlers(any_huey)
+    assert not lock.is_locked()
+    with lock:
+        pass
+    assert not lock.is_locked()
+    assert kit.count(LOST) == 0
+
+
+def test_a_lost_lock_that_was_taken_often_is_cleared_as_ever(any_huey):
+    """One `clear` frees what this process holds, the next whatever is there."""
+    install_handlers(any_huey)
+    lock = any_huey.lock_task("held")
+    for _ in range(5):
+        acquire(lock)
+        lose(any_huey, "held")
+    any_huey.put_if_empty(key(any_huey, "held"), "another's")
+    assert not lock.clear()
+    assert lock.clear()
+    assert store(any_huey) == {}
+
+
+def test_a_block_whose_lock_another_has_by_now_leaves_it_after_any_number_of_others(make_huey):
+    """Of another thread of the same process."""
+    huey, there, go_on = make_huey("memory"), threading.Event(), threading.Event()
+    install_handlers(huey)
+
+    def successor():
+        with huey.lock_task("held"):
+            there.set()
+            assert go_on.wait(30)
+
+    with ThreadPoolExecutor(1) as pool:
+        with huey.lock_task("held") as held:
+            held.clear()
+            ran = pool.submit(successor)
+            assert there.wait(30)
+            for number in range(3000):
+                with huey.lock_task(f"other {number}") as other:
+                    other.clear()
+        assert huey.lock_task("held").is_locked()
+        go_on.set()
+        ran.result()
+    assert store(huey) == {}
+
+
+@pytest.mark.skipif(VERSION < (3, 4), reason="locks have a ttl since Huey 3.4")
+def test_locks_whose_ttl_nobody_waits_for_are_forgotten_quietly(make_huey, caplog, monkeypatch):
+    """As one throttles calls: taken, and never freed."""
+    monkeypatch.setattr(_takings, "_MOST_LOST", 10)
+    huey = make_huey("memory")
+    kit = install_handlers(huey)
+    for number in range(100):
+        acquire(huey.lock_task(f"user {number}", ttl=1))
+        lose(huey, f"user {number}")
+    with huey.lock_task("held", ttl=1):
+        lose(huey, "held")
+        for _ in range(3):
+            kit._pulse._locks.check()
+        assert kit._pulse._locks.held() == ()
+        assert len(takings_of(huey).held) == 10
+    assert kit.count(LOST) == kit.count(LOST, lock="held") == 1
+    assert caplog.text.count("is not held any more") == 1
+
+
+def test_a_kit_comes_and_goes_while_the_storage_is_away(make_huey, caplog):
+    """What it cannot do is said, and it leaves nothing on the Huey."""
+    huey = make_huey("sqlite")
+    before = set(vars(huey))
+    install_handlers(huey)
+    huey.lock_task("held").__enter__()
+    huey.storage.close()
+    filename, huey.storage.filename = huey.storage.filename, "/nowhere/at/all.db"
+    uninstall_handlers(huey)
+    assert "on the locks that are held" in caplog.text
+    assert set(vars(huey)) - before <= {"_huey_signals_kit"}
+    huey.storage.filename = filename
+    kit = install_handlers(huey)
+    assert [lock.alive for lock in kit.locks()] == [True]
+
+
+def test_locks_that_are_held_when_a_kit_is_replaced_have_their_names_again(any_huey):
+    """Each its own."""
+    kit = install_handlers(any_huey)
+    with any_huey.lock_task("one"), any_huey.lock_task("two"):
+        before = [lock.holder for lock in kit.locks()]
+        kit = install_handlers(any_huey, "observe", replace=True)
+        assert [lock.holder for lock in kit.locks()] == before
+        assert [lock.alive for lock in kit.locks()] == [True, True]
+    assert store(any_huey) == {}
+    assert kit.count(LOST) == 0
+
+
+def test_a_lock_on_a_storage_that_came_later_is_claimed(make_huey):
+    """The kit was installed in immediate mode, whose storage nobody shares."""
+    huey = make_huey("sqlite")
+    huey.immediate = True
+    kit = install_handlers(huey)
+    huey.immediate = False
+    with huey.lock_task("held"):
+        wait_until(lambda: open_ledger(huey).processes(), 20, "a heartbeat")
+        (process,) = open_ledger(huey).processes()
+        assert process.heartbeat.locks == ("held",)
+    assert kit.locks() == []
+
+
+def test_a_lock_whose_store_is_gone_stops_no_heartbeat(make_huey, caplog):
+    """Others have to know of the rest that this process does."""
+    huey = make_huey("sqlite")
+    kit = install_handlers(huey)
+    with huey.lock_task("held"), huey.lock_task("other"):
+        takings = takings_of(huey)
+        (mine,) = [mine for mine in takings.held if mine[0].endswith("held")]
+        takings.held[mine] = (takings.held[mine][0], None, True, False)
+        kit._pulse.beat()
+        assert open_ledger(huey).processes()[0].heartbeat.locks == ("held", "other")
+        assert "on the locks that are held" in caplog.text
+        takings.held[mine] = (takings.held[mine][0], kit._pulse._locks._desk._store, True, False)
+
+
+def test_a_memory_store_gives_back_what_it_has_taken_by_mistake():
+    """Somebody has it anew between two steps."""
+    huey = MemoryHuey("q")
+    raw, another = b"raw", b"another"
+
+    class Results(dict):
+        def get(self, key, default=None):
+            self[key] = another
+            return raw
+
+    huey.storage._results = Results(k=raw)
+    assert not open_store(huey).delete_same("k", raw)
+    assert dict(huey.storage._results) == {"k": another}
+
+
+def test_a_serializer_that_writes_text_loses_no_lock(make_huey):
+    """Redis gives back bytes."""
+
+    class Text(Serializer):
+        def _serialize(self, data):
+            return data if isinstance(data, str) else super()._serialize(data)
+
+        def _deserialize(self, data):
+            return data.decode() if data[:4] == b"held" else super()._deserialize(data)
+
+    huey = make_huey("redis")
+    huey.serializer = Text()
+    kit = install_handlers(huey)
+    with huey.lock_task("held"):
+        kit._pulse._locks.check()
+    assert kit.count(LOST) == 0
+    assert store(huey) == {}
+
+
+def test_a_semaphore_slot_without_a_moment_is_none(make_huey):
+    """Whatever somebody has written there."""
+    huey = make_huey("redis")
+    kit = install_handlers(huey)
+    huey.storage.conn.zadd(key(huey, "few"), {"x": float("inf"), "y": 1.0})
+    (lock,) = kit.locks()
+    assert len(lock.slots) == 1
+    json.dumps(lock.as_dict(), allow_nan=False)
+
+
+def test_skips_are_those_of_about_the_last_hour(make_huey):
+    """Older notes tell what had been counted by then."""
+    huey, now = make_huey("sqlite"), 1_000_000.0
+    ledger = open_ledger(huey)
+
+    def counted(number):
+        record = Heartbeat("there", here(), sequence=number, counters={SKIP: number})
+        ledger.beat(record)
+        return ledger.look()
+
+    note_skips(open_store(huey), counted(7), now)
+    assert recent_skips(open_store(huey), counted(9), now + 60)["held"] == 2
+    for minutes in range(5, 90, 5):
+        note_skips(open_store(huey), counted(10 + minutes), now + 60 * minutes)
+    assert recent_skips(open_store(huey), counted(200), now + 90 * 60)["held"] == 200 - 40

@@ -1,0 +1,504 @@
+"""Who holds which lock, on every storage, and what is freed when."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import huey as huey_package
+import pytest
+from huey.exceptions import TaskLockedException
+
+from huey_signals_kit import get_kit, install_handlers, uninstall_handlers
+from huey_signals_kit.ledger import Heartbeat, here, open_ledger
+from huey_signals_kit.signals import lock_released, stale_lock_found
+from huey_signals_kit.upkeep import LockHeld, LockWatch, _lock_release, release_lock, release_stale
+from tests.locks import ELSEWHERE, GONE, key, taken_by
+from tests.support import run_all, store
+
+VERSION = tuple(int(part) for part in huey_package.__version__.split(".")[:2])
+LOST = "huey_locks_lost_total"
+
+
+def by_decorator(huey, body):
+    @huey.task()
+    @huey.lock_task("held")
+    def job():
+        body()
+
+    return job
+
+
+def by_block(huey, body):
+    @huey.task()
+    def job():
+        with huey.lock_task("held"):
+            body()
+
+    return job
+
+
+def by_call(huey, body):
+    @huey.task()
+    def job():
+        lock = huey.lock_task("held")
+        getattr(lock, "acquire", lock.__enter__)()
+        body()
+        lock.clear()
+
+    return job
+
+
+WAYS = [by_decorator, by_block, by_call]
+
+
+@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_lock_names_the_task_that_holds_it(any_huey, way, early):
+    """Taken in whatever way, before or after the kit came; and is gone with it."""
+    seen = []
+    if not early:
+        install_handlers(any_huey)
+    job = way(any_huey, lambda: seen.extend(get_kit(any_huey).locks()))
+    kit = install_handlers(any_huey)
+    result = job()
+    run_all(any_huey)
+    (lock,) = seen
+    assert (lock.name, lock.kind, lock.alive) == ("held", "lock", True)
+    assert (lock.task_id, lock.task_name) == (result.id, f"{__name__}.job")
+    assert (lock.host, lock.pid) == (here().host, here().pid)
+    assert kit.locks() == []
+    assert key(any_huey, "held") not in store(any_huey)
+    job()
+    run_all(any_huey)
+    assert len(seen) == 2
+    assert kit.count(LOST) == 0
+
+
+def test_a_lock_that_is_taken_outside_of_a_task_names_the_process(any_huey):
+    """A web request, say."""
+    kit = install_handlers(any_huey)
+    with any_huey.lock_task("held"):
+        (lock,) = kit.locks()
+        assert (lock.task_id, lock.pid, lock.alive) == (None, here().pid, True)
+        with pytest.raises(TaskLockedException), any_huey.lock_task("held"):
+            pass
+
+
+def test_each_nested_task_is_named_in_immediate_mode(make_huey):
+    """And not the one that has called it."""
+    huey, seen = make_huey("memory"), {}
+    huey.immediate = True
+    kit = install_handlers(huey)
+
+    def look():
+        seen.update({lock.name: lock.task_name for lock in kit.locks()})
+
+    @huey.task()
+    @huey.lock_task("inner")
+    def inner():
+        look()
+
+    @huey.task()
+    @huey.lock_task("outer")
+    def outer():
+        inner()
+
+    outer()
+    assert seen == {"inner": f"{__name__}.inner", "outer": f"{__name__}.outer"}
+    assert kit.locks() == []
+
+
+def replaced(huey, name, value="somebody else's"):
+    """As after a ttl, or a release: the lock is another's by now."""
+    huey.put(key(huey, name), value)
+
+
+def test_a_holder_frees_only_what_it_has_taken(any_huey, caplog):
+    """What is somebody else's by now stays theirs, and that is said."""
+    kit = install_handlers(any_huey)
+    with any_huey.lock_task("held"):
+        replaced(any_huey, "held")
+    assert any_huey.get(key(any_huey, "held"), peek=True) == "somebody else's"
+    assert kit.count(LOST, lock="held") == 1
+    assert "'held' is not held any more by the process that had taken it" in caplog.text
+
+
+def test_so_does_clear_in_the_process_that_has_taken_it(any_huey):
+    """Once: then it clears whatever is there, as Huey does."""
+    kit = install_handlers(any_huey)
+    lock = any_huey.lock_task("held")
+    getattr(lock, "acquire", lock.__enter__)()
+    replaced(any_huey, "held")
+    assert not lock.clear()
+    assert key(any_huey, "held") in store(any_huey)
+    assert kit.count(LOST) == 1
+    assert lock.clear()
+    assert key(any_huey, "held") not in store(any_huey)
+
+
+def test_clear_elsewhere_frees_whatever_is_there(any_huey):
+    """As ever."""
+    install_handlers(any_huey)
+    taken_by(any_huey, "held", ELSEWHERE)
+    assert any_huey.lock_task("held").clear()
+    assert store(any_huey) == {}
+
+
+def test_a_block_that_was_cleared_inside_leaves_its_successors_lock(make_huey):
+    """Of another thread of the same process."""
+    huey = make_huey("sqlite")
+    install_handlers(huey)
+    lock, go_on, there = huey.lock_task("held"), threading.Event(), threading.Event()
+
+    def successor():
+        with huey.lock_task("held"):
+            there.set()
+            assert go_on.wait(30)
+
+    with ThreadPoolExecutor(1) as pool:
+        with lock:
+            lock.clear()
+            ran = pool.submit(successor)
+            assert there.wait(30)
+        assert lock.is_locked()
+        go_on.set()
+        ran.result()
+    assert not lock.is_locked()
+
+
+def test_a_block_may_be_closed_by_another_thread(make_huey):
+    """As frameworks do that move work between threads."""
+    huey = make_huey("sqlite")
+    install_handlers(huey)
+    lock = huey.lock_task("held")
+    lock.__enter__()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lock.__exit__, None, None, None).result()
+    assert not lock.is_locked()
+
+
+def test_a_lock_from_before_the_kit_is_freed_at_its_end(any_huey):
+    """It names nobody."""
+    with any_huey.lock_task("held"):
+        kit = install_handlers(any_huey)
+        (lock,) = kit.locks()
+        assert (lock.alive, lock.pid) == (None, None)
+    assert store(any_huey) == {}
+
+
+def test_without_the_kit_a_lock_is_as_it_was(any_huey):
+    """One that is held when the kit goes names nobody from then on."""
+    install_handlers(any_huey)
+    lock = any_huey.lock_task("held")
+    with lock:
+        uninstall_handlers(any_huey)
+        assert any_huey.get(key(any_huey, "held"), peek=True) == "1"
+    assert store(any_huey) == {}
+    with lock:
+        assert any_huey.get(key(any_huey, "held"), peek=True) == "1"
+    assert store(any_huey) == {}
+
+
+def test_a_kit_that_replaces_another_names_the_locks_of_both(make_huey):
+    """A lock that was made under the first is taken under the second."""
+    huey = make_huey("sqlite")
+    install_handlers(huey)
+    lock = huey.lock_task("held")
+    kit = install_handlers(huey, "observe", replace=True)
+    with lock:
+        assert [each.alive for each in kit.locks()] == [True]
+    assert store(huey) == {}
+
+
+def test_a_lock_of_a_process_that_is_gone_is_dead_at_once(any_huey):
+    """On this very host."""
+    taken_by(any_huey, "held", GONE)
+    (lock,) = LockWatch(any_huey).all()
+    assert (lock.alive, lock.pid, lock.host) == (False, GONE.pid, GONE.host)
+
+
+class Clock:
+    """Seconds that pass only when somebody waits."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+def watching(huey, clock):
+    """A watch, and a ledger that it looks at, by that clock."""
+    ledger = open_ledger(huey)
+    ledger._clock = clock
+    ledger._after_fork()
+    return LockWatch(huey, ledger, clock, clock.sleep)
+
+
+def beats(huey, sequence, **more):
+    """Another process's heartbeat."""
+    other = open_ledger(type(huey)(huey.name, **huey.storage_kwargs))
+    other.beat(Heartbeat("there", ELSEWHERE, sequence=sequence, **more))
+
+
+def silenced(huey):
+    """As when no heartbeat was written for 15 seconds."""
+    if hasattr(huey.storage, "conn") and hasattr(huey.storage.conn, "scan_iter"):
+        huey.storage.conn.delete(*huey.storage.conn.scan_iter("huey-signals.fresh.*"))
+
+
+def test_silences_that_lie_far_apart_do_not_add_up(make_huey):
+    """Nobody has looked whether it was there meanwhile, or the storage was away."""
+    huey, clock = make_huey("sqlite"), Clock()
+    watch = watching(huey, clock)
+    taken_by(huey, "held", ELSEWHERE)
+    for later in (100, 3000, 3010, 3020.5):
+        clock.now = float(later)
+        assert [each.alive for each in watch.all()] == [None]
+    for later in (3030.0, 3036.0):
+        clock.now = later
+        (lock,) = watch.all()
+    assert (lock.alive, lock.settled) == (False, True)
+
+
+@pytest.mark.parametrize("beats", [True, False])
+def test_a_process_on_another_host_is_dead_after_three_intervals_of_silence(make_huey, beats):
+    """If it is known to have written heartbeats, and has no record by now."""
+    huey, clock = make_huey("sqlite"), Clock()
+    watch = watching(huey, clock)
+    taken_by(huey, "held", ELSEWHERE, beats)
+    for later in (100.0, 107.0, 114.5):
+        clock.now = later
+        assert [each.alive for each in watch.all()] == [None]
+    clock.now = 115.0
+    assert [each.alive for each in watch.all()] == [False if beats else None]
+
+
+def test_one_that_was_never_heard_of_goes_after_two_looks(make_huey):
+    """It took the lock before its first heartbeat, and has no record since: nobody claims it."""
+    huey, now, clock = make_huey("sqlite"), [1000.0], Clock()
+    watch = watching(huey, clock)
+    taken_by(huey, "held", ELSEWHERE, beats=False)
+
+    def release(seconds):
+        now[0], clock.now = now[0] + seconds, clock.now + seconds
+        found = release_stale(huey, 900, watch=watch, clock=lambda: now[0])
+        return len(found.released), len(found.waiting)
+
+    assert release(0) == (0, 1)
+    assert release(899) == (0, 1)
+    assert release(1) == (1, 0)
+    assert key(huey, "held") not in store(huey)
+
+
+def test_a_record_that_nobody_can_read_may_be_of_the_holder(make_huey):
+    """So its lock stays."""
+    huey, clock = make_huey("sqlite"), Clock()
+    watch = watching(huey, clock)
+    taken_by(huey, "held", ELSEWHERE)
+    huey.put("huey-signals:process:x", "what a later version writes")
+    for _ in range(3):
+        assert [each.alive for each in watch.all()] == [None]
+        assert release_stale(huey, 900, watch=watch).released == []
+        clock.now += 1000
+
+
+def test_a_process_on_another_host_that_beats_lives(make_huey):
+    """And one that has stopped to is dead, although its record is there."""
+    huey, clock = make_huey("sqlite"), Clock()
+    watch = watching(huey, clock)
+    taken_by(huey, "held", ELSEWHERE)
+    for sequence in range(1, 4):
+        beats(huey, sequence, locks=("held",))
+        assert [each.alive for each in watch.all()] == [None if sequence == 1 else True]
+        clock.now += 5
+    clock.now += 11
+    (lock,) = watch.all()
+    assert (lock.alive, lock.settled) == (False, False)
+    assert [each.settled for each in watch.settled()] == [True]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_nothing_is_freed_by_name_before_it_is_known_that_its_holder_is_dead(make_huey, kind):
+    """A first look cannot tell of another host; its heartbeat comes while this waits."""
+    huey, clock = make_huey(kind), Clock()
+    sequence = iter(range(1, 100))
+    watch = watching(huey, clock)
+    watch._sleep = lambda seconds: (clock.sleep(seconds), beats(huey, next(sequence)))
+    taken_by(huey, "held", ELSEWHERE)
+    with pytest.raises(LockHeld, match="process 4711 on another-host, which lives"):
+        release_lock(huey, "held", watch)
+    watch._sleep = clock.sleep
+    silenced(huey)
+    clock.now += 16
+    before = clock.now
+    assert release_lock(huey, "held", watch)
+    assert clock.now - before >= 15
+
+
+def test_a_storage_that_was_away_makes_nobody_dead(make_huey):
+    """The records of all have expired meanwhile; who lives is given time to say so."""
+    huey, clock = make_huey("redis"), Clock()
+    watch = watching(huey, clock)
+    taken_by(huey, "held", ELSEWHERE)
+    beats(huey, 1, worker="thread", locks=("held",))
+    assert [each.alive for each in watch.all()] == [True]
+    silenced(huey)
+    clock.now += 20
+    (lock,) = watch.all()
+    assert (lock.alive, lock.settled) == (False, False)
+    watch._sleep = lambda seconds: (clock.sleep(seconds), beats(huey, 2, worker="thread"))
+    assert release_stale(huey, 900, watch=watch).released == []
+    assert key(huey, "held") in store(huey)
+
+
+def test_two_hosts_clocks_are_not_compared(make_huey, monkeypatch):
+    """Each remembers for itself since when nobody has claimed a lock."""
+    huey = make_huey("sqlite")
+    huey.put_if_empty(key(huey, "bare"), "1")
+    hosts = [here(), replace(here(), host="another"), here()]
+    for host, now, freed in zip(hosts, (1000.0, 9_000_000.0, 1900.0), (0, 0, 1), strict=True):
+        monkeypatch.setattr(_lock_release, "here", lambda host=host: host)
+        assert len(release_stale(huey, 900, clock=lambda now=now: now).released) == freed
+
+
+@pytest.mark.parametrize(
+    "mark",
+    ['{"bare": {"x": ["d", 1e999]}}', "[" * 99_999, '{"bare": {"x": ["d", %s]}}' % ("9" * 400)],
+)
+def test_marks_of_somebody_else_delay_no_more_than_a_release(make_huey, mark):
+    """Whatever stands there."""
+    huey, now = make_huey("sqlite"), [1000.0]
+    huey.storage.put_data("huey-signals:locks", mark.encode())
+    huey.put_if_empty(key(huey, "bare"), "1")
+    assert release_stale(huey, 900, clock=lambda: now[0]).released == []
+    now[0] += 900
+    assert len(release_stale(huey, 900, clock=lambda: now[0]).released) == 1
+
+
+def test_a_forged_holder_is_no_holder(any_huey):
+    """A number that no process has; nothing fails, and the lock goes as one that names nobody."""
+    taken_by(any_huey, "held", replace(GONE, pid=10**30))
+    (lock,) = LockWatch(any_huey).all()
+    assert (lock.alive, lock.pid) == (None, None)
+    assert release_lock(any_huey, "held")
+
+
+def test_what_this_process_does_not_hold_any_more_is_not_held(make_huey):
+    """As before it became another program, or when the answer to its taking was lost."""
+    huey, clock = make_huey("sqlite"), Clock()
+    watch = watching(huey, clock)
+    install_handlers(huey)
+    with huey.lock_task("mine"):
+        taken_by(huey, "left", here())
+        assert {each.name: each.alive for each in watch.all()} == {"left": None, "mine": True}
+        assert [each.name for each in release_stale(huey, watch=watch).released] == ["left"]
+        assert watch.named(["mine"])[0].alive
+
+
+def test_release_frees_what_nobody_alive_holds(any_huey):
+    """And refuses what a living process holds, by name."""
+    kit = install_handlers(any_huey)
+    taken_by(any_huey, "dead", GONE)
+    any_huey.put_if_empty(key(any_huey, "bare"), "1")
+    released = []
+    with (
+        any_huey.lock_task("mine"),
+        lock_released.connected_to(lambda sender, lock: released.append(lock.name)),
+    ):
+        assert kit.release_lock("dead")
+        assert kit.release_lock("bare")
+        assert not kit.release_lock("nobody's")
+        with pytest.raises(LockHeld, match=f"'mine' of .* is held by process {here().pid} on"):
+            kit.release_lock("mine")
+        assert [lock.name for lock in kit.locks()] == ["mine"]
+    assert released == ["dead", "bare"]
+    assert kit.count("huey_locks_released_total") == 2
+
+
+def test_a_lock_that_was_taken_anew_since_the_look_is_not_freed(any_huey, monkeypatch):
+    """It may be the same process again."""
+    watch = LockWatch(any_huey)
+    taken_by(any_huey, "held", GONE)
+    named = watch.named
+
+    def look_and_lose(names):
+        found = named(names)
+        any_huey.delete(key(any_huey, "held"))
+        taken_by(any_huey, "held", GONE)
+        return found
+
+    monkeypatch.setattr(watch, "named", look_and_lose)
+    assert not release_lock(any_huey, "held", watch)
+    assert key(any_huey, "held") in store(any_huey)
+
+
+def test_stale_ones_go_at_once_if_dead_and_after_two_looks_if_nobodys(any_huey):
+    """Never one that lives, nor one that has changed between the looks."""
+    now = [1000.0]
+    install_handlers(any_huey)
+    taken_by(any_huey, "dead", GONE)
+    for name in ("left", "changed"):
+        any_huey.put_if_empty(key(any_huey, name), "1")
+
+    def release(**options):
+        return release_stale(any_huey, 900, clock=lambda: now[0], **options)
+
+    with any_huey.lock_task("mine"):
+        dry = release(dry_run=True)
+        assert ([e.name for e in dry.released], len(dry.waiting)) == (["dead"], 2)
+        first = release()
+        assert [e.name for e in first.released] == ["dead"]
+        assert [e.name for e in first.waiting] == ["changed", "left"]
+        any_huey.put(key(any_huey, "changed"), "another")
+        now[0] += 899
+        assert release().released == []
+        now[0] += 1
+        assert [e.name for e in release().released] == ["left"]
+        now[0] += 898
+        assert release().released == []
+        now[0] += 1
+        assert [e.name for e in release().released] == ["changed"]
+        assert [e.name for e in LockWatch(any_huey).all()] == ["mine"]
+
+
+def test_one_that_nobody_holds_for_a_moment_begins_anew(make_huey):
+    """A look that does not find it forgets it."""
+    huey, now = make_huey("sqlite"), [1000.0]
+    for wanted in (0, 0, 0, 1):
+        if wanted or now[0] != 2000.0:
+            huey.put_if_empty(key(huey, "bare"), "1")
+        found = release_stale(huey, 900, clock=lambda: now[0])
+        assert len(found.released) == wanted
+        if now[0] == 1000.0:
+            huey.delete(key(huey, "bare"))
+        now[0] += 1000
+
+
+def test_the_tick_tells_of_dead_ones_once_and_frees_them_if_asked_to(make_huey, caplog):
+    """Counted and announced."""
+    for choice, left in (("report", 1), ("release", 0)):
+        huey, told = make_huey("sqlite"), []
+        kit = install_handlers(huey, stale_locks=choice)
+        huey.lock_task("held")  # this process knows the name
+        taken_by(huey, "held", GONE)
+        with stale_lock_found.connected_to(lambda sender, lock, told=told: told.append(lock)):
+            for _ in range(3):
+                kit._lock_upkeep._due()
+        assert [lock.name for lock in told] == ["held"]
+        assert kit.count("huey_stale_locks_found_total", lock="held") == 1
+        assert len(kit.locks()) == left
+        assert kit.count("huey_locks_released_total") == 1 - left
+        assert f"'held' is held by process {GONE.pid} on" in caplog.text
+
+
+@pytest.mark.parametrize("wrong", [None, 1, "free", ""])
+def test_another_choice_is_refused(make_huey, wrong):
+    """When it is given."""
+    with pytest.raises((TypeError, ValueError), match="stale_locks= takes 'report' or 'release'"):
+        install_handlers(make_huey("memory"), stale_locks=wrong)
