@@ -35,6 +35,8 @@ COUNTED = (
     Aim("memory, ordinary", "ordinary", 1.02),
     Aim("memory, locked", "locked", 0.12),
     Aim("memory, ordinary, with sinks", "ordinary", 1.06, ROUTES),
+    Aim("memory, takes a lock", "taking", 1.04),
+    Aim("memory, makes and takes a lock", "entering", 1.04),
 )
 TIMED = {
     "redis": (

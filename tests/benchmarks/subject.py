@@ -13,6 +13,8 @@ from huey_signals_kit import get_kit, install_handlers
 
 BARE, KIT, ROUTES, BACKGROUND = "bare", "kit", "routes", "background"
 LOCK = "held"
+DEQUEUED = frozenset({"taking", "entering"})
+"""The kinds of task that are measured from the queue on: who holds a lock is noted there."""
 
 
 def _install(huey: Huey) -> None:
@@ -60,10 +62,26 @@ class Subject:
                 raise AssertionError("the lock is free")
 
         @huey.task()
+        @huey.lock_task("decorated")
+        def taking() -> int:
+            return 1
+
+        @huey.task()
+        def entering() -> int:
+            with huey.lock_task("entered"):
+                return 1
+
+        @huey.task()
         def revoked() -> None:
             raise AssertionError("the token is gone")
 
-        self._tasks = {"ordinary": ordinary, "locked": locked, "revoked": revoked}
+        self._tasks = {
+            "ordinary": ordinary,
+            "locked": locked,
+            "revoked": revoked,
+            "taking": taking,
+            "entering": entering,
+        }
 
     def prepare(self, kind: str, count: int) -> list[Any]:
         """Empty the store, and take *count* tasks from the queue that a worker would execute."""
@@ -74,14 +92,16 @@ class Subject:
             if kind == "revoked":
                 self.huey.revoke_by_id(result.id)
         self.add_up()
+        if kind in DEQUEUED:
+            return [None] * count
         storage = self.huey.storage  # a worker has one in hand, and not all of them
         return [self.huey.deserialize_task(storage.dequeue()) for _ in range(count)]
 
     def run(self, tasks: list[Any]) -> None:
         """Execute *tasks*, leaving the list empty; this alone is measured."""
-        execute = self.huey.execute
+        execute, dequeue = self.huey.execute, self.huey.dequeue
         while tasks:
-            execute(tasks.pop())
+            execute(tasks.pop() or dequeue())
 
     def add_up(self) -> None:
         """What the kit has put off until somebody asks, or until the tick."""

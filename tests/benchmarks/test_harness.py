@@ -19,6 +19,8 @@ MEASUREMENTS = [
     "memory, ordinary",
     "memory, locked",
     "memory, ordinary, with sinks",
+    "memory, takes a lock",
+    "memory, makes and takes a lock",
     "redis, ordinary",
     "redis, locked",
     "redis, revoked",

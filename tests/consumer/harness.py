@@ -9,7 +9,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,13 +74,15 @@ def running_consumer(
     workers: int = 4,
     install: dict[str, Any] | None,
     app: str = "tests.consumer.app",
+    options: Sequence[str] = (),
 ) -> Iterator[Consumer]:
     """Runs a consumer of the queue at `place`; stopped gracefully if nobody has done so before.
 
     `install` has the arguments for `install_handlers`; None leaves Huey bare. `app` is the
-    module whose `huey` it is.
+    module whose `huey` it is, and `options` are more of the consumer's own.
     """
-    consumer = _start(place, log, [f"{app}.huey", "-k", worker, "-w", str(workers)], install)
+    command = [f"{app}.huey", "-k", worker, "-w", str(workers), *options]
+    consumer = _start(place, log, command, install)
     try:
         consumer.wait_until(lambda: _is_up(consumer.process.pid), "the consumer to be up")
         yield consumer
