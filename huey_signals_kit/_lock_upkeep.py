@@ -22,6 +22,8 @@ _ALL_EVERY = 180
 """Each so many turns the whole store is looked through, else only locks that somebody named."""
 
 _NOTED_EVERY = 60
+_MOST_TOLD = 100_000
+_MOST_NAMES = 10_000
 
 
 def checked_choice(stale_locks: object) -> str:
@@ -52,7 +54,8 @@ class LockUpkeep:
         self._jobs = jobs
         self._turn = pulse.ledger.lease("locks turn", _TURN_SECONDS)
         self.watch = upkeep.LockWatch(huey, pulse.ledger)
-        self._told: set[str] = set()
+        self._told: dict[str, None] = {}
+        self._unsettled: set[str] = set()
         self._turns = 0
         self._begun = False
 
@@ -85,6 +88,7 @@ class LockUpkeep:
         if self._turns % _NOTED_EVERY == 1:
             self.watch.note_skips()
         found = self.watch.all() if whole else self.watch.named(sorted(self._names()))
+        self._unsettled = {each.name for each in found if not each.settled}
         for lock in found:
             if lock.alive is False and lock.settled:
                 self._found(lock)
@@ -93,13 +97,18 @@ class LockUpkeep:
 
     def _names(self) -> set[str]:
         prefix = f"{self._huey.name}.lock."
-        known = {key[len(prefix) :] for key in self._huey._locks.copy() if key.startswith(prefix)}
-        return known.union(self.watch.claimed())
+        names = self.watch.claimed() | self._unsettled
+        if len(self._huey._locks) > _MOST_NAMES:  # as of users; the whole look finds them
+            return names
+        known = self._huey._locks.copy()
+        return names.union(key[len(prefix) :] for key in known if key.startswith(prefix))
 
     def _found(self, lock: upkeep.LockInfo) -> None:
         taking = lock.holder.taking if lock.holder else ""
         if taking not in self._told:
-            self._told = {*list(self._told)[-1000:], taking}
+            self._told[taking] = None
+            if len(self._told) > _MOST_TOLD:
+                del self._told[next(iter(self._told))]
             self._counts.add((STALE_LOCKS, self._counts.lock_labels[lock.name]))
             self._reports.stale_lock(lock.name, lock.host, lock.pid, released=self._releases)
             self._reports.tell(stale_lock_found, lock=lock)

@@ -23,13 +23,14 @@ from typing import Any, NamedTuple
 
 from huey import api
 from huey.api import Huey, Task, TaskLock
+from huey.constants import EmptyData
 from huey.exceptions import TaskLockedException
 
 from ._huey_facts import is_own_method
 from ._placed import Placed
 from ._tick import tick
 from .ledger import READING, HolderText, Taking, hands_of, nothing, takings_of, try_holder
-from .store import Keys, Reader, Unreadable, open_store
+from .store import Keys, Reader, open_store
 
 _HUEYS_VALUE = "1"
 _ENTER = TaskLock.__enter__.__code__
@@ -147,7 +148,9 @@ class LockDesk:
 
     def _take_again(self, mine: tuple[str, int], taking: Taking) -> None:
         before = self.takings.replace(mine, taking)
-        if before is not None and self.takings.was_lost(before):
+        if before is None or not self.takings.was_lost(before):
+            return
+        if before[2] or not before[3]:  # else its ttl was to run out
             self._tell(mine[0])
 
     def _take_elsewhere(self, lock: NamedLock, key: str, ttl: Any, block: bool) -> Any:
@@ -167,6 +170,8 @@ class LockDesk:
         """Free what a ``with`` block of this thread has taken."""
         taking = self._held.pop((key, threading.get_ident()), None)
         if taking is not None:
+            if not taking[2]:  # the block's own was cleared in it, and this one acquired since
+                self.takings.end(key, threading.get_ident())
             self._free(key, taking)
             return
         ended = self.takings.end(key, threading.get_ident())
@@ -184,12 +189,21 @@ class LockDesk:
         raw, store, _, _ = taking
         try:
             freed = store.delete_same(key, raw)
+            if not freed and (key, raw) in self.takings.renamed:
+                freed = self._free_renamed(key, raw, store)
         except BaseException:
             self.takings.unfreed.append((key, taking))
             raise
         if not freed and self.takings.was_lost(taking):
             self._tell(key)
         return freed
+
+    def _free_renamed(self, key: str, raw: bytes, store: Any) -> bool:
+        # A kit came or went just as its block ended.
+        other, mine = self.takings.renamed.pop((key, raw)), (key, threading.get_ident())
+        if self._held.get(mine, (None,))[0] == other:
+            self._held.pop(mine, None)
+        return bool(store.delete_same(key, other))
 
     def look(self) -> None:
         """See that what this process holds is still its own."""
@@ -199,24 +213,38 @@ class LockDesk:
             for mine, raw in zip(here, store.get([key for key, _ in here]), strict=True):
                 taking = live[mine]
                 gone = raw != taking[0] and self._held.get(mine) is taking
+                gone = gone and (mine[0], taking[0]) not in self.takings.renamed
                 if gone and self.takings.is_lost(mine, taking):
                     self._tell(mine[0])
 
     def unname(self, mine: tuple[str, int], taking: Taking) -> None:
         """Have it name nobody: nobody will say any more that this process lives."""
         plain = self.huey.serializer.serialize(_HUEYS_VALUE)
-        raw, store, block, expires = taking
-        if store.replace_same(mine[0], raw, plain):
+        if self._rename(mine, taking, (plain, *taking[1:])):
             self.takings.named[mine] = taking
-            self._held[mine] = plain, store, block, expires
 
     def name_again(self) -> None:
         """Have those name their holder that did before."""
         while self.takings.named:
             mine, taking = self.takings.named.popitem()
             now = self._held.get(mine)
-            if now is not None and taking[1].replace_same(mine[0], now[0], taking[0]):
-                self._held[mine] = taking
+            if now is not None:
+                self._rename(mine, now, taking)
+
+    def _rename(self, mine: tuple[str, int], before: Taking, after: Taking) -> bool:
+        # Its block may end at any moment: then that frees what is there by then, or this does.
+        renamed, (key, _), store = self.takings.renamed, mine, before[1]
+        renamed[key, before[0]] = after[0]
+        done = store.replace_same(key, before[0], after[0])
+        if not done:
+            renamed.pop((key, before[0]), None)
+            return False
+        renamed.pop((key, after[0]), None)
+        if self._held.get(mine) is before:
+            self._held[mine] = after
+        if (key, before[0]) not in renamed:
+            self._held.pop(mine, None)
+        return True
 
     def _tell(self, key: str) -> None:
         self._tell_lost(self.name(key))
@@ -229,13 +257,15 @@ class LockDesk:
         """Taken before the kit came, and so without a name; or named, and then not this one."""
         if self.takings.desk() is not None:
             raw = self.huey.storage.peek_data(key)
-            try:
-                named = try_holder(Reader(self.huey).value(raw))
-            except Unreadable:
-                named = None
-            if named is not None:
+            if raw is EmptyData or self._names_somebody(raw):
                 return
         self.huey.delete(key)
+
+    def _names_somebody(self, raw: Any) -> bool:
+        try:
+            return try_holder(Reader(self.huey).value(raw)) is not None
+        except Exception:  # Unreadable, and whatever a storage gives for a value
+            return False
 
     def _begin(self, storage: Any) -> None:
         # Huey takes another storage when it is switched to immediate mode.

@@ -47,8 +47,8 @@ class Reports:
         """This process has held the lock *name*, and found that it does not any more."""
         complain(
             "The lock %r is not held any more by the process that had taken it: its ttl was over, "
-            "or it was released while this process was held up. What it guards may have run "
-            "twice at a time; a lock that somebody has taken since stays theirs.",
+            "or it was released elsewhere, as while this process was held up. What it guards may "
+            "have run twice at a time; a lock that somebody has taken since stays theirs.",
             name,
             queue=self._huey.name,
             lock=name,

@@ -44,12 +44,14 @@ class Takings:
     def forget(self) -> None:
         """Another process begins, which holds nothing."""
         self.held.clear()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a generator's block may be closed by a collection
         self._empty: dict[Mine, int] = {}
         """How many blocks of that thread are open that have nothing to free any more."""
         self._lost: dict[bytes, Mine] = {}
         self.named: dict[Mine, Taking] = {}
         """What those that name nobody while no kit is installed have been before."""
+        self.renamed: dict[tuple[str, bytes], bytes] = {}
+        """By key and value, what was written in its place when a kit came or went."""
         self.unfreed: list[tuple[str, Taking]] = []
         """Those that nobody holds any more, and that the storage would not give back."""
 

@@ -136,15 +136,17 @@ class LockWatch:
 
     def _lives(self, name: str, raw: bytes, holder: Holder, look: Look) -> _Verdict:
         place = holder.place
-        there = is_held_here(raw) or None if place == here() else place.is_there()
+        own = place == here()
+        there = is_held_here(raw) or None if own else place.is_there()
+        own = own and bool(place.space)  # else it may be another container's
         if there is not None:
             return _Verdict(there, False, True)
         records = [each.alive for each in look.processes if each.heartbeat.place == place]
-        if place != here() and True in records:
+        if not own and True in records:
             self._silent.pop((name, raw), None)
             return _Verdict(True, False, True)
         long = self._silence(name, raw) >= OVERDUE_SECONDS
-        if place == here():  # from before it became another program, or the answer was lost
+        if own:  # from before it became another program, or the answer was lost
             return _Verdict(False if long else None, False, long)
         if look.unreadable:  # which may have its record
             return _Verdict(None, False, long)

@@ -39,14 +39,16 @@ def recent_skips(store: Store, look: Look, now: float) -> Counter[str]:
 
 
 def note_skips(store: Store, look: Look, now: float) -> None:
-    """Note what was counted until *now*, if the last note is not so young."""
-    (raw,) = store.get([_KEY])
+    """Note what was counted until *now*, if anything was and the last note is not so young."""
+    counted, (raw,) = skips_so_far(look), store.get([_KEY])
+    if not counted:
+        return
     notes = [note for note in _read(raw) if note[0] <= now]
     if notes and now - notes[-1][0] < NOTED_EVERY:
         return
     older = [note for note in notes if note[0] <= now - SPAN_SECONDS][-1:]
     kept = [*older, *(note for note in notes if note[0] > now - SPAN_SECONDS)]
-    new = json.dumps([*kept, (now, skips_so_far(look))]).encode("ascii")
+    new = json.dumps([*kept, (now, counted)]).encode("ascii")
     if raw is None:
         store.put_new(_KEY, new)
     else:

@@ -15,9 +15,19 @@ from huey.exceptions import TaskLockedException
 from huey.serializer import Serializer, SignedSerializer
 
 from huey_signals_kit import get_kit, install_handlers, uninstall_handlers
-from huey_signals_kit.ledger import Heartbeat, _takings, here, open_ledger, takings_of
+from huey_signals_kit.ledger import (
+    Heartbeat,
+    Place,
+    _takings,
+    _watch,
+    here,
+    open_ledger,
+    takings_of,
+)
 from huey_signals_kit.store import open_store
+from huey_signals_kit.upkeep import LockWatch, _lock_list
 from huey_signals_kit.upkeep._skip_history import note_skips, recent_skips
+from tests.locks import taken_by
 from tests.support import run_all, store, wait_until
 
 VERSION = tuple(int(part) for part in huey_package.__version__.split(".")[:2])
@@ -504,3 +514,79 @@ def test_skips_are_those_of_about_the_last_hour(make_huey):
     for minutes in range(5, 90, 5):
         note_skips(open_store(huey), counted(10 + minutes), now + 60 * minutes)
     assert recent_skips(open_store(huey), counted(200), now + 90 * 60)["held"] == 200 - 40
+
+
+def test_a_block_that_ends_when_its_lock_is_gone_ends_well(any_huey):
+    """One of which nothing is known: it was taken before the kit came, and flushed."""
+    with any_huey.lock_task("held"):
+        kit = install_handlers(any_huey)
+        lose(any_huey, "held")
+    assert kit.count(LOST) == 0
+    assert kit.locks() == []
+
+
+def test_what_a_block_acquires_anew_after_it_was_cleared_is_freed_at_its_end(make_huey):
+    """And nothing of it is left for a later one."""
+    huey = make_huey("sqlite")
+    kit = install_handlers(huey)
+    lock = huey.lock_task("held")
+    with lock:
+        lock.clear()
+        acquire(lock)
+    assert not lock.is_locked()
+    uninstall_handlers(huey)
+    with lock:
+        pass
+    assert not lock.is_locked()
+    assert kit.count(LOST) == 0
+
+
+def test_no_block_keeps_its_lock_because_a_kit_comes_or_goes(make_huey):
+    """At whatever moment: threads take and free, while kits are replaced and taken off."""
+    huey, over = make_huey("redis"), threading.Event()
+
+    def turns(number):
+        lock = huey.lock_task(f"lock {number}")
+        while not over.is_set():
+            with lock:
+                pass
+
+    with ThreadPoolExecutor(4) as pool:
+        ran = [pool.submit(turns, number) for number in range(4)]
+        for number in range(60):
+            install_handlers(huey, ("observe", "quiet-locks")[number % 2], replace=True)
+            if number % 3 == 0:
+                uninstall_handlers(huey)
+        over.set()
+        for each in ran:
+            each.result()
+    assert not [name for name in store(huey) if ".lock." in name]
+    assert takings_of(huey).held == {}
+
+
+@pytest.mark.skipif(VERSION < (3, 4), reason="locks have a ttl since Huey 3.4")
+def test_what_is_throttled_by_a_ttl_is_not_lost(make_huey):
+    """It is taken again once the time is over, and that was meant."""
+    huey = make_huey("memory")
+    kit = install_handlers(huey)
+    for _ in range(3):
+        acquire(huey.lock_task("limit", ttl=1))
+        lose(huey, "limit")
+    assert kit.count(LOST) == 0
+
+
+def test_where_processes_cannot_be_told_apart_heartbeats_tell(make_huey, monkeypatch):
+    """Two containers under one host's name, each with a process 1."""
+    nowhere = Place(here().host, "", 1, 17)
+    for module in (_lock_list, _watch):
+        monkeypatch.setattr(module, "here", lambda: nowhere)
+    huey, now = make_huey("sqlite"), [0.0]
+    watch = LockWatch(huey, open_ledger(huey), lambda: now[0])
+    taken_by(huey, "held", nowhere)
+    other = open_ledger(make_huey("sqlite", huey.name))
+    for sequence in range(1, 9):
+        other.beat(Heartbeat("there", nowhere, sequence=sequence, locks=("held",)))
+        (lock,) = watch.all()
+        now[0] += 5
+    assert lock.alive is not False
+    assert not (lock.alive is None and lock.unclaimed)
