@@ -189,7 +189,7 @@ class LockDesk:
         raw, store, _, _ = taking
         try:
             freed = store.delete_same(key, raw)
-            if not freed and (key, raw) in self.takings.renamed:
+            if not freed:
                 freed = self._free_renamed(key, raw, store)
         except BaseException:
             self.takings.unfreed.append((key, taking))
@@ -199,10 +199,13 @@ class LockDesk:
         return freed
 
     def _free_renamed(self, key: str, raw: bytes, store: Any) -> bool:
-        # A kit came or went just as its block ended.
-        other, mine = self.takings.renamed.pop((key, raw)), (key, threading.get_ident())
-        if self._held.get(mine, (None,))[0] == other:
-            self._held.pop(mine, None)
+        # A kit may have come or gone just as its block ended.
+        with self.takings.lock:
+            other, mine = self.takings.renamed.pop((key, raw), None), (key, threading.get_ident())
+            if other is None:
+                return False
+            if self._held.get(mine, (None,))[0] == other:
+                self._held.pop(mine, None)
         return bool(store.delete_same(key, other))
 
     def look(self) -> None:
@@ -232,19 +235,17 @@ class LockDesk:
                 self._rename(mine, now, taking)
 
     def _rename(self, mine: tuple[str, int], before: Taking, after: Taking) -> bool:
-        # Its block may end at any moment: then that frees what is there by then, or this does.
-        renamed, (key, _), store = self.takings.renamed, mine, before[1]
-        renamed[key, before[0]] = after[0]
-        done = store.replace_same(key, before[0], after[0])
-        if not done:
-            renamed.pop((key, before[0]), None)
-            return False
-        renamed.pop((key, after[0]), None)
-        if self._held.get(mine) is before:
+        # Its block may end at any moment: it then waits for this, and frees what is there by then.
+        (key, _), renamed = mine, self.takings.renamed
+        with self.takings.lock:
+            if self._held.get(mine) is not before:
+                return False
+            if not before[1].replace_same(key, before[0], after[0]):
+                return False
+            renamed[key, before[0]] = after[0]
+            renamed.pop((key, after[0]), None)
             self._held[mine] = after
-        if (key, before[0]) not in renamed:
-            self._held.pop(mine, None)
-        return True
+            return True
 
     def _tell(self, key: str) -> None:
         self._tell_lost(self.name(key))

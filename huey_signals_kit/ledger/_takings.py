@@ -44,7 +44,7 @@ class Takings:
     def forget(self) -> None:
         """Another process begins, which holds nothing."""
         self.held.clear()
-        self._lock = threading.RLock()  # a generator's block may be closed by a collection
+        self.lock = threading.RLock()  # a generator's block may be closed by a collection
         self._empty: dict[Mine, int] = {}
         """How many blocks of that thread are open that have nothing to free any more."""
         self._lost: dict[bytes, Mine] = {}
@@ -69,7 +69,7 @@ class Takings:
         True if there is nothing to free any more, False if nothing is known of it. Else another
         thread closes what one has opened.
         """
-        with self._lock:
+        with self.lock:
             empty = self._empty.pop((key, thread), 0)
             if empty > 1:
                 self._empty[key, thread] = empty - 1
@@ -79,7 +79,7 @@ class Takings:
 
     def clear(self, key: str, thread: int) -> Taking | None:
         """What ``clear()`` frees: of *thread*, or else of another one of this process."""
-        with self._lock:
+        with self.lock:
             taking = self.held.pop((key, thread), None)
             if taking is None:
                 return self._of_any(key, blocks=False)
@@ -98,7 +98,7 @@ class Takings:
 
     def replace(self, mine: Mine, taking: Taking) -> Taking | None:
         """That thread could take it again: return what it does not hold any more."""
-        with self._lock:
+        with self.lock:
             before = self.held.get(mine)
             self.held[mine] = taking
             if before is not None:
@@ -111,7 +111,7 @@ class Takings:
 
     def is_lost(self, mine: Mine, taking: Taking) -> bool:
         """Note that it is somebody else's; whether nobody knew, and it is worth telling."""
-        with self._lock:
+        with self.lock:
             raw, _, block, expires = taking
             if raw in self._lost:
                 return False
@@ -133,7 +133,7 @@ class Takings:
 
     def was_lost(self, taking: Taking) -> bool:
         """This one is over, and was somebody else's; whether that has not been told."""
-        with self._lock:
+        with self.lock:
             return self._lost.pop(taking[0], None) is None
 
 
