@@ -199,14 +199,13 @@ class LockDesk:
         return freed
 
     def _free_renamed(self, key: str, raw: bytes, store: Any) -> bool:
-        # A kit may have come or gone just as its block ended.
+        # A kit may have come or gone just as its block ended, or both.
         with self.takings.lock:
-            other, mine = self.takings.renamed.pop((key, raw), None), (key, threading.get_ident())
-            if other is None:
-                return False
-            if self._held.get(mine, (None,))[0] == other:
+            mine = key, threading.get_ident()
+            now = self.takings.renamed.pop((key, raw), raw)
+            if self._held.get(mine, (None,))[0] == now:
                 self._held.pop(mine, None)
-        return bool(store.delete_same(key, other))
+            return bool(store.delete_same(key, now))
 
     def look(self) -> None:
         """See that what this process holds is still its own."""

@@ -561,7 +561,6 @@ def test_no_block_keeps_its_lock_because_a_kit_comes_or_goes(make_huey):
         for each in ran:
             each.result()
     assert not [name for name in store(huey) if ".lock." in name]
-    assert takings_of(huey).held == {}
 
 
 @pytest.mark.skipif(VERSION < (3, 4), reason="locks have a ttl since Huey 3.4")
