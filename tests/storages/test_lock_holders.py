@@ -89,6 +89,7 @@ def test_whatever_an_id_and_a_serializer_are_the_lock_is_taken_and_freed(
         assert len({lock.holder.taking for lock in seen}) == 3
     assert key(huey, "held") not in store(huey)
     assert kit.count(LOST) == 0
+    kit.uninstall()
 
 
 class OnlyMessages(Serializer):
@@ -111,6 +112,7 @@ def test_a_serializer_that_refuses_names_costs_nobody_a_lock(tmp_path, caplog):
     assert key(huey, "held") not in store(huey)
     assert kit.locks() == []
     assert "while it named the holder of a lock" in caplog.text
+    kit.uninstall()
 
 
 def test_a_huey_that_takes_locks_in_its_own_way_keeps_it(tmp_path):
@@ -127,6 +129,7 @@ def test_a_huey_that_takes_locks_in_its_own_way_keeps_it(tmp_path):
         assert (lock.name, lock.alive, lock.pid) == ("held", None, None)
         assert huey.get(key(huey, "held"), peek=True) == "mine"
     assert kit.locks() == []
+    kit.uninstall()
 
 
 def test_a_lock_class_of_somebodys_own_is_left_alone(make_huey):
