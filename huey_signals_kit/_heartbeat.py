@@ -29,7 +29,6 @@ from ._tick import Jobs, tick
 from .ledger import (
     BEAT_SECONDS,
     Heartbeat,
-    HolderText,
     InFlight,
     hands_of,
     has_worker,
@@ -49,7 +48,7 @@ class Pulse:
     """The heartbeat of one kit; *totals* are all that its process has counted.
 
     *worker_found* is told when a worker is seen of whose start nobody was told, and *failed* what
-    kept a beat from saying what is in hand. *text* is what *locks* are taken with.
+    kept a beat from saying what is in hand.
     """
 
     def __init__(
@@ -59,7 +58,6 @@ class Pulse:
         jobs: Jobs,
         worker_found: Callable[[], None],
         locks: NamedLocks,
-        text: HolderText,
         failed: Callable[[str, BaseException], object],
     ) -> None:
         self._huey = huey
@@ -67,7 +65,6 @@ class Pulse:
         self._jobs = jobs
         self._worker_found = worker_found
         self._locks = locks
-        self._text = text
         self._failed = failed
         self._begun = False
         self._leaves = False
@@ -149,8 +146,7 @@ class Pulse:
         hands = self._in_hand()
         if self._worker or "locks" in hands or (counted, hands) != self._written:
             self.ledger.beat(self._record(counted, hands))
-            if not any(self._written):
-                self._text.says(beats=True)
+            self._locks.beats()
             self._written = counted, hands
             if self._worker and self._sequence % _TIDY_EVERY == 1:
                 self._tidy_up()

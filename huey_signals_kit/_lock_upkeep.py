@@ -8,11 +8,13 @@ from . import upkeep
 from ._checks import short
 from ._heartbeat import Pulse, is_shared
 from ._reports import Reports
+from ._settings import Settings
 from ._tick import Jobs
 from .ledger import BEAT_SECONDS
 from .signals import lock_released, stale_lock_found
 from .sinks.memory import Counts
 from .sinks.vocabulary import LOCKS_RELEASED, STALE_LOCKS
+from .store import Keys
 
 CHOICES = ("report", "release")
 _JOB = "stale locks"
@@ -41,14 +43,14 @@ class LockUpkeep:
     def __init__(
         self,
         huey: Any,
-        stale_locks: str,
+        settings: Settings,
         pulse: Pulse,
         counts: Counts,
         reports: Reports,
         jobs: Jobs,
     ) -> None:
         self._huey = huey
-        self._releases = stale_locks == "release"
+        self._releases = checked_choice(settings.stale_locks) == "release"
         self._counts = counts
         self._reports = reports
         self._jobs = jobs
@@ -96,7 +98,7 @@ class LockUpkeep:
             self.release_stale(upkeep.UNCLAIMED_SECONDS)
 
     def _names(self) -> set[str]:
-        prefix = f"{self._huey.name}.lock."
+        prefix = Keys(self._huey).lock_prefix
         names = self.watch.claimed() | self._unsettled
         if len(self._huey._locks) > _MOST_NAMES:  # as of users; the whole look finds them
             return names

@@ -20,9 +20,10 @@ from ._huey_facts import (
     timing_on_stack,
 )
 from ._in_hand import InHand
+from ._lock_desk import Told
 from ._lock_errors import LockErrors
-from ._lock_upkeep import LockCalls, LockUpkeep, checked_choice
-from ._locks import NamedLocks, Told
+from ._lock_upkeep import LockCalls, LockUpkeep
+from ._locks import NamedLocks
 from ._meter import Meter
 from ._part import Part
 from ._quiet_logs import QuietLogs
@@ -41,7 +42,6 @@ from .expiring import Expiry
 from .gate import Gate
 from .handlers.counts import count_signals
 from .handlers.tokens import token_policy
-from .ledger import HolderText
 from .presets import build_preset
 from .registry import Registry, default_registry, structure
 from .sinks.chosen import read_sinks
@@ -98,26 +98,21 @@ class Kit(UpkeepCalls, LockCalls):
             sentry = SentryEvents(huey, self, self._listeners, self.own_verdict, failed)
             self.remember_skip = sentry.skips.remember
             self._parts.append(sentry)
-        text = HolderText()
-        told = Told(lambda: self._pulse.lock_taken(), self._lock_lost, self._reports.kit_failed)
-        locks = NamedLocks(huey, text, told)
+        told = Told(lambda: self._pulse.lock_taken(), self._lock_lost, failed)
+        self._locks = NamedLocks(huey, told)
         self._pulse = Pulse(
             huey,
             self._counts.totals,
             self._jobs,
             self._worker_starts,
-            locks,
-            text,
+            self._locks,
             self._reports.job_failed,
         )
-        self._upkeep = Upkeep(huey, settings, self._pulse, self._counts, self._reports, self._jobs)
-        choice = checked_choice(settings.stale_locks)
-        self._lock_upkeep = LockUpkeep(
-            huey, choice, self._pulse, self._counts, self._reports, self._jobs
-        )
+        shared = huey, settings, self._pulse, self._counts, self._reports, self._jobs
+        self._upkeep, self._lock_upkeep = Upkeep(*shared), LockUpkeep(*shared)
         in_hand = InHand(huey, self._pulse.scheduler_runs)
         # The pulse last: what the others still count is in its beat.
-        self._parts += (in_hand, locks, self._upkeep, self._pulse)
+        self._parts += (in_hand, self._locks, self._upkeep, self._pulse)
 
     def __repr__(self) -> str:
         state = "installed on" if self.installed else "not installed on"
@@ -207,6 +202,7 @@ class Kit(UpkeepCalls, LockCalls):
 
     def close(self) -> None:
         """Send what is left to send, and end what the tick does for this kit."""
+        self._locks.close()
         self.flush()
         self._jobs.cancel()
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ..upkeep import LockHeld, LockInfo, LockWatch, release_lock, release_stale
+from ..upkeep import LockHeld, LockWatch, release_seen, release_stale
 from . import _locks_view as view
 from ._ages import parse_age
 from ._exits import NEEDS_PERSON, CommandError, WrongUse
@@ -121,25 +121,22 @@ def _release_stale(huey: Any, huey_name: str, age: float, apply: bool, as_json: 
 
 
 def _release_named(huey: Any, huey_name: str, names: list[str], apply: bool, as_json: bool) -> bool:
-    watch = LockWatch(huey)
+    names = list(dict.fromkeys(names))
     with progress("looking at locks") as tell:
-        there = {each.name: each for each in watch.settled(names, lambda: tell(_WAITING))}
-    missing = [name for name in names if name not in there]
+        settled = LockWatch(huey).settled(names, lambda: tell(_WAITING))
+    found = {lock.name: lock for lock in settled}
+    missing = [name for name in names if name not in found]
     if missing:
         listed = ", ".join(repr(shown(each)) for each in missing)
         raise CommandError(f"nobody holds a lock named {listed}")
     freed, kept = [], []
-    for name in dict.fromkeys(names):
-        lock: LockInfo = there[name]
-        try:
-            if lock.alive:
-                raise LockHeld(str(huey.name), lock)
-            if not apply or release_lock(huey, name, watch):
-                freed.append(lock)
-            else:
-                kept.append(f"the lock {name!r} was freed, or taken anew, meanwhile: it stays")
-        except LockHeld as exc:
-            kept.append(str(exc))
+    for lock in map(found.__getitem__, names):
+        if lock.alive:
+            kept.append(str(LockHeld(str(huey.name), lock)))
+        elif not apply or release_seen(huey, lock):
+            freed.append(lock)
+        else:
+            kept.append(f"the lock {lock.name!r} was freed, or taken anew, meanwhile: it stays")
     if as_json:
         released = [each.as_dict() for each in freed]
         print_json({"released": released, "kept": kept, "dry_run": not apply})

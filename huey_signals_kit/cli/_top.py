@@ -14,7 +14,8 @@ from ._locks_view import short_span
 from ._progress import waiting
 from ._storages import failure, is_failure, told
 from ._terminal import WIDTH, console
-from ._top_look import Looker, Seen
+from ._top_form import Seen
+from ._top_look import Looker
 from ._top_screen import FullScreen
 from ._top_view import screen
 from ._work import AsJson, HueyName, print_json, work_on

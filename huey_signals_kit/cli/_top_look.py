@@ -3,128 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from socket import gethostname
 from typing import Any
 
-from ..ledger import BEAT_SECONDS, Look, Process, open_ledger
-from ..sinks.labels import fold, valid
-from ..sinks.readings import Totals
-from ..sinks.vocabulary import LOCK_SKIPS, SIGNALS
+from ..ledger import Look, Process, open_ledger
 from ..upkeep import LockInfo, LockWatch, Report
 from ..upkeep import report as make_report
 from ._export.asking import Asking, NoAnswer
-
-RATE_SECONDS = 3 * BEAT_SECONDS
-"""Over how long rates are taken: processes tell what they have counted only every few seconds."""
+from ._top_counts import Counts
+from ._top_form import FIGURES, Figure, Seen, SeenProcess, SeenTask
 
 _SHARE = 0.1
 """How much of the time reading the whole store may take."""
 
 _REPORT_SECONDS = 1.0
 """How long a look waits for a report on the store: those of small stores come in this time."""
-
-_WORDS = {"complete": "done", "error": "errors", "locked": "skipped", "revoked": "revoked"}
-EVENTS = (*_WORDS.values(), "signals")
-FIGURES = ("queue", "schedule", "results", "errors", "tokens", "keys", "bytes")
-
-
-@dataclass(frozen=True)
-class SeenTask:
-    """A task that a process is running."""
-
-    id: str
-    name: str
-    seconds: float
-    """For how long, by this host's clock and that of the process's host."""
-    about: bool
-    """Whether these are two clocks."""
-
-
-@dataclass(frozen=True)
-class SeenProcess:
-    """A process that has said that it works on the queue."""
-
-    host: str
-    pid: int
-    worker: str
-    """``"thread"``, ``"process"``, ``"greenlet"`` or ``"scheduler"``; empty for any other."""
-    alive: bool | None
-    """None when that cannot be told yet."""
-    running: tuple[SeenTask, ...]
-    unread: int
-    """How many more tasks it has in hand, which it cannot name."""
-
-
-@dataclass(frozen=True)
-class SeenLock:
-    """A lock that is held, and the tasks that could not get it."""
-
-    lock: LockInfo
-    recent: int | None
-    """How many skips in the last `Seen.span` seconds; None where that is not known yet."""
-    turned_away: tuple[tuple[str, int], ...]
-    """Tasks by name and how often they were skipped on it, most often first."""
-
-
-@dataclass(frozen=True)
-class Event:
-    """One kind of event."""
-
-    total: int | None
-    """How many all processes have counted; None where nobody counts these."""
-    rate: float | None
-    """How many a second; None where that is not known, or not yet."""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One measure of the store, and how it has changed since the first look."""
-
-    now: int | None
-    """None before the store was read for the first time."""
-    change: int | None
-
-
-@dataclass(frozen=True)
-class Seen:
-    """All that one look has found."""
-
-    queue: str
-    at: datetime
-    processes: tuple[SeenProcess, ...] = ()
-    locks: tuple[SeenLock, ...] = ()
-    events: dict[str, Event] = field(default_factory=dict)
-    """By `EVENTS`."""
-    span: float | None = None
-    """Over how many seconds the rates are taken."""
-    store: dict[str, Figure] = field(default_factory=dict)
-    """By `FIGURES`."""
-    store_age: float | None = None
-    """How many seconds ago the store was read whole; queue and schedule are of this moment."""
-    locks_age: float = 0.0
-    """How many seconds ago new locks and semaphores were looked for."""
-    unreadable: int = 0
-    """How many records of the ledger cannot be read; what they say is missing."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "queue": self.queue,
-            "at": self.at.isoformat(timespec="seconds"),
-            "processes": [asdict(each) for each in self.processes],
-            "locks": [
-                {**each.lock.as_dict(), "turned_away": dict(each.turned_away)}
-                for each in self.locks
-            ],
-            "events": {name: each.total for name, each in self.events.items()},
-            "store": {name: each.now for name, each in self.store.items()},
-            "unreadable": self.unreadable,
-        }
 
 
 class Looker:
@@ -139,7 +35,7 @@ class Looker:
         self._clock = clock
         self._ledger = open_ledger(huey)
         self._locks = _Locks(LockWatch(huey, self._ledger), clock)
-        self._counts = _Counts(clock)
+        self._counts = Counts(clock)
         self._pace = _Pace(clock)
         self._reports: Asking[tuple[Report, float]] = Asking(self._report, "report on the store")
         self._last: tuple[Report, float] | None = None
@@ -245,76 +141,6 @@ class _Locks:
         found = self._watch.named(sorted(names)) if names else []
         self._known = sorted([*found, *others], key=lambda lock: lock.name)
         return self._known
-
-
-class _Counts:
-    """What all processes have counted, and how fast it grows."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._past: deque[tuple[float, Counter[str]]] = deque()
-        self._tasks: dict[str, Counter[str]] = {}
-
-    def add(self, totals: Totals) -> None:
-        """Begin anew where there are fewer than before: the ledger was lost."""
-        counted = _counted(totals)
-        if self._past and any(counted[name] < was for name, was in self._past[-1][1].items()):
-            self._past.clear()
-        now = self._clock()
-        self._past.append((now, counted))
-        while len(self._past) > 2 and now - self._past[1][0] >= RATE_SECONDS:
-            self._past.popleft()
-        self._tasks = _turned_away(totals)
-
-    def span(self) -> float | None:
-        """None as long as it says nothing: a beat may just have brought what took five seconds."""
-        found = self._past[-1][0] - self._past[0][0]
-        return found if found >= BEAT_SECONDS else None
-
-    def events(self) -> dict[str, Event]:
-        span, counted = self.span(), self._past[-1][1]
-        found = {}
-        for name in EVENTS:
-            # Without a sink only what went wrong is counted.
-            known = name in counted or not (name == "done" and counted)
-            more = None if span is None or not known else self._more(name) / span
-            found[name] = Event(counted[name] if known else None, more)
-        return found
-
-    def lock(self, lock: LockInfo) -> SeenLock:
-        label = valid(fold(lock.name))
-        tasks = self._tasks.get(label, Counter[str]()).most_common()
-        recent = None if self.span() is None else self._more(_skips_of(label))
-        return SeenLock(lock, recent, tuple(tasks))
-
-    def _more(self, name: str) -> int:
-        return self._past[-1][1][name] - self._past[0][1][name]
-
-
-def _counted(totals: Totals) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for (metric, *labels), value in totals.items():
-        if not isinstance(value, int):
-            continue
-        if metric == SIGNALS:
-            found["signals"] += value
-            if labels[-1] in _WORDS:
-                found[_WORDS[labels[-1]]] += value
-        elif metric == LOCK_SKIPS:
-            found[_skips_of(labels[-1])] += value
-    return found
-
-
-def _skips_of(label: str) -> str:
-    return f"skips of {label}"
-
-
-def _turned_away(totals: Totals) -> dict[str, Counter[str]]:
-    found: dict[str, Counter[str]] = {}
-    for (metric, *labels), value in totals.items():
-        if metric == LOCK_SKIPS and isinstance(value, int):
-            found.setdefault(labels[-1], Counter())[labels[-2]] += value
-    return found
 
 
 def _process(process: Process) -> SeenProcess:

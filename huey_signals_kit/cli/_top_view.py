@@ -13,7 +13,7 @@ from ..upkeep import LockInfo
 from ._locks_view import held_for, short_span
 from ._tables import counted
 from ._terminal import lines, shown
-from ._top_look import EVENTS, FIGURES, Event, Figure, Seen, SeenLock, SeenProcess, SeenTask
+from ._top_form import EVENTS, FIGURES, Event, Figure, Seen, SeenLock, SeenProcess, SeenTask
 
 _WRONG = "bold red"
 _ALIVE = {True: "alive", False: "dead", None: "?"}

@@ -20,7 +20,6 @@ _FORM = "held, says huey-signals-kit 1"
 _LONGEST = 100_000
 _MOST_FORMS = 1000
 _NO_FORM = (None, 0, b"", b"")
-_MOST_NAMES = 1000
 
 
 @dataclass(frozen=True)
@@ -48,11 +47,15 @@ class HolderText:
 
     def _after_fork(self) -> None:
         self._last = 0
+        self._beats: bool | None = None
         self._process = uuid4().hex
         self.says(beats=False)
 
     def says(self, beats: bool) -> None:
         """Whether this process has written a heartbeat."""
+        if beats is self._beats:
+            return
+        self._beats = beats
         place, flag = here(), "b" if beats else "-"
         lines = _FORM, place.pid, place.born, place.host, place.space, flag, self._process
         self._head = "\n".join(map(str, lines))
@@ -84,13 +87,14 @@ class HolderText:
         """Huey's own serializer writes a text as it is: so much of it need not be written anew."""
         if type(serializer) is not Serializer:
             return
+        forms = self._forms  # others come with another head
         others = "0" * length, "1" * length
         sample, probe = (self._serialized(kind, other, serializer) for other in others)
         before, found, after = sample.partition(others[0].encode())
         if found and before + others[1].encode() + after == probe:
-            if len(self._forms) >= _MOST_FORMS:
-                self._forms.clear()
-            self._forms[kind] = serializer, length, before, after
+            if len(forms) >= _MOST_FORMS:
+                forms.clear()
+            forms[kind] = serializer, length, before, after
 
 
 def try_holder(value: Any) -> Holder | None:

@@ -48,10 +48,8 @@ class Takings:
         self._empty: dict[Mine, int] = {}
         """How many blocks of that thread are open that have nothing to free any more."""
         self._lost: dict[bytes, Mine] = {}
-        self.named: dict[Mine, Taking] = {}
-        """What those that name nobody while no kit is installed have been before."""
-        self.renamed: dict[tuple[str, bytes], bytes] = {}
-        """By key and value, what was written in its place when a kit came or went."""
+        self.unnamed: dict[tuple[str, bytes], bytes] = {}
+        """By key and value, what was written in its place when the kit went."""
         self.unfreed: list[tuple[str, Taking]] = []
         """Those that nobody holds any more, and that the storage would not give back."""
 
@@ -70,12 +68,15 @@ class Takings:
         thread closes what one has opened.
         """
         with self.lock:
-            empty = self._empty.pop((key, thread), 0)
+            return self.end_empty((key, thread)) or self._of_any(key, blocks=True) or False
+
+    def end_empty(self, mine: Mine) -> bool:
+        """A block ends that has nothing to free any more; whether there was one."""
+        with self.lock:
+            empty = self._empty.pop(mine, 0)
             if empty > 1:
-                self._empty[key, thread] = empty - 1
-            if empty:
-                return True
-            return self._of_any(key, blocks=True) or False
+                self._empty[mine] = empty - 1
+            return empty > 0
 
     def clear(self, key: str, thread: int) -> Taking | None:
         """What ``clear()`` frees: of *thread*, or else of another one of this process."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import datetime, timezone
 from typing import Any
 
 from .._checks import short
@@ -18,6 +17,7 @@ from ._explain_form import ARGUMENT, DUE, NESTED, RUNNING, Chord, Explanation, P
 from ._explain_messages import MOST_PLACES, MessageSearch
 from ._explain_result import read_result
 from ._lock_list import LockWatch
+from ._moments import moment
 from ._nested import ChordConfig
 
 _PATIENCE_SECONDS = BEAT_SECONDS + 2.0
@@ -118,7 +118,7 @@ class _Search:
                 if own:
                     self._found.task_name = task.task_name
                 path = () if own else (NESTED,)
-                since = _moment(task.since)
+                since = moment(task.since)
                 place = Place(RUNNING, task.task_name, task.task_id, path, since=since, **who)
                 self._add(place)
         if place is None and self._id in beat.waiting:
@@ -176,10 +176,3 @@ class _Search:
             done = sum(raw is not None for raw in self._store.get(keys))
         part = config.part if member else None
         self._found.chords.append(Chord(config.chord_id, config.size, part, done))
-
-
-def _moment(seconds: float) -> datetime | None:
-    try:
-        return datetime.fromtimestamp(seconds, timezone.utc)
-    except (OverflowError, ValueError, OSError):
-        return None

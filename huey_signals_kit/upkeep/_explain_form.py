@@ -19,8 +19,8 @@ class Place:
     """One place where a task was found."""
 
     where: str
-    """``"schedule"``, ``"queue"``, ``"running"``, or ``"due"``: a process has read it from the
-    schedule, and it is about to stand in the queue."""
+    """``"schedule"``, ``"queue"``, ``"running"``, or ``"due"``: a process has taken it from the
+    schedule or the queue, and does not run it yet, or not any more."""
     task_name: str
     """The task that stands there: its own, or the one that leads to it; empty where it is due."""
     task_id: str

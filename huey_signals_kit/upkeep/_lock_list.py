@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from ..ledger import (
@@ -26,6 +25,7 @@ from ..ledger import (
 from ..sinks.labels import fold, valid
 from ..store import Keys, Reader, Store, Unreadable, open_store
 from ._lock_form import LockInfo
+from ._moments import moment
 from ._skip_history import note_skips, recent_skips
 
 _LOOKED_SECONDS = 2 * BEAT_SECONDS
@@ -104,7 +104,7 @@ class LockWatch:
             verdict = self._lives(name, raw or b"", holder, look)
             yield LockInfo(
                 name,
-                since=_moment(holder.since),
+                since=moment(holder.since),
                 task_id=holder.task_id,
                 task_name=holder.task_name,
                 host=holder.place.host,
@@ -185,10 +185,3 @@ def _holder(reader: Reader, raw: bytes) -> Holder | None:
 def _is_claimed(look: Look, name: str) -> bool:
     """Whether a living process says that it holds a lock that names nobody."""
     return any(each.alive is not False and name in each.heartbeat.locks for each in look.processes)
-
-
-def _moment(seconds: float) -> datetime | None:
-    try:
-        return datetime.fromtimestamp(seconds, timezone.utc)
-    except (OverflowError, ValueError, OSError):
-        return None

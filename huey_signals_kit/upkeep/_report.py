@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import asdict
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from huey.utils import Error
@@ -20,6 +20,7 @@ from . import _marks as marks
 from ._errors import class_of
 from ._ids import packed
 from ._lock_list import LockWatch
+from ._moments import moment
 from ._report_form import Consumer, KindTotal, Report
 
 
@@ -76,7 +77,7 @@ class _Counting:
             made.locks.unclaimed += lock.alive is None
         made.errors = dict(self._errors.most_common())
         made.tokens.marked, oldest = marks.summary(self._store)
-        made.tokens.oldest_mark = None if oldest is None else _moment(oldest)
+        made.tokens.oldest_mark = None if oldest is None else _told(oldest)
         made.seconds = time.monotonic() - started
         return made
 
@@ -118,7 +119,7 @@ class _Counting:
             if not process.gone:
                 self._lives(beat.ids)
             running = [{"id": e.task_id, "task": e.task_name} for e in beat.running]
-            started = _moment(beat.started)
+            started = _told(beat.started)
             self._report.consumers.append(
                 Consumer(beat.host, beat.pid, beat.worker, started, process.alive, running)
             )
@@ -184,8 +185,6 @@ def _without_zone(eta: datetime) -> datetime:
     return eta.replace(tzinfo=None)  # Huey writes none, and compares none with one
 
 
-def _moment(seconds: float) -> str:
-    try:
-        return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
-    except (OverflowError, ValueError, OSError):  # whatever somebody has written there
-        return "?"
+def _told(seconds: float) -> str:
+    found = moment(seconds)  # of whatever somebody has written there
+    return "?" if found is None else found.isoformat(timespec="seconds")

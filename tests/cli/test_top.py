@@ -21,7 +21,8 @@ pytest.importorskip("rich", exc_type=ImportError)
 from rich.cells import cell_len
 
 from huey_signals_kit.cli import _top_look
-from huey_signals_kit.cli._top_look import Looker, Seen, SeenLock, SeenProcess, SeenTask
+from huey_signals_kit.cli._top_form import Seen, SeenLock, SeenProcess, SeenTask
+from huey_signals_kit.cli._top_look import Looker
 from huey_signals_kit.cli._top_view import screen
 from huey_signals_kit.ledger import Heartbeat, Running, here, open_ledger
 from huey_signals_kit.upkeep import LockInfo, LockWatch

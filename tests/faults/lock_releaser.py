@@ -12,14 +12,22 @@ import random
 import sys
 import time
 
-from huey_signals_kit.upkeep import LockHeld, LockWatch, _lock_release, release_lock, release_stale
+from huey_signals_kit.upkeep import (
+    LockHeld,
+    LockWatch,
+    _lock_list,
+    _lock_release,
+    release_lock,
+    release_stale,
+)
 from tests.support import Place
 
 
 def do_it(wrong):
     """Have this process do it so."""
     if wrong == "living":
-        LockWatch._lives = lambda self, holder, look: False
+        dead = _lock_list._Verdict(alive=False, unclaimed=False, settled=True)
+        LockWatch._lives = lambda self, name, raw, holder, look: dead
     elif wrong == "later":
 
         def release_later(huey, lock):

@@ -1,0 +1,261 @@
+"""Takes and frees the locks of one Huey.
+
+Huey writes ``'1'`` as a lock's value, and deletes whatever is there when it frees one. Here the
+value names the holder, and the end of a lock frees that taking and no other: after its ``ttl`` ran
+out, or after it was released as that of a dead process, somebody else may have it by then.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+from typing import Any, NamedTuple
+
+from huey.api import Task, TaskLock
+from huey.constants import EmptyData
+from huey.exceptions import TaskLockedException
+
+from ._tick import tick
+from .ledger import READING, HolderText, Taking, hands_of, nothing, takings_of, try_holder
+from .store import Keys, Reader, open_store
+
+HUEYS_VALUE = "1"
+_FRAMES = 200
+"""How far up the stack the task is looked for that takes a lock."""
+
+
+class Told(NamedTuple):
+    """Who is told of what."""
+
+    taken: Callable[[], object]
+    """Called before the first lock on a storage is taken, and while the tick does not run."""
+    lost: Callable[[str], object]
+    """With the name of a lock that is not this process's any more, although it has not freed it."""
+    failed: Callable[[str, Exception], object]
+    """With what kept a lock from having a name."""
+
+
+class NamedLock(TaskLock):  # type: ignore[misc]  # Huey has no types
+    """What a lock of Huey becomes; a `LockDesk` takes and frees it."""
+
+    _desk: LockDesk
+    _key: str
+    _name: str
+    _huey: Any
+    _ttl: Any = None  # Huey has it since 3.4
+
+    def __enter__(self) -> NamedLock:
+        if not self._desk.take(self, self._key, self._ttl, True):
+            raise TaskLockedException(f"unable to acquire lock {self._name}")
+        return self
+
+    def acquire(self) -> bool:
+        """As Huey's, with the holder's name."""
+        if not self._desk.take(self, self._key, self._ttl, False):
+            raise TaskLockedException(f"unable to acquire lock {self._name}")
+        return True
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._desk.end(self._key)
+
+    def clear(self) -> Any:
+        """As Huey's; in the process that holds it, it frees only what that has taken."""
+        return self._desk.clear(self._key)
+
+    release = clear
+
+
+class EndsAtDesk:
+    """Stands in for the Huey of a lock that became another while it was being taken.
+
+    A ``with`` statement looks for ``__exit__`` first: it will be the one of Huey's lock.
+    """
+
+    def __init__(self, huey: Any, desk: LockDesk) -> None:
+        self._huey = huey
+        self.delete = desk.end
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._huey, name)
+
+
+class LockDesk:
+    """Takes and frees the locks of one Huey, for one kit."""
+
+    def __init__(self, huey: Any, text: HolderText, told: Told) -> None:
+        self.huey = huey
+        self._text = text
+        self._taken = told.taken
+        self._failed = told.failed
+        self._tell_lost = told.lost
+        self._prefix = Keys(huey).lock_prefix
+        self._notes = hands_of(huey).notes
+        self.takings = takings_of(huey)
+        self._held = self.takings.held
+        self.active = False
+        self._storage: Any = None
+        self._store: Any = None
+
+    def adopt(self, lock: Any) -> bool:
+        """Have *lock* be this desk's, if it is one of Huey's; whether it was."""
+        if type(lock) is not TaskLock:
+            return False
+        lock.__class__ = NamedLock
+        lock._desk = self
+        return True
+
+    def take(self, lock: NamedLock, key: str, ttl: Any, block: bool) -> Any:
+        """What Huey's ``put_if_empty`` does, in the name of who asks."""
+        if not self.active:
+            return self._take_elsewhere(lock, key, ttl, block)
+        huey, me = self.huey, threading.get_ident()
+        note, storage = self._notes.get(me), huey.storage
+        made = nothing if note is None else note.made
+        task = made()
+        try:
+            if task is None or task is READING or not huey._tasks_in_flight:
+                task = _task_in(sys._getframe(1))
+            raw = self._text.write(task, huey.serializer)
+            if storage is not self._storage or tick.thread is None:
+                self._begin(storage)
+        except Exception as exc:  # nothing of ours may cost anybody a lock
+            return self._take_unnamed(key, ttl, exc)
+        taken = (
+            storage.put_if_empty(key, raw) if ttl is None else storage.put_if_empty(key, raw, ttl)
+        )
+        if taken:
+            mine, taking = (key, me), (raw, self._store, block, ttl is not None)
+            if self._held.setdefault(mine, taking) is not taking:
+                self._take_again(mine, taking)
+            if not self.active:  # by now
+                with suppress(Exception):
+                    self.unname(mine, taking)
+        return taken
+
+    def _take_again(self, mine: tuple[str, int], taking: Taking) -> None:
+        before = self.takings.replace(mine, taking)
+        if before is None or not self.takings.was_lost(before):
+            return
+        if before[2] or not before[3]:  # else its ttl was to run out
+            self._tell(mine[0])
+
+    def _take_elsewhere(self, lock: NamedLock, key: str, ttl: Any, block: bool) -> Any:
+        other = self.takings.desk()  # of a kit that has taken the place of this one
+        if other is not None:
+            lock._desk = other
+            return other.take(lock, key, ttl, block)
+        return self._take_unnamed(key, ttl)
+
+    def _take_unnamed(self, key: str, ttl: Any, why: Exception | None = None) -> Any:
+        if why is not None:
+            self._failed("while it named the holder of a lock", why)
+        rest = () if ttl is None else (ttl,)
+        return self.huey.put_if_empty(key, HUEYS_VALUE, *rest)
+
+    def end(self, key: str) -> None:
+        """Free what a ``with`` block of this thread has taken."""
+        taking = self._held.pop((key, threading.get_ident()), None)
+        if taking is not None:
+            if not taking[2]:  # the block's own was cleared in it, and this one acquired since
+                self.takings.end_empty((key, threading.get_ident()))
+            self._free(key, taking)
+            return
+        ended = self.takings.end(key, threading.get_ident())
+        if isinstance(ended, tuple):
+            self._free(key, ended)
+        elif not ended:
+            self._end_unknown(key)
+
+    def clear(self, key: str) -> Any:
+        """Free what this process has taken; what it has not, whatever it is."""
+        found = self.takings.clear(key, threading.get_ident())
+        return self.huey.delete(key) if found is None else self._free(key, found)
+
+    def _free(self, key: str, taking: Taking) -> bool:
+        raw, store, _, _ = taking
+        try:
+            freed = store.delete_same(key, raw)
+            if not freed:
+                freed = self._free_renamed(key, raw, store)
+        except BaseException:
+            self.takings.unfreed.append((key, taking))
+            raise
+        if not freed and self.takings.was_lost(taking):
+            self._tell(key)
+        return freed
+
+    def _free_renamed(self, key: str, raw: bytes, store: Any) -> bool:
+        # The kit may have gone just as its block ended.
+        with self.takings.lock:
+            plain, mine = self.takings.unnamed.pop((key, raw), None), (key, threading.get_ident())
+            if plain is None:
+                return False
+            if self._held.get(mine, (None,))[0] == plain:
+                del self._held[mine]
+            return bool(store.delete_same(key, plain))
+
+    def look(self) -> None:
+        """See that what this process holds is still its own."""
+        live = self.takings.live()
+        for store in {id(store): store for _, store, *_ in live.values()}.values():
+            here = [mine for mine, each in live.items() if each[1] is store]
+            for mine, raw in zip(here, store.get([key for key, _ in here]), strict=True):
+                taking = live[mine]
+                gone = raw != taking[0] and self._held.get(mine) is taking
+                if gone and self.takings.is_lost(mine, taking):
+                    self._tell(mine[0])
+
+    def unname(self, mine: tuple[str, int], taking: Taking) -> None:
+        """Have it name nobody, if no kit is there: nobody will say that this process lives."""
+        key, (raw, store, *rest) = mine[0], taking
+        plain = self.huey.serializer.serialize(HUEYS_VALUE)
+        # Its block may end at any moment: it then waits for this, and frees what is there by then.
+        with self.takings.lock:
+            if self.takings.desk() is not None or self._held.get(mine) is not taking:
+                return
+            if store.replace_same(key, raw, plain):
+                self.takings.unnamed[key, raw] = plain
+                self._held[mine] = plain, store, *rest
+
+    def _tell(self, key: str) -> None:
+        self._tell_lost(self.name(key))
+
+    def name(self, key: str) -> str:
+        """That of the lock."""
+        return key[len(self._prefix) :]
+
+    def _end_unknown(self, key: str) -> None:
+        """Taken before the kit came, and so without a name; or named, and then not this one."""
+        if self.takings.desk() is not None:
+            raw = self.huey.storage.peek_data(key)
+            if raw is EmptyData or self._names_somebody(raw):
+                return
+        self.huey.delete(key)
+
+    def _names_somebody(self, raw: Any) -> bool:
+        try:
+            return try_holder(Reader(self.huey).value(raw)) is not None
+        except Exception:  # Unreadable, and whatever a storage gives for a value
+            return False
+
+    def _begin(self, storage: Any) -> None:
+        # Huey takes another storage when it is switched to immediate mode.
+        self._store, self._storage = open_store(self.huey), storage
+        self._taken()
+
+
+def _task_in(frame: FrameType) -> Any:
+    """The task that *frame* runs in, or None."""
+    each: FrameType | None = frame
+    for _ in range(_FRAMES):
+        if each is None:
+            return None
+        if each.f_code.co_name == "execute":
+            found = each.f_locals.get("self")
+            if isinstance(found, Task):
+                return found
+        each = each.f_back
+    return None

@@ -1,0 +1,13 @@
+"""Moments that somebody has written down."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+
+def moment(seconds: float) -> datetime | None:
+    """The moment so many *seconds* after 1970 began; None where that is no moment."""
+    try:
+        return datetime.fromtimestamp(seconds, timezone.utc)
+    except (OverflowError, ValueError, OSError):
+        return None
