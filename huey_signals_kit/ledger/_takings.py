@@ -47,7 +47,8 @@ class Takings:
         self.lock = threading.RLock()  # a generator's block may be closed by a collection
         self._empty: dict[Mine, int] = {}
         """How many blocks of that thread are open that have nothing to free any more."""
-        self._lost: dict[bytes, Mine] = {}
+        self._lost: dict[bytes, tuple[Mine, bool]] = {}
+        """By value; and whether it was worth telling when it was found to be so."""
         self.unnamed: dict[tuple[str, bytes], bytes] = {}
         """By key and value, what was written in its place when the kit went."""
         self.unfreed: list[tuple[str, Taking]] = []
@@ -116,14 +117,15 @@ class Takings:
             raw, _, block, expires = taking
             if raw in self._lost:
                 return False
-            self._lost[raw] = mine
+            # To let a ttl run out is what one does who never frees it.
+            told = block or not expires
+            self._lost[raw] = mine, told
             if len(self._lost) > _MOST_LOST:
                 self._forget_oldest()
-            # To let a ttl run out is what one does who never frees it.
-            return block or not expires
+            return told
 
     def _forget_oldest(self) -> None:
-        for raw, mine in self._lost.copy().items():
+        for raw, (mine, _) in self._lost.copy().items():
             taking = self.held.get(mine)
             if taking is None or taking[0] != raw:
                 del self._lost[raw]
@@ -135,7 +137,8 @@ class Takings:
     def was_lost(self, taking: Taking) -> bool:
         """This one is over, and was somebody else's; whether that has not been told."""
         with self.lock:
-            return self._lost.pop(taking[0], None) is None
+            _, told = self._lost.pop(taking[0], (None, False))
+            return not told
 
 
 _takings = PerHuey(Takings)

@@ -245,7 +245,9 @@ def test_a_holder_that_stood_still_finds_out_and_leaves_its_successors_lock(
                     while setting.looks()["first"].alive is not False:
                         assert setting.looks()["here"].alive is True
                         assert time.monotonic() - began < 3 * BEAT_SECONDS + 5
-                        assert release_stale(setting.huey, watch=setting.watch).released == []
+                        # Later, its death may be known just now, and it waits to be sure of it.
+                        if time.monotonic() - began < 2 * BEAT_SECONDS:
+                            assert release_stale(setting.huey, watch=setting.watch).released == []
                         time.sleep(0.1)
                     # Not on the word of one missed beat, nor of two.
                     assert time.monotonic() - began > 2 * BEAT_SECONDS - 1

@@ -81,14 +81,17 @@ def by_call(lock):
     yield
 
 
+@pytest.mark.parametrize("seen", [False, True], ids=["unseen", "seen by a heartbeat"])
 @pytest.mark.parametrize("way", [by_block, by_call])
-def test_a_holder_whose_ttl_is_over_leaves_its_successors_lock(pair, way, caplog):
+def test_a_holder_whose_ttl_is_over_leaves_its_successors_lock(pair, way, seen, caplog):
     """Which keeps its value and its time; that the first has lost it is said and counted."""
     huey, other, kit, others_kit = pair
     steps = way(huey.lock_task("held", ttl=1))
     next(steps)
     is_over(huey)
     with other.lock_task("held", ttl=60):
+        if seen:
+            kit._pulse.beat()
         before = store(huey)[key(huey)]
         next(steps)
         assert store(huey)[key(huey)] == before
