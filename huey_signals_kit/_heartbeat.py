@@ -8,7 +8,8 @@ Who writes:
   counted something or has a task in hand, and then only when that changes;
 - nobody, where no other process could read it: on a storage in memory, so in immediate mode.
 
-When the process ends, or the kit is uninstalled, its counters go into the totals.
+When the process ends, or the kit is uninstalled, its counters go into the totals. But as long as
+the process holds locks in its name, which nobody else says, the heartbeat goes on.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ class Pulse:
         self._failed = failed
         self._begun = False
         self._leaves = False
+        self._closed = False
         self._unable = False
         self.ledger = open_ledger(huey)
         self._tidy = self.ledger.lease("tidy", _TIDY_LEASE_SECONDS)
@@ -91,8 +93,15 @@ class Pulse:
             self._worker_found()
 
     def uninstall(self) -> None:
-        """Have the next beat be the last."""
+        """Have the next beat be the last, unless locks are held."""
         self._leaves = True
+
+    def close(self) -> None:
+        """The jobs of the kit that has gone were cancelled: go on while locks are held."""
+        self._closed = True
+        self._begun = False
+        if self._locks.unclaimed():
+            self.lock_taken()
 
     def worker_starts(self) -> None:
         """This process runs a worker."""
@@ -137,10 +146,10 @@ class Pulse:
             raise
 
     def _beat(self, counted: Totals) -> None:
-        if self._leaves or tick.ending:
+        if tick.ending or (self._leaves and not self._locks.unclaimed()):
             self._leave(counted)
             return
-        if not self._worker and has_worker(self._huey):
+        if not self._leaves and not self._worker and has_worker(self._huey):
             self._worker_found()
         self._locks.check()
         hands = self._in_hand()
@@ -156,6 +165,12 @@ class Pulse:
             self.ledger.leave(self._record(counted, {}))
         if self._tidy.held:
             self._tidy.release()
+        if self._leaves:  # what was counted stands in the totals now
+            self._totals = dict
+            self._after_fork()
+        if self._closed:
+            self._jobs.cancel()
+            self.close()  # a lock may have been taken just now
 
     def _tidy_up(self) -> None:
         # Each once when it starts, for what it may have left itself; then one of them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any, NoReturn
 
 from ._checks import refuse_unknown
@@ -75,7 +76,7 @@ def install_handlers(
     if current is not None and current.settings == settings:
         return current
     kit = Kit(huey, settings)  # not under the lock: a preset may import what registers handlers
-    with structure.lock:
+    with ExitStack() as after, structure.lock:
         current = get_kit(huey)
         if current is not None:
             if current.settings == settings:
@@ -87,10 +88,9 @@ def install_handlers(
                 )
         kit.prepare()
         if current is not None:
+            after.callback(current.close)
             current.take_out()
         kit.install()
-    if current is not None:
-        current.close()
     return kit
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ from huey.constants import EmptyData
 from huey.exceptions import TaskLockedException
 
 from ._tick import tick
-from .ledger import READING, HolderText, Taking, hands_of, nothing, takings_of, try_holder
+from .ledger import BARE, READING, HolderText, Taking, hands_of, nothing, takings_of, try_holder
 from .store import Keys, Reader, open_store
 
 HUEYS_VALUE = "1"
@@ -82,6 +81,20 @@ class EndsAtDesk:
         return getattr(self._huey, name)
 
 
+class _BareLocks:
+    """What a `LockDesk` needs of a store, for locks that were taken as Huey does: by key alone."""
+
+    def __init__(self, huey: Any) -> None:
+        self._huey = huey
+
+    def delete_same(self, key: str, value: bytes) -> bool:
+        return bool(self._huey.delete(key))
+
+    def get(self, keys: list[str]) -> list[bytes | None]:
+        has = self._huey.storage.has_data_for_key
+        return [BARE if has(key) else None for key in keys]
+
+
 class LockDesk:
     """Takes and frees the locks of one Huey, for one kit."""
 
@@ -95,6 +108,7 @@ class LockDesk:
         self._notes = hands_of(huey).notes
         self.takings = takings_of(huey)
         self._held = self.takings.held
+        self._bare: Any = _BareLocks(huey)
         self.active = False
         self._storage: Any = None
         self._store: Any = None
@@ -122,7 +136,8 @@ class LockDesk:
             if storage is not self._storage or tick.thread is None:
                 self._begin(storage)
         except Exception as exc:  # nothing of ours may cost anybody a lock
-            return self._take_unnamed(key, ttl, exc)
+            self._failed("while it named the holder of a lock", exc)
+            return self._take_bare(key, ttl, block)
         taken = (
             storage.put_if_empty(key, raw) if ttl is None else storage.put_if_empty(key, raw, ttl)
         )
@@ -130,14 +145,13 @@ class LockDesk:
             mine, taking = (key, me), (raw, self._store, block, ttl is not None)
             if self._held.setdefault(mine, taking) is not taking:
                 self._take_again(mine, taking)
-            if not self.active:  # by now
-                with suppress(Exception):
-                    self.unname(mine, taking)
+            if not self.active:  # by now; its heartbeat may have been the last
+                self._taken()
         return taken
 
     def _take_again(self, mine: tuple[str, int], taking: Taking) -> None:
         before = self.takings.replace(mine, taking)
-        if before is None or not self.takings.was_lost(before):
+        if before is None or not self.takings.untold(before):
             return
         if before[2] or not before[3]:  # else its ttl was to run out
             self._tell(mine[0])
@@ -147,13 +161,15 @@ class LockDesk:
         if other is not None:
             lock._desk = other
             return other.take(lock, key, ttl, block)
-        return self._take_unnamed(key, ttl)
+        return self._take_bare(key, ttl, block)
 
-    def _take_unnamed(self, key: str, ttl: Any, why: Exception | None = None) -> Any:
-        if why is not None:
-            self._failed("while it named the holder of a lock", why)
-        rest = () if ttl is None else (ttl,)
-        return self.huey.put_if_empty(key, HUEYS_VALUE, *rest)
+    def _take_bare(self, key: str, ttl: Any, block: bool) -> Any:
+        taken = self.huey.put_if_empty(key, HUEYS_VALUE, *(() if ttl is None else (ttl,)))
+        if taken:
+            mine, taking = (key, threading.get_ident()), (BARE, self._bare, block, ttl is not None)
+            if self._held.setdefault(mine, taking) is not taking:
+                self._take_again(mine, taking)
+        return taken
 
     def end(self, key: str) -> None:
         """Free what a ``with`` block of this thread has taken."""
@@ -178,24 +194,13 @@ class LockDesk:
         raw, store, _, _ = taking
         try:
             freed = store.delete_same(key, raw)
-            if not freed:
-                freed = self._free_renamed(key, raw, store)
         except BaseException:
-            self.takings.unfreed.append((key, taking))
+            if raw != BARE:  # else nobody could tell later whose it is
+                self.takings.unfreed.append((key, taking))
             raise
-        if not freed and self.takings.was_lost(taking):
+        if not freed and self.takings.untold(taking):
             self._tell(key)
         return freed
-
-    def _free_renamed(self, key: str, raw: bytes, store: Any) -> bool:
-        # The kit may have gone just as its block ended.
-        with self.takings.lock:
-            plain, mine = self.takings.unnamed.pop((key, raw), None), (key, threading.get_ident())
-            if plain is None:
-                return False
-            if self._held.get(mine, (None,))[0] == plain:
-                del self._held[mine]
-            return bool(store.delete_same(key, plain))
 
     def look(self) -> None:
         """See that what this process holds is still its own."""
@@ -208,20 +213,10 @@ class LockDesk:
                 if gone and self.takings.is_lost(mine, taking):
                     self._tell(mine[0])
 
-    def unname(self, mine: tuple[str, int], taking: Taking) -> None:
-        """Have it name nobody, if no kit is there: nobody will say that this process lives."""
-        key, (raw, store, *rest) = mine[0], taking
-        plain = self.huey.serializer.serialize(HUEYS_VALUE)
-        # Its block may end at any moment: it then waits for this, and frees what is there by then.
-        with self.takings.lock:
-            if self.takings.desk() is not None or self._held.get(mine) is not taking:
-                return
-            if store.replace_same(key, raw, plain):
-                self.takings.unnamed[key, raw] = plain
-                self._held[mine] = plain, store, *rest
-
     def _tell(self, key: str) -> None:
-        self._tell_lost(self.name(key))
+        # The kit that is there counts it, not one that has gone since.
+        told = self.takings.desk() or self
+        told._tell_lost(self.name(key))
 
     def name(self, key: str) -> str:
         """That of the lock."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Callable
-from functools import partial
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -47,15 +47,14 @@ class NamedLocks:
 
     def uninstall(self) -> None:
         """Take locks as Huey does; those that are held are freed as they were taken."""
-        self._desk.active = False
         if self._takings.desk() is self._desk:
             self._takings.forget_desk()
+        self._desk.active = False
         self._placed.remove()
 
-    def close(self) -> None:
-        """Have those that are held name nobody, unless another kit has come in place of this."""
-        for mine, taking in self._takings.live().items():
-            self._each(partial(self._desk.unname, mine, taking))
+    def unclaimed(self) -> bool:
+        """Whether this process holds locks in its name, while no kit is there to say so."""
+        return self._takings.unclaimed()
 
     def beats(self) -> None:
         """This process has written a heartbeat."""
@@ -79,10 +78,11 @@ class NamedLocks:
 
     def _free_at_last(self) -> None:
         unfreed = self._takings.unfreed
-        while unfreed:
-            key, (raw, store, *_) = unfreed[0]
+        for each in unfreed.copy():
+            key, (raw, store, *_) = each
             store.delete_same(key, raw)
-            del unfreed[0]
+            with suppress(ValueError):  # another kit, or another thread, has done it as well
+                unfreed.remove(each)
 
     def _lock_task(self, found: Callable[..., Any]) -> Callable[..., Any]:
         desk = self._desk

@@ -99,20 +99,20 @@ class Kit(UpkeepCalls, LockCalls):
             self.remember_skip = sentry.skips.remember
             self._parts.append(sentry)
         told = Told(lambda: self._pulse.lock_taken(), self._lock_lost, failed)
-        self._locks = NamedLocks(huey, told)
+        locks = NamedLocks(huey, told)
         self._pulse = Pulse(
             huey,
             self._counts.totals,
             self._jobs,
             self._worker_starts,
-            self._locks,
+            locks,
             self._reports.job_failed,
         )
         shared = huey, settings, self._pulse, self._counts, self._reports, self._jobs
         self._upkeep, self._lock_upkeep = Upkeep(*shared), LockUpkeep(*shared)
         in_hand = InHand(huey, self._pulse.scheduler_runs)
         # The pulse last: what the others still count is in its beat.
-        self._parts += (in_hand, self._locks, self._upkeep, self._pulse)
+        self._parts += (in_hand, locks, self._upkeep, self._pulse)
 
     def __repr__(self) -> str:
         state = "installed on" if self.installed else "not installed on"
@@ -202,9 +202,9 @@ class Kit(UpkeepCalls, LockCalls):
 
     def close(self) -> None:
         """Send what is left to send, and end what the tick does for this kit."""
-        self._locks.close()
         self.flush()
         self._jobs.cancel()
+        self._pulse.close()
 
     def _worker_starts(self) -> None:
         may_expire = any(map(_may_let_expire, self.handlers))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ..upkeep import LockHeld, LockWatch, release_seen, release_stale
+from ..upkeep import LockHeld, LockWatch, check_not_held, release_seen, release_stale
 from . import _locks_view as view
 from ._ages import parse_age
 from ._exits import NEEDS_PERSON, CommandError, WrongUse
@@ -131,9 +131,12 @@ def _release_named(huey: Any, huey_name: str, names: list[str], apply: bool, as_
         raise CommandError(f"nobody holds a lock named {listed}")
     freed, kept = [], []
     for lock in map(found.__getitem__, names):
-        if lock.alive:
-            kept.append(str(LockHeld(str(huey.name), lock)))
-        elif not apply or release_seen(huey, lock):
+        try:
+            check_not_held(huey, lock)
+        except LockHeld as exc:
+            kept.append(str(exc))
+            continue
+        if not apply or release_seen(huey, lock):
             freed.append(lock)
         else:
             kept.append(f"the lock {lock.name!r} was freed, or taken anew, meanwhile: it stays")

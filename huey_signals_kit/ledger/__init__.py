@@ -12,10 +12,11 @@ from ._lease import Lease
 from ._ledger import Ledger, Look, Process, UnreadableLedger, open_ledger
 from ._place import Place, here
 from ._record import Heartbeat, Running
-from ._takings import Taking, Takings, is_held_here, takings_of
+from ._takings import BARE, Taking, Takings, is_held_here, takings_of
 from ._watch import BEAT_SECONDS, OVERDUE_SECONDS
 
 __all__ = [
+    "BARE",
     "BEAT_SECONDS",
     "OVERDUE_SECONDS",
     "READING",

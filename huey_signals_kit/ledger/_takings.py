@@ -16,9 +16,12 @@ Mine = tuple[str, int]
 """The key of a lock, and the thread that has taken it."""
 
 
+BARE = b""
+"""In place of the value of a lock that was taken as Huey does, in nobody's name."""
+
 Taking = tuple[bytes, Store, bool, bool]
-"""One lock, taken once: what stands under its key while it lasts, which no other taking writes;
-where; whether a ``with`` block has taken it, whose end will come; and whether it has a ttl.
+"""One lock, taken once: what stands under its key while it lasts, which no other taking writes,
+or `BARE`; where; whether a ``with`` block has taken it, whose end will come; whether it has a ttl.
 
 One is made for each taking: anything but a plain tuple takes longer than all the rest.
 """
@@ -47,10 +50,8 @@ class Takings:
         self.lock = threading.RLock()  # a generator's block may be closed by a collection
         self._empty: dict[Mine, int] = {}
         """How many blocks of that thread are open that have nothing to free any more."""
-        self._lost: dict[bytes, tuple[Mine, bool]] = {}
-        """By value; and whether it was worth telling when it was found to be so."""
-        self.unnamed: dict[tuple[str, bytes], bytes] = {}
-        """By key and value, what was written in its place when the kit went."""
+        self._lost: dict[int, tuple[Taking, Mine, bool]] = {}
+        """By identity; and whether it was told."""
         self.unfreed: list[tuple[str, Taking]] = []
         """Those that nobody holds any more, and that the storage would not give back."""
 
@@ -60,7 +61,16 @@ class Takings:
 
     def live(self) -> dict[Mine, Taking]:
         """Those that are not known to be lost."""
-        return {mine: each for mine, each in self.held.copy().items() if each[0] not in self._lost}
+        return {mine: each for mine, each in self.held.copy().items() if id(each) not in self._lost}
+
+    def has_bare(self, key: str) -> bool:
+        """Whether this process has taken that lock in nobody's name."""
+        live = self.live().items()
+        return any(mine[0] == key and taking[0] == BARE for mine, taking in live)
+
+    def unclaimed(self) -> bool:
+        """Whether locks are held in this process's name, and no kit says that it lives."""
+        return self.desk() is None and any(raw != BARE for raw, *_ in self.live().values())
 
     def end(self, key: str, thread: int) -> Taking | bool:
         """What a ``with`` block ends of which *thread* holds nothing.
@@ -69,7 +79,11 @@ class Takings:
         thread closes what one has opened.
         """
         with self.lock:
-            return self.end_empty((key, thread)) or self._of_any(key, blocks=True) or False
+            if self.end_empty((key, thread)):
+                return True
+            # Whose block it is cannot be told: rather one that has nothing to free.
+            empty = next((mine for mine in self._empty if mine[0] == key), None)
+            return self.end_empty(empty) if empty else self._of_any(key, blocks=True) or False
 
     def end_empty(self, mine: Mine) -> bool:
         """A block ends that has nothing to free any more; whether there was one."""
@@ -115,30 +129,29 @@ class Takings:
         """Note that it is somebody else's; whether nobody knew, and it is worth telling."""
         with self.lock:
             raw, _, block, expires = taking
-            if raw in self._lost:
+            if id(taking) in self._lost:
                 return False
             # To let a ttl run out is what one does who never frees it.
-            told = block or not expires
-            self._lost[raw] = mine, told
+            told = raw != BARE and (block or not expires)
+            self._lost[id(taking)] = taking, mine, told
             if len(self._lost) > _MOST_LOST:
                 self._forget_oldest()
             return told
 
     def _forget_oldest(self) -> None:
-        for raw, (mine, _) in self._lost.copy().items():
-            taking = self.held.get(mine)
-            if taking is None or taking[0] != raw:
-                del self._lost[raw]
+        for identity, (taking, mine, _) in self._lost.copy().items():
+            if self.held.get(mine) is not taking:
+                del self._lost[identity]
             elif not taking[2]:
-                del self._lost[raw]
+                del self._lost[identity]
                 del self.held[mine]
                 return
 
-    def was_lost(self, taking: Taking) -> bool:
-        """This one is over, and was somebody else's; whether that has not been told."""
+    def untold(self, taking: Taking) -> bool:
+        """This one is over, and is somebody else's; whether that is still to be told."""
         with self.lock:
-            _, told = self._lost.pop(taking[0], (None, False))
-            return not told
+            *_, told = self._lost.pop(id(taking), (taking, False))
+            return taking[0] != BARE and not told
 
 
 _takings = PerHuey(Takings)

@@ -12,6 +12,7 @@ from ._lock_list import LockWatch
 from ._lock_release import (
     UNCLAIMED_SECONDS,
     Release,
+    check_not_held,
     release_lock,
     release_named,
     release_seen,
@@ -54,6 +55,7 @@ __all__ = [
     "TokensDeleted",
     "TokensStopped",
     "check_age",
+    "check_not_held",
     "checked_classes",
     "delete_named_tokens",
     "explain",

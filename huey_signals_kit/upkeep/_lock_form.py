@@ -55,14 +55,18 @@ class LockInfo:
 
 
 class LockHeld(RuntimeError):
-    """A lock that a living process holds is not released."""
+    """A lock is not released that a living process holds, or one that may live."""
 
     def __init__(self, queue: str, lock: LockInfo) -> None:
         task = f", by its task {lock.task_name} {lock.task_id}" if lock.task_id else ""
         who = "a process" if lock.pid is None else f"process {lock.pid} on {lock.host}"
+        lives = (
+            "which lives: end that process, or have the task free it"
+            if lock.alive
+            else "of which it could not be told in time whether it lives: try again"
+        )
         super().__init__(
-            f"the lock {lock.name!r} of {queue!r} is held by {who}{task}, which lives: end that "
-            "process, or have the task free it. Where the lock has to go all the same: "
-            f"huey.lock_task({lock.name!r}).clear()"
+            f"the lock {lock.name!r} of {queue!r} is held by {who}{task}, {lives}. Where the lock "
+            f"has to go all the same: huey.lock_task({lock.name!r}).clear()"
         )
         self.lock = lock

@@ -20,6 +20,7 @@ from ..ledger import (
     here,
     is_held_here,
     open_ledger,
+    takings_of,
     try_holder,
 )
 from ..sinks.labels import fold, valid
@@ -88,6 +89,7 @@ class LockWatch:
         if not values:
             return
         look, reader = self._ledger.look(), Reader(self._huey)
+        prefix = Keys(self._huey).lock_prefix
         self._forget()
         skips = recent_skips(open_store(self._huey), look, time.time())
         for name, raw in values.items():
@@ -98,7 +100,7 @@ class LockWatch:
                 "holder": holder,
             }
             if holder is None:
-                claimed = _is_claimed(look, name)
+                claimed = _is_claimed(look, name) or takings_of(self._huey).has_bare(prefix + name)
                 yield LockInfo(name, alive=claimed or None, unclaimed=not claimed, **common)
                 continue
             verdict = self._lives(name, raw or b"", holder, look)

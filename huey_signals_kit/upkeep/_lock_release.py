@@ -61,9 +61,14 @@ def release_named(huey: Any, name: str, watch: LockWatch | None = None) -> list[
         raise TypeError(f"release_lock() takes the name of a lock, got {short(name)}")
     found = (watch or LockWatch(huey)).settled([name])
     for lock in found:
-        if lock.alive:
-            raise LockHeld(str(huey.name), lock)
+        check_not_held(huey, lock)
     return [lock for lock in found if release_seen(huey, lock)]
+
+
+def check_not_held(huey: Any, lock: LockInfo) -> None:
+    """`LockHeld` if a living process holds *lock*, or if that could not be told in time."""
+    if lock.alive or not lock.settled:
+        raise LockHeld(str(huey.name), lock)
 
 
 def release_stale(

@@ -15,6 +15,8 @@ from huey.exceptions import TaskLockedException
 from huey.serializer import Serializer, SignedSerializer
 
 from huey_signals_kit import get_kit, install_handlers, uninstall_handlers
+from huey_signals_kit._locks import NamedLocks
+from huey_signals_kit._tick import tick
 from huey_signals_kit.ledger import (
     Heartbeat,
     Place,
@@ -25,9 +27,16 @@ from huey_signals_kit.ledger import (
     takings_of,
 )
 from huey_signals_kit.store import open_store
-from huey_signals_kit.upkeep import LockWatch, _lock_list
+from huey_signals_kit.upkeep import (
+    LockHeld,
+    LockWatch,
+    Release,
+    _lock_list,
+    release_lock,
+    release_stale,
+)
 from huey_signals_kit.upkeep._skip_history import note_skips, recent_skips
-from tests.locks import taken_by
+from tests.locks import ELSEWHERE, taken_by
 from tests.support import run_all, store, wait_until
 
 VERSION = tuple(int(part) for part in huey_package.__version__.split(".")[:2])
@@ -419,7 +428,7 @@ def test_a_kit_comes_and_goes_while_the_storage_is_away(make_huey, caplog):
     assert [lock.alive for lock in kit.locks()] == [True]
 
 
-def test_locks_that_are_held_when_a_kit_is_replaced_have_their_names_again(any_huey):
+def test_locks_that_are_held_when_a_kit_is_replaced_keep_their_names(any_huey):
     """Each its own."""
     kit = install_handlers(any_huey)
     with any_huey.lock_task("one"), any_huey.lock_task("two"):
@@ -429,6 +438,175 @@ def test_locks_that_are_held_when_a_kit_is_replaced_have_their_names_again(any_h
         assert [lock.alive for lock in kit.locks()] == [True, True]
     assert store(any_huey) == {}
     assert kit.count(LOST) == 0
+
+
+@pytest.fixture
+def beats():
+    """`beats()`: the heartbeats on the tick that began in this test."""
+    before = tick.jobs
+    return lambda: [each for each in tick.jobs if each.name == "heartbeat" and each not in before]
+
+
+def test_a_process_says_that_it_lives_until_it_has_freed_its_locks(make_huey, beats):
+    """Also when its kit has gone; with the last of them that ends as well."""
+    huey = make_huey("sqlite")
+    kit = install_handlers(huey, sinks="memory")
+    huey.task(name="job")(lambda: None)()
+    run_all(huey)
+    with huey.lock_task("one"), huey.lock_task("two"):
+        kit.uninstall()
+        (job,) = beats()
+        assert job.run()
+        (process,) = open_ledger(huey).processes()
+        assert process.heartbeat.locks == ("one", "two")
+        assert not process.gone
+        assert {lock.alive for lock in LockWatch(make_huey("sqlite", huey.name)).all()} == {True}
+    assert job.run()
+    assert (beats(), open_ledger(huey).processes()) == ([], [])
+    counted = {
+        labels[-1]: value
+        for (metric, *labels), value in open_ledger(huey).totals().items()
+        if metric == "huey_signals_total"
+    }
+    assert counted["complete"] == 1
+
+
+def test_a_kit_that_comes_later_says_it_instead(make_huey, beats):
+    """One heartbeat is enough for all locks of a process."""
+    huey = make_huey("sqlite")
+    install_handlers(huey).uninstall()
+    install_handlers(huey)
+    with huey.lock_task("held"):
+        uninstall_handlers(huey)
+        (old,) = beats()
+        kit = install_handlers(huey)
+        assert old.run()
+        assert old not in beats()
+        kit._pulse.beat()
+        assert [each.heartbeat.locks for each in open_ledger(huey).processes()] == [("held",)]
+
+
+def test_a_lock_that_is_taken_just_as_the_kit_goes_is_claimed(make_huey, beats):
+    """The last heartbeat was written between its taking and the note on it."""
+    huey = make_huey("sqlite")
+    kit = install_handlers(huey)
+    storage, put = huey.storage, huey.storage.put_if_empty
+
+    def put_if_empty(*args):
+        taken = put(*args)
+        kit.uninstall()
+        return taken
+
+    storage.put_if_empty = put_if_empty
+    with huey.lock_task("held"):
+        del storage.put_if_empty
+        assert beats()
+        assert beats()[0].run()
+        assert [each.heartbeat.locks for each in open_ledger(huey).processes()] == [("held",)]
+    assert beats()[0].run()
+    assert beats() == []
+
+
+def test_a_lock_is_taken_while_the_kit_goes(make_huey):
+    """At any step of that."""
+    huey = make_huey("memory")
+    kit = install_handlers(huey)
+    lock, takings = huey.lock_task("held"), takings_of(huey)
+    forget_desk = takings.forget_desk
+
+    def forget():
+        with lock:
+            forget_desk()
+        with lock:
+            pass
+
+    takings.forget_desk = forget
+    with lock:
+        pass
+    kit.uninstall()
+    assert not lock.is_locked()
+
+
+def test_a_replacement_that_fails_leaves_no_job_behind(make_huey, beats, monkeypatch):
+    """The kit that was there is gone then, as if it had been uninstalled."""
+    huey = make_huey("sqlite")
+    before = tick.jobs
+    install_handlers(huey)
+
+    def fail(self):
+        raise MemoryError
+
+    monkeypatch.setattr(NamedLocks, "install", fail)
+    with pytest.raises(MemoryError):
+        install_handlers(huey, "observe", replace=True)
+    assert get_kit(huey) is None
+    assert beats() == []
+    assert tick.jobs == before
+
+
+def test_locks_of_a_process_without_a_kit_are_its_own_again_under_the_next(any_huey):
+    """Each alone: they all have the same value."""
+    install_handlers(any_huey).uninstall()
+    install_handlers(any_huey)
+    locks = [any_huey.lock_task(name) for name in ("one", "two", "three")]
+    uninstall_handlers(any_huey)
+    with locks[0], locks[1], locks[2]:
+        kit = install_handlers(any_huey)
+        assert [lock.alive for lock in kit.locks()] == [True, True, True]
+        lose(any_huey, "two")
+        kit._pulse.beat()
+        assert kit._pulse._locks.held() == ("one", "three")
+        with pytest.raises(LockHeld):
+            kit.release_lock("one")
+        assert release_stale(any_huey, dry_run=True) == Release([], [])
+    assert not [name for name in store(any_huey) if ".lock." in name]
+    assert kit.count(LOST) == 0
+
+
+def test_a_block_frees_its_lock_whatever_was_held_before(any_huey):
+    """This thread had acquired it, another process has cleared it, and then the kit has gone."""
+    install_handlers(any_huey)
+    lock = any_huey.lock_task("held")
+    acquire(lock)
+    lose(any_huey, "held")
+    uninstall_handlers(any_huey)
+    with lock:
+        assert lock.is_locked()
+    assert not lock.is_locked()
+
+
+def test_a_loss_is_counted_by_the_kit_that_is_there(make_huey):
+    """Not by the one under which the lock was taken."""
+    huey = make_huey("sqlite")
+    first = install_handlers(huey)
+    with huey.lock_task("held"):
+        second = install_handlers(huey, "observe", replace=True)
+        lose(huey, "held")
+    assert (first.count(LOST), second.count(LOST)) == (0, 1)
+
+
+def test_a_block_that_another_thread_closes_has_nothing_to_free(any_huey):
+    """It was cleared in its own; the block of a third keeps its lock."""
+    install_handlers(any_huey)
+    lock = any_huey.lock_task("held")
+
+    def stream():
+        with lock:
+            yield
+
+    opened = stream()
+    next(opened)
+    lock.clear()
+    with ThreadPoolExecutor(1) as third, ThreadPoolExecutor(1) as other:
+        third.submit(lock.__enter__).result()
+        other.submit(opened.close).result()
+        assert lock.is_locked()
+        third.submit(lock.__exit__, None, None, None).result()
+    assert not lock.is_locked()
+    uninstall_handlers(any_huey)
+    with lock:
+        pass
+    assert not lock.is_locked()
 
 
 def test_a_lock_on_a_storage_that_came_later_is_claimed(make_huey):
@@ -592,3 +770,17 @@ def test_where_processes_cannot_be_told_apart_heartbeats_tell(make_huey, monkeyp
         now[0] += 5
     assert lock.alive is not False
     assert not (lock.alive is None and lock.unclaimed)
+
+
+def test_a_lock_is_not_freed_where_it_could_not_be_told_in_time_who_lives(make_huey):
+    """The storage stood still while the heartbeats of another host were waited for."""
+    huey, now = make_huey("sqlite"), [0.0]
+
+    def stand_still(seconds):
+        now[0] += 100
+
+    taken_by(huey, "held", ELSEWHERE)
+    watch = LockWatch(huey, open_ledger(huey), lambda: now[0], stand_still)
+    with pytest.raises(LockHeld, match="could not be told in time whether it lives: try again"):
+        release_lock(huey, "held", watch)
+    assert huey.lock_task("held").is_locked()
