@@ -18,7 +18,18 @@ from huey.constants import EmptyData
 from huey.exceptions import TaskLockedException
 
 from ._tick import tick
-from .ledger import BARE, READING, HolderText, Taking, hands_of, nothing, takings_of, try_holder
+from .ledger import (
+    BARE,
+    READING,
+    HolderText,
+    Mine,
+    Taking,
+    hands_of,
+    key_of,
+    nothing,
+    takings_of,
+    try_holder,
+)
 from .store import Keys, Reader, open_store
 
 HUEYS_VALUE = "1"
@@ -58,7 +69,7 @@ class NamedLock(TaskLock):  # type: ignore[misc]  # Huey has no types
         return True
 
     def __exit__(self, *exc_info: object) -> None:
-        self._desk.end(self._key)
+        self._desk.end(self)
 
     def clear(self) -> Any:
         """As Huey's; in the process that holds it, it frees only what that has taken."""
@@ -73,9 +84,13 @@ class EndsAtDesk:
     A ``with`` statement looks for ``__exit__`` first: it will be the one of Huey's lock.
     """
 
-    def __init__(self, huey: Any, desk: LockDesk) -> None:
+    def __init__(self, huey: Any, lock: NamedLock) -> None:
         self._huey = huey
-        self.delete = desk.end
+        self._lock = lock
+
+    def delete(self, key: str) -> None:
+        """Huey's ``__exit__`` asks for that."""
+        self._lock._desk.end(self._lock)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._huey, name)
@@ -137,50 +152,58 @@ class LockDesk:
                 self._begin(storage)
         except Exception as exc:  # nothing of ours may cost anybody a lock
             self._failed("while it named the holder of a lock", exc)
-            return self._take_bare(key, ttl, block)
+            return self._take_bare(lock, key, ttl, block)
         taken = (
             storage.put_if_empty(key, raw) if ttl is None else storage.put_if_empty(key, raw, ttl)
         )
         if taken:
-            mine, taking = (key, me), (raw, self._store, block, ttl is not None)
+            mine = (lock if block else key, me)
+            taking = (raw, self._store, block, ttl is not None)
             if self._held.setdefault(mine, taking) is not taking:
                 self._take_again(mine, taking)
             if not self.active:  # by now; its heartbeat may have been the last
                 self._taken()
         return taken
 
-    def _take_again(self, mine: tuple[str, int], taking: Taking) -> None:
+    def _take_again(self, mine: Mine, taking: Taking) -> None:
         before = self.takings.replace(mine, taking)
         if before is None or not self.takings.untold(before):
             return
         if before[2] or not before[3]:  # else its ttl was to run out
-            self._tell(mine[0])
+            self._tell(key_of(mine))
 
     def _take_elsewhere(self, lock: NamedLock, key: str, ttl: Any, block: bool) -> Any:
         other = self.takings.desk()  # of a kit that has taken the place of this one
         if other is not None:
             lock._desk = other
             return other.take(lock, key, ttl, block)
-        return self._take_bare(key, ttl, block)
+        return self._take_bare(lock, key, ttl, block)
 
-    def _take_bare(self, key: str, ttl: Any, block: bool) -> Any:
+    def _take_bare(self, lock: NamedLock, key: str, ttl: Any, block: bool) -> Any:
         taken = self.huey.put_if_empty(key, HUEYS_VALUE, *(() if ttl is None else (ttl,)))
         if taken:
-            mine, taking = (key, threading.get_ident()), (BARE, self._bare, block, ttl is not None)
+            mine = (lock if block else key, threading.get_ident())
+            taking = (BARE, self._bare, block, ttl is not None)
             if self._held.setdefault(mine, taking) is not taking:
                 self._take_again(mine, taking)
         return taken
 
-    def end(self, key: str) -> None:
-        """Free what a ``with`` block of this thread has taken."""
-        taking = self._held.pop((key, threading.get_ident()), None)
-        if taking is not None:
-            if not taking[2]:  # the block's own was cleared in it, and this one acquired since
-                self.takings.end_empty((key, threading.get_ident()))
-            self._free(key, taking)
-            return
-        ended = self.takings.end(key, threading.get_ident())
-        if isinstance(ended, tuple):
+    def end(self, lock: NamedLock) -> None:
+        """Free what a ``with`` block of *lock* in this thread has taken."""
+        mine = (lock, threading.get_ident())
+        taking = self._held.pop(mine, None)
+        if taking is None:
+            self._end_other(mine)
+        else:
+            self._free(lock._key, taking)
+
+    def _end_other(self, mine: Mine) -> None:
+        key, me = key_of(mine), mine[1]
+        ended = self.takings.end(mine)
+        acquired = self._held.pop((key, me), None) if isinstance(ended, bool) else None
+        if acquired is not None:  # since the block's own was cleared in it
+            self._free(key, acquired)
+        elif isinstance(ended, tuple):
             self._free(key, ended)
         elif not ended:
             self._end_unknown(key)
@@ -207,11 +230,11 @@ class LockDesk:
         live = self.takings.live()
         for store in {id(store): store for _, store, *_ in live.values()}.values():
             here = [mine for mine, each in live.items() if each[1] is store]
-            for mine, raw in zip(here, store.get([key for key, _ in here]), strict=True):
+            for mine, raw in zip(here, store.get([key_of(each) for each in here]), strict=True):
                 taking = live[mine]
                 gone = raw != taking[0] and self._held.get(mine) is taking
                 if gone and self.takings.is_lost(mine, taking):
-                    self._tell(mine[0])
+                    self._tell(key_of(mine))
 
     def _tell(self, key: str) -> None:
         # The kit that is there counts it, not one that has gone since.

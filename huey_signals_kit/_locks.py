@@ -20,7 +20,7 @@ from huey.api import Huey, TaskLock
 from ._huey_facts import is_own_method
 from ._lock_desk import HUEYS_VALUE, EndsAtDesk, LockDesk, Told
 from ._placed import Placed
-from .ledger import HolderText
+from .ledger import HolderText, key_of
 from .store import Keys
 
 _ENTER = TaskLock.__enter__.__code__
@@ -69,7 +69,7 @@ class NamedLocks:
 
     def held(self) -> tuple[str, ...]:
         """The names of the locks that this process holds."""
-        return tuple(sorted({self._desk.name(key) for key, _ in self._takings.live()}))
+        return tuple(sorted({self._desk.name(key_of(mine)) for mine in self._takings.live()}))
 
     def check(self) -> None:
         """See that what this process holds is still its own, and free what could not be freed."""
@@ -103,7 +103,7 @@ class NamedLocks:
                 frame = sys._getframe(1)
                 lock: Any = frame.f_locals.get("self")
                 if getattr(lock, "_huey", None) is desk.huey and desk.adopt(lock):
-                    lock._huey = EndsAtDesk(desk.huey, desk)
+                    lock._huey = EndsAtDesk(desk.huey, lock)
                     return desk.take(lock, key, rest[0] if rest else None, _is_block(frame))
             return found(key, data, *rest, **options)
 

@@ -156,7 +156,8 @@ class Kit(UpkeepCalls, LockCalls):
     def uninstall(self) -> None:
         """Leave the Huey as it was found; what other code has put there since stays.
 
-        Sinks are sent what they have not had, within five seconds.
+        Sinks are sent what they have not had, within five seconds. While this process holds locks
+        that it has taken under the kit, it goes on saying that it lives.
         """
         with structure.lock:
             installed = self.installed

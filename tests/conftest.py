@@ -14,6 +14,7 @@ import pytest
 from huey.api import Huey
 
 from huey_signals_kit import uninstall_handlers
+from huey_signals_kit.ledger import takings_of
 from tests.servers import NoServer, postgres_server, redis_server
 from tests.support import KINDS, REDIS_KINDS, Place, Unavailable, huey_class
 
@@ -126,7 +127,8 @@ class _Yard:
 
     def clear(self) -> None:
         for huey, storage in self._opened:
-            uninstall_handlers(huey)  # else the tick goes on for a queue that is gone
+            takings_of(huey).forget()  # else the tick goes on for a queue that is gone
+            uninstall_handlers(huey)
             _close(storage)
             _close(huey.storage)
         if "_redis_url" in vars(self):

@@ -12,7 +12,7 @@ from ._lease import Lease
 from ._ledger import Ledger, Look, Process, UnreadableLedger, open_ledger
 from ._place import Place, here
 from ._record import Heartbeat, Running
-from ._takings import BARE, Taking, Takings, is_held_here, takings_of
+from ._takings import BARE, Mine, Taking, Takings, is_held_here, key_of, takings_of
 from ._watch import BEAT_SECONDS, OVERDUE_SECONDS
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Lease",
     "Ledger",
     "Look",
+    "Mine",
     "Note",
     "Place",
     "Process",
@@ -39,6 +40,7 @@ __all__ = [
     "has_worker",
     "here",
     "is_held_here",
+    "key_of",
     "nothing",
     "open_ledger",
     "takings_of",

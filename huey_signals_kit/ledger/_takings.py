@@ -12,9 +12,9 @@ from ._per_huey import PerHuey
 
 _MOST_LOST = 10_000
 
-Mine = tuple[str, int]
-"""The key of a lock, and the thread that has taken it."""
-
+Mine = tuple[Any, int]
+"""By what a lock was taken, and in which thread: by a ``with`` block of that object; else by its
+key, as any other object for the same lock may clear it."""
 
 BARE = b""
 """In place of the value of a lock that was taken as Huey does, in nobody's name."""
@@ -29,6 +29,12 @@ One is made for each taking: anything but a plain tuple takes longer than all th
 
 def _nobody() -> None:
     return None
+
+
+def key_of(mine: Mine) -> str:
+    """Under which key that lock stands."""
+    found: str = mine[0] if isinstance(mine[0], str) else mine[0]._key
+    return found
 
 
 class Takings:
@@ -66,24 +72,28 @@ class Takings:
     def has_bare(self, key: str) -> bool:
         """Whether this process has taken that lock in nobody's name."""
         live = self.live().items()
-        return any(mine[0] == key and taking[0] == BARE for mine, taking in live)
+        return any(key_of(mine) == key and taking[0] == BARE for mine, taking in live)
 
     def unclaimed(self) -> bool:
         """Whether locks are held in this process's name, and no kit says that it lives."""
         return self.desk() is None and any(raw != BARE for raw, *_ in self.live().values())
 
-    def end(self, key: str, thread: int) -> Taking | bool:
-        """What a ``with`` block ends of which *thread* holds nothing.
+    def end(self, mine: Mine) -> Taking | bool:
+        """What a ``with`` block ends that has taken nothing in this thread.
 
         True if there is nothing to free any more, False if nothing is known of it. Else another
         thread closes what one has opened.
         """
         with self.lock:
-            if self.end_empty((key, thread)):
+            if self.end_empty(mine):
                 return True
+            lock, thread = mine
             # Whose block it is cannot be told: rather one that has nothing to free.
-            empty = next((mine for mine in self._empty if mine[0] == key), None)
-            return self.end_empty(empty) if empty else self._of_any(key, blocks=True) or False
+            empty = next((each for each in self._empty if each[0] is lock), None)
+            if empty is not None:
+                return self.end_empty(empty)
+            found = self._pop(lambda each: each[0] is lock, thread)
+            return False if found is None else found[1]
 
     def end_empty(self, mine: Mine) -> bool:
         """A block ends that has nothing to free any more; whether there was one."""
@@ -96,20 +106,20 @@ class Takings:
     def clear(self, key: str, thread: int) -> Taking | None:
         """What ``clear()`` frees: of *thread*, or else of another one of this process."""
         with self.lock:
-            taking = self.held.pop((key, thread), None)
-            if taking is None:
-                return self._of_any(key, blocks=False)
-            self._leave_empty((key, thread), taking)
-            return taking
+            found = self._pop(lambda each: key_of(each) == key, thread)
+            if found is None:
+                return None
+            self._leave_empty(*found)
+            return found[1]
 
-    def _of_any(self, key: str, blocks: bool) -> Taking | None:
-        for mine, taking in self.held.copy().items():
-            if mine[0] == key and (taking[2] or not blocks):
-                found = self.held.pop(mine, None)
-                if found is not None and not blocks:
-                    self._leave_empty(mine, found)
-                if found is not None:
-                    return found
+    def _pop(self, wanted: Callable[[Mine], bool], thread: int) -> tuple[Mine, Taking] | None:
+        """The best of those *wanted*: not lost, and of *thread*."""
+        found = [(mine, each) for mine, each in self.held.copy().items() if wanted(mine)]
+        found.sort(key=lambda item: (id(item[1]) in self._lost, item[0][1] != thread))
+        for mine, _ in found:
+            taking = self.held.pop(mine, None)
+            if taking is not None:
+                return mine, taking
         return None
 
     def replace(self, mine: Mine, taking: Taking) -> Taking | None:

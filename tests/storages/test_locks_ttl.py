@@ -102,6 +102,44 @@ def test_a_holder_whose_ttl_is_over_leaves_its_successors_lock(pair, way, seen, 
     assert others_kit.count(LOST) == 0
 
 
+def test_blocks_that_do_not_nest_leave_each_others_locks(pair):
+    """Two streams in one thread: the first one ends after the second has its lock."""
+    huey, _, kit, _ = pair
+
+    def stream(ttl):
+        with huey.lock_task("held", ttl=ttl):
+            yield
+
+    first, second = stream(1), stream(60)
+    next(first)
+    is_over(huey)
+    next(second)
+    first.close()
+    assert huey.lock_task("held").is_locked()
+    assert kit.count(LOST) == 1
+    second.close()
+    assert not huey.lock_task("held").is_locked()
+
+
+def test_a_stream_that_another_thread_has_opened_leaves_this_ones_lock(pair):
+    """It is closed here, after its time was over."""
+    huey, _, kit, _ = pair
+
+    def stream():
+        with huey.lock_task("held", ttl=1):
+            yield
+
+    opened = stream()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(next, opened).result()
+    is_over(huey)
+    with huey.lock_task("held", ttl=60):
+        opened.close()
+        assert huey.lock_task("held").is_locked()
+        assert kit.count(LOST) == 1
+    assert not huey.lock_task("held").is_locked()
+
+
 def test_a_task_whose_lock_has_a_ttl(pair):
     """By the decorator, in a task that takes longer than that: its successor runs to its end."""
     huey, other, kit, _ = pair

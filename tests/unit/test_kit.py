@@ -506,15 +506,16 @@ def test_lock_exceptions_replace_what_counts(make_huey):
 
 
 def test_a_kit_keeps_neither_its_huey_nor_its_tasks_alive(caplog):
-    """Nothing global refers to an installed kit; no task is remembered."""
+    """Nothing global refers to an installed kit, but for locks that are held; and to no task."""
     caplog.set_level(logging.CRITICAL + 1, "huey")  # a log record would keep the exception
     huey = MemoryHuey("short-lived")
     install_handlers(huey).on()(lambda event: None)
-    guarded = guarded_task(huey)
+    guarded = huey.task()(huey.lock_task("held")(lambda: None))
     guarded()
     task = huey.dequeue()
     seen = weakref.ref(task)
-    huey.execute(task)
+    with huey.lock_task("held"):
+        huey.execute(task)
     gone = weakref.ref(huey)
     del task
     gc.collect()
