@@ -100,7 +100,7 @@ class Pulse:
         """The jobs of the kit that has gone were cancelled: go on while locks are held."""
         self._closed = True
         self._begun = False
-        if self._locks.unclaimed():
+        if self._locks.unclaimed() and not self._unable:
             self.lock_taken()
 
     def worker_starts(self) -> None:
@@ -168,7 +168,7 @@ class Pulse:
         if self._leaves:  # what was counted stands in the totals now
             self._totals = dict
             self._after_fork()
-        if self._closed:
+        if self._closed and not tick.ending:
             self._jobs.cancel()
             self.close()  # a lock may have been taken just now
 

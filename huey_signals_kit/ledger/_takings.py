@@ -75,8 +75,9 @@ class Takings:
         return any(key_of(mine) == key and taking[0] == BARE for mine, taking in live)
 
     def unclaimed(self) -> bool:
-        """Whether locks are held in this process's name, and no kit says that it lives."""
-        return self.desk() is None and any(raw != BARE for raw, *_ in self.live().values())
+        """Whether locks stand in this process's name, and no kit says that it lives."""
+        named = (raw for raw, *_ in self.live().values() if raw != BARE)
+        return self.desk() is None and (bool(self.unfreed) or any(named))
 
     def end(self, mine: Mine) -> Taking | bool:
         """What a ``with`` block ends that has taken nothing in this thread.

@@ -14,7 +14,7 @@ from huey.api import TaskLock
 from huey.exceptions import TaskLockedException
 from huey.serializer import Serializer, SignedSerializer
 
-from huey_signals_kit import get_kit, install_handlers, uninstall_handlers
+from huey_signals_kit import _tick, get_kit, install_handlers, uninstall_handlers
 from huey_signals_kit._locks import NamedLocks
 from huey_signals_kit._tick import tick
 from huey_signals_kit.ledger import (
@@ -52,6 +52,13 @@ def key(huey, name):
 def acquire(lock):
     """`acquire` came with Huey 2.6."""
     return getattr(lock, "acquire", lock.__enter__)()
+
+
+@pytest.fixture
+def beats():
+    """`beats()`: the heartbeats on the tick that began in this test."""
+    before = tick.jobs
+    return lambda: [each for each in tick.jobs if each.name == "heartbeat" and each not in before]
 
 
 class Json(Serializer):
@@ -208,7 +215,10 @@ def test_a_beat_tells_of_a_lost_one_once(any_huey, caplog):
     assert caplog.text.count("'held' is not held any more") == 1
 
 
-def test_a_storage_that_fails_as_a_lock_is_freed_frees_it_at_a_later_beat(make_huey, monkeypatch):
+@pytest.mark.parametrize("gone", [False, True], ids=["", "the kit has gone by then"])
+def test_a_storage_that_fails_as_a_lock_is_freed_frees_it_at_a_later_beat(
+    make_huey, beats, gone, monkeypatch
+):
     """And the task sees the failure, as it does with Huey alone."""
     huey = make_huey("sqlite")
     kit = install_handlers(huey)
@@ -219,12 +229,18 @@ def test_a_storage_that_fails_as_a_lock_is_freed_frees_it_at_a_later_beat(make_h
     filename, huey.storage.filename = huey.storage.filename, "/nowhere/at/all.db"
     with pytest.raises(Exception, match="unable to open"):
         lock.__exit__(None, None, None)
+    if gone:
+        monkeypatch.setattr(_tick, "DRAIN_SECONDS", 0.2)
+        kit.uninstall()
     huey.storage.filename = filename
     assert conn is not None
     assert lock.is_locked()
-    kit._pulse._locks.check()
+    (job,) = beats()
+    assert job.run()
     assert not lock.is_locked()
     assert takings_of(huey).held == {}
+    assert job.run()
+    assert len(beats()) == (0 if gone else 1)
 
 
 def test_many_threads_never_hold_one_lock_together(make_huey):
@@ -439,13 +455,6 @@ def test_locks_that_are_held_when_a_kit_is_replaced_keep_their_names(any_huey):
         assert [lock.alive for lock in kit.locks()] == [True, True]
     assert store(any_huey) == {}
     assert kit.count(LOST) == 0
-
-
-@pytest.fixture
-def beats():
-    """`beats()`: the heartbeats on the tick that began in this test."""
-    before = tick.jobs
-    return lambda: [each for each in tick.jobs if each.name == "heartbeat" and each not in before]
 
 
 def test_a_process_says_that_it_lives_until_it_has_freed_its_locks(make_huey, beats):
