@@ -161,6 +161,16 @@ class Pulse:
                 self._tidy_up()
 
     def _leave(self, counted: Totals) -> None:
+        if self._closed and not tick.ending:
+            # Before it is written: a storage that is gone for good is asked once.
+            self._jobs.cancel()
+        try:
+            self._write_last(counted)
+        finally:
+            if self._closed and not tick.ending:
+                self.close()  # a lock may have been taken just now
+
+    def _write_last(self, counted: Totals) -> None:
         if self._sequence or counted:
             self.ledger.leave(self._record(counted, {}))
         if self._tidy.held:
@@ -168,9 +178,6 @@ class Pulse:
         if self._leaves:  # what was counted stands in the totals now
             self._totals = dict
             self._after_fork()
-        if self._closed and not tick.ending:
-            self._jobs.cancel()
-            self.close()  # a lock may have been taken just now
 
     def _tidy_up(self) -> None:
         # Each once when it starts, for what it may have left itself; then one of them.

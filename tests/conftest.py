@@ -14,6 +14,7 @@ import pytest
 from huey.api import Huey
 
 from huey_signals_kit import uninstall_handlers
+from huey_signals_kit._tick import tick
 from huey_signals_kit.ledger import takings_of
 from tests.servers import NoServer, postgres_server, redis_server
 from tests.support import KINDS, REDIS_KINDS, Place, Unavailable, huey_class
@@ -126,9 +127,13 @@ class _Yard:
         return f"{dsn}?options=-csearch_path%3D{schema}"
 
     def clear(self) -> None:
-        for huey, storage in self._opened:
+        for huey, _ in self._opened:
             takings_of(huey).forget()  # else the tick goes on for a queue that is gone
             uninstall_handlers(huey)
+        for job in tick.jobs:
+            if job.name == "heartbeat":
+                job.run()
+        for huey, storage in self._opened:
             _close(storage)
             _close(huey.storage)
         if "_redis_url" in vars(self):

@@ -481,6 +481,21 @@ def test_a_process_says_that_it_lives_until_it_has_freed_its_locks(make_huey, be
     assert counted["complete"] == 1
 
 
+def test_a_storage_that_is_gone_for_good_is_asked_once(make_huey, beats):
+    """Once the last lock was freed, or cannot be; nothing stays on the tick."""
+    huey = make_huey("sqlite")
+    kit = install_handlers(huey)
+    with huey.lock_task("held"):
+        kit.uninstall()
+        (job,) = beats()
+        assert job.run()
+    huey.storage.close()
+    filename, huey.storage.filename = huey.storage.filename, "/nowhere/at/all.db"
+    assert not job.run()
+    huey.storage.filename = filename
+    assert beats() == []
+
+
 def test_a_kit_that_comes_later_says_it_instead(make_huey, beats):
     """One heartbeat is enough for all locks of a process."""
     huey = make_huey("sqlite")
