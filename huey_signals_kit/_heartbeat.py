@@ -146,12 +146,13 @@ class Pulse:
             raise
 
     def _beat(self, counted: Totals) -> None:
+        if not tick.ending:
+            self._locks.check()
         if tick.ending or (self._leaves and not self._locks.unclaimed()):
             self._leave(counted)
             return
         if not self._leaves and not self._worker and has_worker(self._huey):
             self._worker_found()
-        self._locks.check()
         hands = self._in_hand()
         if self._worker or "locks" in hands or (counted, hands) != self._written:
             self.ledger.beat(self._record(counted, hands))
@@ -165,19 +166,13 @@ class Pulse:
             # Before it is written: a storage that is gone for good is asked once.
             self._jobs.cancel()
         try:
-            self._write_last(counted)
+            if self._sequence or counted:
+                self.ledger.leave(self._record(counted, {}))
+            if self._tidy.held:
+                self._tidy.release()
         finally:
             if self._closed and not tick.ending:
                 self.close()  # a lock may have been taken just now
-
-    def _write_last(self, counted: Totals) -> None:
-        if self._sequence or counted:
-            self.ledger.leave(self._record(counted, {}))
-        if self._tidy.held:
-            self._tidy.release()
-        if self._leaves:  # what was counted stands in the totals now
-            self._totals = dict
-            self._after_fork()
 
     def _tidy_up(self) -> None:
         # Each once when it starts, for what it may have left itself; then one of them.

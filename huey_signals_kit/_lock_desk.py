@@ -103,11 +103,12 @@ class _BareLocks:
         self._huey = huey
 
     def delete_same(self, key: str, value: bytes) -> bool:
-        return bool(self._huey.delete(key))
+        """By now it may be a lock that names its holder."""
+        return self.get([key]) != [None] and bool(self._huey.delete(key))
 
     def get(self, keys: list[str]) -> list[bytes | None]:
-        has = self._huey.storage.has_data_for_key
-        return [BARE if has(key) else None for key in keys]
+        """`BARE` for those that may still be what was taken."""
+        return [BARE if _names_nobody(self._huey, key) else None for key in keys]
 
 
 class LockDesk:
@@ -247,22 +248,24 @@ class LockDesk:
 
     def _end_unknown(self, key: str) -> None:
         """Taken before the kit came, and so without a name; or named, and then not this one."""
-        if self.takings.desk() is not None:
-            raw = self.huey.storage.peek_data(key)
-            if raw is EmptyData or self._names_somebody(raw):
-                return
-        self.huey.delete(key)
-
-    def _names_somebody(self, raw: Any) -> bool:
-        try:
-            return try_holder(Reader(self.huey).value(raw)) is not None
-        except Exception:  # Unreadable, and whatever a storage gives for a value
-            return False
+        if self.takings.desk() is None or _names_nobody(self.huey, key):
+            self.huey.delete(key)
 
     def _begin(self, storage: Any) -> None:
         # Huey takes another storage when it is switched to immediate mode.
         self._store, self._storage = open_store(self.huey), storage
         self._taken()
+
+
+def _names_nobody(huey: Any, key: str) -> bool:
+    """Whether a lock stands there, and its value does not say who holds it."""
+    raw = huey.storage.peek_data(key)
+    if raw is EmptyData:
+        return False
+    try:
+        return try_holder(Reader(huey).value(raw)) is None
+    except Exception:  # Unreadable, and whatever a storage gives for a value
+        return True
 
 
 def _task_in(frame: FrameType) -> Any:

@@ -90,7 +90,7 @@ class Takings:
                 return True
             lock, thread = mine
             # Whose block it is cannot be told: rather one that has nothing to free.
-            empty = next((each for each in self._empty if each[0] is lock), None)
+            empty = next((each for each in list(self._empty) if each[0] is lock), None)
             if empty is not None:
                 return self.end_empty(empty)
             found = self._pop(lambda each: each[0] is lock, thread)
@@ -114,9 +114,9 @@ class Takings:
             return found[1]
 
     def _pop(self, wanted: Callable[[Mine], bool], thread: int) -> tuple[Mine, Taking] | None:
-        """The best of those *wanted*: not lost, and of *thread*."""
+        """The best of those *wanted*: of *thread*, and not lost."""
         found = [(mine, each) for mine, each in self.held.copy().items() if wanted(mine)]
-        found.sort(key=lambda item: (id(item[1]) in self._lost, item[0][1] != thread))
+        found.sort(key=lambda item: (item[0][1] != thread, id(item[1]) in self._lost))
         for mine, _ in found:
             taking = self.held.pop(mine, None)
             if taking is not None:
@@ -142,8 +142,9 @@ class Takings:
             raw, _, block, expires = taking
             if id(taking) in self._lost:
                 return False
-            # To let a ttl run out is what one does who never frees it.
-            told = raw != BARE and (block or not expires)
+            # To let a ttl run out is what one does who never frees it; and without a kit, other
+            # objects for the same lock are Huey's and clear it past us.
+            told = raw != BARE and (block or (not expires and self.desk() is not None))
             self._lost[id(taking)] = taking, mine, told
             if len(self._lost) > _MOST_LOST:
                 self._forget_oldest()

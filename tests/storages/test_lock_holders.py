@@ -481,6 +481,69 @@ def test_a_process_says_that_it_lives_until_it_has_freed_its_locks(make_huey, be
     assert counted["complete"] == 1
 
 
+def test_what_was_counted_is_in_the_totals_once(make_huey, beats):
+    """However often the heartbeat of a kit that has gone ends: by a report, or at a late lock."""
+    huey = make_huey("sqlite")
+    kit = install_handlers(huey, sinks="memory")
+    lock = huey.lock_task("held")
+    huey.task(name="job")(lambda: None)()
+    run_all(huey)
+    for _ in range(2):
+        with lock:
+            kit.uninstall()
+            kit._pulse.lock_taken()
+            kit.report()
+        kit.report()
+    assert beats() == []
+    totals = open_ledger(huey).totals()
+    assert [value for key, value in totals.items() if key[-1] == "complete"] == [1]
+
+
+def test_what_is_cleared_past_a_kit_that_has_gone_is_not_lost(make_huey, beats):
+    """By another object for the same lock, which is Huey's own then."""
+    huey = make_huey("sqlite")
+    kit = install_handlers(huey)
+    acquire(huey.lock_task("held"))
+    kit.uninstall()
+    assert huey.lock_task("held").clear()
+    (job,) = beats()
+    assert job.run()
+    assert kit.count(LOST) == 0
+    assert beats() == []
+
+
+def test_a_block_from_before_the_kit_leaves_a_lock_that_names_its_holder(make_huey):
+    """Its own was over by then, and another process has taken it."""
+    huey = make_huey("sqlite")
+    install_handlers(huey).uninstall()
+    install_handlers(huey)
+    lock = huey.lock_task("held")
+    uninstall_handlers(huey)
+    with lock:
+        kit = install_handlers(huey)
+        lose(huey, "held")
+        taken_by(huey, "held", ELSEWHERE)
+        kit._pulse.beat()
+        assert kit._pulse._locks.held() == ()
+    assert lock.is_locked()
+    assert kit.count(LOST) == 0
+
+
+def test_clearing_what_was_lost_leaves_another_threads_lock(any_huey):
+    """Also when a heartbeat has seen the loss before."""
+    kit = install_handlers(any_huey)
+    first, second = any_huey.lock_task("held"), any_huey.lock_task("held")
+    acquire(first)
+    lose(any_huey, "held")
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(acquire, second).result()
+        kit._pulse._locks.check()
+        first.clear()
+        assert second.is_locked()
+        pool.submit(second.clear).result()
+    assert not second.is_locked()
+
+
 def test_a_storage_that_is_gone_for_good_is_asked_once(make_huey, beats):
     """Once the last lock was freed, or cannot be; nothing stays on the tick."""
     huey = make_huey("sqlite")
