@@ -18,6 +18,7 @@ import multiprocessing
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -29,8 +30,10 @@ from ._locks import NamedLocks
 from ._tick import Jobs, tick
 from .ledger import (
     BEAT_SECONDS,
+    MOST_SKIPS,
     Heartbeat,
     InFlight,
+    LockSkip,
     hands_of,
     has_worker,
     here,
@@ -72,6 +75,7 @@ class Pulse:
         self._closed = False
         self._unable = False
         self.ledger = open_ledger(huey)
+        self.skips: deque[tuple[str, str, float]] = deque(maxlen=MOST_SKIPS)
         self._tidy = self.ledger.lease("tidy", _TIDY_LEASE_SECONDS)
         self._after_fork()
         reset_in_child(self)
@@ -82,6 +86,7 @@ class Pulse:
         self._worker = ""
         self._started = time.time()
         self._sequence = 0
+        self.skips.clear()
         self._written: tuple[Totals, dict[str, Any]] = {}, {}
         self._running = InFlight(self._huey)
 
@@ -188,6 +193,7 @@ class Pulse:
             started=self._started,
             sequence=self._sequence,
             **hands,
+            skips=tuple(map(LockSkip._make, tuple(self.skips))),
             counters=counted,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
@@ -108,6 +108,7 @@ class Kit(UpkeepCalls, LockCalls):
             locks,
             self._reports.job_failed,
         )
+        self.record_skip: Callable[[tuple[str, str, float]], None] = self._pulse.skips.append
         shared = huey, settings, self._pulse, self._counts, self._reports, self._jobs
         self._upkeep, self._lock_upkeep = Upkeep(*shared), LockUpkeep(*shared)
         in_hand = InHand(huey, self._pulse.scheduler_runs)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from shlex import quote
 from socket import gethostname
 from typing import Any
 
-from ..upkeep import Chord, Explanation, LockInfo, Place, Revocation, StoredResult
+from ..upkeep import Chord, Explanation, LockInfo, Place, Revocation, Skipped, StoredResult
 from ._locks_view import short_span
 from ._tables import counted
 from ._terminal import say, say_command, shown
@@ -53,9 +53,11 @@ def _sentences(found: Explanation) -> Iterator[str]:
     for each in found.tokens:
         yield _revoked(each, found)
     yield from map(_holds, found.locks)
+    if found.skipped:
+        yield _skipped(found.skipped)
     if found.result:
         yield _result(found.result, found.task_id)
-    if not found.places and not found.result:
+    if not found.places and not found.result and not found.skipped:
         yield (
             "It is not queued, scheduled or seen running, nor a part of what is, and it has no "
             "result."
@@ -186,6 +188,17 @@ def _holds(lock: LockInfo) -> str:
         since = f" since {lock.since:%Y-%m-%d %H:%M:%S} UTC by the clock of {lock.host}"
     life = _LIFE[lock.alive]
     return f"Holds the lock '{lock.name}'{since}, in process {lock.pid} ({life})."
+
+
+def _skipped(skips: Sequence[Skipped]) -> str:
+    last = skips[-1]
+    lock = f"lock '{last.lock}'" if last.lock else "a lock that its error does not name"
+    times = f"{counted(len(skips), 'time')} lately, the last " if len(skips) > 1 else ""
+    clock = "" if last.host == gethostname() else " by the clock of that host"
+    return (
+        f"Skipped {times}at {last.at:%H:%M:%S} UTC on {last.at:%Y-%m-%d}{clock}: {lock} was held. "
+        f"Seen by process {last.pid} on host {last.host}."
+    )
 
 
 def _result(result: StoredResult, task_id: str) -> str:

@@ -12,7 +12,11 @@ def count_signals(event: Event) -> None:
 
 
 def count_lock_skips(event: Event) -> None:
-    """Count a lock error in ``huey_lock_skips_total``, under ``""`` where the lock has no name."""
+    """Count a lock error in ``huey_lock_skips_total``, under ``""`` where the lock has no name.
+
+    The heartbeat carries the last ones, so that ``huey-signals explain`` knows of them.
+    """
     if event.is_lock_error:
-        context = event._context
-        context.tally((LOCK_SKIPS, event._task_name, context.lock_labels[event.lock or ""]))
+        context, lock = event._context, event.lock or ""
+        context.record_skip((str(event._task.id), lock, event._timestamp))
+        context.tally((LOCK_SKIPS, event._task_name, context.lock_labels[lock]))

@@ -11,13 +11,14 @@ from ._in_flight import InFlight, has_worker, waiting_ids
 from ._lease import Lease
 from ._ledger import Ledger, Look, Process, UnreadableLedger, open_ledger
 from ._place import Place, here
-from ._record import Heartbeat, Running
+from ._record import MOST_SKIPS, Heartbeat, LockSkip, Running
 from ._takings import BARE, Mine, Taking, Takings, is_held_here, key_of, takings_of
 from ._watch import BEAT_SECONDS, OVERDUE_SECONDS
 
 __all__ = [
     "BARE",
     "BEAT_SECONDS",
+    "MOST_SKIPS",
     "OVERDUE_SECONDS",
     "READING",
     "Heartbeat",
@@ -26,6 +27,7 @@ __all__ = [
     "InFlight",
     "Lease",
     "Ledger",
+    "LockSkip",
     "Look",
     "Mine",
     "Note",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..sinks import written
 from ..sinks.readings import Totals
@@ -31,6 +31,20 @@ class Running:
     """The ids of its pipeline, error handlers and chord callbacks, at any depth."""
 
 
+class LockSkip(NamedTuple):
+    """A task that could not get its lock."""
+
+    task_id: str
+    lock: str
+    """The name of the lock; empty where the error does not say it."""
+    at: float
+    """When, in seconds since the epoch, by that host's clock."""
+
+
+MOST_SKIPS = 50
+"""How many of its last lock skips a process keeps in its record."""
+
+
 @dataclass(frozen=True)
 class Heartbeat:
     """One process: what it does now, and all that it has counted."""
@@ -49,6 +63,8 @@ class Heartbeat:
     unread: int = 0
     """How many more tasks it has in hand, of which it cannot tell what they lead to."""
     locks: tuple[str, ...] = ()
+    skips: tuple[LockSkip, ...] = ()
+    """The last `MOST_SKIPS` lock skips, in the order of time."""
     counters: Totals = field(default_factory=dict)
     sealed: bool = False
     """Its last: it is never replaced, and its counters go into the totals."""
@@ -83,6 +99,7 @@ class Heartbeat:
             "waiting": self.waiting,
             "unread": self.unread,
             "locks": self.locks,
+            "skips": self.skips,
             "sealed": self.sealed,
             **written.plain(self.counters),
         }
@@ -118,6 +135,8 @@ def _load(raw: bytes) -> Heartbeat:
         waiting=tuple(map(_text, content["waiting"])),
         unread=_whole(content["unread"]),
         locks=tuple(map(_text, content["locks"])),
+        # Records of 0.1 have none.
+        skips=tuple(_skip(*each) for each in content.get("skips", ())),
         counters=written.read(content),
         sealed=bool(content["sealed"]),
     )
@@ -125,6 +144,10 @@ def _load(raw: bytes) -> Heartbeat:
 
 def _running(task_id: Any, name: Any, since: Any, nested: Any) -> Running:
     return Running(_text(task_id), _text(name), _number(since), tuple(map(_text, nested)))
+
+
+def _skip(task_id: Any, lock: Any, at: Any) -> LockSkip:
+    return LockSkip(_text(task_id), _text(lock), _number(at))
 
 
 def _place(host: Any, space: Any, pid: Any, born: Any) -> Place:

@@ -6,7 +6,7 @@ garbage stays, and is counted.
 
 from ._errors import LOCK_ERRORS, PurgeReport, PurgeStopped, checked_classes, purge_errors
 from ._explain import explain
-from ._explain_form import Chord, Explanation, Place, Revocation, StoredResult
+from ._explain_form import Chord, Explanation, Place, Revocation, Skipped, StoredResult
 from ._lock_form import LockHeld, LockInfo
 from ._lock_list import LockWatch
 from ._lock_release import (
@@ -44,6 +44,7 @@ __all__ = [
     "Release",
     "Report",
     "Revocation",
+    "Skipped",
     "Standing",
     "Stopped",
     "StoredResult",

@@ -13,7 +13,17 @@ from ..sinks.labels import valid
 from ..sinks.vocabulary import LABELS, LOCK_SKIPS
 from ..store import BATCH, Keys, Kind, Reader, open_store
 from ..store.keys import CHORD, PAUSE, TOKEN
-from ._explain_form import ARGUMENT, DUE, NESTED, RUNNING, Chord, Explanation, Place, Revocation
+from ._explain_form import (
+    ARGUMENT,
+    DUE,
+    NESTED,
+    RUNNING,
+    Chord,
+    Explanation,
+    Place,
+    Revocation,
+    Skipped,
+)
 from ._explain_messages import MOST_PLACES, MessageSearch
 from ._explain_result import read_result
 from ._lock_list import LockWatch
@@ -91,6 +101,7 @@ class _Search:
         self._running(look)
         self._result()
         self._locks()
+        self._skipped(look)
         self._skips(look)
         self._tokens()
         self._chord(self._messages.member_of, True)
@@ -141,6 +152,17 @@ class _Search:
             if lock.task_id == self._id:
                 self._found.task_name = self._found.task_name or lock.task_name
                 self._found.locks.append(lock)
+
+    def _skipped(self, look: Look) -> None:
+        found = self._found.skipped
+        for process in look.processes:
+            beat = process.heartbeat
+            # Two handlers may have recorded the same skip.
+            for skip in dict.fromkeys(beat.skips):
+                at = moment(skip.at) if skip.task_id == self._id else None
+                if at is not None:
+                    found.append(Skipped(at, skip.lock, beat.host, beat.pid))
+        found.sort(key=lambda each: each.at)
 
     def _skips(self, look: Look) -> None:
         name, skips = self._found.task_name, self._found.skips

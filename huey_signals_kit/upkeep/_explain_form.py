@@ -85,6 +85,18 @@ class StoredResult:
     """The id of the task that the error is of, if that is another one: an earlier stage."""
 
 
+@dataclass(frozen=True)
+class Skipped:
+    """A run of the task that did not get its lock."""
+
+    at: datetime
+    """When, by the clock of `host`."""
+    lock: str
+    """The name of the lock; empty where the error did not say it."""
+    host: str
+    pid: int
+
+
 @dataclass
 class Looked:
     """Where it was looked for."""
@@ -120,6 +132,8 @@ class Explanation:
     tokens: list[Revocation] = field(default_factory=list)
     locks: list[LockInfo] = field(default_factory=list)
     """Those that it holds."""
+    skipped: list[Skipped] = field(default_factory=list)
+    """Its recent lock skips that processes still remember, in the order of time."""
     skips: dict[str, int] = field(default_factory=dict)
     """How often tasks of this name could not get which lock; not only this one."""
     result: StoredResult | None = None
@@ -130,7 +144,7 @@ class Explanation:
     @property
     def known(self) -> bool:
         """Whether anything knows it."""
-        return bool(self.places or self.tokens or self.locks or self.result)
+        return bool(self.places or self.tokens or self.locks or self.result or self.skipped)
 
     def as_dict(self) -> dict[str, Any]:
         """The same in plain values, for JSON."""

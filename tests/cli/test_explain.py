@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,12 +16,21 @@ pytest.importorskip("rich", exc_type=ImportError)
 
 from huey_signals_kit import install_handlers
 from huey_signals_kit.cli import _explain
-from huey_signals_kit.ledger import Heartbeat, Place, Running, here, open_ledger
+from huey_signals_kit.ledger import (
+    MOST_SKIPS,
+    Heartbeat,
+    LockSkip,
+    Place,
+    Running,
+    here,
+    open_ledger,
+)
 from huey_signals_kit.upkeep import explain
 from tests.cli.conftest import FAR, LONG
+from tests.consumer import top_app
 from tests.consumer.harness import running_consumer
 from tests.consumer.ledger_app import GATE, declare
-from tests.support import run_all, store
+from tests.support import hold, run_all, store, wait_until
 
 GONE = replace(here(), pid=2**22 + 5, born=17)
 """A place of this host where no process is."""
@@ -114,6 +124,53 @@ def test_running_in_a_real_consumer(shop, tmp_path, monkeypatch):
         gate.touch()
         consumer.wait_until(lambda: task.id in store(shop.huey), "its result")
     assert "Ended well: its result is 1" in told(shop, task)
+
+
+def test_skipped_in_a_real_consumer(shop, tmp_path, monkeypatch):
+    """Says when, and on which lock, although nothing of it is stored."""
+    monkeypatch.setenv(top_app.GATE, str(tmp_path / "gate"))
+    import_users = top_app.declare(shop.huey)
+    tasks = [import_users(), import_users()]
+    app, log = "tests.consumer.top_app", tmp_path / "consumer.log"
+    with running_consumer(shop.place, log, workers=2, install={}, app=app) as consumer:
+        pid = consumer.process.pid
+
+        def skips():
+            return [each for task in tasks for each in explain(shop.huey, task.id).skipped]
+
+        consumer.wait_until(skips, "a skip in the ledger")
+        (skip,) = skips()
+        assert (skip.lock, skip.host, skip.pid) == (top_app.LOCK, here().host, pid)
+        assert abs(skip.at.timestamp() - time.time()) < 60
+        (task,) = (each for each in tasks if explain(shop.huey, each.id).skipped)
+        words = told(shop, task)
+        at = f"{skip.at:%H:%M:%S} UTC on {skip.at:%Y-%m-%d}"
+        assert f"Skipped at {at}: lock '{top_app.LOCK}' was held." in words
+        assert "it has no result" not in words
+        ran = shop.run("explain", shop.name, task.id, "--json")
+        assert json.loads(ran.out)["skipped"][0]["lock"] == top_app.LOCK
+        (tmp_path / "gate").touch()
+
+
+def test_skipped_again_and_again(sqlite_shop):
+    """Says how often, and the last of them; the clock of another host is said to be that."""
+    skips = [LockSkip("id", "held", float(at)) for at in (70, 10, 70, 40)]
+    beats(sqlite_shop, ELSEWHERE, skips=(*skips, LockSkip("other", "x", 99.0)))
+    assert (
+        "Skipped 3 times lately, the last at 00:01:10 UTC on 1970-01-01 by the clock of that "
+        "host: lock 'held' was held. Seen by process 4711 on host another-host."
+    ) in told(sqlite_shop, "id")
+
+
+def test_a_process_keeps_only_its_last_skips(sqlite_shop):
+    """So its record stays small, whatever happens in it."""
+    huey = sqlite_shop.huey
+    with install_handlers(huey):
+        hold(huey, "held")
+        ids = [sqlite_shop.tasks.guarded().id for _ in range(MOST_SKIPS + 3)]
+        run_all(huey)
+        found = wait_until(lambda: open_ledger(huey).processes(), 30, "a heartbeat")
+        assert [each.task_id for each in found[0].heartbeat.skips] == ids[3:]
 
 
 def test_running_in_a_process_that_is_dead(shop):

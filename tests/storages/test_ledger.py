@@ -11,9 +11,18 @@ from dataclasses import replace
 
 import pytest
 
-from huey_signals_kit.ledger import Heartbeat, Place, Running, UnreadableLedger, here, open_ledger
+from huey_signals_kit.ledger import (
+    Heartbeat,
+    LockSkip,
+    Place,
+    Running,
+    UnreadableLedger,
+    here,
+    open_ledger,
+)
 from huey_signals_kit.ledger._ledger import Ledger
 from huey_signals_kit.ledger._place import _born
+from huey_signals_kit.ledger._record import try_load
 from huey_signals_kit.sinks.readings import Durations
 from tests.support import REDIS_KINDS, store
 
@@ -90,11 +99,20 @@ def test_a_record_is_read_as_it_was_written(any_huey):
         sequence=3,
         running=(Running("id é \udc80", "tasks.t", 1.5, ("nested", "deeper")),),
         locks=("media:17",),
+        skips=(LockSkip("id é \udc80", "media:17", 1.5), LockSkip("other", "", 2.5)),
         counters={DONE: 7, (SECONDS, "q", "ü"): Durations(1, 0.5, (0, 0, 0, 0, 1, *[0] * 9))},
     )
     open_ledger(any_huey).beat(record)
     [process] = open_ledger(any_huey).processes()
     assert process.heartbeat == record
+
+
+def test_a_record_of_an_earlier_version_is_read(any_huey):
+    """A record without lock skips, as 0.1 wrote it, is as good as any."""
+    record = Heartbeat("p1", ELSEWHERE, worker="thread", sequence=3, locks=("media:17",))
+    content = json.loads(record.dump())
+    del content["skips"]
+    assert try_load(json.dumps(content).encode()) == record
 
 
 def test_the_totals_are_those_of_all(any_huey):
