@@ -7,7 +7,10 @@ import functools
 import inspect
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
+from types import BuiltinMethodType, FunctionType, MethodType, WrapperDescriptorType
+
+from huey.api import Huey, TaskWrapper
 
 
 def listed(names: Iterable[object]) -> str:
@@ -48,6 +51,8 @@ def name_of(function: object) -> str:
     """``module.qualname`` of a callable, or of its type when it has no name of its own."""
     while isinstance(function, functools.partial):
         function = function.func
+    if isinstance(function, TaskWrapper):
+        function = function.task_class
     named = function if hasattr(function, "__qualname__") else type(function)
     return f"{getattr(named, '__module__', None) or '?'}.{named.__qualname__}"
 
@@ -61,3 +66,82 @@ def refuse_unknown(who: str, given: Mapping[str, object], function: Callable[...
             f"{who} has no option {name!r} (given as {short(value)}).{nearest(name, known)} "
             f"Its options are {listed(known)}"
         )
+
+
+_LEAVES = (FunctionType, type, BuiltinMethodType, WrapperDescriptorType)
+_NESTED = 100  # a partial of a partial of ...; no real callable is nested that deep
+_UNRUN = (Awaitable, Generator, AsyncIterator)
+
+
+def validate_runs(function: object, what: str) -> None:
+    """Raise `TypeError` if a call of `function` would make an object and run nothing.
+
+    Such an object is always true, and code that ignores it loses the call in silence.
+
+    Args:
+        function: the callable; partials, methods and objects with a `__call__` are looked into.
+        what: the argument that `function` was given as, for the message.
+    """
+    called = _called_by(function)
+    name = name_of(function)
+    if isinstance(called, type):
+        raise TypeError(
+            f"{what} is the class {name}, whose call makes an object that is always true; "
+            "give a function, or an object of the class if that has a method __call__"
+        )
+    if _is_of_huey(called):
+        kind = "task" if isinstance(called, TaskWrapper) else "object of Huey"
+        raise TypeError(
+            f"{what} is the {kind} {name}, whose call would not do what it says with an Event; "
+            "give a plain function that calls it with what it needs"
+        )
+    # By type, not isinstance: a mock passes for whatever it was made like.
+    if not issubclass(type(called), FunctionType):
+        return
+    for is_kind, kind in (
+        (inspect.iscoroutinefunction, "coroutine function"),
+        (inspect.isasyncgenfunction, "asynchronous generator function"),
+        (inspect.isgeneratorfunction, "generator function"),
+    ):
+        if is_kind(called):
+            raise TypeError(
+                f"{what} is the {kind} {name}, whose body would never run, as it is called "
+                "synchronously; give a plain function (def, without await and yield)"
+            )
+
+
+def truth_of(answer: object, what: str) -> bool:
+    """Return whether a predicate's `answer` is true.
+
+    `TypeError` if it is a coroutine, a generator or the like, as of a decorated predicate that
+    registration could not look into: its body has not run, and it is always true.
+    """
+    if answer.__class__ is not bool and isinstance(answer, _UNRUN):
+        raise TypeError(
+            f"{what} answered {short(answer)}, whose body has not run and which is always true; "
+            "give a plain function that answers True or False"
+        )
+    return bool(answer)
+
+
+def _called_by(function: object) -> object:
+    """Return what runs when `function` is called, as far as that can be known."""
+    for _ in range(_NESTED):
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif isinstance(function, MethodType):
+            if _is_of_huey(function.__self__) and function.__name__ != "call_local":
+                return function.__self__
+            function = function.__func__
+        else:
+            call = getattr(type(function), "__call__", None)  # noqa: B004 - its own is wanted
+            if issubclass(type(function), _LEAVES) or issubclass(type(call), _LEAVES[2:]):
+                break
+            if call is None or _is_of_huey(function):
+                break
+            function = call
+    return function
+
+
+def _is_of_huey(thing: object) -> bool:
+    return type(thing).__module__ == "huey.api" and not isinstance(thing, Huey)

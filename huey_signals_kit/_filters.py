@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 import math
 import re
+import sys
 from collections.abc import Callable, Iterable
 from fnmatch import translate
-from types import FunctionType
 from typing import Any
 
 from huey.api import Task, TaskWrapper
 
-from ._checks import listed, name_of, nearest, short
+from ._checks import listed, name_of, nearest, short, validate_runs
 from ._huey_facts import SIGNALS
 
 _SEVERAL = (list, tuple, set, frozenset)
@@ -87,9 +87,14 @@ def checked_tasks(tasks: object) -> TaskFilter | None:
 
 
 def checked_priority(priority: object) -> float:
-    """*priority* if it can be ordered."""
+    """Return *priority* if it can be ordered, as every number that a float can hold."""
     if isinstance(priority, bool) or not isinstance(priority, (int, float)):
         raise TypeError(f"priority= of on() takes a number, got {short(priority)}")
+    if isinstance(priority, int) and abs(priority) > sys.float_info.max:
+        raise ValueError(
+            f"priority= of on() got {short(priority)}, which is beyond every float; it takes "
+            f"numbers from {-sys.float_info.max:.0e} to {sys.float_info.max:.0e}"
+        )
     if math.isnan(priority):
         raise ValueError("priority= of on() takes a number, got nan, which has no order")
     return priority
@@ -106,12 +111,7 @@ def checked_call(function: object, what: str) -> Callable[[Any], Any]:
     """*function* if it can be called with one event and answers at once."""
     if not callable(function):
         raise TypeError(f"{what} is not callable: {short(function)}")
-    call = getattr(function, "__call__", None)  # noqa: B004 - the method itself is asked
-    if _is(inspect.iscoroutinefunction, function) or _is(inspect.iscoroutinefunction, call):
-        raise TypeError(
-            f"{what} is the coroutine function {name_of(function)}; "
-            "Huey emits signals synchronously, so give a plain function"
-        )
+    validate_runs(function, what)
     try:
         inspect.signature(function).bind(object())
     except TypeError:
@@ -126,39 +126,52 @@ def checked_call(function: object, what: str) -> Callable[[Any], Any]:
 
 def checked_handler(function: object) -> Callable[[Any], Any]:
     """*function* if it can be a handler."""
-    if isinstance(function, TaskWrapper):
-        raise TypeError(
-            f"the handler of on() is the task {_class_name(function.task_class)}, which would be "
-            "enqueued with an Event; give a plain function that calls it with what it needs"
-        )
     if getattr(function, "makes_a_handler", None) is True or (
         isinstance(function, type) and hasattr(function, "suppresses_lock_errors")
     ):
         name = name_of(function)
         raise TypeError(f"the handler of on() is {name}, which makes one; call it: {name}(...)")
-    if _is(inspect.isgeneratorfunction, function):
-        raise TypeError(
-            f"the handler of on() is the generator function {name_of(function)}, "
-            "whose body would never run; give a plain function"
-        )
     return checked_call(function, "the handler of on()")
 
 
-def _is(kind: Callable[[Any], bool], function: object) -> bool:
-    # A mock answers everything with another mock, which is true.
-    plain = getattr(function, "__func__", function)
-    return type(plain) is FunctionType and kind(plain)
-
-
 def _checked_glob(glob: str) -> str:
-    if not glob.strip():
-        raise ValueError(f"tasks= of on() got {short(glob)}, which matches nothing")
-    if not set(glob) & set(".*?["):
-        raise ValueError(
-            f"tasks= of on() got {short(glob)}, which can match no 'module.name'; "
-            f"write {'*.' + glob!r}"
-        )
+    fault = next((why for is_bad, why in _BAD_GLOBS if is_bad(glob)), None)
+    if fault is not None:
+        several = [each.strip() for each in glob.split(",")]
+        text = fault.format(glob=glob, stripped=glob.strip(), several=several)
+        raise ValueError(f"tasks= of on() got {short(glob)}, {text}")
     return glob
+
+
+def _has_open_bracket(glob: str) -> bool:
+    # As in fnmatch: a bracket that is never closed stands for itself, which no name has.
+    return "[" in re.sub(r"\[(?:!?\][^]]*|![^]]+|[^]!][^]]*)\]", "", glob)
+
+
+_BAD_GLOBS: tuple[tuple[Callable[[str], object], str], ...] = (
+    (lambda glob: not glob.strip(), "which matches nothing"),
+    (
+        lambda glob: glob != glob.strip(),
+        "which matches nothing; write {stripped!r} without the space",
+    ),
+    (
+        lambda glob: "," in glob,
+        "which matches nothing, as it has a comma; write a list, {several}",
+    ),
+    (
+        _has_open_bracket,
+        "which matches nothing: its '[' is never closed; write '[[]' for the character itself",
+    ),
+    (lambda glob: "(?!)" in translate(glob), "which matches nothing: it has an empty range"),
+    (
+        lambda glob: glob.startswith(".") or glob.endswith(".") or ".." in glob,
+        "which matches nothing: 'module.name' has no empty part; write '*' for any",
+    ),
+    (
+        lambda glob: not set(glob) & set(".*?["),
+        "which can match no 'module.name'; write '*.{glob}'",
+    ),
+)
 
 
 def _task_class(item: object) -> type[Any]:

@@ -9,7 +9,7 @@ from types import MethodType
 from typing import Any, NoReturn
 
 from ._background import Background
-from ._checks import listed, name_of, short
+from ._checks import listed, name_of, short, truth_of
 from ._filters import (
     TaskFilter,
     checked_call,
@@ -21,7 +21,7 @@ from ._filters import (
     checked_tasks,
 )
 from ._huey_facts import DECIDING
-from .event import Event
+from .event import Event, Predicate
 from .sinks.vocabulary import EVENTS_DROPPED
 from .verdict import Verdict
 
@@ -40,7 +40,7 @@ class Handler:
     signals: frozenset[str] | None
     exceptions: tuple[type[BaseException], ...] | None
     tasks: TaskFilter | None
-    when: Callable[[Event], object] | None
+    when: Predicate | None
     priority: float
     name: str
     order: int
@@ -71,7 +71,10 @@ class Handler:
             return False
         if self.tasks is not None and not self.tasks(event.task):
             return False
-        return self.when is None or bool(self.when(event))
+        if self.when is None:
+            return True
+        answer = self.when(event)
+        return answer if answer is True or answer is False else truth_of(answer, "when= of on()")
 
     def hears(self, signal: str) -> bool:
         """Whether *signal* is one of this handler's."""

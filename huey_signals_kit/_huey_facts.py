@@ -44,6 +44,9 @@ OTHER_ROUTES: tuple[type[BaseException], ...] = tuple(
 DECIDING = frozenset({"locked", "error", "canceled", "timeout", "rate-limited"})
 """The signals of a failed attempt whose error Huey is about to store."""
 
+LOCK_SIGNALS = frozenset({signals.SIGNAL_LOCKED, signals.SIGNAL_ERROR})
+"""The signals of which an attempt that could not get its lock emits exactly one."""
+
 
 def caught_by_huey(signal: str) -> BaseException | None:
     """The exception that *signal* is about, from inside a receiver of it, or None.

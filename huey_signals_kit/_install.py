@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from ._checks import refuse_unknown
 from ._filters import checked_flag
 from ._settings import Settings, check_huey
+from .handlers.tokens import CleanTokens
 from .kit import ATTRIBUTE, Kit
+from .presets import AnyPreset
 from .registry import Registry, structure
 from .sinks.protocol import AnySink
 
@@ -20,16 +22,16 @@ class AlreadyInstalled(RuntimeError):
 
 def install_handlers(
     huey: Any,
-    preset: str | Registry | list[str | Registry] | tuple[str | Registry, ...] = "quiet-locks",
+    preset: AnyPreset | Sequence[AnyPreset] = "quiet-locks",
     *,
     registry: Registry | None = None,
     sinks: AnySink | Sequence[AnySink] | None = None,
     lock_exceptions: type[BaseException] | tuple[type[BaseException], ...] | None = None,
     sentry: bool = True,
-    clean_tokens: Any = "generated",
+    clean_tokens: CleanTokens = "generated",
     quiet_logs: bool = False,
     sweep_interval: float | None = None,
-    stale_locks: str = "report",
+    stale_locks: Literal["report", "release"] = "report",
     replace: bool = False,
     **unknown: NoReturn,
 ) -> Kit:

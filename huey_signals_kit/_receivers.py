@@ -32,6 +32,10 @@ class Receivers:
             if not receivers[signal] and signal in self._lists_made:
                 del receivers[signal]
 
+    def listen_also(self, receiver: Receiver, signals: Iterable[str]) -> None:
+        """Have *receiver* connected to these *signals* besides those that it listens to."""
+        self.listen(receiver, self._connected.get(receiver, frozenset()).union(signals))
+
     def leave(self) -> None:
         """Disconnect them all."""
         for receiver in self._connected:

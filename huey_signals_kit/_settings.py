@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from huey.api import Huey
@@ -69,6 +70,14 @@ def check_huey(huey: object, who: str) -> None:
     if isinstance(huey, Huey):
         return
     hint = ""
+    if isinstance(huey, Mapping):
+        hint = (
+            "; settings such as Django's HUEY = {...} are no Huey yet: in the ready() of an "
+            "AppConfig, install it on the one that Django made of them: "
+            "from huey.contrib.djhuey import HUEY; install_handlers(HUEY)"
+        )
+    elif isinstance(huey, type) and issubclass(huey, Huey):
+        hint = f", which is a class; make one of it: {huey.__name__}('my-app')"
     for attribute in ("huey", "HUEY"):
         if isinstance(getattr(huey, attribute, None), Huey):
             hint = f"; its attribute {attribute!r} is one"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sized
 from typing import Any, Protocol
 
 from blinker import NamedSignal
@@ -19,10 +19,16 @@ from .verdict import Verdict
 _RETRY_DECIDED = DECIDING | {signals.SIGNAL_RETRYING}
 
 
+class _HasTruth(Protocol):
+    def __bool__(self) -> bool: ...
+
+
 class Context(Protocol):
     """What the built-in handlers may ask of the kit that made an event."""
 
     lock_errors: LockErrors
+    meters_signals: bool
+    """Whether every signal is counted without a handler."""
 
     @property
     def lock_labels(self) -> Mapping[str, str]: ...
@@ -38,6 +44,7 @@ class _Detached:
     """The context of an event that no kit made, as in a test of a handler."""
 
     lock_errors = LockErrors()
+    meters_signals = False
     lock_labels: Mapping[str, str] = defaultdict(str)
 
     def tally(self, key: tuple[str, ...], /) -> None:
@@ -70,6 +77,9 @@ class Event:
     as Huey measured it. ``started`` and ``duration`` are None where the task has not
     run. An event made by hand, ``Event("locked", task, huey)``, is good for testing a handler.
     """
+
+    # Set by the handlers of the kit that do something once, whichever registrations match.
+    _signal_counted = _skip_counted = _skip_remembered = False
 
     def __init__(
         self,
@@ -193,3 +203,10 @@ class Event:
     @property
     def _measured(self) -> Timing:
         return timing_in(self._frame, self._task) if self._timing is None else self._timing
+
+
+Predicate = Callable[[Event], _HasTruth | Sized | None]
+"""What ``when=`` and ``clean_tokens=`` take: it answers what can be false, such as a bool.
+
+A coroutine or a generator never is.
+"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -66,6 +66,8 @@ class Kit(UpkeepCalls, LockCalls):
         self.may_delete_token = token_policy(settings.clean_tokens)
         self.huey = huey
         self.settings = settings
+        self.meters_signals = settings.sinks is not None
+        self._metered = count_signals if self.meters_signals else None
         self.registry = Registry(f"of {huey.name}")
         self.registry.include(default_registry)
         if settings.registry is not None:
@@ -88,7 +90,7 @@ class Kit(UpkeepCalls, LockCalls):
         self._sinks = SinkRoutes(sinks, valid(huey.name), self._counts.totals, self._jobs)
         workers = WorkerHooks(huey, self._worker_starts, self._worker_stops)
         self._parts: list[Part] = [self._gate, workers]
-        if settings.sinks is not None:
+        if self.meters_signals:
             meter = Meter(huey, self._receivers, self._counts, self.lock_errors, self._jobs)
             self._parts.append(meter)
         if settings.quiet_logs:
@@ -182,8 +184,9 @@ class Kit(UpkeepCalls, LockCalls):
             for part in self._parts:
                 part.install()
             for registry in (self.registry, self._preset):
-                registry.watch(self._reconnect)
-            self._reconnect()
+                registry.watch(self._registry_changed)
+            self.registry.close(None)
+            self._registry_changed(None)
         except BaseException:
             self.take_out()
             self._jobs.cancel()
@@ -196,8 +199,10 @@ class Kit(UpkeepCalls, LockCalls):
             delattr(self.huey, ATTRIBUTE)
         for registry in (self.registry, self._preset):
             registry.watch(None)
+        gone = f"this kit is no longer installed on {self.huey.name!r}"
+        self.registry.close(f"{gone}; register it on what install_handlers(huey) returns")
         self._receivers.leave()
-        self._routes = {}
+        self._routes = dict.fromkeys(SIGNALS, ())
         for part in reversed(self._parts):
             part.uninstall()
         self._sinks.uninstall()
@@ -226,13 +231,15 @@ class Kit(UpkeepCalls, LockCalls):
         self.tally((LOCKS_LOST, self.lock_labels[name]))
         self._reports.lock_lost(name)
 
-    def _reconnect(self) -> None:
-        handlers = self.handlers
-        metered = self.settings.sinks is not None
-        heard = {signal: _heard(handlers, signal, metered) for signal in SIGNALS}
-        self._routes = {signal: listeners for signal, listeners in heard.items() if listeners}
-        self._receivers.listen(self._receive, self._routes)
-        if any(getattr(handler.function, "may_expire", None) is True for handler in handlers):
+    def _registry_changed(self, added: Handler | None) -> None:
+        # Who hears a signal is found out when it comes: most handlers are registered in a row.
+        self._routes = {}
+        handlers = self.handlers if added is None else (added,)
+        listening = [each for each in handlers if each.function is not self._metered]
+        wanted = {each for each in SIGNALS if any(handler.hears(each) for handler in listening)}
+        connect = self._receivers.listen if added is None else self._receivers.listen_also
+        connect(self._receive, wanted)
+        if any(getattr(each.function, "may_expire", None) is True for each in handlers):
             self._expiry.begin()
 
     def _receive(
@@ -245,7 +252,8 @@ class Kit(UpkeepCalls, LockCalls):
         try:
             timing = timing_on_stack(task) if signal in ENDED_WITHOUT_EXCEPTION else None
             event = Event(signal, task, self.huey, raised, timing, self)
-            verdict = run(self._routes.get(signal, ()), event, self._reports.handler_failed)
+            listeners = self._routes.get(signal) or self._listeners(signal)
+            verdict = run(listeners, event, self._reports.handler_failed)
             if len(self._tallied) >= SETTLE_AT:
                 self._counts.settle_some()
             if tick.thread is None and tick.jobs:
@@ -259,7 +267,12 @@ class Kit(UpkeepCalls, LockCalls):
                 self._gate.note(task, raised, verdict)
 
     def _listeners(self, signal: str) -> tuple[Handler, ...]:
-        return self._routes.get(signal, ())
+        routes = self._routes  # another thread may put an empty one in its place meanwhile
+        found = routes.get(signal)
+        if found is None:
+            hearing = (each for each in self.handlers if each.hears(signal))
+            found = routes[signal] = tuple(h for h in hearing if h.function is not self._metered)
+        return found
 
     def _announce(self, event: Event) -> None:
         if event.signal == SIGNAL_REVOKED:
@@ -280,16 +293,6 @@ class Kit(UpkeepCalls, LockCalls):
         suppressed = announcements.result_suppressed
         if suppressed.receivers:
             self.tell(suppressed, task_id=task_id, task_name=task_name, verdict=verdict)
-
-
-def _heard(handlers: Iterable[Handler], signal: str, metered: bool) -> tuple[Handler, ...]:
-    """Who hears *signal*; it is counted once, by the meter where there is one."""
-    found, counted = [], metered
-    for handler in handlers:
-        if handler.hears(signal) and not (counted and handler.function is count_signals):
-            found.append(handler)
-            counted |= handler.function is count_signals and not handler.filtered
-    return tuple(found)
 
 
 def _may_let_expire(handler: Handler) -> bool:

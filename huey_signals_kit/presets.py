@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
-from typing import TypeVar
+from typing import Literal, NewType, TypeVar
 
 from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED, SIGNAL_RETRYING, SIGNAL_REVOKED
 
-from ._checks import listed, name_of, nearest, short
+from ._checks import listed, name_of, nearest, short, validate_runs
 from .handlers import (
     RescheduleLocked,
     count_lock_skips,
@@ -20,7 +20,12 @@ from .handlers import (
 )
 from .registry import Registry
 
-Preset = Callable[[Registry], object]
+BuiltInPreset = Literal["quiet-locks", "brief-locks", "reschedule-locks", "tidy-tokens", "observe"]
+PresetName = NewType("PresetName", str)
+"""For type checkers, the name of a preset of your own: ``preset=PresetName("mine")``."""
+AnyPreset = BuiltInPreset | PresetName | Registry
+
+Preset = Callable[[Registry], None]
 P = TypeVar("P", bound=Preset)
 
 ENTRY_POINTS = "huey_signals_kit.presets"
@@ -39,6 +44,8 @@ def register_preset(name: str) -> Callable[[P], P]:
     def register(fill: P) -> P:
         if not callable(fill):
             raise TypeError(f"preset {name!r} is not callable: {short(fill)}")
+        if not isinstance(fill, type):
+            validate_runs(fill, f"preset {name!r}")
         if _belongs_to_another(name, fill):
             raise ValueError(f"there is a preset {name!r} already; choose another name")
         _presets[name] = fill
@@ -84,6 +91,8 @@ def _find(name: str) -> Preset:
     fill = point.load()
     if not callable(fill):
         raise TypeError(f"preset {name!r} of {point.value} is not callable: {short(fill)}")
+    if not isinstance(fill, type):
+        validate_runs(fill, f"preset {name!r} of {point.value}")
     checked: Preset = fill
     return checked
 

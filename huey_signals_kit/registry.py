@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable, Hashable, Iterator
+from typing import NoReturn, TypeVar
 from weakref import WeakSet
 
 from ._checks import refuse_unknown, short
@@ -19,10 +19,10 @@ from ._handler import (
     read_options,
     run,
 )
-from .event import Event
+from .event import Event, Predicate
 from .verdict import Verdict
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=HandlerFunction)
 
 
 class _Structure:
@@ -50,19 +50,21 @@ class Registry:
         if name is not None and not isinstance(name, str):
             raise TypeError(f"the name of a Registry is a string, got {short(name)}")
         self.name = name
-        self._own: list[Handler] = []
+        self._own: dict[Hashable, Handler] = {}
+        """By registration, in the order in which they came."""
         self._included: list[Registry] = []
         self._includers: WeakSet[Registry] = WeakSet()
         self._running: tuple[Handler, ...] | None = None
         self._routes: dict[str, tuple[Handler, ...]] = {}
-        self._changed_hook: Callable[[], None] | None = None
+        self._changed_hook: Callable[[Handler | None], None] | None = None
+        self._closed: str | None = None
 
     def on(
         self,
         *signals: str,
         exceptions: type[BaseException] | tuple[type[BaseException], ...] | None = None,
         tasks: object = None,
-        when: Callable[[Event], object] | None = None,
+        when: Predicate | None = None,
         priority: float = 0,
         background: bool = False,
         name: str | None = None,
@@ -96,7 +98,7 @@ class Registry:
         *signals: str,
         exceptions: type[BaseException] | tuple[type[BaseException], ...] | None = None,
         tasks: object = None,
-        when: Callable[[Event], object] | None = None,
+        when: Predicate | None = None,
         priority: float = 0,
         background: bool = False,
         name: str | None = None,
@@ -120,7 +122,11 @@ class Registry:
         ``LookupError`` when this registry itself (not one that it includes) has none.
         """
         with structure.lock:
-            kept = [h for h in self._own if handler not in (h, h.function, h.name)]
+            kept = {
+                registration: each
+                for registration, each in self._own.items()
+                if handler not in (each, each.function, each.name)
+            }
             if len(kept) == len(self._own):
                 raise LookupError(f"{self!r} has no handler {short(handler)} to remove")
             self._own = kept
@@ -131,6 +137,7 @@ class Registry:
         if not isinstance(other, Registry):
             raise TypeError(f"include() takes a Registry, got {short(other)}")
         with structure.lock:
+            self._check_open(other)
             if self in other._closure():
                 raise ValueError(
                     f"include() would make a circle: {other!r} already contains {self!r}"
@@ -148,7 +155,7 @@ class Registry:
         if not isinstance(other, Registry):
             return NotImplemented
         both = Registry(" | ".join(each.name for each in (self, other) if each.name) or None)
-        both._own = list(in_order([*self, *other]))
+        both._own = {each.registration: each for each in in_order([*self, *other])}
         return both
 
     def __iter__(self) -> Iterator[Handler]:
@@ -184,24 +191,38 @@ class Registry:
         """
         return run(self.listeners(event.signal), event, failed or _log_failure)
 
-    def watch(self, changed: Callable[[], None] | None) -> None:
-        """Call *changed* after every change, here or in a registry included here; None stops."""
+    def watch(self, changed: Callable[[Handler | None], None] | None) -> None:
+        """Call *changed* after every change, here or in a registry included here; None stops.
+
+        It is called with the handler that was added, or with None after any other change.
+        """
         self._changed_hook = changed
+
+    def close(self, why: str | None) -> None:
+        """Refuse what is added from now on, unless another registry includes this one.
+
+        Args:
+            why: the message of the `RuntimeError`; None opens the registry again.
+        """
+        self._closed = why
+
+    def _check_open(self, added: object) -> None:
+        if self._closed is not None and not self._includers:
+            raise RuntimeError(f"{short(added)} would never run: {self._closed}")
 
     def _add(self, handler: Handler) -> Handler:
         with structure.lock:
-            for same in self._own:
-                if same.registration == handler.registration:
-                    return same
-            self._own = [*self._own, handler]
-            self._changed()
-        return handler
+            self._check_open(handler)
+            known = self._own.setdefault(handler.registration, handler)
+            if known is handler:
+                self._changed(handler)
+        return known
 
     def _in_order(self) -> tuple[Handler, ...]:
         running = self._running
         if running is None:
             with structure.lock:
-                running = in_order(h for each in self._closure() for h in each._own)
+                running = in_order(h for each in self._closure() for h in each._own.values())
                 self._running = running
         return running
 
@@ -211,13 +232,13 @@ class Registry:
             found += [other for other in each._included if other not in found]
         return found
 
-    def _changed(self) -> None:
+    def _changed(self, added: Handler | None = None) -> None:
         self._running = None
         self._routes = {}
         for includer in list(self._includers):
-            includer._changed()
+            includer._changed(added)
         if self._changed_hook is not None:
-            self._changed_hook()
+            self._changed_hook(added)
 
 
 default_registry = Registry("default")

@@ -17,6 +17,7 @@ from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED, SIGNAL_REVOKED
 
 from huey_signals_kit import Event, Registry, available_presets, install_handlers, register_preset
 from huey_signals_kit.handlers import delete_spent_token, drop_lock_errors
+from huey_signals_kit.presets import PresetName
 
 
 @register_preset("our-house")
@@ -32,7 +33,7 @@ def tell(event: Event) -> None:
 
 
 huey = MemoryHuey("billing")
-install_handlers(huey, preset="our-house")
+install_handlers(huey, preset=PresetName("our-house"))  # the plain string, but for type checkers
 
 
 @huey.task()

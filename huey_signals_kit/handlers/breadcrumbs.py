@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._huey_facts import LOCK_SIGNALS
 from ..event import Event
 
 
@@ -13,6 +14,7 @@ def leave_breadcrumb(event: Event) -> None:
     recent it is shown on every one. Of the task, only its id and attempt are kept. An event
     from a thread that the task has started is not known to be the task's.
     """
-    if event.is_lock_error:
+    if event._signal in LOCK_SIGNALS and event.is_lock_error and not event._skip_remembered:
+        event._skip_remembered = True
         skip = (event._timestamp, event.lock or "", str(event._task.id), event.attempt)
         event._context.remember_skip(event._task_name, skip)

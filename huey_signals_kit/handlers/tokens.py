@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from huey.api import PeriodicTask
 
-from .._checks import listed, nearest, short
+from .._checks import listed, nearest, short, truth_of
 from .._filters import checked_call
-from ..event import Event
+from ..event import Event, Predicate
 from ..signals import token_cleaned
 from ..sinks.vocabulary import TOKENS_CLEANED
 
-CleanTokens = Callable[[Event], object]
+CleanTokens = Literal["generated", "always", "never"] | Predicate
+"""What ``clean_tokens=`` takes."""
 
 _CLEANED = (TOKENS_CLEANED, "skip")
 # str(uuid.uuid4()), which is how Huey makes ids.
@@ -49,7 +50,7 @@ def has_generated_id(event: Event) -> bool:
     return _GENERATED(str(event._task.id)) is not None
 
 
-_POLICIES: dict[str, CleanTokens] = {
+_POLICIES: dict[str, Predicate] = {
     "generated": has_generated_id,
     "always": lambda event: True,
     "never": lambda event: False,
@@ -59,7 +60,8 @@ _POLICIES: dict[str, CleanTokens] = {
 def token_policy(clean_tokens: Any) -> Callable[[Event], object]:
     """Read ``clean_tokens=``: ``"generated"``, ``"always"``, ``"never"`` or a predicate."""
     if callable(clean_tokens):
-        return checked_call(clean_tokens, "clean_tokens=")
+        predicate = checked_call(clean_tokens, "clean_tokens=")
+        return lambda event: truth_of(predicate(event), "clean_tokens=")
     if not isinstance(clean_tokens, str):
         raise TypeError(
             f"clean_tokens= takes {listed(_POLICIES)} or a function of an Event, "

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
-from typing import Any
+from inspect import signature
+from typing import Any, get_args
 
-from .._checks import checked_seconds, listed, name_of, nearest, short
-from .protocol import DEFAULT_INTERVAL, Sink, View
+from .._checks import checked_seconds, listed, name_of, nearest, short, validate_runs
+from .protocol import DEFAULT_INTERVAL, Sink, SinkName, View
 
 # name: module, class, package, extra
 _BUILT_IN = {
@@ -17,7 +17,7 @@ _BUILT_IN = {
     "opentelemetry": ("opentelemetry", "OpenTelemetrySink", "opentelemetry", "opentelemetry"),
     "sentry": ("sentry", "SentrySink", "sentry_sdk", "sentry"),
 }
-_NAMES = ("auto", "memory", *_BUILT_IN)
+_NAMES = get_args(SinkName)
 
 
 def read_sinks(given: tuple[object, ...]) -> list[Sink | View]:
@@ -77,12 +77,7 @@ def _checked(sink: Any) -> Sink | View:
 
 def _check_send(sink: Any) -> None:
     who = f"send of the sink {sink_name(sink)}"
-    plain = getattr(sink.send, "__func__", sink.send)
-    for never_runs in (iscoroutinefunction, isgeneratorfunction, isasyncgenfunction):
-        if never_runs(plain):
-            raise TypeError(
-                f"{who} is a coroutine or generator, which nobody runs; write a plain def"
-            )
+    validate_runs(sink.send, who)
     try:
         signature(sink.send).bind([])
     except TypeError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from .readings import Sample, Totals
 
@@ -51,5 +51,6 @@ class View(ABC):
         """Show *source* no more; also called when `start` has raised."""
 
 
-AnySink = str | Sink | View
+SinkName = Literal["auto", "memory", "prometheus", "opentelemetry", "sentry"]
+AnySink = SinkName | Sink | View
 """What ``sinks=`` takes, alone or in a list: a name, a sink of one's own, a built-in one."""

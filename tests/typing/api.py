@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from typing import Any
 
 from huey_signals_kit import (
@@ -22,6 +24,7 @@ from huey_signals_kit import (
     uninstall_handlers,
 )
 from huey_signals_kit.handlers import RescheduleLocked, expire_lock_errors
+from huey_signals_kit.presets import PresetName
 from huey_signals_kit.signals import lock_skipped
 from huey_signals_kit.sinks import BOUNDS, Durations, Sample, Sink
 from huey_signals_kit.sinks.opentelemetry import OpenTelemetrySink
@@ -74,6 +77,34 @@ def tell(event: Event) -> None:
 def audit(event: Event) -> Verdict | None:
     return KEEP if event.is_lock_error else None
 
+
+@kit.on("error")
+def of_the_first_kind(event: Event, *more: object, **named: object) -> Verdict:
+    return KEEP
+
+
+@kit.on("error")
+def takes_anything(event: object) -> None: ...
+
+
+class Notifier:
+    def __call__(self, event: Event) -> None: ...
+
+    def tell(self, event: Event) -> None: ...
+
+
+def tell_channel(channel: str, event: Event) -> None: ...
+
+
+kit.on("error")(Notifier())
+kit.on("error")(Notifier().tell)
+kit.on("error")(functools.partial(tell_channel, "slack"))
+kit.on("error")(lambda event: None)
+kit.on("error", when=lambda event: event.lock)
+kit.on("error", when=lambda event: event.lock and event.duration)
+kit.on("error", when=lambda event: re.match("a", event.task_name) is not None)
+install_handlers(huey, PresetName("mine"), clean_tokens="always")
+install_handlers(huey, ["observe", PresetName("mine")], sinks=("memory", "prometheus"))
 
 same: Verdict | None = audit(Event("locked", None, huey))
 

@@ -21,6 +21,7 @@ from huey_signals_kit import (
     uninstall_handlers,
 )
 from huey_signals_kit.handlers import RescheduleLocked, expire_lock_errors
+from tests.support import run_all
 
 
 def handler(event):
@@ -43,6 +44,121 @@ def generator(event):
 class AsyncCallable:
     async def __call__(self, event):
         """Just as bad."""
+
+
+async def asynchronous_generator(event):
+    """Calling it makes an object."""
+    yield
+
+
+class AsyncMethods:
+    async def tell(self, event):
+        """Never awaited."""
+
+    @staticmethod
+    def walk(event):
+        """Never walked through."""
+        yield
+
+    nested = functools.partialmethod(tell)
+
+
+class CallsAsync:
+    __call__ = AsyncCallable()
+
+
+class Plain:
+    """A class, not a handler."""
+
+    def __init__(self, event):
+        """Takes one event."""
+
+
+TASKS = MemoryHuey("tasks")
+TASK = TASKS.task()(handler)
+
+# A call of one makes an object, which is always true, and runs nothing of what it says.
+UNRUN = {
+    "a coroutine function": (coroutine, "coroutine function"),
+    "a generator function": (generator, "generator function"),
+    "an asynchronous generator": (asynchronous_generator, "asynchronous generator function"),
+    "a partial of a coroutine": (functools.partial(coroutine), "coroutine function"),
+    "a partial of a partial": (
+        functools.partial(functools.partial(asynchronous_generator)),
+        "asynchronous generator function",
+    ),
+    "an async call": (AsyncCallable(), "coroutine function"),
+    "a partial of an async call": (functools.partial(AsyncCallable()), "coroutine function"),
+    "a call that is an async call": (CallsAsync(), "coroutine function"),
+    "an async method": (AsyncMethods().tell, "coroutine function"),
+    "a partial method": (AsyncMethods().nested, "coroutine function"),
+    "a static generator method": (AsyncMethods.walk, "generator function"),
+    "a class": (Plain, "is the class"),
+    "a partial of a class": (functools.partial(Plain), "is the class"),
+    "a task": (TASK, "is the task"),
+    "a partial of a task": (functools.partial(TASK), "is the task"),
+    "a task's schedule": (TASK.schedule, "is the task"),
+    "a task class": (TASK.task_class, "is the class"),
+    "a lock": (TASKS.lock_task("x"), "is the object of Huey"),
+}
+
+
+@pytest.mark.parametrize("what", ["the handler of on()", "when= of on()", "clean_tokens="])
+@pytest.mark.parametrize(("given", "text"), UNRUN.values(), ids=UNRUN)
+def test_what_would_never_run_is_refused(what, given, text):
+    """As a handler, and as a predicate, which would always be true."""
+    give = {
+        "the handler of on()": lambda: Registry().add(given),
+        "when= of on()": lambda: Registry().on(when=given),
+        "clean_tokens=": installing(clean_tokens=given),
+    }[what]
+    with pytest.raises(TypeError) as refused:
+        give()
+    assert str(refused.value).startswith(what)
+    assert text in str(refused.value)
+    assert "give a" in str(refused.value)
+
+
+@pytest.mark.parametrize("given", [coroutine, generator, functools.partial(coroutine)])
+def test_a_preset_or_a_sink_that_would_never_run_is_refused(given):
+    """It would register or send nothing, in silence."""
+
+    class Sink:
+        send = staticmethod(given)
+
+    for give in (lambda: register_preset("unrun")(given), installing(sinks=Sink())):
+        with pytest.raises(TypeError, match="whose body would never run"):
+            give()
+
+
+def decorated(function):
+    """A decorator that hides what it has decorated, as most do."""
+    return lambda event: function(event)
+
+
+@pytest.mark.parametrize("hidden", [generator, asynchronous_generator, AsyncMethods.walk])
+def test_a_predicate_that_hides_what_never_runs_is_refused_when_it_answers(make_huey, hidden):
+    """It is the handler's failure, whose body does not run; no token is deleted."""
+    huey = make_huey()
+    kit = install_handlers(huey, clean_tokens=decorated(hidden))
+    kit.on("revoked", when=decorated(hidden), name="picky")(lambda event: pytest.fail("it ran"))
+    result = huey.task()(lambda: None)()
+    huey.revoke_by_id(result.id)
+    run_all(huey)
+    assert kit.count("huey_handler_errors_total", handler="picky") == 1
+    assert kit.count("huey_handler_errors_total") == 2
+    assert huey.storage.has_data_for_key(f"r:{result.id}")
+
+
+@pytest.mark.parametrize(
+    ("priority", "order"), [(float("inf"), ["given", "zero"]), (-1e300, ["zero", "given"])]
+)
+def test_any_float_is_a_priority(priority, order):
+    """Infinity as well: it is before all others."""
+    registry = Registry()
+    registry.add(handler, name="zero")
+    registry.add(handler, name="given", priority=priority)
+    assert [each.name for each in registry] == order
 
 
 def plain_function():
@@ -84,20 +200,32 @@ REFUSED = {
     "tasks: a plain function": (on(tasks=plain_function), TypeError, "@huey.task() first"),
     "tasks: a number": (on(tasks=[3]), TypeError, "got 3"),
     "tasks: an empty glob": (on(tasks=""), ValueError, "got '', which matches nothing"),
+    "tasks: a space before": (on(tasks=" a.*"), ValueError, "write 'a.*' without the space"),
+    "tasks: a space after": (on(tasks=["a.*", "b.* "]), ValueError, "got 'b.* ', which"),
+    "tasks: several in one": (on(tasks="a.b,c.d"), ValueError, "write a list, ['a.b', 'c.d']"),
+    "tasks: an open bracket": (on(tasks="a.["), ValueError, "'[' is never closed"),
+    "tasks: an empty bracket": (on(tasks="a.[]"), ValueError, "'[' is never closed"),
+    "tasks: nothing but not": (on(tasks="a.[!]"), ValueError, "'[' is never closed"),
+    "tasks: a range backwards": (on(tasks="a.[z-b]"), ValueError, "an empty range"),
+    "tasks: no module": (on(tasks=".a"), ValueError, "no empty part"),
+    "tasks: no name": (on(tasks="a."), ValueError, "no empty part"),
+    "tasks: two dots": (on(tasks="a..b"), ValueError, "no empty part"),
     "tasks: none": (on(tasks=[]), ValueError, "matches nothing"),
     "when: no function": (on(when=True), TypeError, "when= of on() is not callable: True"),
     "when: no argument": (on(when=lambda: True), TypeError, "exactly one argument, the Event"),
     "priority: a string": (on(priority="high"), TypeError, "takes a number, got 'high'"),
     "priority: a bool": (on(priority=True), TypeError, "takes a number, got True"),
     "priority: nan": (on(priority=float("nan")), ValueError, "nan, which has no order"),
+    "priority: beyond floats": (
+        on(priority=10**400),
+        ValueError,
+        "beyond every float; it takes numbers from -2e+308 to 2e+308",
+    ),
+    "priority: far below": (on(priority=-(10**400)), ValueError, "beyond every float"),
     "name: empty": (on(name=" "), TypeError, "name= of on() takes a string"),
     "handler: no function": (adding("drop"), TypeError, "is not callable: 'drop'"),
     "handler: Huey's form": (adding(two_arguments), TypeError, "(signal, task, exc=None), must"),
     "handler: no argument": (adding(plain_function), TypeError, "exactly one argument"),
-    "handler: coroutine": (adding(coroutine), TypeError, "is the coroutine function"),
-    "handler: async call": (adding(AsyncCallable()), TypeError, "is the coroutine function"),
-    "handler: generator": (adding(generator), TypeError, "whose body would never run"),
-    "handler: a task": (adding(MemoryHuey("x").task()(handler)), TypeError, "is the task"),
     "include: no registry": (lambda: Registry().include([]), TypeError, "takes a Registry, got []"),
     "registry: bad name": (lambda: Registry(3), TypeError, "is a string, got 3"),
     "preset: misspelt": (
@@ -176,6 +304,17 @@ REFUSED = {
         "uninstall_handlers() takes a Huey, got None",
     ),
     "not a Huey": (lambda: install_handlers("huey"), TypeError, "takes a Huey, got 'huey'"),
+    "Django's settings": (
+        lambda: install_handlers({"name": "web", "immediate": False}),
+        TypeError,
+        "in the ready() of an AppConfig, install it on the one that Django made of them: "
+        "from huey.contrib.djhuey import HUEY; install_handlers(HUEY)",
+    ),
+    "a class of Huey": (
+        lambda: install_handlers(MemoryHuey),
+        TypeError,
+        "which is a class; make one of it: MemoryHuey('my-app')",
+    ),
     "a module with a Huey": (
         lambda: install_handlers(types.SimpleNamespace(HUEY=MemoryHuey("inner"))),
         TypeError,
@@ -221,6 +360,9 @@ def test_refused_arguments_leave_the_huey_alone():
         MagicMock(spec=handler),
         [].append,
         print,
+        TASK.call_local,
+        functools.partial(str.join, ","),
+        functools.partial(Mock()),
         type("Callable", (), {"__call__": lambda self, event: None})(),
     ],
 )

@@ -11,6 +11,7 @@ import threading
 import pytest
 
 from huey_signals_kit import install_handlers
+from huey_signals_kit.handlers import count_lock_skips, count_signals
 from huey_signals_kit.sinks.labels import fold
 from huey_signals_kit.sinks.memory import SETTLE_AT, Counts
 from tests.support import hold, run_all, stored_errors
@@ -73,6 +74,30 @@ def test_a_lock_is_asked_for_by_its_own_name(make_huey):
     run_all(huey)
     for asked in ("media:1", "media:9", "media:*"):
         assert kit.count("huey_lock_skips_total", lock=asked) == 2
+
+
+@pytest.mark.parametrize("sinks", [None, "memory"])
+@pytest.mark.parametrize("preset", ["quiet-locks", "observe", []])
+def test_what_happened_once_is_counted_once(make_huey, sinks, preset):
+    """Whichever registrations of the counting handlers match, and whatever calls them."""
+    huey = make_huey()
+    kit = install_handlers(huey, preset=preset, sinks=sinks)
+    kit.registry.add(count_signals, "complete", "error", "locked", tasks="*.guarded")
+    kit.registry.add(count_signals, "complete", "error", "locked", tasks="*.g*", priority=-1)
+    kit.registry.add(count_lock_skips)
+    kit.registry.add(count_lock_skips, "locked", "retrying", tasks="*.guarded")
+    kit.on("locked")(lambda event: count_signals(event) or count_lock_skips(event))
+
+    @huey.task(retries=1)
+    @huey.lock_task("L")
+    def guarded():
+        """Never runs."""
+
+    hold(huey, "L")
+    guarded()
+    run_all(huey)
+    assert kit.count("huey_signals_total", signal="locked") == 2
+    assert kit.count("huey_lock_skips_total", lock="L") == 2
 
 
 @pytest.mark.parametrize(

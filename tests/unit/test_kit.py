@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import logging
+import sys
 import threading
 import weakref
 
@@ -392,8 +393,75 @@ def test_an_uninstalled_kit_connects_nothing_any_more(make_huey):
     before = snapshot(huey)
     handler = on("complete")(lambda event: None)
     default_registry.remove(handler)
-    kit.on("complete")(lambda event: None)
     assert snapshot(huey) == before
+
+
+def test_an_uninstalled_kit_refuses_handlers(make_huey):
+    """They would never run; also after `replace=True`, which the message helps with."""
+    huey = make_huey()
+    kit = install_handlers(huey)
+    other = install_handlers(huey, preset="observe", replace=True)
+    text = f"would never run: this kit is no longer installed on '{huey.name}'; register it on"
+    for register in (kit.on("complete"), kit.registry.add):
+        with pytest.raises(RuntimeError, match=text):
+            register(lambda event: None)
+    with pytest.raises(RuntimeError, match=text):
+        kit.registry.include(Registry())
+    assert other.on("complete")(print) is print
+
+
+def test_a_registry_that_another_kit_includes_stays_open(make_huey):
+    """The kit that it was made for is gone, and what is registered there runs all the same."""
+    first, second, seen = make_huey(), make_huey(), []
+    registry = install_handlers(first).registry
+    install_handlers(second, registry=registry)
+    uninstall_handlers(first)
+    registry.on("complete")(seen.append)
+    second.task()(lambda: None)()
+    run_all(second)
+    assert [event.signal for event in seen] == ["complete"]
+
+
+def test_registering_takes_as_much_work_for_the_last_handler_as_for_the_first(make_huey):
+    """Measured in calls: twice as many handlers on an installed kit, twice the work."""
+
+    def calls_to_register(count):
+        kit, made = install_handlers(make_huey()), [lambda event, n=n: n for n in range(count)]
+        calls = 0
+
+        def profile(frame, kind, argument):
+            nonlocal calls
+            calls += 1
+
+        sys.setprofile(profile)
+        try:
+            for each in made:
+                kit.on(SIGNAL_LOCKED, "error")(each)
+        finally:
+            sys.setprofile(None)
+        assert len(kit.registry) == count
+        kit.uninstall()
+        return calls
+
+    calls_to_register(1)
+    assert calls_to_register(400) < 2.2 * calls_to_register(200)
+
+
+def test_a_handler_registered_between_events_hears_the_next_one(make_huey):
+    """Who hears a signal is found out again after each change."""
+    huey, seen = make_huey(), []
+    kit = install_handlers(huey)
+    guarded = guarded_task(huey)
+    for count in range(3):
+        guarded()
+        run_all(huey)
+        assert len(seen) == count
+        seen.clear()
+        kit.on(SIGNAL_LOCKED)(lambda event, count=count: seen.append(count))
+    kit.registry.remove(kit.handlers[0])
+    guarded()
+    run_all(huey)
+    assert seen == [1, 2]
 
 
 def test_a_copy_of_a_huey_has_no_kit(make_huey):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 from huey.signals import SIGNAL_LOCKED
@@ -27,6 +28,11 @@ def test_the_built_in_presets():
         "reschedule-locks",
         "tidy-tokens",
     )
+
+
+def test_type_checkers_know_the_built_in_presets():
+    """The names are spelled out in a type."""
+    assert sorted(get_args(module.BuiltInPreset)) == list(available_presets())
 
 
 def test_a_preset_of_ones_own_is_installed_by_name(forget, make_huey):
