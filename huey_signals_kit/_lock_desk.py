@@ -14,9 +14,9 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from huey.api import Task, TaskLock
-from huey.constants import EmptyData
 from huey.exceptions import TaskLockedException
 
+from ._lock_storage import BareLocks, delete_taken, names_nobody
 from ._tick import tick
 from .ledger import (
     BARE,
@@ -28,9 +28,8 @@ from .ledger import (
     key_of,
     nothing,
     takings_of,
-    try_holder,
 )
-from .store import Keys, Reader, open_store
+from .store import Keys, open_store
 
 HUEYS_VALUE = "1"
 _FRAMES = 200
@@ -96,21 +95,6 @@ class EndsAtDesk:
         return getattr(self._huey, name)
 
 
-class _BareLocks:
-    """What a `LockDesk` needs of a store, for locks that were taken as Huey does: by key alone."""
-
-    def __init__(self, huey: Any) -> None:
-        self._huey = huey
-
-    def delete_same(self, key: str, value: bytes) -> bool:
-        """By now it may be a lock that names its holder."""
-        return self.get([key]) != [None] and bool(self._huey.delete(key))
-
-    def get(self, keys: list[str]) -> list[bytes | None]:
-        """`BARE` for those that may still be what was taken."""
-        return [BARE if _names_nobody(self._huey, key) else None for key in keys]
-
-
 class LockDesk:
     """Takes and frees the locks of one Huey, for one kit."""
 
@@ -124,7 +108,7 @@ class LockDesk:
         self._notes = hands_of(huey).notes
         self.takings = takings_of(huey)
         self._held = self.takings.held
-        self._bare: Any = _BareLocks(huey)
+        self._bare: Any = BareLocks(huey)
         self.active = False
         self._storage: Any = None
         self._store: Any = None
@@ -217,7 +201,7 @@ class LockDesk:
     def _free(self, key: str, taking: Taking) -> bool:
         raw, store, _, _ = taking
         try:
-            freed = store.delete_same(key, raw)
+            freed = delete_taken(store, key, raw)
         except BaseException:
             if raw != BARE:  # else nobody could tell later whose it is
                 self.takings.unfreed.append((key, taking))
@@ -248,24 +232,13 @@ class LockDesk:
 
     def _end_unknown(self, key: str) -> None:
         """Taken before the kit came, and so without a name; or named, and then not this one."""
-        if self.takings.desk() is None or _names_nobody(self.huey, key):
+        if self.takings.desk() is None or names_nobody(self.huey, key):
             self.huey.delete(key)
 
     def _begin(self, storage: Any) -> None:
         # Huey takes another storage when it is switched to immediate mode.
         self._store, self._storage = open_store(self.huey), storage
         self._taken()
-
-
-def _names_nobody(huey: Any, key: str) -> bool:
-    """Whether a lock stands there, and its value does not say who holds it."""
-    raw = huey.storage.peek_data(key)
-    if raw is EmptyData:
-        return False
-    try:
-        return try_holder(Reader(huey).value(raw)) is None
-    except Exception:  # Unreadable, and whatever a storage gives for a value
-        return True
 
 
 def _task_in(frame: FrameType) -> Any:

@@ -19,6 +19,7 @@ from huey.api import Huey, TaskLock
 
 from ._huey_facts import is_own_method
 from ._lock_desk import HUEYS_VALUE, EndsAtDesk, LockDesk, Told
+from ._lock_storage import delete_taken
 from ._placed import Placed
 from .ledger import HolderText, key_of
 from .store import Keys
@@ -80,7 +81,7 @@ class NamedLocks:
         unfreed = self._takings.unfreed
         for each in unfreed.copy():
             key, (raw, store, *_) = each
-            store.delete_same(key, raw)
+            delete_taken(store, key, raw)
             with suppress(ValueError):  # another kit, or another thread, has done it as well
                 unfreed.remove(each)
 

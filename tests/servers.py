@@ -56,11 +56,11 @@ class _Server:
 
 
 @contextmanager
-def redis_server() -> Iterator[str]:
+def redis_server(*options: str) -> Iterator[str]:
     """Runs a Redis that keeps nothing on disk, and hands out its URL."""
     binary = find_redis()
     with tempfile.TemporaryDirectory(prefix="redis-") as home:
-        command = partial(_redis_command, binary, home)
+        command = partial(_redis_command, binary, home, options)
         server = _Server("redis", command, _is_our_redis, Path(home), signal.SIGTERM)
         with _running(server) as port:
             yield f"redis://127.0.0.1:{port}/0"
@@ -112,9 +112,9 @@ def _packaged(package: str, binary: str) -> str | None:
     return shutil.which(Path(spec.origin).parent / binary) if spec and spec.origin else None
 
 
-def _redis_command(binary: str, home: str, port: int) -> list[str]:
+def _redis_command(binary: str, home: str, options: tuple[str, ...], port: int) -> list[str]:
     quiet = ["--save", "", "--appendonly", "no", "--dir", home]
-    return [binary, "--bind", "127.0.0.1", "--port", str(port), *quiet]
+    return [binary, "--bind", "127.0.0.1", "--port", str(port), *quiet, *options]
 
 
 def _is_our_redis(port: int, pid: int) -> bool:

@@ -9,11 +9,15 @@ from __future__ import annotations
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from ._entry import BATCH, Entry
+from ..store import Script, ScriptsRefused, run_script, transact
+from ._entry import BATCH, Entry, digest
 from ._redis_keys import notify
 
+_DIGEST = 40
+"""Characters of a digest, which a member of the sorted set begins with."""
+
 # In one step, so that a result which is stored meanwhile is never taken for the error.
-_REAP = """\
+_REAP = Script("""\
 local due = redis.call('zrangebyscore', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])
 for _, member in ipairs(due) do
     local key = string.sub(member, 41)
@@ -23,7 +27,7 @@ for _, member in ipairs(due) do
     end
     redis.call('zrem', KEYS[1], member)
 end
-return #due"""
+return #due""")
 
 
 class RedisHash:
@@ -42,7 +46,7 @@ class RedisHash:
         if known is None:
             self._try_both(storage, entry)
         elif not known or not self._with_its_own_time(storage, entry):
-            pipe = storage.conn.pipeline()
+            pipe = storage.conn.pipeline(transaction=False)
             _note(storage, pipe, entry)
             pipe.hset(storage.result_key, entry.key, entry.value)
             notify(storage, pipe, entry.key)
@@ -53,9 +57,12 @@ class RedisHash:
         _note(storage, storage.conn, entry)
 
     def reap(self, storage: Any, now: float) -> bool:
-        """One round trip, whatever there is to do."""
-        keys = (_index(storage), storage.result_key)
-        done = storage.conn.eval(_REAP, 2, *keys, round(now * 1000), BATCH)
+        """One round trip, whatever there is to do; a few where the server runs no scripts."""
+        keys, due_ms = (_index(storage), storage.result_key), round(now * 1000)
+        try:
+            done = run_script(storage.conn, _REAP, keys, due_ms, BATCH)
+        except ScriptsRefused:
+            done = _reap_plainly(storage, due_ms)
         return bool(done == BATCH)
 
     def _try_both(self, storage: Any, entry: Entry) -> None:
@@ -89,6 +96,24 @@ class RedisHash:
 
 def _index(storage: Any) -> str:
     return f"huey-signals.expiring.{storage.name}"
+
+
+def _reap_plainly(storage: Any, due_ms: int) -> int:
+    index, results = _index(storage), storage.result_key
+    due = storage.conn.zrangebyscore(index, "-inf", due_ms, start=0, num=BATCH)
+    if not due:
+        return 0
+
+    def change(pipe: Any) -> None:
+        values = pipe.hmget(results, [member[_DIGEST:] for member in due])
+        pipe.multi()
+        pipe.zrem(index, *due)
+        for member, value in zip(due, values, strict=True):
+            if value is not None and digest(value).encode() == member[:_DIGEST]:
+                pipe.hdel(results, member[_DIGEST:])
+
+    transact(storage.conn, [results], change)
+    return len(due)
 
 
 def _note(storage: Any, conn: Any, entry: Entry) -> None:

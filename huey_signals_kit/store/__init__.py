@@ -10,6 +10,7 @@ from ._own_messages import ids_in_plain
 from ._own_messages import inside as parts_of
 from ._peewee import connected as peewee_connected
 from ._redis import RedisStore
+from ._scripting import Script, ScriptsRefused, run_script, transact
 from .keys import Keys, Kind
 from .protocol import BATCH, LARGEST, Entry, Store
 from .safe import Reader, ReadMessage, Unreadable
@@ -23,6 +24,8 @@ __all__ = [
     "ReadMessage",
     "Reader",
     "RedisStore",
+    "Script",
+    "ScriptsRefused",
     "StorageUnable",
     "Store",
     "Unreadable",
@@ -31,4 +34,6 @@ __all__ = [
     "open_store",
     "parts_of",
     "peewee_connected",
+    "run_script",
+    "transact",
 ]

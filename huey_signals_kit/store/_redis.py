@@ -8,7 +8,9 @@ from math import isfinite
 from typing import Any
 
 from ._batches import Pace, as_bytes, as_text, bounded, chunks, entry
+from ._redis_plain import sorted_set_page
 from ._redis_scripts import SORTED_SET, Part, unpacked
+from ._scripting import ScriptsRefused, run_script
 from .protocol import BATCH_BYTES, LARGEST, Entry
 
 _PRIORITY = 8
@@ -150,16 +152,23 @@ class RedisStore:
 
     def _sorted_set(self, key: str) -> Iterator[list[bytes]]:
         # ZSCAN, not ranges: there what is taken before the range moves the others forward.
-        pace, cursor = Pace(AT_ONCE), b"0"
+        pace: Pace = Pace(AT_ONCE)
+        cursor: Any = b"0"
         while True:
-            args = (cursor, pace.count)
-            cursor, text, lengths, _ = self._storage.conn.eval(SORTED_SET, 1, key, *args)
-            messages = [each for each in unpacked(text, lengths) if isinstance(each, bytes)]
+            cursor, messages = self._sorted_set_page(key, cursor, pace.count)
             if messages:
                 yield from chunks(messages)  # a page may be a little longer than asked for
                 pace.saw(len(messages), sum(map(len, messages)))
             if int(cursor) == 0:
                 return
+
+    def _sorted_set_page(self, key: str, cursor: Any, count: int) -> tuple[Any, list[bytes]]:
+        conn = self._storage.conn
+        try:
+            cursor, text, lengths, _ = run_script(conn, SORTED_SET, (key,), cursor, count)
+        except ScriptsRefused:
+            return sorted_set_page(conn, key, cursor, count)
+        return cursor, [each for each in unpacked(text, lengths) if isinstance(each, bytes)]
 
 
 def pattern(prefix: bytes) -> bytes:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from . import _redis_plain as plain
 from . import _redis_scripts as scripts
 from ._batches import Pace, as_bytes, as_text, chunks
 from ._redis import AT_ONCE, SPACE, RedisStore, pattern
+from ._scripting import Script, ScriptsRefused, run_script
+
+_Page = tuple[Any, Sequence[Any], list[scripts.Part], int]
+"""The cursor, the fields, their values where they are asked for, the bytes of all of it."""
 
 
 class RedisHashStore(RedisStore):
@@ -19,25 +24,40 @@ class RedisHashStore(RedisStore):
 
     def keys(self, prefix: str = "") -> Iterator[list[str]]:
         """One script for each page."""
-        for keys, without in self._scan(scripts.HASH_KEYS, prefix, lambda: self._without_values):
-            self._without_values = bool(without[0])
+        for keys, _ in self._scan(prefix, self._keys_page):
             yield from chunks(map(as_text, keys))
 
     def _pages(self, prefix: str) -> Iterator[list[tuple[str, scripts.Part]]]:
-        for parts, _ in self._scan(scripts.HASH_PAIRS, prefix, lambda: scripts.SMALL):
-            yield from chunks(zip(map(as_text, parts[::2]), parts[1::2], strict=True))
+        for keys, parts in self._scan(prefix, self._pairs_page):
+            yield from chunks(zip(map(as_text, keys), parts, strict=True))
 
     def _scan(
-        self, script: str, prefix: str, option: Callable[[], int]
-    ) -> Iterator[tuple[list[scripts.Part], list[Any]]]:
-        match, pace, cursor = pattern(as_bytes(prefix)), Pace(AT_ONCE), b"0"
+        self, prefix: str, read: Callable[[Any, bytes, int], _Page]
+    ) -> Iterator[tuple[Sequence[Any], list[scripts.Part]]]:
+        match, pace = pattern(as_bytes(prefix)), Pace(AT_ONCE)
+        cursor: Any = b"0"
         while True:
-            args = (cursor, match, pace.count, int(option()))
-            cursor, text, lengths, size, *more = self._eval(script, *args)
+            try:
+                cursor, keys, parts, size = read(cursor, match, pace.count)
+            except ScriptsRefused:
+                conn, name = self._place
+                cursor, keys, parts, size = plain.hash_page(conn, name, cursor, match, pace.count)
             pace.saw(pace.count, size)  # no less was looked at than was found
-            yield scripts.unpacked(text, lengths), more
+            yield keys, parts
             if int(cursor) == 0:
                 return
+
+    def _keys_page(self, cursor: Any, match: bytes, count: int) -> _Page:
+        args = cursor, match, count, int(self._without_values)
+        cursor, text, lengths, size, without_values = self._run(scripts.HASH_KEYS, *args)
+        self._without_values = bool(without_values)
+        return cursor, scripts.unpacked(text, lengths), [], size
+
+    def _pairs_page(self, cursor: Any, match: bytes, count: int) -> _Page:
+        args = cursor, match, count, scripts.SMALL
+        cursor, text, lengths, size = self._run(scripts.HASH_PAIRS, *args)
+        parts = scripts.unpacked(text, lengths)
+        return cursor, parts[::2], parts[1::2], size
 
     def get(self, keys: Sequence[str]) -> list[bytes | None]:
         """One HMGET."""
@@ -46,16 +66,31 @@ class RedisHashStore(RedisStore):
 
     def replace_same(self, key: str, old: bytes, new: bytes) -> bool:
         """A script."""
-        return bool(self._eval(scripts.HASH_REPLACE_SAME, as_bytes(key), old, new))
+        field = as_bytes(key)
+        try:
+            return bool(self._run(scripts.HASH_REPLACE_SAME, field, old, new))
+        except ScriptsRefused:
+            return plain.hash_replace_same(*self._place, field, old, new)
 
     def _read(self, keys: Sequence[str]) -> list[Any]:
-        return list(self._eval(scripts.HASH_SIZES_FIRST, *SPACE, *map(as_bytes, keys)))
+        fields = [as_bytes(key) for key in keys]
+        try:
+            return list(self._run(scripts.HASH_SIZES_FIRST, *SPACE, *fields))
+        except ScriptsRefused:
+            return plain.hash_sizes_first(*self._place, fields)
 
     def _delete(self, keys: list[bytes]) -> int:
         return int(self._storage.conn.hdel(self._storage.result_key, *keys))
 
     def _delete_same(self, value: bytes, keys: list[bytes]) -> list[int]:
-        return list(self._eval(scripts.HASH_DELETE_SAME, value, *keys))
+        try:
+            return list(self._run(scripts.HASH_DELETE_SAME, value, *keys))
+        except ScriptsRefused:
+            return plain.hash_delete_same(*self._place, value, keys)
 
-    def _eval(self, script: str, *args: Any) -> Any:
-        return self._storage.conn.eval(script, 1, self._storage.result_key, *args)
+    @property
+    def _place(self) -> tuple[Any, str]:
+        return self._storage.conn, self._storage.result_key
+
+    def _run(self, script: Script, *args: Any) -> Any:
+        return run_script(self._storage.conn, script, (self._storage.result_key,), *args)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from . import _redis_plain as plain
 from . import _redis_scripts as scripts
 from ._batches import Pace, as_bytes, as_text, chunks
 from ._redis import AT_ONCE, SPACE, RedisStore, pattern
+from ._scripting import Script, ScriptsRefused, run_script
 
 
 class RedisKeysStore(RedisStore):
@@ -34,11 +36,12 @@ class RedisKeysStore(RedisStore):
         while True:
             args = (cursor, match, pace.count, scripts.SMALL)
             try:
-                cursor, text, lengths, size = self._eval(scripts.SCANNED_PAIRS, (), *args)
+                cursor, text, lengths, size = self._run(scripts.SCANNED_PAIRS, (), *args)
             except Exception as exc:
-                if cursor != b"0" or type(exc).__name__ != "ResponseError":
+                refused = isinstance(exc, ScriptsRefused) or type(exc).__name__ == "ResponseError"
+                if cursor != b"0" or not refused:
                     raise
-                # A server that only lets a script read keys which it was given.
+                # Also a server that only lets a script read keys which it was given.
                 yield from self._named_pages(prefix)
                 return
             pace.saw(pace.count, size)
@@ -54,10 +57,16 @@ class RedisKeysStore(RedisStore):
             start = 0
             while some := keys[start : start + pace.count]:
                 start += len(some)
-                args = (self._full(some), scripts.SMALL)
-                _, text, lengths, size = self._eval(scripts.NAMED_VALUES, *args)
+                parts, size = self._named_values(self._full(some))
                 pace.saw(len(some), size)
-                yield list(zip(some, scripts.unpacked(text, lengths), strict=True))
+                yield list(zip(some, parts, strict=True))
+
+    def _named_values(self, keys: list[bytes]) -> tuple[list[scripts.Part], int]:
+        try:
+            _, text, lengths, size = self._run(scripts.NAMED_VALUES, keys, scripts.SMALL)
+        except ScriptsRefused:
+            return plain.named_values(self._storage.conn, keys)
+        return scripts.unpacked(text, lengths), size
 
     def get(self, keys: Sequence[str]) -> list[bytes | None]:
         """One MGET."""
@@ -65,20 +74,31 @@ class RedisKeysStore(RedisStore):
 
     def replace_same(self, key: str, old: bytes, new: bytes) -> bool:
         """A script."""
-        return bool(self._eval(scripts.KEYS_REPLACE_SAME, self._full([key]), old, new))
+        (full,) = self._full([key])
+        try:
+            return bool(self._run(scripts.KEYS_REPLACE_SAME, [full], old, new))
+        except ScriptsRefused:
+            return plain.keys_replace_same(self._storage.conn, full, old, new)
 
     def _read(self, keys: Sequence[str]) -> list[Any]:
-        return list(self._eval(scripts.KEYS_SIZES_FIRST, self._full(keys), *SPACE))
+        full = self._full(keys)
+        try:
+            return list(self._run(scripts.KEYS_SIZES_FIRST, full, *SPACE))
+        except ScriptsRefused:
+            return plain.keys_sizes_first(self._storage.conn, full)
 
     def _delete(self, keys: list[bytes]) -> int:
         return int(self._storage.conn.delete(*map(self._storage.result_key, keys)))
 
     def _delete_same(self, value: bytes, keys: list[bytes]) -> list[int]:
         full = [self._storage.result_prefix + key for key in keys]
-        return list(self._eval(scripts.KEYS_DELETE_SAME, full, value))
+        try:
+            return list(self._run(scripts.KEYS_DELETE_SAME, full, value))
+        except ScriptsRefused:
+            return plain.keys_delete_same(self._storage.conn, value, full)
 
-    def _eval(self, script: str, keys: Sequence[bytes], *args: Any) -> Any:
-        return self._storage.conn.eval(script, len(keys), *keys, *args)
+    def _run(self, script: Script, keys: Sequence[bytes], *args: Any) -> Any:
+        return run_script(self._storage.conn, script, keys, *args)
 
     def _full(self, keys: Sequence[str]) -> list[bytes]:
         return [self._storage.result_prefix + as_bytes(key) for key in keys]

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
+from ._scripting import Script
+
 SMALL = 4096
 """Bytes up to which a value comes with the page that it is on; of a larger one, only the size."""
 
@@ -29,7 +31,7 @@ end
 """
 
 # Before 7.4 HSCAN always brings the values: they go no further than the script.
-HASH_KEYS = (
+HASH_KEYS = Script(
     _PACK
     + """\
 local key, cursor, match, count = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
@@ -50,7 +52,7 @@ local text, lengths = pack(keys, 1, 1, math.huge)
 return {page[1], text, lengths, size, 0}"""
 )
 
-HASH_PAIRS = (
+HASH_PAIRS = Script(
     _PACK
     + """\
 local page = redis.call('hscan', KEYS[1], ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV[3])
@@ -58,7 +60,7 @@ local text, lengths, size = pack(page[2], 2, 2, tonumber(ARGV[4]))
 return {page[1], text, lengths, size}"""
 )
 
-SORTED_SET = (
+SORTED_SET = Script(
     _PACK
     + """\
 local page, members = redis.call('zscan', KEYS[1], ARGV[1], 'COUNT', ARGV[2]), {}
@@ -67,7 +69,7 @@ return {page[1], pack(members, 1, 1, math.huge)}"""
 )
 
 # Which keys there are, the script finds out itself: it is sent fewer than a tenth of the bytes.
-SCANNED_PAIRS = (
+SCANNED_PAIRS = Script(
     _PACK
     + """\
 local page = redis.call('scan', ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV[3])
@@ -80,7 +82,7 @@ local text, lengths, size = pack(parts, 2, 2, tonumber(ARGV[4]))
 return {page[1], text, lengths, size}"""
 )
 
-NAMED_VALUES = (
+NAMED_VALUES = Script(
     _PACK
     + """\
 return {'0', pack(redis.call('mget', unpack(KEYS)), 1, 1, tonumber(ARGV[1]))}"""
@@ -126,32 +128,36 @@ def filled(script: str, **parts: str) -> str:
     return script
 
 
-HASH_SIZES_FIRST = filled(
+def _filled(script: str, **parts: str) -> Script:
+    return Script(filled(script, **parts))
+
+
+HASH_SIZES_FIRST = _filled(
     _SIZES_FIRST, size="hstrlen", get="hget", key="KEYS[1], ARGV[i + 2]", number="#ARGV - 2"
 )
-KEYS_SIZES_FIRST = filled(_SIZES_FIRST, size="strlen", get="get", key="KEYS[i]", number="#KEYS")
-HASH_DELETE_SAME = filled(
+KEYS_SIZES_FIRST = _filled(_SIZES_FIRST, size="strlen", get="get", key="KEYS[i]", number="#KEYS")
+HASH_DELETE_SAME = _filled(
     _DELETE_SAME,
     get="'hmget', KEYS[1], unpack(ARGV, 2)",
     key="ARGV[i + 1]",
     number="#ARGV - 1",
     delete="'hdel', KEYS[1]",
 )
-KEYS_DELETE_SAME = filled(
+KEYS_DELETE_SAME = _filled(
     _DELETE_SAME, get="'mget', unpack(KEYS)", key="KEYS[i]", number="#KEYS", delete="'del'"
 )
 
 # Since 7.4 a field may have a time to live, which a new value would end.
-HASH_REPLACE_SAME = """\
+HASH_REPLACE_SAME = Script("""\
 if redis.call('hget', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 local left = redis.pcall('hpttl', KEYS[1], 'FIELDS', 1, ARGV[1])
 redis.call('hset', KEYS[1], ARGV[1], ARGV[3])
 if type(left[1]) == 'number' and left[1] > 0 then
     redis.call('hpexpire', KEYS[1], left[1], 'FIELDS', 1, ARGV[1])
 end
-return 1"""
+return 1""")
 
-KEYS_REPLACE_SAME = """\
+KEYS_REPLACE_SAME = Script("""\
 if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end
 local left = redis.call('pttl', KEYS[1])
 if left > 0 then
@@ -159,7 +165,7 @@ if left > 0 then
 else
     redis.call('set', KEYS[1], ARGV[2])
 end
-return 1"""
+return 1""")
 
 
 def unpacked(text: bytes, lengths: bytes) -> list[Part]:

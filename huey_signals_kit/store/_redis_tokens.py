@@ -11,6 +11,7 @@ from ._redis import RedisStore, pattern
 from ._redis_hash import RedisHashStore
 from ._redis_keys import RedisKeysStore
 from ._redis_scripts import SMALL, filled
+from ._scripting import Script, ScriptsRefused, run_script, run_script_often, runs_scripts
 from .protocol import Entry
 
 Page = tuple[list[tuple[bytes, bytes]], list[Entry]]
@@ -21,7 +22,7 @@ _PAGE = 400
 _DELETED = 150
 """Keys for one script: some three milliseconds of a server's time."""
 
-_found_keys: WeakKeyDictionary[RedisKeysStore, bool] = WeakKeyDictionary()
+_found_keys: WeakKeyDictionary[RedisStore, bool] = WeakKeyDictionary()
 
 # Of other keys, and of large values, only the size.
 _GROUP = """\
@@ -47,18 +48,24 @@ end
 for i, value in ipairs(values) do joined[i] = table.concat(groups[value]) end
 return {page[1], values, joined, keys, sizes, size}"""
 
-_HASH_PAGE = """\
+_HASH_PAGE = Script(
+    """\
 local small = tonumber(ARGV[4])
 local page = redis.call('hscan', KEYS[1], ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV[3])
 local found = page[2]
-""" + filled(_GROUP, step="2", pair="found[i], found[i + 1]")
+"""
+    + filled(_GROUP, step="2", pair="found[i], found[i + 1]")
+)
 
-_KEYS_PAGE = """\
+_KEYS_PAGE = Script(
+    """\
 local small, skip = tonumber(ARGV[4]), tonumber(ARGV[5]) + 1
 local page, each = redis.call('scan', ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV[3]), {}
 local found = page[2]
 if #found > 0 then each = redis.call('mget', unpack(found)) end
-""" + filled(_GROUP, step="1", pair="string.sub(found[i], skip), each[i]")
+"""
+    + filled(_GROUP, step="1", pair="string.sub(found[i], skip), each[i]")
+)
 
 _DELETE = """\
 local value, joined, before, gone = ARGV[1], ARGV[2], ARGV[3], 0
@@ -75,58 +82,66 @@ for first = 1, #joined, 3800 do
 end
 return gone"""
 _KEY = "string.sub(joined, i, i + 37)"
-_HASH_DELETE = filled(_DELETE, get="'hmget', KEYS[1], ", delete="'hdel', KEYS[1], ", key=_KEY)
-_KEYS_DELETE = filled(_DELETE, get="'mget', ", delete="'del', ", key=f"before .. {_KEY}")
+_HASH_DELETE = Script(
+    filled(_DELETE, get="'hmget', KEYS[1], ", delete="'hdel', KEYS[1], ", key=_KEY)
+)
+_KEYS_DELETE = Script(filled(_DELETE, get="'mget', ", delete="'del', ", key=f"before .. {_KEY}"))
+_FIND_KEYS = Script("return redis.call('exists', ARGV[1])")
 
 
 def pages(store: RedisStore) -> Iterator[Page] | None:
     """All tokens, or None where the server does not let a script find keys by itself."""
+    if not _finds_keys(store):
+        return None
     storage = store._storage
     if isinstance(store, RedisHashStore):
         return _scan(storage, _HASH_PAGE, pattern(b"r:"), 0)
-    if isinstance(store, RedisKeysStore) and _may_find_keys(store):
-        ours = bytes(storage.result_prefix)
-        return _scan(storage, _KEYS_PAGE, pattern(ours + b"r:"), len(ours))
-    return None
+    ours = bytes(storage.result_prefix)
+    return _scan(storage, _KEYS_PAGE, pattern(ours + b"r:"), len(ours))
 
 
 def delete(store: RedisStore, value: bytes, keys: bytes) -> int:
     """Delete those of *keys*, 38 bytes each, that have *value*; how many had."""
     storage, step = store._storage, _DELETED * _WIDTH
-    if isinstance(store, RedisKeysStore) and not _may_find_keys(store):
+    if not _finds_keys(store):
         some = [as_text(keys[at : at + _WIDTH]) for at in range(0, len(keys), _WIDTH)]
         return len(store.delete_unchanged([(key, value) for key in some]))
     if isinstance(store, RedisKeysStore):
         script, names, before = _KEYS_DELETE, [], bytes(storage.result_prefix)
     else:
         script, names, before = _HASH_DELETE, [storage.result_key], b""
-    pipe = storage.conn.pipeline(transaction=False)
-    for start in range(0, len(keys), step):
-        pipe.eval(script, len(names), *names, value, keys[start : start + step], before)
-    return sum(pipe.execute())
+    calls = [(value, keys[at : at + step], before) for at in range(0, len(keys), step)]
+    return sum(run_script_often(storage.conn, script, names, calls))
 
 
-def _may_find_keys(store: RedisKeysStore) -> bool:
-    """Whether the server lets a script use keys that it was not given; asked once."""
+def _finds_keys(store: RedisStore) -> bool:
+    """Whether a script can find the keys of *store* by itself; the server is asked once."""
     if store not in _found_keys:
-        storage = store._storage
-        try:
-            storage.conn.eval("return redis.call('exists', ARGV[1])", 0, storage.result_prefix)
-        except Exception as exc:
-            if type(exc).__name__ != "ResponseError":
-                raise
-            _found_keys[store] = False
-        else:
-            _found_keys[store] = True
+        _found_keys[store] = _ask(store)
     return _found_keys[store]
 
 
-def _scan(storage: Any, script: str, match: bytes, skip: int) -> Iterator[Page]:
+def _ask(store: RedisStore) -> bool:
+    conn = store._storage.conn
+    if not isinstance(store, RedisKeysStore):
+        return runs_scripts(conn)
+    try:
+        run_script(conn, _FIND_KEYS, (), store._storage.result_prefix)
+    except ScriptsRefused:
+        return False
+    except Exception as exc:
+        if type(exc).__name__ != "ResponseError":
+            raise
+        return False  # a server that lets a script use only keys which it was given
+    return True
+
+
+def _scan(storage: Any, script: Script, match: bytes, skip: int) -> Iterator[Page]:
     pace, cursor = Pace(_PAGE), b"0"
     names = [] if skip else [storage.result_key]
     while True:
         args = (cursor, match, pace.count, SMALL, skip)
-        answer = storage.conn.eval(script, len(names), *names, *args)
+        answer = run_script(storage.conn, script, names, *args)
         cursor, values, joined, keys, sizes, size = answer
         pace.saw(pace.count, size)
         others = [

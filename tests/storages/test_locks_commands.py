@@ -1,7 +1,7 @@
 """What a client sends to Redis to take a lock and to free it, beside what bare Huey sends.
 
 As MONITOR shows it. What a script calls on the server is no command of the client's; INFO
-commandstats counts that as well: freeing is one EVAL for one HDEL or DEL, which looks at the
+commandstats counts that as well: freeing is one EVALSHA for one HDEL or DEL, which looks at the
 value first, so there it is three commands for one.
 """
 
@@ -65,7 +65,7 @@ def test_taking_and_freeing_a_lock_is_two_commands_as_ever(sent):
 
     bare, named = sent(act)
     assert len(bare) >= 2 * TIMES  # before Huey 3.4 a hash's field is deleted in a transaction
-    assert named == [bare[0], "EVAL"] * TIMES
+    assert named == [bare[0], "EVALSHA"] * TIMES
 
 
 def test_a_lock_that_is_not_free_is_one_command(sent):
@@ -93,7 +93,7 @@ def test_clear_is_one_command(sent):
     assert each >= 3
     first = named[: len(named) // TIMES]
     assert named == first * TIMES
-    assert first[:2] == [bare[0], "EVAL"]
+    assert first[:2] == [bare[0], "EVALSHA"]
     assert first[2:] == bare[each - len(first[2:]) : each]
     assert len(first) <= each
 

@@ -29,6 +29,7 @@ LAYERS = [
         "_heartbeat",
         "_in_hand",
         "_lock_desk",
+        "_lock_storage",
         "_locks",
     },
     {"presets", "_settings"},
