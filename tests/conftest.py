@@ -17,7 +17,16 @@ from huey_signals_kit import uninstall_handlers
 from huey_signals_kit._tick import tick
 from huey_signals_kit.ledger import takings_of
 from tests.servers import NoServer, postgres_server, redis_server
-from tests.support import KINDS, REDIS_KINDS, Place, Unavailable, huey_class
+from tests.support import (
+    KINDS,
+    REDIS_KINDS,
+    Place,
+    Unavailable,
+    give_children_default_signals,
+    huey_class,
+)
+
+give_children_default_signals()
 
 REQUIRE_SERVERS = "HUEY_SIGNALS_KIT_REQUIRE_SERVERS"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -82,6 +83,19 @@ def _peewee_database(path: str) -> Any:
     from peewee import SqliteDatabase
 
     return SqliteDatabase(path, pragmas={"journal_mode": "wal", "synchronous": 0})
+
+
+def give_children_default_signals() -> None:
+    """Make every child process start with default signal dispositions.
+
+    A disposition "ignore" (SIGHUP under ``nohup``, SIGINT and SIGQUIT of a shell's background
+    job) survives `exec`, a handler does not. So a handler that does nothing replaces each one:
+    this process goes on ignoring the signal, and its children do not inherit that.
+    """
+    by_python = {signal.SIGPIPE, signal.SIGXFSZ}  # `subprocess` resets these itself
+    for signum in signal.valid_signals() - by_python:
+        if signal.getsignal(signum) is signal.SIG_IGN:
+            signal.signal(signum, lambda number, frame: None)
 
 
 def run_all(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ def stop_with_parent() -> None:
     """Stop this consumer when the demo is gone, even killed: then its end of stdin closes."""
     # Not sys.stdin, whose lock would make trouble when the process ends.
     os.read(0, 1)
+    # Ignored as in a shell's background job, until Huey's consumer sets its handlers.
+    while signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        time.sleep(0.05)
     os.kill(os.getpid(), signal.SIGINT)
 
 
