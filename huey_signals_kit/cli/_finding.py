@@ -17,12 +17,14 @@ from huey.api import Huey
 
 from .._checks import nearest
 from .._heartbeat import is_shared
+from . import _django
 from ._exits import CommandError, WrongUse
 from ._secrets import without_secrets
 from ._storages import is_storage_error, reason, storage_in, told
 from ._terminal import shown
 
 _FORM = "write package.module.attribute, as for huey_consumer"
+_OURS = (__file__, _django.__file__, importlib.__file__)
 _LINES = 5
 _LISTED = 10
 
@@ -30,7 +32,6 @@ _LISTED = 10
 def find_huey(name: str) -> Any:
     """The Huey at *name*, ``package.module.attribute`` or ``package.module:attribute``."""
     module_name, attribute = _split(name)
-    _look_in_current_folder(module_name)
     module = _import(module_name, name)
     try:
         found = getattr(module, attribute)
@@ -52,18 +53,9 @@ def _split(name: str) -> tuple[str, str]:
     if separator and all(part.isidentifier() for part in parts):
         return module, attribute
     if not separator and name.isidentifier():
-        _look_in_current_folder(name)
         hueys = _hueys_told(_import(name, name))
         raise WrongUse(f"{name!r} names a module and no attribute; {_FORM}. {hueys}")
     raise WrongUse(f"{shown(name)!r} does not name a Huey; {_FORM}: tasks.huey")
-
-
-def _look_in_current_folder(module: str) -> None:
-    """As huey_consumer does: after all else, and then before it."""
-    here = os.getcwd()
-    if not {"", here} & set(sys.path) and not _is_there(module.partition(".")[0]):
-        sys.path.insert(0, here)
-        importlib.invalidate_caches()
 
 
 def _is_there(module: str) -> bool:
@@ -75,19 +67,57 @@ def _is_there(module: str) -> bool:
 
 def _import(module: str, asked: str) -> ModuleType:
     try:
-        # What it prints is no result of ours.
-        with redirect_stdout(sys.stderr):
-            return importlib.import_module(module)
-    except ModuleNotFoundError as exc:
-        if _is_ours(exc, module):
-            raise WrongUse(_not_found(module, exc.name or module, asked)) from None
-        raise WrongUse(_raised(module, exc)) from None
+        return _load(module)
     except (Exception, SystemExit) as exc:
-        if is_storage_error(exc) and (storage := storage_in(exc.__traceback__)) is not None:
+        if _has_storage(exc):
+            storage = storage_in(exc.__traceback__)
             raise CommandError(
                 f"importing {module} failed: cannot use {told(storage)}: {reason(exc)}"
             ) from None
-        raise WrongUse(_raised(module, exc)) from None
+        if isinstance(exc, ModuleNotFoundError) and _is_ours(exc, module):
+            raise WrongUse(_not_found(module, exc.name or module, asked)) from None
+        raise WrongUse(_django.missing(exc, asked) or _raised(module, exc)) from None
+
+
+def _load(module: str) -> ModuleType:
+    """Import it as huey_consumer does: after any error once more, with the current folder."""
+    try:
+        # What it prints is no result of ours.
+        with redirect_stdout(sys.stderr):
+            return importlib.import_module(module)
+    except Exception as exc:
+        if _has_storage(exc):
+            raise
+        here = os.getcwd()
+        if not {"", here} & set(sys.path):
+            sys.path.insert(0, here)
+            importlib.invalidate_caches()
+            return _load(module)
+        if not _django.needs_set_up(exc):
+            raise
+    _django.set_up()
+    with redirect_stdout(sys.stderr):
+        return importlib.import_module(module)
+
+
+def _has_storage(exc: BaseException) -> bool:
+    """Return whether a storage could not be used: trying again would take as long."""
+    return is_storage_error(exc) and storage_in(exc.__traceback__) is not None
+
+
+def load_django_tasks() -> str | None:
+    """Import the tasks of the Django project that the environment names, if any.
+
+    Return what to say where that failed: all else can be answered without them.
+    """
+    if not _django.is_installed():
+        return None
+    try:
+        _django.load_tasks()
+    except (Exception, SystemExit) as exc:
+        why = _django.missing(exc, "") or _raised("its tasks", exc)
+        return f"not all tasks of the Django project are known: {why}"
+    return None
 
 
 def _is_ours(exc: ModuleNotFoundError, module: str) -> bool:
@@ -99,7 +129,7 @@ def _is_ours(exc: ModuleNotFoundError, module: str) -> bool:
 def _frames(exc: BaseException) -> Iterator[traceback.FrameSummary]:
     """Those of the user's code."""
     for frame in traceback.extract_tb(exc.__traceback__):
-        if frame.filename not in (__file__, importlib.__file__) and "<frozen" not in frame.filename:
+        if frame.filename not in _OURS and "<frozen" not in frame.filename:
             yield frame
 
 
@@ -182,6 +212,8 @@ def _refuse_memory(name: str, huey: Any) -> None:
         if huey.immediate
         else f"is a {type(huey).__name__}, whose store is in the memory of the process that runs it"
     )
+    remedy = _django.why_immediate(huey) if huey.immediate else ""
     raise WrongUse(
-        f"{name} {why}: this process cannot see it. Ask there, with kit.report() and the like"
+        f"{name} {why}: this process cannot see it. Ask there, with kit.report() and the "
+        f"like{remedy}"
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import typer
 
 from ..upkeep import report as make_report
@@ -35,17 +33,12 @@ def report(huey_name: HueyName, as_json: AsJson = False) -> None:
     with work_on("report", huey_name) as huey:
         with waiting("reading the store"):
             found = make_report(huey)
-        problems = view.problems(found, huey, knows_tasks=knows_tasks(huey))
+        problems = view.problems(found, huey)
         if as_json:
             print_json(found.as_dict())
             for each in problems:
                 typer.echo(f"huey-signals report: {each}", err=True)
         else:
-            view.show(found, huey_name, problems, knows_tasks=knows_tasks(huey))
+            view.show(found, huey_name, problems)
     if problems:
         raise typer.Exit(NEEDS_PERSON)
-
-
-def knows_tasks(huey: Any) -> bool:
-    """Whether any task is declared: else no pause switch can be called one of no task."""
-    return bool(huey._registry._registry)

@@ -15,7 +15,7 @@ _MOST = 10
 _ALIVE = {True: "yes", False: "no", None: "unknown"}
 
 
-def problems(found: Report, huey: Any, *, knows_tasks: bool) -> list[str]:
+def problems(found: Report, huey: Any) -> list[str]:
     """What only a person can settle."""
     records = [record_told(huey, name) for name in found.unreadable.records]
     unreadable, said = found.unreadable, []
@@ -43,16 +43,16 @@ def problems(found: Report, huey: Any, *, knows_tasks: bool) -> list[str]:
             f"{counted(found.locks.stale, 'lock')} of dead processes: the tasks that need them do "
             "not run (locks shows and frees them)"
         )
-    if found.pauses.ownerless and knows_tasks:
+    if found.pauses.ownerless:
         said.append(
             "Pause switches of tasks that this Huey does not have, so that they stop nothing: "
-            f"{_some(found.pauses.ownerless)}. Were these renamed, or are their modules not "
-            "imported here? (tokens shows and deletes them)"
+            f"{_some(found.pauses.ownerless)}. Were these renamed or removed? (tokens shows and "
+            "deletes them)"
         )
     return said
 
 
-def show(found: Report, huey_name: str, problems: list[str], *, knows_tasks: bool) -> None:
+def show(found: Report, huey_name: str, problems: list[str]) -> None:
     """All of it on stdout."""
     say(f"Queue {found.queue}, storage {found.storage}")
     if found.trusted_serializer:
@@ -61,7 +61,7 @@ def show(found: Report, huey_name: str, problems: list[str], *, knows_tasks: boo
     _kinds(found)
     _errors(found)
     _tokens(found)
-    _pauses(found, knows_tasks)
+    _pauses(found)
     _locks(found)
     _messages(found)
     _consumers(found)
@@ -100,17 +100,20 @@ def _tokens(found: Report) -> None:
         say()
 
 
-def _pauses(found: Report, knows_tasks: bool) -> None:
+def _pauses(found: Report) -> None:
     pauses = found.pauses
     rows = []
     for state, names in (("active", pauses.active), ("expired", pauses.expired)):
         for name in names:
-            lost = knows_tasks and name in pauses.ownerless
+            lost = name in pauses.ownerless
             rows.append((name, f"{state}, of no task here" if lost else state))
     if rows:
         _first_of(("pause switches", "state"), rows)
-        if not knows_tasks:
-            say("No task is declared on this Huey: whose they are cannot be told.")
+        if pauses.unknown:
+            say(
+                "Whether these tasks exist cannot be told, as their modules are not imported "
+                f"here: {_some(pauses.unknown)}."
+            )
             say()
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ._exits import exit_codes
-from ._finding import find_huey
+from ._finding import find_huey, load_django_tasks
 from ._interrupts import Interrupts
 from ._storages import failures_told
 from ._terminal import print_whatever_stands_in_a_store
@@ -33,6 +33,8 @@ def work_on(command: str, name: str) -> Iterator[Any]:
     print_whatever_stands_in_a_store()
     with exit_codes(command), Interrupts():
         huey = find_huey(name)
+        if (problem := load_django_tasks()) is not None:
+            typer.echo(f"huey-signals {command}: {problem}", err=True)
         with failures_told(huey):
             yield huey
 

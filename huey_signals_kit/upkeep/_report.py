@@ -22,6 +22,7 @@ from ._ids import packed
 from ._lock_list import LockWatch
 from ._moments import moment
 from ._report_form import Consumer, KindTotal, Report
+from ._task_registry import is_declared
 
 
 def report(
@@ -164,8 +165,9 @@ class _Counting:
         until, once = self._reader.value(entry.value)
         name, pauses = entry.key[3:], self._report.pauses
         (pauses.expired if not once and self._is_over(until) else pauses.active).append(name)
-        if name not in self._huey._registry._registry:
-            pauses.ownerless.append(name)
+        declared = is_declared(self._huey, name)
+        if not declared:
+            (pauses.unknown if declared is None else pauses.ownerless).append(name)
 
     def _is_over(self, until: datetime | None) -> bool:
         try:

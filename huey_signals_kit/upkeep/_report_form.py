@@ -36,7 +36,9 @@ class PauseCounts:
     expired: list[str] = field(default_factory=list)
     """Names of tasks whose pause is over."""
     ownerless: list[str] = field(default_factory=list)
-    """Names of tasks that this Huey does not have."""
+    """Names of tasks that this Huey does not have, although their modules are imported or gone."""
+    unknown: list[str] = field(default_factory=list)
+    """Names of tasks whose modules are not imported here, so that they may exist."""
 
 
 @dataclass

@@ -24,6 +24,7 @@ from ..store.protocol import Entry, Store
 from ..store.safe import Reader, ReadMessage, Unreadable
 from . import _marks as marks
 from ._places import Places
+from ._task_registry import is_declared
 from ._token_form import (
     ACTIVE,
     CUSTOM,
@@ -150,8 +151,7 @@ class TokenList:
                 return EXPIRED
         except TypeError:  # with a time zone: not as Huey writes it
             pass
-        known = self._huey._registry._registry
-        return OWNERLESS if known and name not in known else ACTIVE
+        return OWNERLESS if is_declared(self._huey, name) is False else ACTIVE
 
 
 def delete_named_tokens(

@@ -83,8 +83,7 @@ def test_an_empty_queue(sqlite_shop):
         (
             lambda huey: huey.put("rt:old.gone", (None, False)),
             "Pause switches of tasks that this Huey does not have, so that they stop nothing: "
-            "old.gone. Were these renamed, or are their modules not imported here? (tokens shows "
-            "and deletes them)",
+            "old.gone. Were these renamed or removed? (tokens shows and deletes them)",
         ),
         (
             lambda huey: taken_by(huey, "held", GONE),
@@ -140,7 +139,7 @@ def test_a_huey_without_tasks_has_no_ownerless_switches(folder, make_place):
     ran = folder.run("report", "bare.huey")
     assert (ran.code, ran.err) == (0, "")
     assert ran.row("some.task") == ["active"]
-    assert "No task is declared on this Huey: whose they are cannot be told." in ran.words
+    assert "not imported here: some.task." in ran.words
 
 
 def test_an_expired_switch_calls_for_nobody(sqlite_shop):

@@ -1,0 +1,40 @@
+"""Whether a Huey has a task of some name, as far as this process can tell."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from typing import Any
+
+
+def is_declared(huey: Any, name: str) -> bool | None:
+    """Return whether *huey* has the task *name*; None where this process cannot know.
+
+    A process knows the tasks of the modules that it has imported. So a task is missing only if
+    its module is imported here without it, or if there is no such module.
+
+    Args:
+        huey: Any Huey.
+        name: ``module.name``, as Huey registers a task.
+    """
+    known = huey._registry._registry
+    if name in known:
+        return True
+    if not known or name.partition(".")[0] == "__main__":
+        return None
+    return False if _is_imported_or_gone(name) else None
+
+
+def _is_imported_or_gone(name: str) -> bool:
+    """Return whether the longest prefix of *name* that is a module has been imported."""
+    parts = name.split(".")
+    for end in range(1, len(parts)):
+        module = ".".join(parts[:end])
+        if module in sys.modules:
+            continue
+        try:
+            # Its parent is imported, so that this imports nothing.
+            return find_spec(module) is None
+        except (ImportError, ValueError, AttributeError):
+            return True
+    return True

@@ -1,0 +1,207 @@
+"""The command line on a Django project, as ``django-admin startproject`` makes it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("typer", exc_type=ImportError)
+pytest.importorskip("rich", exc_type=ImportError)
+pytest.importorskip("django")
+
+from tests.cli.conftest import ROOT, SECONDS, Ran
+
+HUEY = "huey.contrib.djhuey.HUEY"
+SETTING = "DJANGO_SETTINGS_MODULE"
+SETTINGS = """
+INSTALLED_APPS += ["huey.contrib.djhuey", "store"]
+HUEY = {"huey_class": "huey.SqliteHuey", "name": "shop", "filename": BASE_DIR / "queue.db"}
+"""
+A_QUEUE = 'HUEY["immediate"] = False\n'
+AN_INSTANCE = """
+from huey import SqliteHuey
+HUEY = SqliteHuey("shop", filename=BASE_DIR / "queue.db")
+"""
+TASKS = """
+from django.contrib.auth.models import User
+from huey.contrib.djhuey import db_task
+
+@db_task()
+def paused():
+    return User
+"""
+PAUSE = """
+import django
+django.setup()
+from store.tasks import paused
+paused.revoke()
+"""
+OLD_SWITCH = """
+from huey.contrib.djhuey import HUEY
+HUEY.put("rt:store.old.gone", (None, False))
+HUEY.put("rt:site_jobs.nightly", (None, False))
+"""
+
+
+class Project:
+    """A project named ``shop`` with the app ``store``, in a folder of its own."""
+
+    def __init__(self, path):
+        self.path = path
+        command = [sys.executable, "-m", "django", "startproject", "shop", str(path)]
+        subprocess.run(command, check=True, cwd=path)
+        (path / "store").mkdir()
+        (path / "store" / "__init__.py").touch()
+        (path / "store" / "tasks.py").write_text(TASKS)
+        self.add(SETTINGS)
+
+    def add(self, text):
+        """Add *text* to the settings."""
+        with (self.path / "shop" / "settings.py").open("a") as file:
+            file.write(text)
+
+    def python(self, script):
+        """Run *script* in the project."""
+        self._run([sys.executable, "-c", script], {SETTING: "shop.settings"})
+
+    def command(self, *words, settings="shop.settings", cwd=None):
+        """Run ``huey-signals`` as its own script does, whose folder is not the project's."""
+        script = "import sys; sys.path.remove(''); from huey_signals_kit.__main__ import main; "
+        environment = {SETTING: settings} if settings is not None else {}
+        return self._run(
+            [sys.executable, "-c", f"{script}main()", *words], environment, cwd, check=False
+        )
+
+    def _run(self, command, environment, cwd=None, check=True):
+        own = {key: value for key, value in os.environ.items() if key != SETTING}
+        ran = subprocess.run(
+            command,
+            cwd=cwd or self.path,
+            env={**own, "PYTHONPATH": str(ROOT), "COLUMNS": "80", **environment},
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+        )
+        assert not check or ran.returncode == 0, ran.stderr
+        return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+
+@pytest.fixture
+def project(tmp_path):
+    return Project(tmp_path)
+
+
+@pytest.mark.parametrize("more", [A_QUEUE, AN_INSTANCE])
+def test_the_tasks_of_the_project_are_known(project, more):
+    """In its folder, with the setting HUEY a dict or a Huey."""
+    project.add(more)
+    project.python(PAUSE)
+    ran = project.command("report", HUEY)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.row("store.tasks.paused") == ["active"]
+    assert "not imported here" not in ran.words
+
+
+def test_a_module_that_needs_django_set_up(project):
+    """Is imported again once that is done."""
+    project.add(A_QUEUE)
+    with (project.path / "store" / "tasks.py").open("a") as file:
+        file.write("from huey.contrib.djhuey import HUEY\n")
+    ran = project.command("report", "store.tasks.HUEY")
+    assert (ran.code, ran.err) == (0, "")
+
+
+def test_only_switches_that_stop_nothing_call_for_a_person(project):
+    """Of a task that was removed; not of one whose module nobody has imported."""
+    project.add(A_QUEUE)
+    (project.path / "site_jobs.py").touch()
+    project.python(PAUSE + OLD_SWITCH)
+    ran = project.command("report", HUEY)
+    assert ran.code == 1
+    assert ran.row("store.old.gone") == ["active,", "of", "no", "task", "here"]
+    assert ran.row("site_jobs.nightly") == ["active"]
+    assert "modules are not imported here: site_jobs.nightly." in ran.words
+    rows = project.command("tokens", "list", HUEY).out.splitlines()
+    states = {row.split()[-1]: row.split()[1] for row in rows[1:]}
+    assert states == {
+        "store.old.gone": "ownerless",
+        "site_jobs.nightly": "active",
+        "store.tasks.paused": "active",
+    }
+
+
+def test_a_backend_of_django_tasks_declares_no_other_task(project):
+    """Its one task says nothing of those that are not imported, as where their import fails."""
+    project.add(A_QUEUE)
+    project.python(PAUSE)
+    # As huey.contrib.djhuey.tasks_backend does, where Django or another package has these.
+    (project.path / "store" / "tasks.py").write_text(
+        "from huey.contrib.djhuey import HUEY\n"
+        "HUEY.task(name='djtasks.run')(print)\n"
+        "import no_such_module\n"
+    )
+    ran = project.command("report", HUEY)
+    assert ran.code == 0
+    assert ran.row("store.tasks.paused") == ["active"]
+    assert ran.err.startswith(
+        "huey-signals report: not all tasks of the Django project are known: importing its tasks "
+        "failed (store/tasks.py, line 3):"
+    )
+
+
+@pytest.mark.parametrize("settings", [None, ""])
+def test_without_the_setting_it_says_what_is_missing(project, settings):
+    """With the settings module that manage.py names."""
+    ran = project.command("report", HUEY, settings=settings)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        f"huey-signals report: {HUEY} needs Django's settings, and the environment variable "
+        f"{SETTING} is not set. Set it to the settings module of the project: "
+        f"{SETTING}=shop.settings\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("shop.setings", "no module 'shop.setings', neither in {here} nor where Python looks. Did"),
+        ("shp.settings", "no module 'shp', neither in {here} nor where Python looks. Did you mean"),
+    ],
+)
+def test_a_setting_that_names_no_module(project, settings, said):
+    """Says where it was looked for."""
+    ran = project.command("locks", HUEY, settings=settings)
+    assert (ran.code, ran.out) == (2, "")
+    assert f"{SETTING} is {settings!r}, and there is {said.format(here=project.path)}" in ran.err
+    assert "Did you mean 'shop.settings'?" in ran.err
+
+
+def test_another_folder(project, tmp_path_factory):
+    """Is not the one to run it in, which is said."""
+    ran = project.command("locks", HUEY, cwd=tmp_path_factory.mktemp("elsewhere"))
+    assert (ran.code, ran.out) == (2, "")
+    assert "Run this in the folder of manage.py" in ran.err
+
+
+def test_immediate_mode_of_a_new_project(project):
+    """Is refused, with the setting that ends it."""
+    ran = project.command("report", HUEY)
+    assert (ran.code, ran.out) == (2, "")
+    assert "is in immediate mode" in ran.err
+    assert ran.err.endswith("add 'immediate': False to it for a queue that a consumer works on\n")
+
+
+def test_a_setting_that_has_nothing_to_do_with_the_huey(project):
+    """Is no reason to refuse another Huey; that its tasks are missing is said."""
+    (project.path / "plain.py").write_text(
+        "from huey import SqliteHuey\nhuey = SqliteHuey('plain', filename='plain.db')\n"
+    )
+    ran = project.command("locks", "plain.huey", settings="no_such.settings")
+    assert (ran.code, ran.out) == (0, "No locks.\n")
+    assert ran.err.startswith(
+        "huey-signals locks: not all tasks of the Django project are known: DJANGO_SETTINGS_MODULE "
+        "is 'no_such.settings', and there is no module 'no_such'"
+    )
