@@ -11,6 +11,7 @@ from . import signals as announcements
 from ._checks import name_of, short
 from ._failures import Failures, complain
 from ._handler import Handler
+from ._job import log_last_failure
 from .event import Event
 from .sinks.vocabulary import HANDLER_ERRORS
 
@@ -34,9 +35,12 @@ class Reports:
         self._tally((HANDLER_ERRORS, handler.name))
         self.tell(announcements.handler_failed, handler=handler.name, event=event, exception=exc)
 
-    def job_failed(self, name: str, exc: BaseException) -> None:
-        """A sink, or another job on the tick, raised."""
-        self._failures.report(name, "on the tick", exc)
+    def job_failed(self, name: str, exc: BaseException, last: bool = False) -> None:
+        """Log and count that a sink, or another job, raised; see `OnFailure`."""
+        if last:
+            log_last_failure(name, exc)
+        else:
+            self._failures.report(name, "on the tick", exc)
         self._tally((HANDLER_ERRORS, name))
 
     def kit_failed(self, where: str, exc: Exception) -> None:

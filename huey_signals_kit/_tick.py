@@ -14,63 +14,20 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from ._failures import Failures
 from ._fork import reset_in_child
+from ._job import Job, LastRun, OnFailure
 
 DRAIN_SECONDS = 5.0
-"""How long a process that ends waits for work that is due."""
+"""How long a process that ends waits for events that are queued for background handlers."""
 
-_AGAIN_SECONDS = 0.05
+END_SECONDS = 0.8
+"""How long a process that ends waits for jobs, so for sinks and for the storage.
 
+A worker process does, and after it the consumer that forked it: together below two seconds.
+"""
 
-class Job:
-    """Something to do every *interval* seconds; `Tick.every` makes these."""
-
-    def __init__(
-        self,
-        name: str,
-        interval: float,
-        do: Callable[[], object],
-        failed: Callable[[str, BaseException], object] | None,
-        due: float,
-        at_end: bool = True,
-        apart: bool = False,
-    ) -> None:
-        self.name = name
-        self.interval = interval
-        self.due = due
-        self.at_end = at_end
-        self.apart = apart
-        self._do = do
-        self._failed = failed or self._log
-        self._failures = Failures()
-        self._after_fork()
-        reset_in_child(self)
-
-    def _after_fork(self) -> None:
-        self._running = threading.Lock()
-
-    def run(self, timeout: float = -1) -> bool:
-        """Do it now, unless another thread is at it for longer than *timeout* seconds.
-
-        Returns whether it was done. ``failed`` is told what it raises; it has its turn again.
-        """
-        if not self._running.acquire(timeout=timeout):
-            return False
-        try:
-            self._do()
-        except BaseException as exc:  # gevent.Timeout, say: one job's must not end the others
-            if type(exc).__name__ == "GreenletExit":
-                raise
-            self._failed(self.name, exc)
-            return False
-        else:
-            return True
-        finally:
-            self._running.release()
-
-    def _log(self, name: str, exc: BaseException) -> None:
-        self._failures.report(f"The job {name}", "on the tick", exc)
+ASK_SECONDS = 1.0
+"""How often a job is asked whether it is wanted although it is not due."""
 
 
 class Tick:
@@ -95,26 +52,27 @@ class Tick:
 
     def _new_lock(self) -> None:
         self._made_by = threading.Lock
-        self._wake = threading.Condition(threading.Lock())
+        self._starting = False
+        self._wake = threading.Condition(threading.RLock())
 
     def every(
         self,
         interval: float,
         do: Callable[[], object],
         name: str,
-        failed: Callable[[str, BaseException], object] | None = None,
+        failed: OnFailure | None = None,
         first: float | None = None,
         at_end: bool = True,
         apart: bool = False,
+        when: Callable[[], bool] | None = None,
     ) -> Job:
-        """Do *do* every *interval* seconds, once `start` was called.
+        """Run *do* every *interval* seconds, once `start` was called; see `Job`.
 
-        It is done after *first* seconds for the first time, or after one interval; with
-        *at_end*, it is one of those that `drain` does.
-        *failed* is told the *name* and what *do* raised; without it, that is logged.
+        Args:
+            first: Seconds until the first run; one *interval* without it.
         """
         due = self._clock() + (interval if first is None else first)
-        job = Job(name, interval, do, failed, due, at_end, apart)
+        job = Job(name, interval, do, failed, due, at_end, apart, when)
         if at_end:
             self._hear_of_the_end()
         with self._wake:
@@ -123,10 +81,11 @@ class Tick:
         return job
 
     def cancel(self, job: Job) -> None:
-        """Never do *job* again; what is being done just now is not interrupted."""
+        """Never run *job* again; a run that is under way is not interrupted."""
         with self._wake:
             self.jobs = tuple(each for each in self.jobs if each is not job)
             self._wake.notify_all()
+        job.cancel()
 
     def start(self) -> None:
         """Have the thread in this process, if there is something to do; else nothing happens."""
@@ -134,30 +93,37 @@ class Tick:
             return
         if self._made_by is not threading.Lock:  # gevent has patched it since
             self._new_lock()
+            for job in self.jobs:
+                job.renew_locks()
         with self._wake:
-            if self.thread is None and self.jobs:
+            # A signal handler can come here again in the middle of this.
+            if self.thread is None and self.jobs and not self._starting:
+                self._starting = True
                 self._hear_of_the_childs_end()
                 thread = threading.Thread(target=self._loop, name="huey-signals-kit", daemon=True)
                 with suppress(RuntimeError):  # no thread can be had; a worker is on its way here
                     thread.start()
                     self.thread = thread
+                self._starting = False
 
     def drain(self, jobs: tuple[Job, ...], seconds: float | None = None) -> None:
-        """Do each of *jobs* once more now, again if it fails, for at most *seconds* in all.
+        """Run each of *jobs* for the last time now; a job that fails is tried again.
 
-        By default that is `DRAIN_SECONDS`.
+        Each runs on a thread of its own: one that hangs or fails keeps neither the others from
+        their turn nor the process from ending.
 
-        Each on a thread of its own: one that hangs or fails keeps neither the others from their
-        turn nor the process from ending.
+        Args:
+            seconds: How long all of it may take, by default `END_SECONDS`.
         """
-        deadline = self._clock() + (DRAIN_SECONDS if seconds is None else seconds)
-        work = [_spawn(self._finish, job, deadline) for job in jobs if job.at_end]
-        for thread in work:
-            if thread is not None:
-                thread.join(max(0.0, deadline - self._clock()))
+        limit = END_SECONDS if seconds is None else seconds
+        last_runs = [LastRun(job, limit) for job in jobs if job.at_end]
+        for each in last_runs:
+            each.start()
+        for each in last_runs:
+            each.wait()
 
     def before_end(self, do: Callable[[], object]) -> None:
-        """Do *do* when the process ends, before every job is done once more."""
+        """Call *do* when the process ends, before the last run of every job."""
         if do not in self._before_end:
             self._before_end.append(do)
             self._hear_of_the_end()
@@ -184,45 +150,42 @@ class Tick:
             do()
         self.drain(self.jobs)
 
-    def _finish(self, job: Job, deadline: float) -> None:
-        while (left := deadline - self._clock()) > 0 and not job.run(timeout=left):
-            time.sleep(_AGAIN_SECONDS)
-
     def _loop(self) -> None:
         try:
             while self._wait():
                 for job in self.jobs:
-                    if job.due <= self._clock():
-                        if job.apart:
-                            _spawn(job.run, 0)
-                        else:
+                    if self._is_due(job):
+                        if not job.apart:
                             job.run()
+                        elif job.start():
+                            job.request()
                         job.due = self._clock() + job.interval
         finally:
             if self.thread is threading.current_thread():
                 self.thread = None
 
+    def _is_due(self, job: Job) -> bool:
+        if job.apart and job.at_end:
+            job.start()  # now: at exit, newer Pythons start no thread
+        now = self._clock()
+        if job.due <= now:
+            return True
+        if job.when is None or job.ask_at > now:
+            return False
+        job.ask_at = now + ASK_SECONDS
+        return job.is_wanted()
+
     def _wait(self) -> bool:
-        """Until a job is due; False, and no thread any more, when there is none left."""
+        """Wait until a job is due; False, and no thread from then on, when there is no job."""
         with self._wake:
             while self.jobs:
-                soonest = min(job.due for job in self.jobs) - self._clock()
+                moments = (j.due if j.when is None else min(j.due, j.ask_at) for j in self.jobs)
+                soonest = min(moments) - self._clock()
                 if soonest <= 0:
                     return True
                 self._wake.wait(soonest)
             self.thread = None
             return False
-
-
-def _spawn(target: Callable[..., object], *args: object) -> threading.Thread | None:
-    """A daemon thread for *target*; where none can be had, as at the end, it is done here."""
-    thread = threading.Thread(target=target, args=args, name="huey-signals-kit-job", daemon=True)
-    try:
-        thread.start()
-    except RuntimeError:
-        target(*args)
-        return None
-    return thread
 
 
 tick = Tick()
@@ -232,7 +195,7 @@ tick = Tick()
 class Jobs:
     """The jobs of one kit."""
 
-    def __init__(self, failed: Callable[[str, BaseException], object]) -> None:
+    def __init__(self, failed: OnFailure) -> None:
         self._failed = failed
         self._jobs: tuple[Job, ...] = ()
 
@@ -244,17 +207,14 @@ class Jobs:
         first: float | None = None,
         at_end: bool = True,
         apart: bool = False,
+        when: Callable[[], bool] | None = None,
     ) -> None:
-        """Do *do* every *interval* seconds, and *at_end* once more when the process ends.
-
-        It is done after *first* seconds for the first time, or after one interval; *apart* on a
-        thread of its own, so that it may hang without the other jobs.
-        """
-        job = tick.every(interval, do, name, self._failed, first, at_end, apart)
+        """Run *do* every *interval* seconds, and *at_end* once more; see `Tick.every`."""
+        job = tick.every(interval, do, name, self._failed, first, at_end, apart, when)
         self._jobs = (*self._jobs, job)
 
     def drain(self) -> None:
-        """Do all of it once more, within `DRAIN_SECONDS`."""
+        """Run all of them once more, within `END_SECONDS`."""
         tick.drain(self._jobs)
 
     def cancel(self) -> None:

@@ -153,13 +153,18 @@ class Kit(UpkeepCalls, LockCalls):
         return self._counts.total(metric, labels)
 
     def flush(self) -> None:
-        """Have sinks take what they have not had, within five seconds; no need to, at the end."""
+        """Write and send what was counted, within a second.
+
+        A process that ends by itself does this at exit. Call it, or `uninstall`, where the process
+        ends without that: in the ``lifespan`` of an application under uvicorn, for one, which
+        ends by the signal that it was sent.
+        """
         self._jobs.drain()
 
     def uninstall(self) -> None:
         """Leave the Huey as it was found; what other code has put there since stays.
 
-        Sinks are sent what they have not had, within five seconds. While this process holds locks
+        Sinks are sent what they have not had, within a second. While this process holds locks
         that it has taken under the kit, it goes on saying that it lives.
         """
         with structure.lock:

@@ -69,7 +69,10 @@ class Expiry:
             if not self._begun:
                 self._begun = True
                 # Not at the end: others look as well, and no script is to wait for a server.
-                self._jobs.every(REAP_SECONDS, self.reap, "expired errors", first=0, at_end=False)
+                # Apart: a storage may take long, and others have heartbeats to write meanwhile.
+                self._jobs.every(
+                    REAP_SECONDS, self.reap, "expired errors", first=0, at_end=False, apart=True
+                )
 
     def put(
         self, key: Any, error: Error, seconds: float, inner: Callable[[Error], Any] | None = None

@@ -248,7 +248,7 @@ print(prometheus_client.REGISTRY.get_sample_value(
 
 def test_a_sink_that_is_down_costs_the_others_nothing(make_huey, work, monkeypatch):
     """Not at the end either, when it is tried again and again."""
-    monkeypatch.setattr(_tick, "DRAIN_SECONDS", 0.5)
+    monkeypatch.setattr(_tick, "END_SECONDS", 0.5)
     huey, own = make_huey(), Keeps()
     with install_handlers(huey, sinks=[Down(), own]):
         work(huey, done=3)

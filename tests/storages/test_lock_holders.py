@@ -230,7 +230,7 @@ def test_a_storage_that_fails_as_a_lock_is_freed_frees_it_at_a_later_beat(
     with pytest.raises(Exception, match="unable to open"):
         lock.__exit__(None, None, None)
     if gone:
-        monkeypatch.setattr(_tick, "DRAIN_SECONDS", 0.2)
+        monkeypatch.setattr(_tick, "END_SECONDS", 0.2)
         kit.uninstall()
     huey.storage.filename = filename
     assert conn is not None

@@ -16,7 +16,7 @@ PACKAGE = Path(huey_signals_kit.__file__).parent
 LAYERS = [
     {"_checks", "_huey_facts", "_placed", "_fork", "_part", "verdict"},
     {"_lock_errors", "_failures", "_skips", "_receivers", "_worker"},
-    {"event", "_tick"},
+    {"event", "_job", "_tick"},
     {"_filters", "signals", "sinks", "_background", "_breadcrumbs"},
     {"_handler", "_reports", "_meter", "_quiet_logs", "_routes"},
     {"registry", "store", "ledger"},

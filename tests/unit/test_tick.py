@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import subprocess
 import sys
@@ -11,7 +12,8 @@ import time
 
 import pytest
 
-from huey_signals_kit import install_handlers
+from huey_signals_kit import _tick, install_handlers
+from huey_signals_kit._job import RETRY_PAUSES
 from huey_signals_kit._tick import Tick
 from tests.support import HAS_ENQUEUED, run_all, wait_until
 
@@ -99,7 +101,7 @@ def test_the_thread_ends_with_the_last_job_and_starts_again(tick):
 
 
 def test_draining_repeats_what_fails_until_it_is_done(tick):
-    """What fails every second time is not lost at the end."""
+    """What fails twice is not lost at the end."""
     outcomes = [ValueError("first"), ValueError("second"), None]
     left = list(outcomes)
 
@@ -111,6 +113,120 @@ def test_draining_repeats_what_fails_until_it_is_done(tick):
     job = tick.every(3600, flaky, "flaky")
     tick.drain((job,))
     assert left == []
+
+
+def test_a_last_run_is_tried_three_times_with_growing_pauses_and_reported_once(tick):
+    """A server that is down costs no more, and each failure counts once."""
+    tries, reported = [], []
+
+    def down():
+        tries.append(time.monotonic())
+        raise ConnectionError("down")
+
+    def failed(name, exc, last=False):
+        reported.append((name, str(exc), last))
+
+    tick.drain((tick.every(3600, down, "down", failed),), seconds=30)
+    pauses = [later - sooner for sooner, later in itertools.pairwise(tries)]
+    assert len(pauses) == 2
+    assert pauses[0] >= RETRY_PAUSES[0]
+    assert pauses[1] >= RETRY_PAUSES[1] > RETRY_PAUSES[0]
+    assert reported == [("down", "down", True)]
+
+
+def test_what_hangs_at_the_end_is_reported_once(tick):
+    """Whoever waits for the process learns what kept it."""
+    reported, release = [], threading.Event()
+
+    def failed(name, exc, last=False):
+        reported.append((name, type(exc), last))
+
+    job = tick.every(3600, lambda: release.wait(60), "hangs", failed)
+    tick.drain((job,), seconds=0.2)
+    assert reported == [("hangs", TimeoutError, True)]
+    release.set()
+
+
+def test_a_signal_handler_that_starts_the_thread_again_does_not_hang(tick):
+    """It can interrupt the very thread that is starting it."""
+    started = []
+    tick.every(3600, lambda: None, "seldom")
+    real = threading.Thread.start
+
+    def start(thread):
+        started.append(thread.name)
+        tick.start()  # as from a signal handler
+        real(thread)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        tick.start()
+    assert started == ["huey-signals-kit"]
+    assert tick.thread.is_alive()
+
+
+def test_no_job_on_its_own_thread_holds_another_up(tick):
+    """Not even one that waits for ever."""
+    release, done = threading.Event(), []
+    tick.every(0.01, lambda: release.wait(60), "hangs", first=0, apart=True)
+    tick.every(0.01, lambda: done.append(1), "often", apart=True)
+    tick.every(0.01, lambda: done.append(2), "often as well")
+    tick.start()
+    wait_until(lambda: {*done} == {1, 2} and len(done) > 5, 10, "the others")
+    release.set()
+
+
+def test_a_job_that_is_wanted_does_not_wait_for_its_interval(tick, monkeypatch):
+    """But it is not asked all the time."""
+    monkeypatch.setattr(_tick, "ASK_SECONDS", 0.05)
+    wanted, done, asked = [], threading.Event(), []
+
+    def when():
+        asked.append(time.monotonic())
+        return bool(wanted)
+
+    tick.every(3600, done.set, "wanted", when=when)
+    tick.every(0.001, lambda: None, "often")
+    tick.start()
+    wait_until(lambda: len(asked) >= 3, 10, "three questions")
+    assert not done.is_set()
+    wanted.append(1)
+    assert done.wait(10)
+    assert all(b - a >= 0.049 for a, b in itertools.pairwise(asked))
+
+
+def test_a_process_ends_where_no_thread_can_be_started_at_exit():
+    """As in Python 3.12, with a sink that hangs."""
+    lines = python(
+        """
+        import atexit, threading
+        from huey import MemoryHuey
+        from huey_signals_kit import install_handlers
+        class Hangs:
+            name, interval = "hangs", 3600
+            def send(self, changes):
+                print("asked", flush=True)
+                threading.Event().wait()
+        class Takes:
+            name, interval = "takes", 3600
+            def send(self, changes):
+                print("took", sum(each.labels.get("signal") == "complete" for each in changes))
+        def no_thread(thread):
+            raise RuntimeError("can't create new thread at interpreter shutdown")
+        huey = MemoryHuey("x")
+        atexit.register(lambda: print("ended"))
+        kit = install_handlers(huey, sinks=[Hangs(), Takes()])
+        atexit.register(lambda: setattr(threading.Thread, "start", no_thread))
+        @huey.task()
+        def add(): return 1
+        add()
+        huey.execute(huey.dequeue())
+        started = lambda: [t for t in threading.enumerate() if t.name == "huey-signals-kit-job"]
+        while len(started()) < 2:
+            threading.Event().wait(0.01)
+        """
+    )
+    assert sorted(set(lines)) == ["asked", "ended", "took 1"]
 
 
 def test_draining_does_not_wait_for_what_hangs(tick):
