@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -61,6 +62,16 @@ def caught_by_huey(signal: str) -> BaseException | None:
     expected = _CAUGHT.get(signal)
     caught = sys.exc_info()[1] if expected else None
     return caught if expected and isinstance(caught, expected) else None
+
+
+def passed_exception(signal: str, passed: Iterable[object]) -> BaseException | None:
+    """Return the exception that *signal* brings, among all that its receiver was called with.
+
+    A subclass of Huey may add to it in ``_emit``, before or after what Huey passes.
+    """
+    if signal != signals.SIGNAL_ERROR:
+        return None
+    return next((each for each in passed if isinstance(each, BaseException)), None)
 
 
 LOCKED_LINE = "Task %s not run, %s."
@@ -151,3 +162,22 @@ def running_task() -> Running | None:
             return Running(found.get("self"), found.get("task"), found.get("exc"))
         frame = frame.f_back
     return None
+
+
+# Methods that no plugin replaces on one instance, as the kit does with others.
+_BOUND = ("create_consumer", "scheduled_count", "pending_count")
+
+
+def real_huey(thing: object) -> Huey | None:
+    """Return the Huey that `thing` is or stands for, as a lazy proxy; None if there is none.
+
+    A proxy passes for what it stands for (``SimpleLazyObject`` of Django, ``LocalProxy`` of
+    werkzeug, ``ObjectProxy`` of wrapt), but attributes set on it may stay on it.
+    """
+    if issubclass(type(thing), Huey):
+        return thing
+    if not isinstance(thing, Huey):
+        return None
+    methods = (getattr(thing, name, None) for name in _BOUND)
+    owners = (getattr(method, "__self__", None) for method in methods)
+    return next((owner for owner in owners if issubclass(type(owner), Huey)), None)

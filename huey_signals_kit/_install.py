@@ -62,7 +62,7 @@ def install_handlers(
     """
     refuse_unknown("install_handlers()", unknown, install_handlers)
     checked_flag(replace, "replace=")
-    check_huey(huey, "install_handlers()")
+    huey = check_huey(huey, "install_handlers()")
     settings = Settings.read(
         preset=preset,
         registry=registry,
@@ -98,7 +98,7 @@ def install_handlers(
 
 def uninstall_handlers(huey: Any) -> None:
     """Leave *huey* as it was before `install_handlers`; nothing happens when it has no kit."""
-    check_huey(huey, "uninstall_handlers()")
+    huey = check_huey(huey, "uninstall_handlers()")
     kit = get_kit(huey)
     if kit is not None:
         kit.uninstall()
@@ -106,6 +106,6 @@ def uninstall_handlers(huey: Any) -> None:
 
 def get_kit(huey: Any) -> Kit | None:
     """The kit that is installed on *huey*, or None."""
-    check_huey(huey, "get_kit()")
+    huey = check_huey(huey, "get_kit()")
     kit = getattr(huey, ATTRIBUTE, None)
     return kit if isinstance(kit, Kit) and kit.huey is huey else None

@@ -13,7 +13,7 @@ from typing import Any
 
 from huey.signals import SIGNAL_COMPLETE, SIGNAL_ERROR, SIGNAL_EXECUTING, SIGNAL_RETRYING
 
-from ._huey_facts import SIGNALS, is_own_method
+from ._huey_facts import SIGNALS, is_own_method, passed_exception
 from ._lock_errors import LockErrors
 from ._receivers import Receivers
 from ._tick import Jobs, tick
@@ -73,14 +73,18 @@ class Meter:
         else:
             self._huey._execute = self._found
 
-    def _happens(self, signal: str, task: Any, *_: object) -> None:
+    def _happens(self, signal: str, task: Any, /, *_: object, **__: object) -> None:
         kind = type(task)
         self._counts.add((METRIC, f"{kind.__module__}.{kind.__name__}", signal))
         self._counts.settle_some()
         if tick.thread is None:
             tick.start()
 
-    def _ends(self, signal: str, task: Any, exception: BaseException | None = None) -> None:
+    def _ends(
+        self, signal: str, task: Any, exception: Any = None, /, *others: object, **named: object
+    ) -> None:
+        if others or named or not (exception is None or isinstance(exception, BaseException)):
+            exception = passed_exception(signal, (exception, *others, *named.values()))
         worked = signal in _WORKED and not self._lock_errors.match(exception)
         self._marked.setdefault(id(task), worked)
         self._happens(signal, task)

@@ -9,7 +9,10 @@ Receiver = Callable[..., None]
 
 
 class Receivers:
-    """The receivers of one kit on one Huey."""
+    """The receivers of one kit on one Huey.
+
+    Each has to take any further arguments: a subclass of Huey may add to them in ``_emit``.
+    """
 
     def __init__(self, huey: Any) -> None:
         self._huey = huey

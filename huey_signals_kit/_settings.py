@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from huey.api import Huey
 
 from ._checks import short
 from ._filters import checked_flag
+from ._huey_facts import real_huey
 from .registry import Registry
 
 
@@ -65,12 +67,15 @@ def _as_tuple(value: object) -> tuple[object, ...]:
     return tuple(value) if isinstance(value, (list, tuple)) else (value,)
 
 
-def check_huey(huey: object, who: str) -> None:
-    """`TypeError` unless *huey* is one."""
-    if isinstance(huey, Huey):
-        return
+def check_huey(huey: object, who: str) -> Any:
+    """Return the Huey that *huey* is, or that it stands for as a lazy proxy; else `TypeError`."""
+    found = real_huey(huey)
+    if found is not None:
+        return found
     hint = ""
-    if isinstance(huey, Mapping):
+    if isinstance(huey, Huey):
+        hint = ", which passes for a Huey and shows none; give the Huey itself"
+    elif isinstance(huey, Mapping):
         hint = (
             "; settings such as Django's HUEY = {...} are no Huey yet: in the ready() of an "
             "AppConfig, install it on the one that Django made of them: "
@@ -79,6 +84,6 @@ def check_huey(huey: object, who: str) -> None:
     elif isinstance(huey, type) and issubclass(huey, Huey):
         hint = f", which is a class; make one of it: {huey.__name__}('my-app')"
     for attribute in ("huey", "HUEY"):
-        if isinstance(getattr(huey, attribute, None), Huey):
+        if real_huey(getattr(huey, attribute, None)) is not None:
             hint = f"; its attribute {attribute!r} is one"
     raise TypeError(f"{who} takes a Huey, got {short(huey)}{hint}")

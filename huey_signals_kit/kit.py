@@ -17,6 +17,7 @@ from ._huey_facts import (
     SIGNALS,
     WITHOUT_EXCEPTION,
     caught_by_huey,
+    passed_exception,
     timing_on_stack,
 )
 from ._in_hand import InHand
@@ -248,10 +249,12 @@ class Kit(UpkeepCalls, LockCalls):
             self._expiry.begin()
 
     def _receive(
-        self, signal: str, task: Any, exception: BaseException | None = None, *_: object
+        self, signal: str, task: Any, exception: Any = None, /, *others: object, **named: object
     ) -> None:
         verdict = None
         raised = exception
+        if others or named or not (raised is None or isinstance(raised, BaseException)):
+            raised = passed_exception(signal, (exception, *others, *named.values()))
         if raised is None and signal in WITHOUT_EXCEPTION:
             raised = caught_by_huey(signal)
         try:

@@ -17,6 +17,7 @@ from huey.api import Huey
 
 from .._checks import nearest
 from .._heartbeat import is_shared
+from .._huey_facts import real_huey
 from . import _django
 from ._exits import CommandError, WrongUse
 from ._secrets import without_secrets
@@ -41,10 +42,14 @@ def find_huey(name: str) -> Any:
         close = nearest(attribute, _names_of_hueys(module))
         problem = f"the module {module_name} has no attribute {attribute!r}.{close}"
         raise WrongUse(f"{problem} {_hueys_told(module)}") from None
-    if not isinstance(found, Huey):
+    try:
+        huey = real_huey(found)
+    except Exception as exc:  # of a lazy proxy, which makes its Huey now
+        raise WrongUse(f"{name} cannot be made: {type(exc).__name__}: {shown(str(exc))}") from None
+    if huey is None:
         raise WrongUse(f"{name} is {_kind(found)}, not a Huey. {_hueys_told(module, found)}")
-    _refuse_memory(name, found)
-    return found
+    _refuse_memory(name, huey)
+    return huey
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -85,7 +85,7 @@ def purge_errors(
     With *dry_run* nothing is deleted. *progress* is told now and then what was done so far.
     `PurgeStopped` if the storage goes away half way: its ``report`` has what was done until then.
     """
-    check_huey(huey, "purge_errors()")
+    huey = check_huey(huey, "purge_errors()")
     checked_flag(dry_run, "dry_run= of purge_errors()")
     purge = _Purge(huey, checked_classes(exceptions), dry_run)
     try:

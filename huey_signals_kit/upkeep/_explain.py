@@ -53,7 +53,7 @@ def explain(
     Where nothing has it for sure, it is looked for once more, after up to *patience* seconds:
     once every worker has told again what it runs. *progress* is told now and then what is done.
     """
-    check_huey(huey, "explain()")
+    huey = check_huey(huey, "explain()")
     if not isinstance(task_id, str) or not task_id:
         raise TypeError(f"explain() takes the id of a task, got {short(task_id)}")
     ledger, tell = ledger or open_ledger(huey), progress or (lambda text: None)

@@ -56,7 +56,7 @@ def release_lock(huey: Any, name: str, watch: LockWatch | None = None) -> bool:
 
 def release_named(huey: Any, name: str, watch: LockWatch | None = None) -> list[LockInfo]:
     """What `release_lock` has freed."""
-    check_huey(huey, "release_lock()")
+    huey = check_huey(huey, "release_lock()")
     if not isinstance(name, str):
         raise TypeError(f"release_lock() takes the name of a lock, got {short(name)}")
     found = (watch or LockWatch(huey)).settled([name])
@@ -87,7 +87,7 @@ def release_stale(
     *dry_run* nothing is freed or written. It takes up to 18 seconds where a holder on another host
     has to be watched; *tell* is called meanwhile.
     """
-    check_huey(huey, "release_stale_locks()")
+    huey = check_huey(huey, "release_stale_locks()")
     check_age(min_age, "min_age= of release_stale_locks()")
     checked_flag(dry_run, "dry_run= of release_stale_locks()")
     found = (watch or LockWatch(huey)).settled(tell=tell)

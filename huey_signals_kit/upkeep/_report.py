@@ -36,7 +36,7 @@ def report(
 
     *counted* is what this process has counted, where it does not write that to the ledger.
     """
-    check_huey(huey, "report()")
+    huey = check_huey(huey, "report()")
     ledger = ledger or open_ledger(huey)
     look = ledger.look()
     merge(look.totals, counted or {})

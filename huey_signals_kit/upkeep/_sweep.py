@@ -58,7 +58,7 @@ def sweep_tokens(
     *clock* gives seconds since the epoch; *progress* is told now and then what was done so far.
     `SweepStopped` if the storage goes away half way: its ``report`` has what was done until then.
     """
-    check_huey(huey, "sweep_tokens()")
+    huey = check_huey(huey, "sweep_tokens()")
     sweeper = Sweeper(huey, clock)
     return sweeper.sweep(min_age, dry_run, wait=wait, progress=progress)
 

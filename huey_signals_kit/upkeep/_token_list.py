@@ -50,7 +50,7 @@ class TokenList:
     """
 
     def __init__(self, huey: Any, patterns: Sequence[str] = ()) -> None:
-        check_huey(huey, "TokenList()")
+        huey = check_huey(huey, "TokenList()")
         self._huey = huey
         self._store: Store = open_store(huey)
         self._reader = Reader(huey)
