@@ -6,11 +6,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
 from ._failures import complain
 from ._fork import reset_in_child
+from ._threads import start_thread
 from ._tick import DRAIN_SECONDS, tick
 
 CAPACITY = 1000
@@ -18,6 +20,8 @@ CAPACITY = 1000
 
 IDLE_SECONDS = 10.0
 """After how long without an event the thread ends; the next event starts another."""
+
+_POLL_SECONDS = 0.01
 
 Item = TypeVar("Item")
 
@@ -27,6 +31,9 @@ class Background(Generic[Item]):
 
     *lost* is given what was never handled: the oldest when there are `CAPACITY`, and when the
     process ends what was not done by then. *handle* and *lost* do not raise.
+
+    `submit` holds no lock, each of its steps is one that no other thread comes in between: so a
+    signal handler may interrupt it and submit, and gevent may patch threads at any moment.
     """
 
     def __init__(
@@ -39,69 +46,96 @@ class Background(Generic[Item]):
         reset_in_child(self)
 
     def _after_fork(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
         self._waiting: deque[Item] = deque()
-        self._current: list[Item] = []
+        self._current: tuple[Item, ...] = ()
+        self._may_start = [True]
+        """Empty while there is a thread: who takes the item starts one."""
+        self._wake: Any = None
+        """A lock that the thread waits for; free when it has something to do."""
         self._thread: threading.Thread | None = None
 
     def submit(self, item: Item) -> None:
-        """Have *item* handled; returns at once."""
-        dropped = []
-        with self._changed:
-            if len(self._waiting) >= CAPACITY:
-                dropped.append(self._waiting.popleft())
-            self._waiting.append(item)
-            if self._thread is None:
-                self._start()
-            elif not self._current:
-                self._changed.notify_all()
-        if dropped:
-            self._lost(dropped)
+        """Have *item* handled; returns immediately."""
+        waiting = self._waiting
+        waiting.append(item)
+        if len(waiting) > CAPACITY:
+            self._lost(_taken(waiting, len(waiting) - CAPACITY))
+        if self._may_start:
+            self._start()
+        elif self._wake is not None and self._wake.locked():
+            with suppress(RuntimeError):  # another thread has come first
+                self._wake.release()
 
     def _start(self) -> None:
+        try:
+            self._may_start.pop()
+        except IndexError:  # another thread has come first, and its thread looks for items
+            return
         _started.add(self)
         tick.before_end(_drain_all)
-        thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-        thread.start()
+        # Of the kind that there is now: gevent may have patched it since the last one.
+        self._wake = wake = threading.Lock()
+        wake.acquire()
+        work, name = self._work, self._name
+        thread = threading.Thread(target=work, args=(wake,), name=name, daemon=True)
         self._thread = thread
-
-    def _work(self) -> None:
         try:
-            while self._next():
-                self._handle(self._current[0])
-        finally:  # by SystemExit, say
-            with self._changed:
-                if self._thread is threading.current_thread():
-                    self._thread = None
-                    if self._waiting:
-                        self._start()
+            start_thread(thread)
+        except BaseException:
+            self._end()
+            raise
 
-    def _next(self) -> bool:
-        """Wait for an item; False, and no thread any more, when none comes for a while."""
-        with self._changed:
-            self._current = []
-            while not self._waiting:
-                self._changed.notify_all()
-                if not self._changed.wait(IDLE_SECONDS) and not self._waiting:
-                    self._thread = None
-                    return False
-            self._current = [self._waiting.popleft()]
-            return True
+    def _end(self) -> None:
+        self._current = ()
+        self._thread = None
+        self._may_start.append(True)
+
+    def _work(self, wake: Any) -> None:
+        try:
+            while self._next(wake):
+                self._handle(self._current[0])
+        finally:  # also by SystemExit
+            self._end()
+            if self._waiting:
+                self._start()
+
+    def _next(self, wake: Any) -> bool:
+        """Wait for an item and make it the current one; False when none comes for a while."""
+        waiting = self._waiting
+        while True:
+            with suppress(IndexError):
+                self._current = (waiting[0],)  # so that `drain` sees it all the time
+                self._current = (waiting.popleft(),)
+                return True
+            self._current = ()
+            if not wake.acquire(timeout=IDLE_SECONDS) and not waiting:
+                return False
 
     def drain(self, deadline: float) -> None:
         """Wait until all is handled, at most until *deadline* (monotonic); the rest is lost."""
-        with self._changed:
-            while self._thread and (self._waiting or self._current):
-                left = deadline - time.monotonic()
-                if left <= 0 or not self._changed.wait(left):
-                    break
-            unhandled = [*self._current, *self._waiting]
-            self._waiting.clear()
+        with suppress(RuntimeError):  # there can be no thread
+            while (self._waiting or self._current) and time.monotonic() < deadline:
+                if self._may_start:
+                    self._start()
+                time.sleep(_POLL_SECONDS)
+        current = self._current
+        unhandled = _taken(self._waiting, len(self._waiting))
+        if current and not any(current[0] is each for each in unhandled):
+            unhandled.insert(0, current[0])
         if unhandled:
             count = len(unhandled)
             text = "%s did not get to %d events."
             complain(text, self._name, count, failed=self._name, events=count)
             self._lost(unhandled)
+
+
+def _taken(waiting: deque[Item], count: int) -> list[Item]:
+    """Take the oldest *count* items, or fewer if there are fewer."""
+    taken: list[Item] = []
+    with suppress(IndexError):
+        for _ in range(count):
+            taken.append(waiting.popleft())
+    return taken
 
 
 _started: WeakSet[Background[Any]] = WeakSet()

@@ -7,7 +7,7 @@ import functools
 import inspect
 import math
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping
 from types import BuiltinMethodType, FunctionType, MethodType, WrapperDescriptorType
 
 from huey.api import Huey, TaskWrapper
@@ -70,7 +70,7 @@ def refuse_unknown(who: str, given: Mapping[str, object], function: Callable[...
 
 _LEAVES = (FunctionType, type, BuiltinMethodType, WrapperDescriptorType)
 _NESTED = 100  # a partial of a partial of ...; no real callable is nested that deep
-_UNRUN = (Awaitable, Generator, AsyncIterator)
+_UNRUN = (Awaitable, Generator, AsyncGenerator)
 
 
 def validate_runs(function: object, what: str) -> None:
@@ -110,17 +110,20 @@ def validate_runs(function: object, what: str) -> None:
             )
 
 
-def truth_of(answer: object, what: str) -> bool:
-    """Return whether a predicate's `answer` is true.
+def validate_ran(answer: object, what: str) -> None:
+    """Raise `TypeError` if `answer` is a coroutine or a generator, whose body has not run.
 
-    `TypeError` if it is a coroutine, a generator or the like, as of a decorated predicate that
-    registration could not look into: its body has not run, and it is always true.
+    A decorated function may answer with one, which no check at registration can look into.
     """
-    if answer.__class__ is not bool and isinstance(answer, _UNRUN):
+    if answer is not None and answer.__class__ is not bool and isinstance(answer, _UNRUN):
         raise TypeError(
-            f"{what} answered {short(answer)}, whose body has not run and which is always true; "
-            "give a plain function that answers True or False"
+            f"{what} answered {short(answer)}, whose body has not run; give a plain function"
         )
+
+
+def truth_of(answer: object, what: str) -> bool:
+    """Return whether a predicate's `answer` is true; `TypeError` if it would always be."""
+    validate_ran(answer, what)
     return bool(answer)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 
 from ._checks import short
@@ -30,35 +30,68 @@ def say(
         log.log(level, text, *args, exc_info=exc_info, extra=extra)
 
 
-class Failures:
-    """Logs the failures of one kit's handlers and subscribers, by name.
+def is_exit(exc: BaseException) -> bool:
+    """Return whether `exc` ends a thread, a greenlet or the process, and so must go on.
 
-    The first of a name comes with its traceback, later ones as a count, at most every
+    Anything else that handlers raise is their failure, as `asyncio.CancelledError` and
+    `gevent.Timeout`, which are no `Exception`.
+    """
+    return not isinstance(exc, Exception) and (
+        isinstance(exc, (KeyboardInterrupt, SystemExit))
+        or any(each.__name__ == "GreenletExit" for each in type(exc).__mro__)
+    )
+
+
+class _Failed:
+    """One thing that failed; no lock, as a signal handler may interrupt its report and fail."""
+
+    def __init__(self) -> None:
+        self.count = itertools.count(1)
+        self.logged = 0
+        """How many failures there were when the last one was logged."""
+        self.turn: list[float | None] = [None]
+        """When that was; empty while another failure is being logged."""
+
+
+class Failures:
+    """Logs what fails of one kit: handlers, subscribers, jobs.
+
+    The first failure of each comes with its traceback, later ones as a count, at most every
     *interval* seconds.
     """
 
     def __init__(self, interval: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._interval = interval
         self._clock = clock
-        self._seen: dict[str, tuple[float, int]] = {}
-        self._lock = threading.Lock()
+        self._failed: dict[Hashable, _Failed] = {}
         reset_in_child(self)
 
-    def report(self, name: str, doing: str, exc: BaseException) -> None:
-        """Log that *name* failed while *doing*, unless that was said within the interval."""
+    def _after_fork(self) -> None:
+        for failed in self._failed.values():
+            if not failed.turn:  # another thread was logging
+                failed.turn.append(None)
+
+    def report(self, name: str, doing: str, exc: BaseException, key: Hashable = None) -> None:
+        """Log a failure, unless one of the same *key* was logged within the interval.
+
+        Args:
+            name: what failed, for the log.
+            doing: what it was doing.
+            key: tells apart what has the same name; the name by default.
+        """
+        failed = self._failed.setdefault(name if key is None else key, _Failed())
+        count = next(failed.count)
+        try:
+            last = failed.turn.pop()
+        except IndexError:
+            return
         now = self._clock()
-        with self._lock:
-            first = name not in self._seen
-            last, missed = self._seen.get(name, (now, 0))
-            due = first or now - last >= self._interval
-            self._seen[name] = (now, 0) if due else (last, missed + 1)
-        count = missed + 1
-        if first:
+        due = last is None or now - last >= self._interval
+        more, failed.logged = count - failed.logged, count if due else failed.logged
+        failed.turn.append(now if due else last)
+        if last is None:
             text = "%s failed %s; the task goes on. Its next failures are counted, not shown."
-            complain(text, name, doing, exc_info=exc, failed=name, failures=count)
+            complain(text, name, doing, exc_info=exc, failed=name, failures=more)
         elif due:
             text = "%s failed %d more times, last: %s"
-            complain(text, name, count, short(exc), failed=name, failures=count)
-
-    def _after_fork(self) -> None:
-        self._lock = threading.Lock()
+            complain(text, name, more, short(exc), failed=name, failures=more)

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from ._background import Background
 from ._checks import listed, name_of, short, truth_of
+from ._failures import is_exit
 from ._filters import (
     TaskFilter,
     checked_call,
@@ -26,7 +27,7 @@ from .sinks.vocabulary import EVENTS_DROPPED
 from .verdict import Verdict
 
 HandlerFunction = Callable[[Event], "Verdict | None"]
-FailureHook = Callable[["Handler", Event, Exception], None]
+FailureHook = Callable[["Handler", Event, BaseException], None]
 Submitted = tuple["Handler", Event, FailureHook]
 
 _order = itertools.count()
@@ -153,7 +154,9 @@ def run(handlers: Iterable[Handler], event: Event, failed: FailureHook) -> Verdi
                 if answer.__class__ is not Verdict or not handler.decides:
                     handler.refuse(answer)
                 verdict = verdict or answer
-        except Exception as exc:
+        except BaseException as exc:
+            if is_exit(exc):
+                raise
             failed(handler, event, exc)
     return verdict
 
@@ -164,7 +167,9 @@ def _handle(submitted: Submitted) -> None:
         answer = handler.function(event)
         if answer is not None:
             handler.refuse(answer)
-    except Exception as exc:
+    except BaseException as exc:
+        if is_exit(exc):
+            raise
         failed(handler, event, exc)
 
 

@@ -29,9 +29,11 @@ class Reports:
         if signal.receivers:
             announcements.announce(signal, self._huey, self._subscriber_failed, **payload)
 
-    def handler_failed(self, handler: Handler, event: Event, exc: Exception) -> None:
+    def handler_failed(self, handler: Handler, event: Event, exc: BaseException) -> None:
         """*handler* raised on *event*."""
-        self._failures.report(f"Handler {handler.name}", f"on {short(event)}", exc)
+        # By registration: handlers that one function has made have the same name.
+        name, key = f"Handler {handler.name}", ("handler", handler.order)
+        self._failures.report(name, f"on {short(event)}", exc, key)
         self._tally((HANDLER_ERRORS, handler.name))
         self.tell(announcements.handler_failed, handler=handler.name, event=event, exception=exc)
 
@@ -45,7 +47,7 @@ class Reports:
 
     def kit_failed(self, where: str, exc: Exception) -> None:
         """The kit's own code raised."""
-        self._failures.report("The kit itself", where, exc)
+        self._failures.report("The kit itself", where, exc, ("kit", where))
 
     def lock_lost(self, name: str) -> None:
         """This process has held the lock *name*, and found that it does not any more."""
@@ -73,7 +75,11 @@ class Reports:
             lock=name,
         )
 
-    def _subscriber_failed(self, subscriber: object, exc: Exception) -> None:
+    def _subscriber_failed(self, subscriber: object, exc: BaseException) -> None:
         name = name_of(subscriber)
-        self._failures.report(f"Subscriber {name}", "to an announcement", exc)
+        # A bound method is another object each time.
+        owner = getattr(subscriber, "__self__", subscriber)
+        self._failures.report(
+            f"Subscriber {name}", "to an announcement", exc, ("subscriber", name, id(owner))
+        )
         self._tally((HANDLER_ERRORS, name))

@@ -187,7 +187,7 @@ class Registry:
         """Run every matching handler; the first verdict in running order, or None.
 
         *failed* is told of each handler that raised; without it, it is logged.
-        ``KeyboardInterrupt``, ``SystemExit`` and their like pass through.
+        ``KeyboardInterrupt``, ``SystemExit`` and ``GreenletExit`` pass through.
         """
         return run(self.listeners(event.signal), event, failed or _log_failure)
 
@@ -247,6 +247,6 @@ default_registry = Registry("default")
 on = default_registry.on
 
 
-def _log_failure(handler: Handler, event: Event, exc: Exception) -> None:
+def _log_failure(handler: Handler, event: Event, exc: BaseException) -> None:
     fields = {"failed": handler.name, "queue": event.queue, "task": event.task_name}
     complain("Handler %s failed on %r.", handler.name, event.signal, exc_info=exc, **fields)

@@ -10,6 +10,9 @@ from typing import Any
 
 from blinker import NamedSignal, Namespace
 
+from ._checks import validate_ran
+from ._failures import is_exit
+
 _namespace = Namespace()
 
 lock_skipped = _namespace.signal(
@@ -50,7 +53,7 @@ handler_failed = _namespace.signal(
 def announce(
     signal: NamedSignal,
     huey: Any,
-    failed: Callable[[Any, Exception], None],
+    failed: Callable[[Any, BaseException], None],
     **payload: Any,
 ) -> None:
     """Send *signal* to each subscriber by itself: one that raises is passed to *failed*.
@@ -61,6 +64,8 @@ def announce(
         return
     for subscriber in list(signal.receivers_for(huey)):
         try:
-            subscriber(huey, **payload)
-        except Exception as exc:
+            validate_ran(subscriber(huey, **payload), "the subscriber")
+        except BaseException as exc:
+            if is_exit(exc):
+                raise
             failed(subscriber, exc)

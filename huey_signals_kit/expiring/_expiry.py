@@ -61,7 +61,7 @@ class Expiry:
         reset_in_child(self)
 
     def _after_fork(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may come in between
 
     def begin(self) -> None:
         """Look for what is due from the next tick on; nothing happens when it does already."""

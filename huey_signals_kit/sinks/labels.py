@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 
 OTHER = "other"
 
@@ -47,23 +46,25 @@ class FoldedLabels(dict[str, str]):
 
     def __init__(self, most: int = 100, remembered: int = 1000) -> None:
         super().__init__()
-        self._most = most
         self._remembered = remembered
-        self._known: set[str] = set()
-        self.new_lock()
-
-    def new_lock(self) -> None:
-        """After a fork the old one may be held for ever."""
-        self._lock = threading.Lock()
+        # No lock, as a signal handler may come in between: who takes a place has it.
+        self._places = list(range(most))
+        self._known: dict[str, int] = {}
 
     def __missing__(self, name: str) -> str:
-        label = fold(name)
-        with self._lock:
-            if label not in self._known and len(self._known) >= self._most:
-                label = OTHER
-            else:
-                self._known.add(label)
-            if len(self) >= self._remembered:
-                self.clear()
-            self[name] = label
+        label = self._admitted(fold(name))
+        if len(self) >= self._remembered:
+            self.clear()
+        self[name] = label
+        return label
+
+    def _admitted(self, label: str) -> str:
+        if label in self._known:
+            return label
+        try:
+            place = self._places.pop()
+        except IndexError:
+            return OTHER
+        if self._known.setdefault(label, place) != place:
+            self._places.append(place)  # another thread has admitted it meanwhile
         return label

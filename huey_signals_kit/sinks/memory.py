@@ -40,7 +40,6 @@ class Counts:
         self._totals: Counter[tuple[str, ...]] = Counter()
         self.pending.clear()
         self.attempts.reset()
-        self.lock_labels.new_lock()
 
     _after_fork = _reset
 

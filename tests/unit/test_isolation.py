@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from unittest.mock import Mock
+from unittest.mock import MagicMock, Mock
 
 import pytest
 from huey.signals import SIGNAL_LOCKED
 
-from huey_signals_kit import DROP, install_handlers, signals
+from huey_signals_kit import DROP, Event, Registry, install_handlers, signals
 from huey_signals_kit._failures import Failures
-from tests.support import hold, run_all, stored_errors
+from tests.support import hold, run_all, stored_errors, wait_until
 
 
 @pytest.fixture
@@ -170,6 +171,121 @@ def test_fields_of_a_record_are_the_kits_own(huey, caplog):
     fields = {name for name in vars(record) if name.startswith("huey_")}
     assert fields == {"huey_failed", "huey_failures"}
     assert not {"task", "handler"} & set(vars(record))
+
+
+def notifier(channel):
+    """Make a handler of the same qualified name as the others."""
+
+    def notify(*args, **payload):
+        raise ConnectionError(f"{channel} is down")
+
+    return notify
+
+
+def test_each_handler_logs_its_first_failure(huey, caplog):
+    """Also those of the same name, as closures and lambdas have; each once."""
+    kit = install_handlers(huey)
+    for handler in (notifier("slack"), notifier("pagerduty"), lambda e: 1 / 0, lambda e: [][1]):
+        kit.on(SIGNAL_LOCKED)(handler)
+    skip(huey, 3)
+    first = [str(record.exc_info[1]) for record in own_records(caplog)]
+    assert first == [
+        "slack is down",
+        "pagerduty is down",
+        "division by zero",
+        "list index out of range",
+    ]
+
+
+def test_each_subscriber_logs_its_first_failure(huey, caplog):
+    """Also closures of one name; a method, which is another object each time, once."""
+    install_handlers(huey)
+
+    class Owner:
+        def method(self, sender, **payload):
+            raise ConnectionError("the method is down")
+
+    owner = Owner()
+    subscribers = [notifier("slack"), notifier("pagerduty"), owner.method]
+    for each in subscribers:
+        signals.lock_skipped.connect(each)
+    skip(huey, 3)
+    first = sorted(str(record.exc_info[1]) for record in own_records(caplog))
+    assert first == ["pagerduty is down", "slack is down", "the method is down"]
+
+
+def test_failures_that_interrupt_the_report_of_another_are_counted(caplog):
+    """A signal handler may fail while its thread reports a failure: that waits for nothing."""
+    now = [0.0]
+    failures = Failures(interval=60, clock=lambda: now[0])
+
+    def nested():
+        failures.report("a", "on a signal", ValueError("nested"))
+        failures._clock = lambda: now[0]
+        return now[0]
+
+    failures._clock = nested
+    failures.report("a", "on a signal", ValueError("outer"))
+    now[0] = 61.0
+    failures.report("a", "on a signal", ValueError("later"))
+    assert [record.getMessage() for record in own_records(caplog)] == [
+        "a failed on a signal; the task goes on. Its next failures are counted, not shown.",
+        "a failed 2 more times, last: ValueError('later')",
+    ]
+
+
+class NoException(BaseException):
+    """As `asyncio.CancelledError` and `gevent.Timeout` are."""
+
+
+@pytest.mark.parametrize("raised", [asyncio.CancelledError, GeneratorExit, NoException])
+def test_an_exception_that_is_no_exception_is_the_handlers_failure(huey, raised):
+    """Raised by a handler, a predicate, a subscriber or in the background, it ends no worker."""
+    kit, ran = install_handlers(huey), []
+
+    def fail(*args, **payload):
+        raise raised
+
+    kit.on(SIGNAL_LOCKED, name="handler", priority=2)(fail)
+    kit.on(SIGNAL_LOCKED, name="predicate", when=fail, priority=1)(print)
+    kit.on(SIGNAL_LOCKED, name="background", background=True, priority=1)(fail)
+    kit.on(SIGNAL_LOCKED)(lambda event: ran.append(event.signal))
+    signals.lock_skipped.connect(fail)
+    skip(huey, 2)
+    assert (ran, stored_errors(huey)) == (["locked"] * 2, {})
+    for name in ("handler", "predicate", "background"):
+        wait_until(lambda n=name: kit.count("huey_handler_errors_total", handler=n) == 2, 10, name)
+    assert kit.count("huey_handler_errors_total") == 8
+
+
+def test_a_registry_without_a_kit_survives_what_is_no_exception(huey, caplog):
+    """`Registry.dispatch` logs it."""
+    registry = Registry()
+    registry.on(name="cancelled")(Mock(side_effect=asyncio.CancelledError))
+    assert registry.dispatch(Event("locked", huey.guarded.s(), huey)) is None
+    assert "Handler cancelled failed" in caplog.text
+
+
+def test_an_asynchronous_subscriber_fails(huey, caplog):
+    """Its body would never run, and nothing would say so."""
+    kit = install_handlers(huey)
+
+    def subscriber(sender, **payload):
+        yield
+
+    signals.lock_skipped.connect(subscriber)
+    skip(huey)
+    assert kit.count("huey_handler_errors_total") == 1
+    assert "whose body has not run; give a plain function" in caplog.text
+
+
+def test_a_mock_can_subscribe(huey):
+    """It answers with a mock, which has a method for everything."""
+    kit, subscriber = install_handlers(huey), MagicMock()
+    signals.lock_skipped.connect(subscriber, weak=False)
+    skip(huey)
+    assert subscriber.call_count == 1
+    assert kit.count("huey_handler_errors_total") == 0
 
 
 def test_a_mock_can_subscribe_and_fail(huey):

@@ -127,9 +127,17 @@ def test_a_failing_handler_stops_nobody(caplog):
     assert "ZeroDivisionError: in the handler" in caplog.text
 
 
-@pytest.mark.parametrize("passing", [KeyboardInterrupt, SystemExit, GeneratorExit])
+class GreenletExit(BaseException):
+    """Named like that of gevent, which ends a greenlet."""
+
+
+class OwnExit(GreenletExit):
+    """A subclass."""
+
+
+@pytest.mark.parametrize("passing", [KeyboardInterrupt, SystemExit, GreenletExit, OwnExit])
 def test_what_must_pass_passes(passing):
-    """KeyboardInterrupt and SystemExit are not a handler's failure."""
+    """What ends a process, a thread or a greenlet is not a handler's failure."""
     registry = Registry()
 
     @registry.on()
