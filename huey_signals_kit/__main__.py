@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> None:
     """Run the command line, or say which extra it needs."""
+    _open_closed_streams()
     try:
         from .cli import app
+        from .cli._ending import run
     except ModuleNotFoundError as exc:
         if exc.name not in ("typer", "rich"):
             raise
@@ -18,7 +21,21 @@ def main() -> None:
         )
     except KeyboardInterrupt:
         sys.exit(130)  # importing takes long enough for a Ctrl-C
-    app()
+    run(app)
+
+
+def _open_closed_streams() -> None:
+    """Have /dev/null in place of standard streams that are closed, as after ``>&-``.
+
+    Else the next file or connection would get the number of one, and Python has None for it.
+    """
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor <= 2:
+        descriptor = os.dup(descriptor)
+    os.close(descriptor)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 if __name__ == "__main__":

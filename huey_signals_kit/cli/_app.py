@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import platform
+from importlib.metadata import version as version_of
+from typing import Annotated
+
 import typer
 
 from . import _explain, _purge, _report, _sweep, _top
@@ -22,8 +26,22 @@ app = typer.Typer(
 )
 
 
+def _print_version(given: bool) -> None:
+    if given:
+        kit, huey = version_of("huey-signals-kit"), version_of("huey")
+        typer.echo(f"huey-signals-kit {kit}, Huey {huey}, Python {platform.python_version()}")
+        raise typer.Exit
+
+
 @app.callback()
-def main() -> None:
+def main(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print versions and end."
+        ),
+    ] = False,
+) -> None:
     """Keep lock errors and spent revoke tokens out of Huey's result store."""
 
 

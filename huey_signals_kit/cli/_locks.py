@@ -128,7 +128,7 @@ def _release_named(huey: Any, huey_name: str, names: list[str], apply: bool, as_
     missing = [name for name in names if name not in found]
     if missing:
         listed = ", ".join(repr(shown(each)) for each in missing)
-        raise CommandError(f"nobody holds a lock named {listed}")
+        raise CommandError(f"no lock and no semaphore is held that is named {listed}")
     freed, kept = [], []
     for lock in map(found.__getitem__, names):
         try:

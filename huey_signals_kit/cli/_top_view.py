@@ -197,8 +197,7 @@ def _lock_rows(seen: Seen, width: int) -> list[_Row]:
 
 def _lock(lock: LockInfo, width: int) -> Text:
     text = Text(f"  {_fit(shown(lock.name), max(10, width - 56))}  {_fit(held_for(lock), 8)}  ")
-    word = "" if lock.kind == "semaphore" else _ALIVE[lock.alive]
-    return text.append(f"{word:5}  ", _ALIVE_STYLE[lock.alive]).append(_holder(lock))
+    return text.append(f"{_ALIVE[lock.alive]:5}  ", _ALIVE_STYLE[lock.alive]).append(_holder(lock))
 
 
 def _holder(lock: LockInfo) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from math import isfinite
 from typing import Any
 
@@ -136,13 +136,24 @@ class RedisStore:
         for messages in self._sorted_set(self._storage.schedule_key):
             yield [bounded(message) for message in messages]
 
-    def semaphores(self, prefix: str) -> Iterator[tuple[str, tuple[float, ...]]]:
-        """The names of Huey's semaphores, and how many seconds ago each slot was renewed.
+    def semaphores(
+        self, prefix: str, names: Collection[str] | None = None
+    ) -> Iterator[tuple[str, tuple[float, ...]]]:
+        """Yield the names of Huey's semaphores, and how many seconds ago each slot was renewed.
 
         Each is a sorted set beside the storage's own keys; times are the server's.
+
+        Args:
+            prefix: What their keys begin with.
+            names: Only semaphores of these names, found without looking through the server.
         """
         connection, before = self._storage.conn, as_bytes(prefix)
-        for key in connection.scan_iter(match=pattern(before), count=AT_ONCE, _type="zset"):
+        if names is None:
+            keys = connection.scan_iter(match=pattern(before), count=AT_ONCE, _type="zset")
+        else:
+            given = [before + as_bytes(name) for name in names]
+            keys = [key for key in given if connection.type(key) == b"zset"]
+        for key in keys:
             seconds, micros = connection.time()
             slots = connection.zrange(key, 0, -1, withscores=True)
             now = seconds + micros / 1e6

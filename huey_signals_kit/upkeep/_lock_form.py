@@ -55,9 +55,16 @@ class LockInfo:
 
 
 class LockHeld(RuntimeError):
-    """A lock is not released that a living process holds, or one that may live."""
+    """A lock is not released that a living process holds, or one that may live.
+
+    So is no semaphore: its slots do not say who holds them.
+    """
 
     def __init__(self, queue: str, lock: LockInfo) -> None:
+        self.lock = lock
+        if lock.kind == "semaphore":
+            super().__init__(_semaphore_stays(queue, lock))
+            return
         task = f", by its task {lock.task_name} {lock.task_id}" if lock.task_id else ""
         who = "a process" if lock.pid is None else f"process {lock.pid} on {lock.host}"
         lives = (
@@ -69,4 +76,15 @@ class LockHeld(RuntimeError):
             f"the lock {lock.name!r} of {queue!r} is held by {who}{task}, {lives}. Where the lock "
             f"has to go all the same: huey.lock_task({lock.name!r}).clear()"
         )
-        self.lock = lock
+
+
+def _semaphore_stays(queue: str, lock: LockInfo) -> str:
+    key = f"{queue}.lock.{lock.name}"
+    slots = "its slot" if len(lock.slots) == 1 else f"the last of its {len(lock.slots)} slots"
+    return (
+        f"{lock.name!r} of {queue!r} is a semaphore, and a semaphore's slots do not say who holds "
+        f"them, so none is freed; {slots} was taken or renewed {min(lock.slots):.0f} s ago. "
+        "Huey frees a slot itself when it is older than the timeout= of lock_task_semaphore (300 "
+        "seconds by default, a day before Huey 3.5). Where no task of it can be alive: "
+        f"huey.storage.conn.delete({key!r})"
+    )

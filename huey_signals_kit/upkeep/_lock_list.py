@@ -8,7 +8,7 @@ writes that holds a lock. Two hosts' clocks are never compared.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..ledger import (
@@ -122,6 +122,8 @@ class LockWatch:
     ) -> list[LockInfo]:
         """The locks, or those of *names*, once it is known of each holder whether it lives.
 
+        A name that is no lock's but a semaphore's gives that one.
+
         That takes up to 18 seconds where a holder on another host is silent. *tell* is called
         while it does.
         """
@@ -134,6 +136,9 @@ class LockWatch:
             self._sleep(_POLL_SECONDS)
             known = [each for each in found if each.settled]
             found = [*known, *self.named(sorted(open_ones))]
+        if names is not None:
+            others = set(names).difference(each.name for each in found)
+            found += self._semaphores(open_store(self._huey), others)
         return sorted(found, key=lambda lock: lock.name)
 
     def _lives(self, name: str, raw: bytes, holder: Holder, look: Look) -> _Verdict:
@@ -170,10 +175,10 @@ class LockWatch:
             if now - last > _LOOKED_SECONDS:
                 self._silent.pop(key, None)
 
-    def _semaphores(self, store: Store) -> Iterator[LockInfo]:
+    def _semaphores(self, store: Store, names: Collection[str] | None = None) -> Iterator[LockInfo]:
         find = getattr(store, "semaphores", None)
-        if find is not None:
-            for name, ages in find(Keys(self._huey).lock_prefix):
+        if find is not None and (names is None or names):
+            for name, ages in find(Keys(self._huey).lock_prefix, names):
                 yield LockInfo(name, "semaphore", slots=ages)
 
 

@@ -66,8 +66,8 @@ def release_named(huey: Any, name: str, watch: LockWatch | None = None) -> list[
 
 
 def check_not_held(huey: Any, lock: LockInfo) -> None:
-    """`LockHeld` if a living process holds *lock*, or if that could not be told in time."""
-    if lock.alive or not lock.settled:
+    """`LockHeld` if a living process holds *lock*, if that is unknown, or for a semaphore."""
+    if lock.alive or not lock.settled or lock.kind == "semaphore":
         raise LockHeld(str(huey.name), lock)
 
 

@@ -93,12 +93,18 @@ class Folder:
         code = ended.value.code
         return Ran(code if isinstance(code, int) else 1, out, err)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """That of its processes."""
+        return {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
+
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """In a process of its own."""
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
         command = [sys.executable, "-m", "huey_signals_kit", *arguments]
-        process = subprocess.Popen(command, cwd=self.path, env=environment, text=True, **options)
+        process = subprocess.Popen(
+            command, cwd=self.path, env=self.environment, text=True, **options
+        )
         self._started.append(process)
         return process
 

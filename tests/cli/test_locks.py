@@ -13,7 +13,7 @@ pytest.importorskip("rich", exc_type=ImportError)
 
 from huey_signals_kit import install_handlers, uninstall_handlers
 from huey_signals_kit.cli import _locks_view
-from huey_signals_kit.upkeep import LockWatch
+from huey_signals_kit.upkeep import LockHeld, LockWatch, release_lock
 from tests.consumer.harness import ROOT
 from tests.locks import ELSEWHERE, GONE, key, taken_by
 
@@ -84,7 +84,7 @@ def test_by_name(shop):
         assert "which lives: end that process" in ran.err
         assert names(shop.huey) == ["mine"]
     assert shop.run("locks", "release", shop.name, "mine").err == (
-        "huey-signals locks release: nobody holds a lock named 'mine'\n"
+        "huey-signals locks release: no lock and no semaphore is held that is named 'mine'\n"
     )
     uninstall_handlers(shop.huey)
 
@@ -152,6 +152,32 @@ def test_a_semaphore_shows_its_slots(make_shop):
     moment = shop.huey.storage.conn.time()[0]
     shop.huey.storage.conn.zadd(key(shop.huey, "few"), {"a": moment - 90, "b": moment})
     assert shop.run("locks", shop.name).row("few")[-4:] == ["2", "slots", "?", "0"]
+
+
+@pytest.mark.parametrize("options", [[], ["--apply"]])
+def test_a_semaphore_is_not_freed_by_name(make_shop, options):
+    """Says that it is one and what frees it, with and without --apply; a lock beside it goes."""
+    shop = make_shop("redis")
+    moment = shop.huey.storage.conn.time()[0]
+    few, slots = key(shop.huey, "few"), {"a": moment - 90, "b": moment - 30}
+    shop.huey.storage.conn.zadd(few, slots)
+    shop.huey.put_if_empty(key(shop.huey, "plain"), "1")
+    ran = shop.run("locks", "release", shop.name, "few", "plain", *options)
+    assert ran.code == 1
+    assert ran.err.startswith(
+        f"huey-signals locks release: 'few' of {shop.huey.name!r} is a semaphore, and a "
+        "semaphore's slots do not say who holds them, so none is freed; the last of its 2 slots "
+        "was taken or renewed 3"
+    )
+    assert ran.err.endswith(f"huey.storage.conn.delete({few!r})\n")
+    assert ran.row("plain")[-2:] == ["?", "?"]
+    assert shop.huey.storage.conn.zcard(few) == 2
+    left = [] if options else ["plain"]
+    assert names(shop.huey) == ["few", *left]
+    with pytest.raises(LockHeld, match="is a semaphore"):
+        release_lock(shop.huey, "few")
+    eval(ran.err.rpartition(": ")[2], {"huey": shop.huey})
+    assert names(shop.huey) == left
 
 
 @pytest.mark.parametrize(
