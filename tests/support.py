@@ -17,6 +17,8 @@ import huey as huey_package
 from huey.api import Huey
 from huey.utils import Error
 
+from huey_signals_kit.store import LEDGER, UPKEEP, RedisKitStore, open_kit_store
+
 # kind: (module, Huey class, the package it needs beside Huey)
 _CLASSES = {
     "memory": ("huey", "MemoryHuey", "huey"),
@@ -139,6 +141,40 @@ def store(huey: Huey) -> dict[str, bytes]:
         for key, value in huey.all_results().items()
         if key is not None and value is not None
     }
+
+
+_IN_LEDGER = ("totals", "process:", "alive:", "lease:")
+
+
+def kit_data(huey: Huey) -> dict[str, bytes]:
+    """The kit's own values, {key: value}, without the beginning ``huey-signals:`` of the keys."""
+    found = {}
+    for part in (LEDGER, UPKEEP):
+        opened = open_kit_store(huey, part)
+        for keys in opened.keys("" if isinstance(opened, RedisKitStore) else "huey-signals:"):
+            for key, value in zip(keys, opened.get(keys), strict=True):
+                found[key.removeprefix("huey-signals:")] = value
+    return found
+
+
+def put_kit_data(huey: Huey, key: str, value: bytes) -> None:
+    """Writes such a value; the leases on Redis, which are keys of their own, cannot be."""
+    opened, full = _kit_place(huey, key)
+    opened.put(full, value)
+
+
+def delete_kit_data(huey: Huey, *keys: str) -> None:
+    """Deletes such values."""
+    for key in keys:
+        opened, full = _kit_place(huey, key)
+        opened.delete([full])
+
+
+def _kit_place(huey: Huey, key: str) -> tuple[Any, str]:
+    part = LEDGER if key.startswith(_IN_LEDGER) else UPKEEP
+    opened = open_kit_store(huey, part)
+    plain = part == LEDGER and isinstance(opened, RedisKitStore)
+    return opened, key if plain else f"huey-signals:{key}"
 
 
 def stored_errors(huey: Huey) -> dict[str, dict[str, Any]]:

@@ -12,7 +12,7 @@ from uuid import uuid4
 from ..store import file_lock
 from ._entry import BATCH, Entry, digest
 
-FOLDER = "huey-signals-expiring"
+FOLDER = ".huey-signals/expiring"
 _OURS = re.compile(r"[0-9]{15}-[0-9a-f]{32}(\.tmp)?").fullmatch
 _DIGEST = 40
 _STILL_TO_COME_MS = 5_000

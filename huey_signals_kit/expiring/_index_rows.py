@@ -1,4 +1,4 @@
-"""What is due, as rows beside the results in a table of keys and values.
+"""What is due, as rows of the kit's own queue in the table of the results.
 
 The key ``huey-signals:expiring:<due>x<hash>`` is short and ASCII, whatever the result's key is,
 and sorts by when it is due: 15 digits of milliseconds since the epoch. The value has the
@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ..store import kit_queue
 from ._entry import BATCH, Entry, digest
 
 PREFIX = "huey-signals:expiring:"
 _DIGEST = 40
 
 
-def index_row(entry: Entry) -> tuple[str, bytes]:
-    """Key and value of the row that says when *entry* is due."""
+def index_row(queue: str, entry: Entry) -> tuple[str, str, bytes]:
+    """Return queue, key and value of the row that says when an error of `queue` is due."""
     name = digest(entry.key.encode("utf-8", "surrogatepass"))
-    return f"{_bound(entry.due_ms)}x{name}", f"{entry.digest}{entry.key}".encode()
+    key, value = f"{_bound(entry.due_ms)}x{name}", f"{entry.digest}{entry.key}".encode()
+    return kit_queue(queue), key, value
 
 
 def bounds(now: float) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from ..store import peewee_connected
+from ..store import kit_queue, peewee_connected
 from ._entry import BATCH, Entry
 from ._index_rows import Due, bounds, index_row
 
@@ -16,11 +16,12 @@ class PeeweeRows:
 
     def put(self, storage: Any, entry: Entry) -> None:
         """One statement, as Huey's own."""
-        _upsert(storage, [(entry.key, entry.value), index_row(entry)])
+        row = storage.name, entry.key, entry.value
+        _upsert(storage, [row, index_row(storage.name, entry)])
 
     def mark(self, storage: Any, entry: Entry) -> None:
         """One statement."""
-        _upsert(storage, [index_row(entry)])
+        _upsert(storage, [index_row(storage.name, entry)])
 
     def reap(self, storage: Any, now: float) -> bool:
         """One query on the primary key; a transaction only if it finds something."""
@@ -34,8 +35,9 @@ class PeeweeRows:
 
 
 def _due(storage: Any, now: float) -> Due:
-    key, (first, last) = storage.KV.key, bounds(now)
-    query = storage.kv(key, storage.KV.value).where((key >= first) & (key < last))
+    table, (first, last) = storage.KV, bounds(now)
+    key, own = table.key, table.queue == kit_queue(storage.name)
+    query = table.select(key, table.value).where(own & (key >= first) & (key < last))
     return Due(query.order_by(key).limit(BATCH).tuples())
 
 
@@ -45,18 +47,18 @@ def _remove(storage: Any, due: Due) -> None:
         return
     found = storage.kv(table.key, table.value).where(table.key.in_(due.keys)).tuples()
     for key, value in due.unchanged(list(found)):
-        _delete(storage, (table.key == key) & (table.value == value))
-    _delete(storage, table.key.in_(due.rows))
+        _delete(storage, storage.name, (table.key == key) & (table.value == value))
+    _delete(storage, kit_queue(storage.name), table.key.in_(due.rows))
 
 
-def _delete(storage: Any, which: Any) -> None:
-    storage.KV.delete().where((storage.KV.queue == storage.name) & which).execute()
+def _delete(storage: Any, queue: str, which: Any) -> None:
+    storage.KV.delete().where((storage.KV.queue == queue) & which).execute()
 
 
-def _upsert(storage: Any, rows: Sequence[tuple[str, bytes]]) -> None:
+def _upsert(storage: Any, rows: Sequence[tuple[str, str, bytes]]) -> None:
     storage.check_conn()
     table = storage.KV
-    written = [{"queue": storage.name, "key": key, "value": value} for key, value in rows]
+    written = [{"queue": queue, "key": key, "value": value} for queue, key, value in rows]
     if isinstance(storage.database, sys.modules["peewee"].PostgresqlDatabase):
         query = table.insert_many(written).on_conflict(
             conflict_target=[table.queue, table.key], preserve=[table.value]

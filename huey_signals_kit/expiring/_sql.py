@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..store import kit_queue
 from ._entry import BATCH, Entry
 from ._index_rows import Due, bounds, index_row
 
@@ -30,15 +31,16 @@ class SqlRows:
 
     def put(self, storage: Any, entry: Entry) -> None:
         """One statement, as Huey's own."""
-        self._upsert(storage, [(entry.key, entry.value), index_row(entry)])
+        row = storage.name, entry.key, entry.value
+        self._upsert(storage, [row, index_row(storage.name, entry)])
 
     def mark(self, storage: Any, entry: Entry) -> None:
         """One statement."""
-        self._upsert(storage, [index_row(entry)])
+        self._upsert(storage, [index_row(storage.name, entry)])
 
     def reap(self, storage: Any, now: float) -> bool:
         """One query on the primary key; a transaction only if it finds something."""
-        query, where = self._filled(storage, _DUE), (storage.name, *bounds(now))
+        query, where = self._filled(storage, _DUE), (kit_queue(storage.name), *bounds(now))
         if not storage.sql(query, where, results=True):
             return False
         with storage.db(commit=True) as cursor:
@@ -60,12 +62,12 @@ class SqlRows:
             query = f"{delete} and (key, value) in (values {rows})"
             cursor.execute(query, (storage.name, *parameters))
         query = f"{delete} and key in ({self._slots(due.rows)})"
-        cursor.execute(query, (storage.name, *due.rows))
+        cursor.execute(query, (kit_queue(storage.name), *due.rows))
 
-    def _upsert(self, storage: Any, rows: Sequence[tuple[str, bytes]]) -> None:
+    def _upsert(self, storage: Any, rows: Sequence[tuple[str, str, bytes]]) -> None:
         places = ", ".join([f"({self._slots('...')})"] * len(rows))
         query = self.upsert.format(table=self.table(storage), rows=places)
-        parameters = [part for key, value in rows for part in (storage.name, key, value)]
+        parameters = [part for row in rows for part in row]
         storage.sql(query, parameters, self.commit)
 
     def _filled(self, storage: Any, query: str) -> str:

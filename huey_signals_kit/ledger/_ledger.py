@@ -10,13 +10,13 @@ from typing import Any
 
 from .._fork import reset_in_child
 from ..sinks.readings import Totals, merge
-from ..store import RedisStore, open_store
+from ..store import LEDGER, REDIS, family_of, open_kit_store
 from ._in_flight import live_ids
 from ._lease import Lease
 from ._own import Own, huey_of, is_of_this_process
 from ._record import Heartbeat, try_load
 from ._redis import RedisShelf
-from ._shelf import PROCESS, TOTALS, Shelf, StoreShelf
+from ._shelf import PROCESS, TOTALS, Shelf, Snapshot, StoreShelf
 from ._totals import fold, try_load_totals
 from ._watch import OVERDUE_SECONDS, Judgement, Watch
 
@@ -101,7 +101,7 @@ class Ledger:
     def look(self) -> Look:
         """Everything, read at once."""
         shelf = self._shelf()
-        raw_totals, raw_records = shelf.read()
+        raw_totals, raw_records, _ = shelf.read()
         folded = try_load_totals(raw_totals)
         look = Look()
         if folded is not None:
@@ -197,8 +197,9 @@ class Ledger:
     def fold_dead(self) -> int:
         """Add the counters of processes that are gone to the totals; how many this call did."""
         shelf = self._shelf()
-        _, raw = shelf.read()
-        judged = self._judged(shelf, self._readable(raw, []))
+        raw = shelf.read()
+        judged = self._judged(shelf, self._readable(raw.records, []))
+        _forget_alive(shelf, raw)
         return sum(fold(shelf, record.id) for record, judgement in judged if judgement.gone)
 
     def lease(self, name: str, seconds: float) -> Lease:
@@ -221,11 +222,26 @@ def _unknown(number: int, where: str) -> str:
 def open_ledger(huey: Any) -> Ledger:
     """The ledger of the queue of *huey*, on whatever storage it has at the time."""
 
-    def shelf() -> Shelf:
-        store = open_store(huey)
-        # Not by the storage's class: one that changes Huey's calls may have another client.
-        if isinstance(store, RedisStore):
-            return RedisShelf(huey.storage)
-        return StoreShelf(store)
+    return Ledger(lambda: open_shelf(huey), huey)
 
-    return Ledger(shelf, huey)
+
+def open_shelf(huey: Any, storage: Any = None) -> Shelf:
+    """Open the values of the ledger of the queue of `huey`.
+
+    Args:
+        huey: The Huey, for its serializer and its storage.
+        storage: Another storage object of the same kind, as with a connection of its own.
+    """
+    storage = huey.storage if storage is None else storage
+    family = family_of(storage)
+    if family is not None and family.name in REDIS:
+        return RedisShelf(storage)
+    return StoreShelf(open_kit_store(huey, LEDGER, storage))
+
+
+def _forget_alive(shelf: Shelf, found: Snapshot) -> None:
+    # A process that lives writes its own again.
+    ids = {each.partition(".")[0] for each in found.records}
+    orphaned = [each for each in found.alive if each.partition(".")[0] not in ids]
+    if orphaned:
+        shelf.delete_alive(orphaned)

@@ -1,16 +1,32 @@
-"""Where the ledger stands: values under keys that change only if they are what one thinks."""
+"""Where the ledger stands: values under keys that change only if they are what one thinks.
+
+A process has two values: its record ``process:<id>``, and ``alive:<id>``, which changes while the
+process lives although its scheduler cannot run, and which anything may be written to. They lie
+where `open_kit_store` puts them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from ..store.protocol import Store
+from ..store import KitStore
 
 TOTALS = "totals"
 PROCESS = "process:"
+ALIVE = "alive:"
 PREFIX = "huey-signals:"
 _TRIES = 100
+
+
+class Snapshot(NamedTuple):
+    """All values of a ledger, as they stood at one moment."""
+
+    totals: bytes | None
+    records: dict[str, bytes]
+    """By process id."""
+    alive: dict[str, bytes]
+    """By process id; there may be one without a record."""
 
 
 class Cells(Protocol):
@@ -26,7 +42,7 @@ class Cells(Protocol):
         """Write *new* if *old* stands there."""
 
     def delete_same(self, key: str, old: bytes) -> bool:
-        """Delete it if *old* stands there."""
+        """Delete it if *old* stands there; a process's ``alive:<id>`` goes with its record."""
 
 
 class Shelf(Cells, Protocol):
@@ -36,17 +52,23 @@ class Shelf(Cells, Protocol):
     def leases(self) -> Cells:
         """Where leases stand; there a value may be gone after its seconds."""
 
-    def read(self) -> tuple[bytes | None, dict[str, bytes]]:
-        """The totals and every process's record, by id, as they stood at one moment."""
+    def read(self) -> Snapshot:
+        """All of it, as it stood at one moment."""
+
+    def put_alive(self, process_id: str, value: bytes) -> None:
+        """Write ``alive:<process_id>``."""
+
+    def delete_alive(self, process_ids: Iterable[str]) -> None:
+        """Delete ``alive:<id>`` of each process."""
 
     def fresh(self, ids: Iterable[str]) -> frozenset[str] | None:
         """Those of the processes *ids* that are fresh, or None where no server keeps the time."""
 
 
 class StoreShelf:
-    """Beside the results, under ``huey-signals:``, on any storage."""
+    """Any storage but Redis: keys of the kit's own data."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: KitStore) -> None:
         self._store = store
 
     @property
@@ -67,24 +89,38 @@ class StoreShelf:
         return self._store.replace_same(PREFIX + key, old, new)
 
     def delete_same(self, key: str, old: bytes) -> bool:
-        """One round trip."""
-        return self._store.delete_same(PREFIX + key, old)
+        """One round trip; one more for a record."""
+        deleted = self._store.delete_same(PREFIX + key, old)
+        if deleted and key.startswith(PROCESS):
+            self.delete_alive([key[len(PROCESS) :]])
+        return deleted
 
-    def read(self) -> tuple[bytes | None, dict[str, bytes]]:
+    def read(self) -> Snapshot:
         """Again, if a dead process's counters went into the totals meanwhile."""
         before = self.get(TOTALS)
         for _ in range(_TRIES):
-            records = self._records()
+            records, alive = self._read(PROCESS), self._read(ALIVE)
             now = self.get(TOTALS)
             if now == before:
-                return now, records
+                return Snapshot(now, records, alive)
             before = now
         raise RuntimeError(f"{PREFIX}{TOTALS} changed each of {_TRIES} times that it was read")
 
-    def _records(self) -> dict[str, bytes]:
-        prefix = PREFIX + PROCESS
-        batches = self._store.entries(prefix)
-        return {entry.key[len(prefix) :]: entry.value for batch in batches for entry in batch}
+    def _read(self, kind: str) -> dict[str, bytes]:
+        prefix, found = PREFIX + kind, {}
+        for keys in self._store.keys(prefix):
+            for key, value in zip(keys, self._store.get(keys), strict=True):
+                if value is not None:
+                    found[key[len(prefix) :]] = value
+        return found
+
+    def put_alive(self, process_id: str, value: bytes) -> None:
+        """One round trip."""
+        self._store.put(f"{PREFIX}{ALIVE}{process_id}", value)
+
+    def delete_alive(self, process_ids: Iterable[str]) -> None:
+        """One round trip."""
+        self._store.delete([f"{PREFIX}{ALIVE}{each}" for each in process_ids])
 
     def fresh(self, ids: Iterable[str]) -> None:
         """No server keeps the time."""

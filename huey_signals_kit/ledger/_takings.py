@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from .._per_huey import PerHuey
 from ..store.protocol import Store
-from ._per_huey import PerHuey
 
 _MOST_LOST = 10_000
 

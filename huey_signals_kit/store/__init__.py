@@ -3,13 +3,23 @@
 `open_store` opens any storage; nothing that is read through it is unpickled or can run code.
 """
 
-from ._families import open_store
+from ._families import REDIS, family_of, is_read_whole, is_shared, open_store
 from ._file_lock import file_lock
 from ._foreign import StorageUnable
+from ._kit_data import (
+    LEDGER,
+    UPKEEP,
+    KitStore,
+    kit_folder,
+    kit_queue,
+    open_kit_store,
+    redis_key,
+)
 from ._own_messages import ids_in_plain
 from ._own_messages import inside as parts_of
 from ._peewee import connected as peewee_connected
 from ._redis import RedisStore
+from ._redis_kit import RedisExpiringKeys, RedisKitStore
 from ._scripting import Script, ScriptsRefused, run_script, transact
 from .keys import Keys, Kind
 from .protocol import BATCH, LARGEST, Entry, Store
@@ -18,22 +28,35 @@ from .safe import Reader, ReadMessage, Unreadable
 __all__ = [
     "BATCH",
     "LARGEST",
+    "LEDGER",
+    "REDIS",
+    "UPKEEP",
     "Entry",
     "Keys",
     "Kind",
+    "KitStore",
     "ReadMessage",
     "Reader",
+    "RedisExpiringKeys",
+    "RedisKitStore",
     "RedisStore",
     "Script",
     "ScriptsRefused",
     "StorageUnable",
     "Store",
     "Unreadable",
+    "family_of",
     "file_lock",
     "ids_in_plain",
+    "is_read_whole",
+    "is_shared",
+    "kit_folder",
+    "kit_queue",
+    "open_kit_store",
     "open_store",
     "parts_of",
     "peewee_connected",
+    "redis_key",
     "run_script",
     "transact",
 ]

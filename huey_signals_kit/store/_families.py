@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from huey import storage as storages
 
@@ -17,41 +17,103 @@ from ._redis_hash import RedisHashStore
 from ._redis_keys import RedisKeysStore
 from .protocol import Store
 
-# A subclass that changes one of them keeps its data in a way of its own.
+# A family reads results without these, and the other methods it calls: a subclass that overrides
+# one of these may keep its results in a way of its own.
+_READS_RESULTS = ("peek_data", "pop_data", "delete_data", "result_items")
+_READS_QUEUE = ("enqueued_items", "scheduled_items")
 _METHODS = (
-    *("put_data", "peek_data", "pop_data", "delete_data", "put_if_empty", "result_items"),
+    *_READS_RESULTS,
+    *("put_data", "put_if_empty"),
     *("enqueue", "dequeue", "enqueued_items"),
     *("add_to_schedule", "read_schedule", "scheduled_items"),
 )
 
-_FAMILIES: dict[str, Callable[[Any], Store]] = {
-    "RedisExpireStorage": RedisKeysStore,
-    "RedisStorage": RedisHashStore,
-    "SqliteStorage": lambda storage: _sql.SqlStore(storage, _sql.sqlite(storage)),
-    "PostgresStorage": lambda storage: _sql.SqlStore(storage, _sql.postgres(storage)),
-    "FileStorage": FileStore,
-    "MemoryStorage": MemoryStore,
-}
+
+class Family(NamedTuple):
+    """Storages that keep their data in the same way."""
+
+    name: str
+    """Of Huey's class."""
+    open: Callable[[Any], Store]
+    needed: tuple[str, ...]
+    """What a storage has whose data the kit can reach by itself."""
+
+
+_REDIS = ("result_key", "queue_key", "schedule_key")
+_CONNECTION = ("evalsha", "pipeline", "hget", "hdel")
+_FAMILIES = (
+    Family("RedisExpireStorage", RedisKeysStore, ("result_prefix", *_REDIS)),
+    Family("RedisStorage", RedisHashStore, _REDIS),
+    Family("SqliteStorage", lambda made: _sql.SqlStore(made, _sql.sqlite(made)), ("sql", "db")),
+    Family(
+        "PostgresStorage",
+        lambda made: _sql.SqlStore(made, _sql.postgres(made)),
+        ("sql", "db", "table_kv"),
+    ),
+    Family("FileStorage", FileStore, ("result_path", "path_for_key", "lock")),
+    Family("MemoryStorage", MemoryStore, ("_results", "_lock")),
+)
+_PEEWEE = Family("SqlStorage", PeeweeStore, ("database", "KV"))
+REDIS = ("RedisExpireStorage", "RedisStorage")
+"""The names of the families on Redis."""
+
+
+def family_of(storage: Any) -> Family | None:
+    """Return the family of a storage, also of a subclass that overrides some of its methods.
+
+    None if the kit does not know it, if it lacks what its class has, as with another client for
+    Redis, or if it overrides all methods: then nothing tells that it uses its class's connection.
+    """
+    sql_huey: Any = sys.modules.get("huey.contrib.sql_huey")
+    if sql_huey is not None and isinstance(storage, sql_huey.SqlStorage):
+        return _if_kept(storage, _PEEWEE, sql_huey.__name__)
+    for family in _FAMILIES:
+        if isinstance(storage, getattr(storages, family.name, ())):
+            return _if_kept(storage, family, storages.__name__)
+    return None
+
+
+def _if_kept(storage: Any, family: Family, module: str) -> Family | None:
+    kept = any(_module(storage, method) == module for method in _METHODS)
+    has_all = all(hasattr(storage, each) for each in family.needed)
+    if family.name in REDIS:
+        conn = getattr(storage, "conn", None)
+        has_all = has_all and all(hasattr(conn, each) for each in _CONNECTION)
+    return family if kept and has_all else None
 
 
 def open_store(huey: Any) -> Store:
-    """The storage that *huey* has now, to be opened anew for each piece of work.
+    """Open the storage that `huey` has now; open it again for each piece of work.
 
     (Huey takes another one when ``huey.immediate`` is switched.)
     """
-    storage = huey.storage
-    modules = {_module(getattr(storage, method, None)) for method in _METHODS}
-    if modules == {storages.__name__}:
-        for name, family in _FAMILIES.items():
-            if isinstance(storage, getattr(storages, name, ())):
-                return family(storage)
-    sql_huey: Any = sys.modules.get("huey.contrib.sql_huey")
-    # What that leaves as it is, like delete_data, is the base class's.
-    if sql_huey and {sql_huey.__name__} <= modules <= {sql_huey.__name__, storages.__name__}:
-        return PeeweeStore(storage)
-    return ForeignStore(storage)
+    storage, family = huey.storage, family_of(huey.storage)
+    if family is None or _overrides(storage, _READS_RESULTS):
+        return ForeignStore(storage)
+    store: Any = family.open(storage)
+    if _overrides(storage, _READS_QUEUE):
+        calls = ForeignStore(storage)
+        store.queued, store.scheduled = calls.queued, calls.scheduled
+    opened: Store = store
+    return opened
 
 
-def _module(method: Any) -> Any:
-    function = getattr(method, "__func__", None)
+def is_shared(storage: Any) -> bool:
+    """Return whether another process can read what is written to `storage`."""
+    return not isinstance(storage, (storages.MemoryStorage, storages.BlackHoleStorage))
+
+
+def is_read_whole(store: Store) -> bool:
+    """Return whether finding a key by its beginning takes reading all results or their names."""
+    return isinstance(store, (ForeignStore, FileStore))
+
+
+def _overrides(storage: Any, methods: tuple[str, ...]) -> bool:
+    """Return whether the class of `storage`, or its user, has replaced one of Huey's methods."""
+    modules = {_module(storage, method) for method in methods}
+    return not modules <= {storages.__name__, "huey.contrib.sql_huey"}
+
+
+def _module(storage: Any, method: str) -> Any:
+    function = getattr(getattr(storage, method, None), "__func__", None)
     return getattr(function, "__globals__", {}).get("__name__")

@@ -24,7 +24,7 @@ from ..ledger import (
     try_holder,
 )
 from ..sinks.labels import fold, valid
-from ..store import Keys, Reader, Store, Unreadable, open_store
+from ..store import UPKEEP, Keys, Reader, Store, Unreadable, open_kit_store, open_store
 from ._lock_form import LockInfo
 from ._moments import moment
 from ._skip_history import note_skips, recent_skips
@@ -78,7 +78,7 @@ class LockWatch:
 
     def note_skips(self) -> None:
         """Note what has been counted, so that it is known later what came since."""
-        note_skips(open_store(self._huey), self._ledger.look(), time.time())
+        note_skips(open_kit_store(self._huey, UPKEEP), self._ledger.look(), time.time())
 
     def claimed(self) -> set[str]:
         """The names of the locks that any process has said to hold."""
@@ -91,7 +91,7 @@ class LockWatch:
         look, reader = self._ledger.look(), Reader(self._huey)
         prefix = Keys(self._huey).lock_prefix
         self._forget()
-        skips = recent_skips(open_store(self._huey), look, time.time())
+        skips = recent_skips(open_kit_store(self._huey, UPKEEP), look, time.time())
         for name, raw in values.items():
             holder = None if raw is None else _holder(reader, raw)
             common: dict[str, Any] = {

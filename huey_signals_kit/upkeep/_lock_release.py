@@ -14,7 +14,7 @@ from .._checks import short
 from .._filters import checked_flag
 from .._settings import check_huey
 from ..ledger import here
-from ..store import Keys, Store, open_store
+from ..store import UPKEEP, Keys, KitStore, open_kit_store, open_store
 from ._lock_form import LockHeld, LockInfo
 from ._lock_list import LockWatch
 from ._sweep import check_age
@@ -93,7 +93,7 @@ def release_stale(
     found = (watch or LockWatch(huey)).settled(tell=tell)
     locks = [each for each in found if each.kind == "lock" and each.settled]
     unclaimed = [each for each in locks if each.unclaimed]
-    marks = _Marks(open_store(huey))
+    marks = _Marks(open_kit_store(huey, UPKEEP))
     ripe, waiting = marks.sort(unclaimed, clock(), min_age)
     due = [each for each in locks if each.alive is False] + ripe
     if dry_run:
@@ -113,7 +113,7 @@ class _Marks:
     By each host for itself, as no two have the same clock.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: KitStore) -> None:
         self._store = store
         (self._raw,) = store.get([_MARKS])
         self._seen = _read(self._raw)

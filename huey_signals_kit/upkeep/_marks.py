@@ -1,4 +1,4 @@
-"""When tokens were first found orphaned: written down in the store, for any later sweep.
+"""When tokens were first found orphaned: written down in the kit's own data, for later sweeps.
 
 A mark takes 16 bytes, the packed id. Ids that begin with the same byte stand in one value,
 ``huey-signals:marks:<two hex digits>``, in groups that have two moments in common: when they
@@ -17,7 +17,7 @@ import struct
 import time
 from collections.abc import Iterator, Sequence
 
-from ..store.protocol import Store
+from ..store import KitStore
 from ._ids import SIZE, each_of
 
 BUCKETS = 256
@@ -58,7 +58,7 @@ class Bucket:
         """How many ids are marked."""
         return sum(map(len, self.groups.values()))
 
-    def save(self, store: Store) -> None:
+    def save(self, store: KitStore) -> None:
         """Write what has changed, if nobody else has since it was read."""
         new = _write(self.groups) if self.count else None
         if new == self._raw:
@@ -78,7 +78,7 @@ class Bucket:
         self._raw = new
 
 
-def buckets(store: Store, numbers: Sequence[int]) -> Iterator[tuple[int, Bucket]]:
+def buckets(store: KitStore, numbers: Sequence[int]) -> Iterator[tuple[int, Bucket]]:
     """Each of *numbers* with its marks, `AT_ONCE` read in one round trip."""
     for start in range(0, len(numbers), AT_ONCE):
         some = numbers[start : start + AT_ONCE]
@@ -87,14 +87,14 @@ def buckets(store: Store, numbers: Sequence[int]) -> Iterator[tuple[int, Bucket]
             yield number, Bucket(number, raw)
 
 
-def drop_unseen(store: Store, sweep: float) -> None:
+def drop_unseen(store: KitStore, sweep: float) -> None:
     """Forget the marks that *sweep*, which has read all tokens, has not seen."""
     for _, bucket in buckets(store, range(BUCKETS)):
         bucket.groups = {key: ids for key, ids in bucket.groups.items() if key[1] == sweep}
         bucket.save(store)
 
 
-def summary(store: Store) -> tuple[int, float | None]:
+def summary(store: KitStore) -> tuple[int, float | None]:
     """How many marks there are, and the moment of the oldest."""
     number, oldest = 0, math.inf
     for _, bucket in buckets(store, range(BUCKETS)):

@@ -13,7 +13,7 @@ from huey.utils import Error
 from .._settings import check_huey
 from ..ledger import Ledger, Look, open_ledger
 from ..sinks.readings import Totals, merge, sample
-from ..store import Entry, Store, open_store
+from ..store import UPKEEP, Entry, Store, open_kit_store, open_store
 from ..store.keys import Keys, Kind
 from ..store.safe import Reader, ReadMessage, Unreadable
 from . import _marks as marks
@@ -77,7 +77,7 @@ class _Counting:
             made.locks.stale += lock.alive is False
             made.locks.unclaimed += lock.alive is None
         made.errors = dict(self._errors.most_common())
-        made.tokens.marked, oldest = marks.summary(self._store)
+        made.tokens.marked, oldest = marks.summary(open_kit_store(self._huey, UPKEEP))
         made.tokens.oldest_mark = None if oldest is None else _told(oldest)
         made.seconds = time.monotonic() - started
         return made

@@ -10,7 +10,7 @@ from collections import Counter
 
 from ..ledger import Look
 from ..sinks.vocabulary import LOCK_SKIPS
-from ..store import Store
+from ..store import KitStore
 
 SPAN_SECONDS = 3600.0
 NOTED_EVERY = 300.0
@@ -29,7 +29,7 @@ def skips_so_far(look: Look) -> Counter[str]:
     return found
 
 
-def recent_skips(store: Store, look: Look, now: float) -> Counter[str]:
+def recent_skips(store: KitStore, look: Look, now: float) -> Counter[str]:
     """Those of about the last hour, or since the first note; all, where nothing was noted."""
     found = skips_so_far(look)
     notes = _read(store.get([_KEY])[0])
@@ -38,7 +38,7 @@ def recent_skips(store: Store, look: Look, now: float) -> Counter[str]:
     return Counter({label: count for label, count in found.items() if count > 0})
 
 
-def note_skips(store: Store, look: Look, now: float) -> None:
+def note_skips(store: KitStore, look: Look, now: float) -> None:
     """Note what was counted until *now*, if anything was and the last note is not so young."""
     counted, (raw,) = skips_so_far(look), store.get([_KEY])
     if not counted:

@@ -13,7 +13,7 @@ from .._filters import checked_flag
 from .._fork import reset_in_child
 from .._settings import check_huey
 from ..ledger import BEAT_SECONDS, Ledger, UnreadableLedger, open_ledger
-from ..store import open_store
+from ..store import UPKEEP, open_kit_store, open_store
 from ..store.safe import Reader
 from ._places import Places
 from ._sweep_report import SweepReport, SweepStopped
@@ -155,6 +155,7 @@ class Sweeper:
         store, reader = open_store(self._huey), Reader(self._huey)
         sweep = TokenSweep(
             store,
+            open_kit_store(self._huey, UPKEEP),
             Places(store, self._ledger, reader.ids),
             reader.is_token,
             self._settle,

@@ -18,7 +18,7 @@ from typing import Any
 from .._filters import checked_flag
 from .._settings import check_huey
 from ..ledger import Ledger, UnreadableLedger, open_ledger
-from ..store import open_store
+from ..store import UPKEEP, open_kit_store, open_store
 from ..store.keys import PAUSE, TOKEN, Keys, Kind, is_generated
 from ..store.protocol import Entry, Store
 from ..store.safe import Reader, ReadMessage, Unreadable
@@ -208,7 +208,7 @@ def standings(huey: Any, task_id: str, ledger: Ledger | None = None) -> list[Sta
 
 def next_sweep(huey: Any, min_age: float) -> datetime | None:
     """When the oldest mark is *min_age* seconds old, so that a sweep deletes its token."""
-    _, oldest = marks.summary(open_store(huey))
+    _, oldest = marks.summary(open_kit_store(huey, UPKEEP))
     try:
         return None if oldest is None else datetime.fromtimestamp(oldest + min_age, timezone.utc)
     except (OverflowError, ValueError, OSError):  # whatever somebody has written there

@@ -63,6 +63,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from ..store import KitStore
 from ..store.protocol import Store
 from ..store.tokens import Tokens, delete_tokens, read_tokens
 from . import _marks as marks
@@ -81,7 +82,7 @@ FRESH_SECONDS = 5.0
 
 
 class TokenSweep:
-    """One sweep over *store*; *clock* gives seconds since the epoch.
+    """One sweep over *store*, with its marks in *own*; *clock* gives seconds since the epoch.
 
     *is_token* tells whether a raw value reads as what Huey writes for a revoked task, and
     *settle* waits until all living processes have said what they run; *keep* raises if this
@@ -91,6 +92,7 @@ class TokenSweep:
     def __init__(
         self,
         store: Store,
+        own: KitStore,
         places: Places,
         is_token: Callable[[bytes], bool],
         settle: Callable[[], bool],
@@ -102,6 +104,7 @@ class TokenSweep:
         progress: Callable[[SweepReport], object],
     ) -> None:
         self._store = store
+        self._own = own
         self._places = places
         self._is_token = is_token
         self._settle = settle
@@ -138,7 +141,7 @@ class TokenSweep:
                 some = Slice(self._clock())
         self._judge(some)
         if not self._dry_run:
-            marks.drop_unseen(self._store, self._sweep)
+            marks.drop_unseen(self._own, self._sweep)
 
     def _take(self, tokens: Tokens, some: Slice) -> None:
         self._found.update(scanned=tokens.size, custom=len(tokens.others))
@@ -155,14 +158,14 @@ class TokenSweep:
         judged = Judged(some.began - self._min_age, looked, self._sweep, self._places.certain)
         readable = [self._is_token(value) for value in some.values]
         condemned = Condemned()
-        for number, bucket in marks.buckets(self._store, some.numbers):
+        for number, bucket in marks.buckets(self._own, some.numbers):
             self._keep()
             bunch = some.bucket(number)
             due = judged.sort(bucket, bunch, readable, self._places.alive)
             condemned.add(due, bunch)
             # Before they are deleted: a mark that outlives its token would count for the next.
             if not self._dry_run:
-                bucket.save(self._store)
+                bucket.save(self._own)
         self._found.update(judged.found)
         self._found["scanned"] += sum(judged.found.values()) + condemned.size - some.size
         if not self._places.certain:

@@ -30,7 +30,7 @@ from tests.cli.conftest import FAR, LONG
 from tests.consumer import top_app
 from tests.consumer.harness import running_consumer
 from tests.consumer.ledger_app import GATE, declare
-from tests.support import hold, run_all, store, wait_until
+from tests.support import hold, put_kit_data, run_all, store, wait_until
 
 GONE = replace(here(), pid=2**22 + 5, born=17)
 """A place of this host where no process is."""
@@ -401,7 +401,7 @@ def test_what_cannot_be_read(shop):
 def test_processes_that_cannot_say_what_they_run(sqlite_shop):
     """It may be there, which is said in any case."""
     beats(sqlite_shop, unread=2)
-    sqlite_shop.huey.storage.put_data("huey-signals:process:broken", b"junk")
+    put_kit_data(sqlite_shop.huey, "process:broken", b"junk")
     words = told(sqlite_shop, "nobody", code=1)
     assert "Workers have 2 tasks in hand that they cannot look through; it may be" in words
     assert "1 record of what processes do cannot be read; it may be running there too." in words

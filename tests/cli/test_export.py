@@ -31,7 +31,7 @@ from huey_signals_kit.sinks.readings import Durations
 from huey_signals_kit.sinks.vocabulary import BOUNDS, LABELS
 from huey_signals_kit.upkeep import report
 from tests.locks import ELSEWHERE, GONE, taken_by
-from tests.support import run_all, wait_until
+from tests.support import put_kit_data, run_all, wait_until
 
 NOBODY = replace(here(), pid=2**30)
 """A place of this host where no process is."""
@@ -289,7 +289,7 @@ def test_odd_names_come_out_valid(shop):
 
 def test_a_record_that_cannot_be_read_is_counted(sqlite_shop):
     """What its process has counted is missing, which is not kept back."""
-    sqlite_shop.huey.storage.put_data("huey-signals:process:one", b"junk")
+    put_kit_data(sqlite_shop.huey, "process:one", b"junk")
     ran = sqlite_shop.run("export", sqlite_shop.name, "--once")
     assert samples(ran.out)["huey_ledger_unreadable_records",] == 1
 

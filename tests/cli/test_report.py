@@ -16,7 +16,7 @@ pytest.importorskip("rich", exc_type=ImportError)
 from huey_signals_kit.ledger import Heartbeat, Running, here, open_ledger
 from huey_signals_kit.upkeep import report, sweep_tokens
 from tests.locks import GONE, taken_by
-from tests.support import store
+from tests.support import put_kit_data, store
 
 LONG = "x" * 200
 
@@ -109,8 +109,8 @@ def spoil_records(huey):
         place = f"huey-signals.ledger.{huey.storage.name}"
         huey.storage.conn.hset(place, mapping={"process:one": b"junk", "totals": b"junk"})
     else:
-        huey.storage.put_data("huey-signals:process:one", b"junk")
-        huey.storage.put_data("huey-signals:totals", b"junk")
+        put_kit_data(huey, "process:one", b"junk")
+        put_kit_data(huey, "totals", b"junk")
 
 
 def test_records_that_cannot_be_read(shop):

@@ -18,7 +18,7 @@ from huey_signals_kit.cli import _sweep
 from huey_signals_kit.ledger import open_ledger
 from huey_signals_kit.upkeep import _marks, sweep_tokens
 from huey_signals_kit.upkeep._sweep import LEASE, LEASE_SECONDS
-from tests.support import store, tokens
+from tests.support import delete_kit_data, kit_data, store, tokens
 
 TWO_LOOKS = (
     "A token is deleted when two sweeps, at least 1 day apart, have found its task nowhere: "
@@ -68,9 +68,7 @@ def test_the_first_look_marks_and_the_second_deletes(shop):
 
 
 def forget_marks(huey):
-    for key in store(huey):
-        if key.startswith(_marks.PREFIX):
-            huey.storage.delete_data(key)
+    delete_kit_data(huey, *(key for key in kit_data(huey) if key.startswith("marks:")))
 
 
 def test_json(shop):

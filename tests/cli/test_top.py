@@ -29,7 +29,7 @@ from huey_signals_kit.upkeep import LockInfo, LockWatch
 from tests import servers
 from tests.consumer import top_app
 from tests.consumer.harness import running_consumer
-from tests.support import hold, wait_until
+from tests.support import hold, put_kit_data, wait_until
 from tests.terminal import terminal
 
 NOBODY = replace(here(), pid=2**30)
@@ -435,7 +435,7 @@ def test_a_semaphore_is_shown_with_its_slots(make_shop):
 
 def test_records_that_cannot_be_read_are_told(sqlite_shop):
     """What they say is missing."""
-    sqlite_shop.huey.storage.put_data("huey-signals:process:one", b"junk")
+    put_kit_data(sqlite_shop.huey, "process:one", b"junk")
     ran = sqlite_shop.run("top", sqlite_shop.name, "--once")
     assert "1 record of the ledger cannot be read: see report" in ran.out
 

@@ -10,6 +10,7 @@ from huey.utils import Error
 
 from tests.faults import hostile
 from tests.faults.watched import LOCK_ERROR, digests, watched
+from tests.support import delete_kit_data, kit_data, put_kit_data
 
 
 def both(run, watch):
@@ -149,7 +150,7 @@ def records():
 def put_own(run, own, value):
     if own in ("marks", "expiring"):
         key = "marks:00" if own == "marks" else "expiring:000000000000001x0"
-        run.huey.storage.put_data(f"huey-signals:{key}", value)
+        put_kit_data(run.huey, key, value)
         return
     shelf = run.ledger._shelf()
     if own.startswith("lease"):
@@ -160,10 +161,7 @@ def put_own(run, own, value):
 
 def take_own(run):
     storage = run.huey.storage
-    for key in list(run.huey.all_results()):
-        text = key.decode(errors="replace") if isinstance(key, bytes) else key
-        if text.startswith("huey-signals:"):
-            storage.delete_data(key)
+    delete_kit_data(run.huey, *kit_data(run.huey))
     if hasattr(storage, "conn") and hasattr(storage.conn, "scan_iter"):
         for key in storage.conn.scan_iter(match=f"huey-signals.*{storage.name}*"):
             storage.conn.delete(key)

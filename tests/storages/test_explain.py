@@ -17,7 +17,7 @@ from huey.utils import Error
 from huey_signals_kit import install_handlers
 from huey_signals_kit.ledger import Heartbeat, Place, Running, here, open_ledger
 from huey_signals_kit.upkeep import Revocation, _explain, explain
-from tests.support import hold, run_all, store, wait_until
+from tests.support import hold, put_kit_data, run_all, store, wait_until
 
 FAR = datetime.datetime(2099, 1, 1)
 PAST = datetime.datetime(2001, 1, 1)
@@ -520,7 +520,7 @@ def test_one_that_moves_while_it_is_looked_for(any_huey, monkeypatch):
 def written_elsewhere(huey, sequence, **says):
     """The record of another process, which this one has not written."""
     record = Heartbeat("away", ELSEWHERE, "thread", 1.0, sequence, **says)
-    huey.storage.put_data("huey-signals:process:away", record.dump())
+    put_kit_data(huey, "process:away", record.dump())
 
 
 @pytest.mark.parametrize("named", [[], ["queue"]])

@@ -24,7 +24,7 @@ from huey_signals_kit.ledger._ledger import Ledger
 from huey_signals_kit.ledger._place import _born
 from huey_signals_kit.ledger._record import try_load
 from huey_signals_kit.sinks.readings import Durations
-from tests.support import REDIS_KINDS, store
+from tests.support import REDIS_KINDS, delete_kit_data, kit_data, put_kit_data
 
 ELSEWHERE = Place("another-host", "another boot", 4711, 99)
 SIGNALS, SECONDS = "huey_signals_total", "huey_task_seconds"
@@ -84,6 +84,7 @@ def forget_who_is_fresh(huey):
 def flush(huey, is_redis):
     """All that the ledger has is gone."""
     huey.flush()
+    delete_kit_data(huey, *kit_data(huey))
     if is_redis:
         for key in huey.storage.conn.scan_iter(f"huey-signals.*{huey.storage.name}*"):
             huey.storage.conn.delete(key)
@@ -148,7 +149,7 @@ def test_leaving_twice_counts_once(any_huey):
     ledger = open_ledger(any_huey)
     ledger.leave(beat("nobody"))
     assert ledger.look().totals == {}
-    assert not [key for key in store(any_huey) if key.startswith("huey-signals:")]
+    assert not kit_data(any_huey)
     for _ in range(2):
         ledger.leave(beat("a", 3))
     ledger.leave(beat("a", 5, 2))
@@ -501,25 +502,25 @@ def test_a_record_that_cannot_be_read_is_told_and_stops_deletions(make_huey, val
     huey = make_huey("sqlite")
     ledger = open_ledger(huey)
     ledger.beat(beat("a", 2))
-    huey.storage.put_data("huey-signals:process:x", value)
+    put_kit_data(huey, "process:x", value)
     look = ledger.look()
     assert (look.totals, look.unreadable) == ({DONE: 2}, ["process:x"])
     with pytest.raises(UnreadableLedger, match=r"process:x.*delete them"):
         ledger.running_ids()
     assert ledger.fold_dead() == 0
-    assert store(huey)["huey-signals:process:x"] == value
+    assert kit_data(huey)["process:x"] == value
 
 
 def test_totals_that_cannot_be_read_are_left_and_told(make_huey):
     """Processes go on with their records, and what those have counted is there."""
     huey = make_huey("sqlite")
-    huey.storage.put_data("huey-signals:totals", b"{}")
+    put_kit_data(huey, "totals", b"{}")
     ledger = open_ledger(huey)
     ledger.beat(beat("a", 2))
     ledger.leave(beat("b", 3))
     look = ledger.look()
     assert (look.totals, look.unreadable) == ({DONE: 5}, ["totals"])
-    assert store(huey)["huey-signals:totals"] == b"{}"
+    assert kit_data(huey)["totals"] == b"{}"
 
 
 def test_ids_are_found_at_any_depth(make_huey):

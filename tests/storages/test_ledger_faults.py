@@ -16,7 +16,7 @@ from huey_signals_kit.ledger import Heartbeat, Place, Running, open_ledger
 from huey_signals_kit.ledger import _totals as totals
 from huey_signals_kit.ledger._ledger import Ledger
 from huey_signals_kit.upkeep import purge_errors
-from tests.support import REDIS_KINDS, store, wait_until
+from tests.support import REDIS_KINDS, delete_kit_data, kit_data, put_kit_data, store, wait_until
 
 ELSEWHERE = Place("another-host", "another boot", 4711, 99)
 DONE = ("huey_signals_total", "q", "tasks.t", "complete")
@@ -49,8 +49,7 @@ class Server:
     def save(self):
         if self._hash:
             return self._huey.storage.conn.hgetall(self._hash)
-        found = store(self._huey)
-        return {key: value for key, value in found.items() if key.startswith("huey-signals:")}
+        return kit_data(self._huey)
 
     def restore(self, snapshot):
         if self._hash:
@@ -60,9 +59,9 @@ class Server:
                 self._huey.storage.conn.hset(self._hash, key, value)
             return
         for key in self.save():
-            self._huey.storage.delete_data(key)
+            delete_kit_data(self._huey, key)
         for key, value in snapshot.items():
-            self._huey.storage.put_data(key, value)
+            put_kit_data(self._huey, key, value)
 
     def forget_who_is_fresh(self):
         if self._hash:

@@ -27,7 +27,7 @@ from huey_signals_kit.ledger import (
     open_ledger,
     takings_of,
 )
-from huey_signals_kit.store import open_store
+from huey_signals_kit.store import UPKEEP, open_kit_store, open_store
 from huey_signals_kit.upkeep import (
     LockHeld,
     LockWatch,
@@ -778,11 +778,13 @@ def test_skips_are_those_of_about_the_last_hour(make_huey):
         ledger.beat(record)
         return ledger.look()
 
-    note_skips(open_store(huey), counted(7), now)
-    assert recent_skips(open_store(huey), counted(9), now + 60)["held"] == 2
+    note_skips(open_kit_store(huey, UPKEEP), counted(7), now)
+    assert recent_skips(open_kit_store(huey, UPKEEP), counted(9), now + 60)["held"] == 2
     for minutes in range(5, 90, 5):
-        note_skips(open_store(huey), counted(10 + minutes), now + 60 * minutes)
-    assert recent_skips(open_store(huey), counted(200), now + 90 * 60)["held"] == 200 - 40
+        note_skips(open_kit_store(huey, UPKEEP), counted(10 + minutes), now + 60 * minutes)
+    assert (
+        recent_skips(open_kit_store(huey, UPKEEP), counted(200), now + 90 * 60)["held"] == 200 - 40
+    )
 
 
 def test_a_block_that_ends_when_its_lock_is_gone_ends_well(any_huey):

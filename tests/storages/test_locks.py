@@ -15,7 +15,7 @@ from huey_signals_kit.ledger import Heartbeat, here, open_ledger
 from huey_signals_kit.signals import lock_released, stale_lock_found
 from huey_signals_kit.upkeep import LockHeld, LockWatch, _lock_release, release_lock, release_stale
 from tests.locks import ELSEWHERE, GONE, key, taken_by
-from tests.support import run_all, store
+from tests.support import put_kit_data, run_all, store
 
 VERSION = tuple(int(part) for part in huey_package.__version__.split(".")[:2])
 LOST = "huey_locks_lost_total"
@@ -302,7 +302,7 @@ def test_a_record_that_nobody_can_read_may_be_of_the_holder(make_huey):
     huey, clock = make_huey("sqlite"), Clock()
     watch = watching(huey, clock)
     taken_by(huey, "held", ELSEWHERE)
-    huey.put("huey-signals:process:x", "what a later version writes")
+    put_kit_data(huey, "process:x", b"what a later version writes")
     for _ in range(3):
         assert [each.alive for each in watch.all()] == [None]
         assert release_stale(huey, 900, watch=watch).released == []
@@ -375,7 +375,7 @@ def test_two_hosts_clocks_are_not_compared(make_huey, monkeypatch):
 def test_marks_of_somebody_else_delay_no_more_than_a_release(make_huey, mark):
     """Whatever stands there."""
     huey, now = make_huey("sqlite"), [1000.0]
-    huey.storage.put_data("huey-signals:locks", mark.encode())
+    put_kit_data(huey, "locks", mark.encode())
     huey.put_if_empty(key(huey, "bare"), "1")
     assert release_stale(huey, 900, clock=lambda: now[0]).released == []
     now[0] += 900

@@ -17,10 +17,10 @@ from huey_signals_kit import _upkeep, install_handlers
 from huey_signals_kit._tick import tick
 from huey_signals_kit.ledger import Heartbeat, Place, Running, here, open_ledger
 from huey_signals_kit.signals import sweep_finished
-from huey_signals_kit.store import open_store
+from huey_signals_kit.store import UPKEEP, open_kit_store
 from huey_signals_kit.upkeep import SweepStopped, _marks, _slice, _sweep, _tokens, sweep_tokens
 from huey_signals_kit.upkeep._places import Places
-from tests.support import run_all, store, tokens, wait_until
+from tests.support import delete_kit_data, put_kit_data, run_all, store, tokens, wait_until
 
 chord_only = pytest.mark.skipif(not hasattr(huey_package, "chord"), reason="chords came in 3.0")
 DAY = 86_400.0
@@ -331,7 +331,7 @@ def test_broken_marks_count_as_none(any_huey, value):
     """They delay a deletion by two looks, and are written anew."""
     job, *_ = declare(any_huey)
     leaked = after_the_run(any_huey, job)
-    any_huey.storage.put_data(f"huey-signals:marks:{leaked[:2]}", value)
+    put_kit_data(any_huey, f"marks:{leaked[:2]}", value)
     assert sweep(any_huey, 0).marked == 1
     assert sweep(any_huey, DAY + 1).deleted == 1
 
@@ -466,11 +466,11 @@ def test_a_heartbeat_that_cannot_be_read_stops_deletions(make_huey):
     huey = make_huey("sqlite")
     leak(huey, 1)
     sweep(huey, 0)
-    huey.storage.put_data("huey-signals:process:other", b"of another version")
+    put_kit_data(huey, "process:other", b"of another version")
     report = sweep(huey, DAY + 1)
     assert (report.deleted, report.scanned) == (0, 1)
     assert "process:other" in report.stopped
-    huey.delete("huey-signals:process:other")
+    delete_kit_data(huey, "process:other")
     assert sweep(huey, DAY + 2).deleted == 1
 
 
@@ -484,7 +484,7 @@ def test_nothing_is_deleted_until_every_process_has_said_what_it_runs(make_huey,
     def write_beat(number):
         place = Place("elsewhere", "another space", 1, 1)
         beat = Heartbeat("silent", place, "thread", sequence=number)
-        huey.storage.put_data("huey-signals:process:silent", beat.dump())
+        put_kit_data(huey, "process:silent", beat.dump())
 
     write_beat(1)
     with monkeypatch.context() as impatient:
@@ -585,7 +585,7 @@ def test_a_sweep_that_was_held_up_for_too_long_ends(make_huey, monkeypatch):
     monkeypatch.setattr(_sweep, "LEASE_SECONDS", 0)
 
     def taken(report):
-        huey.delete("huey-signals:lease:sweep")
+        delete_kit_data(huey, "lease:sweep")
 
     with pytest.raises(SweepStopped, match="held up for so long"):
         sweep(huey, 0, progress=taken)
@@ -600,13 +600,13 @@ def test_marks_that_another_sweep_has_replaced_end_this_one(make_huey, monkeypat
 
     def other(places, rounds=2):
         look(places, rounds)
-        huey.storage.put_data(f"huey-signals:marks:{key[2:4]}", b"1")
+        put_kit_data(huey, f"marks:{key[2:4]}", b"1")
 
     read = _marks.buckets
 
     def late(store, numbers):
         for number, bucket in read(store, numbers):
-            huey.storage.put_data(f"huey-signals:marks:{key[2:4]}", b"1")
+            put_kit_data(huey, f"marks:{key[2:4]}", b"1")
             yield number, bucket
 
     monkeypatch.setattr(_marks, "buckets", late)
@@ -637,7 +637,7 @@ def test_a_kit_counts_and_announces_its_sweeps(make_huey):
 
 def forget_a_day(huey):
     """Make all marks a day older."""
-    store = open_store(huey)
+    store = open_kit_store(huey, UPKEEP)
     for _, bucket in _marks.buckets(store, range(256)):
         bucket.groups = {(first - DAY, seen): ids for (first, seen), ids in bucket.groups.items()}
         bucket.save(store)

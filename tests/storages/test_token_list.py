@@ -18,7 +18,7 @@ from huey_signals_kit.upkeep import (
     standings,
     sweep_tokens,
 )
-from tests.support import hold, store, tokens
+from tests.support import hold, put_kit_data, store, tokens
 
 FAR = datetime.datetime(2099, 1, 1)
 PAST = datetime.datetime(2001, 1, 1)
@@ -110,7 +110,7 @@ def test_a_record_that_cannot_be_read_does_so_too(make_huey):
     """Nobody knows what its process runs."""
     huey = make_huey("sqlite")
     huey.revoke_by_id("custom")
-    huey.storage.put_data("huey-signals:process:one", b"junk")
+    put_kit_data(huey, "process:one", b"junk")
     assert states(huey) == {"custom": "unknown"}
 
 

@@ -1,0 +1,123 @@
+"""Where the kit's own data live: never among Huey's results, where there is any other place.
+
+=================  ==============================================================================
+Redis, both        hash ``huey-signals.ledger.<name>``: ``totals``, ``process:<id>``, ``alive:<id>``
+layouts            hash ``huey-signals.upkeep.<name>``: marks of sweeps and locks, recent skips
+                   sorted set ``huey-signals.expiring.<name>``: errors that expire
+                   ``huey-signals.fresh.<name>.process:<id>``, ``huey-signals.lease.<name>.<key>``
+SQL                rows of Huey's own table of results, under the queue ``<name>.huey-signals``
+files              the folder ``.huey-signals`` in Huey's path
+memory             a dictionary of this process
+any other storage  among its results, in Huey's own serializer
+=================  ==============================================================================
+
+Except in the hash and the keys of the ledger on Redis, every key begins with ``huey-signals:``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from huey import storage as storages
+
+from .._per_huey import PerHuey
+from ._families import REDIS, family_of, is_shared
+from ._files import FileStore
+from ._memory import MemoryStore
+from ._redis_kit import RedisKitStore
+from ._serialized import SerializedStore
+from .keys import OWN
+
+LEDGER, UPKEEP = "ledger", "upkeep"
+"""The two parts; on files, a folder each, so that reading one does not read the other."""
+
+
+class KitStore(Protocol):
+    """Values of the kit under keys that begin with ``huey-signals:``; as of `Store`."""
+
+    def get(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return the value of each key, None for one that is missing."""
+
+    def put(self, key: str, value: bytes) -> None:
+        """Write a value."""
+
+    def put_new(self, key: str, value: bytes) -> bool:
+        """Write a value if the key is missing."""
+
+    def replace_same(self, key: str, old: bytes, new: bytes) -> bool:
+        """Write `new` if the value is `old`."""
+
+    def delete_same(self, key: str, value: bytes) -> bool:
+        """Delete the key if it has this value."""
+
+    def keys(self, prefix: str = "") -> Iterator[list[str]]:
+        """Yield the keys that begin with `prefix`."""
+
+    def delete(self, keys: Iterable[str]) -> int:
+        """Delete the keys; return how many there were."""
+
+
+def kit_queue(name: str) -> str:
+    """Return the queue under which SQL storages keep the kit's rows."""
+    return f"{name}.huey-signals"
+
+
+def kit_folder(storage: Any) -> Path:
+    """Return the folder in which a `FileStorage` keeps the kit's files."""
+    return Path(storage.path, ".huey-signals")
+
+
+def redis_key(what: str, name: str) -> str:
+    """Return the Redis key of the kit's ledger, upkeep, expiring, fresh or lease data."""
+    return f"{OWN.rstrip(':')}.{what}.{name}"
+
+
+def open_kit_store(huey: Any, part: str, storage: Any = None) -> KitStore:
+    """Open the kit's own data of the queue of `huey`; open it again for each piece of work.
+
+    Args:
+        huey: The Huey, for its serializer and its storage.
+        part: `LEDGER` or `UPKEEP`.
+        storage: Another storage object of the same kind, as with a connection of its own.
+    """
+    storage = huey.storage if storage is None else storage
+    if not is_shared(storage):
+        return _in_memory(storage)
+    family = family_of(storage)
+    if family is None:
+        return SerializedStore(huey, storage)
+    if family.name in REDIS:
+        return RedisKitStore(storage, redis_key(part, storage.name))
+    if family.name == "FileStorage":
+        return FileStore(_file_storage(storage, part))
+    return family.open(_sql_storage(storage))
+
+
+def _file_storage(storage: Any, part: str) -> Any:
+    own = _plain_copy(storage)
+    own.result_path, own.levels = os.path.join(kit_folder(storage), part), 0
+    return own
+
+
+def _sql_storage(storage: Any) -> Any:
+    own = _plain_copy(storage)
+    own.name = kit_queue(storage.name)
+    for call in ("sql", "db"):
+        if hasattr(storage, call):  # the connection is made, and lost, in the storage itself
+            setattr(own, call, getattr(storage, call))
+    return own
+
+
+def _plain_copy(storage: Any) -> Any:
+    """Return a shallow copy that has Huey's own methods: a subclass may write values its way."""
+    theirs = (storages.__name__, "huey.contrib.sql_huey")
+    base = next(each for each in type(storage).__mro__ if each.__module__ in theirs)
+    own: Any = object.__new__(base)
+    own.__dict__.update(vars(storage))
+    return own
+
+
+_in_memory = PerHuey(lambda: MemoryStore(storages.MemoryStorage()))

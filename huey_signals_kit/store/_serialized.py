@@ -1,0 +1,125 @@
+"""The kit's own data on a storage that the kit does not know: among Huey's results.
+
+Each value is a text in Huey's own serializer, so that `Huey.get` can read it. What is compared is
+the value that was read, and written over only while its bytes are the same: a serializer may write
+one value in two ways, as gzip does with the time in it. Such a storage can only be listed as a
+whole, so an index under one key names the keys that the kit has to find by their beginning.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from ._foreign import ForeignStore
+from .keys import OWN
+from .safe import Reader, Unreadable
+
+INDEX = f"{OWN}index"
+_LISTED = (f"{OWN}process:", f"{OWN}alive:")
+_TRIES = 20
+
+
+class SerializedStore:
+    """As `KitStore`. Nothing is atomic but `put_new`, as Huey's calls know no comparison.
+
+    Two processes that change the index at one moment can lose one's entry. Every later write of
+    a listed key puts it back, so a process is missing for one heartbeat at most.
+    """
+
+    def __init__(self, huey: Any, storage: Any) -> None:
+        self._store = ForeignStore(storage)
+        self._serializer = huey.serializer
+        self._reader = Reader(huey)
+
+    def get(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return the values, by ``peek_data``."""
+        return [self._plain(raw) for raw in self._store.get(keys)]
+
+    def put(self, key: str, value: bytes) -> None:
+        """Write a value, by ``put_data``."""
+        self._list(key)
+        self._store.put(key, self._serialized(value))
+
+    def put_new(self, key: str, value: bytes) -> bool:
+        """Write a value, by ``put_if_empty``."""
+        self._list(key)
+        return self._store.put_new(key, self._serialized(value))
+
+    def replace_same(self, key: str, old: bytes, new: bytes) -> bool:
+        """Compare with ``peek_data``, write with ``put_data``."""
+        (raw,) = self._store.get([key])
+        if raw is None or self._plain(raw) != old:
+            return False
+        self._list(key)
+        return self._store.replace_same(key, raw, self._serialized(new))
+
+    def delete_same(self, key: str, value: bytes) -> bool:
+        """Compare with ``peek_data``, delete with ``delete_data``."""
+        (raw,) = self._store.get([key])
+        if raw is None or self._plain(raw) != value:
+            return False
+        deleted = self._store.delete_same(key, raw)
+        if deleted:
+            self._unlist([key])
+        return deleted
+
+    def keys(self, prefix: str = "") -> Iterator[list[str]]:
+        """Yield the keys of the index, or, for other keys, those of all results."""
+        if prefix.startswith(_LISTED):
+            yield [key for key in self._index()[1] if key.startswith(prefix)]
+            return
+        for keys in self._store.keys(prefix):
+            yield [key for key in keys if key.startswith(OWN)]
+
+    def delete(self, keys: Iterable[str]) -> int:
+        """Delete by ``delete_data``."""
+        gone = list(keys)
+        self._unlist(gone)
+        return self._store.delete(gone)
+
+    def _list(self, key: str) -> None:
+        if key.startswith(_LISTED):
+            self._change(lambda listed: listed if key in listed else [*listed, key])
+
+    def _unlist(self, keys: list[str]) -> None:
+        if any(key.startswith(_LISTED) for key in keys):
+            self._change(lambda listed: [each for each in listed if each not in keys])
+
+    def _change(self, change: Callable[[list[str]], list[str]]) -> None:
+        for _ in range(_TRIES):
+            raw, listed = self._index()
+            changed = change(listed)
+            if changed == listed:
+                return
+            new = self._serialized(json.dumps(changed).encode("ascii"))
+            if raw is None:
+                self._store.put_new(INDEX, new)
+            else:
+                self._store.replace_same(INDEX, raw, new)
+        # Others change it all the time; the next write of the same key tries again.
+
+    def _index(self) -> tuple[bytes | None, list[str]]:
+        (raw,) = self._store.get([INDEX])
+        try:
+            listed = json.loads(self._plain(raw) or b"[]")
+        except ValueError:
+            return raw, []
+        if not isinstance(listed, list):
+            return raw, []
+        return raw, [key for key in listed if isinstance(key, str) and key.startswith(OWN)]
+
+    def _serialized(self, value: bytes) -> bytes:
+        raw = self._serializer.serialize(value.decode("latin-1"))
+        return raw.encode() if isinstance(raw, str) else bytes(raw)
+
+    def _plain(self, raw: bytes | None) -> bytes | None:
+        """Return what `_serialized` was given; other bytes, which are not ours, as they are."""
+        if raw is None:
+            return None
+        try:
+            value = self._reader.value(raw)
+            return value.encode("latin-1") if type(value) is str else raw
+        except (Unreadable, UnicodeEncodeError):
+            return raw
