@@ -77,7 +77,8 @@ def record_told(huey: Any, name: str) -> tuple[str, str]:
         place = f"huey-signals.ledger.{storage.name}"
         return f"{name} in the Redis hash {place}", f"huey.storage.conn.hdel({place!r}, {name!r})"
     key = f"huey-signals:{name}"
-    return f"the key {key} of the store", f"huey.storage.delete_data({key!r})"
+    call = f"huey_signals_kit.store.open_kit_store(huey, 'ledger').delete([{key!r}])"
+    return f"the key {key} of the kit's own data", call
 
 
 def reason(exc: BaseException) -> str:
