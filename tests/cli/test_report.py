@@ -13,6 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 pytest.importorskip("typer", exc_type=ImportError)
 pytest.importorskip("rich", exc_type=ImportError)
 
+import huey_signals_kit
 from huey_signals_kit.ledger import Heartbeat, Running, here, open_ledger
 from huey_signals_kit.upkeep import report, sweep_tokens
 from tests.locks import GONE, taken_by

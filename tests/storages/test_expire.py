@@ -487,7 +487,7 @@ def test_a_foreign_file_in_the_folder_stops_nothing(make_huey, quick):
     """A Finder or an NFS server may leave one there."""
     huey = make_huey("file")
     folder = Path(huey.storage.path, _files.FOLDER)
-    folder.mkdir()
+    folder.mkdir(parents=True)
     (folder / ".DS_Store").write_bytes(b"\xff\xfe")
     (folder / "000000000000000-").write_bytes(b"")
     install_handlers(huey, preset=["observe", expiring(0.05)])
