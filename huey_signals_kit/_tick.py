@@ -16,6 +16,7 @@ from contextlib import suppress
 
 from ._fork import reset_in_child
 from ._job import Job, LastRun, OnFailure
+from ._threads import start_thread
 
 DRAIN_SECONDS = 5.0
 """How long a process that ends waits for events that are queued for background handlers."""
@@ -102,7 +103,7 @@ class Tick:
                 self._hear_of_the_childs_end()
                 thread = threading.Thread(target=self._loop, name="huey-signals-kit", daemon=True)
                 with suppress(RuntimeError):  # no thread can be had; a worker is on its way here
-                    thread.start()
+                    start_thread(thread)
                     self.thread = thread
                 self._starting = False
 

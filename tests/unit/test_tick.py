@@ -91,6 +91,7 @@ def test_the_thread_ends_with_the_last_job_and_starts_again(tick):
     job = tick.every(3600, lambda: None, "seldom")
     tick.start()
     thread = tick.thread
+    wait_until(thread.is_alive, 10, "the thread")
     tick.cancel(job)
     thread.join(10)
     assert not thread.is_alive()
@@ -151,7 +152,7 @@ def test_a_signal_handler_that_starts_the_thread_again_does_not_hang(tick):
     """It can interrupt the very thread that is starting it."""
     started = []
     tick.every(3600, lambda: None, "seldom")
-    real = threading.Thread.start
+    real = _tick.start_thread
 
     def start(thread):
         started.append(thread.name)
@@ -159,10 +160,10 @@ def test_a_signal_handler_that_starts_the_thread_again_does_not_hang(tick):
         real(thread)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(threading.Thread, "start", start)
+        patch.setattr(_tick, "start_thread", start)
         tick.start()
     assert started == ["huey-signals-kit"]
-    assert tick.thread.is_alive()
+    wait_until(tick.thread.is_alive, 10, "the thread")
 
 
 def test_no_job_on_its_own_thread_holds_another_up(tick):
@@ -201,16 +202,17 @@ def test_a_process_ends_where_no_thread_can_be_started_at_exit():
         """
         import atexit, threading
         from huey import MemoryHuey
-        from huey_signals_kit import install_handlers
+        from huey_signals_kit import _tick, install_handlers
         class Hangs:
             name, interval = "hangs", 3600
             def send(self, changes):
-                print("asked", flush=True)
+                print("asked\\n", end="", flush=True)
                 threading.Event().wait()
         class Takes:
             name, interval = "takes", 3600
             def send(self, changes):
-                print("took", sum(each.labels.get("signal") == "complete" for each in changes))
+                took = sum(each.labels.get("signal") == "complete" for each in changes)
+                print(f"took {took}\\n", end="")
         def no_thread(thread):
             raise RuntimeError("can't create new thread at interpreter shutdown")
         huey = MemoryHuey("x")
@@ -339,7 +341,7 @@ def test_sinks_are_right_in_parent_and_child_forked_while_the_locks_are_held():
         """
         import os, threading
         from huey import MemoryHuey
-        from huey_signals_kit import install_handlers
+        from huey_signals_kit import _tick, install_handlers
         from huey_signals_kit._tick import tick
         class Sink:
             interval = 3600
@@ -386,7 +388,7 @@ def test_the_end_of_the_process_sends_what_is_left():
     lines = python(
         """
         from huey import MemoryHuey
-        from huey_signals_kit import install_handlers
+        from huey_signals_kit import _tick, install_handlers
         class Sink:
             def send(self, changes):
                 print(*sorted(each.labels["signal"] for each in changes if "signal" in each.labels))
