@@ -87,6 +87,11 @@ class Handler:
         return (getattr(self.function, "__module__", None) or "").startswith(f"{__package__}.")
 
     @property
+    def may_let_expire(self) -> bool:
+        """Whether it is a handler of the user's, who may return any verdict."""
+        return self.decides and self.background is None and not self.is_of_the_kit
+
+    @property
     def registration(self) -> Hashable:
         """Equal for handlers that were registered with the same arguments."""
         same = (self._identity(self.function), self._identity(self.when), bool(self.background))
@@ -140,8 +145,13 @@ def in_order(handlers: Iterable[Handler]) -> tuple[Handler, ...]:
 
 
 def run(handlers: Iterable[Handler], event: Event, failed: FailureHook) -> Verdict | None:
-    """Run each of *handlers*; the first verdict, or None. *failed* is told of one that raises."""
-    verdict = None
+    """Run each of *handlers*; the first verdict, or None. *failed* is told of one that raises.
+
+    The plan of that verdict is started when all handlers have run. If this fails, there is no
+    verdict: the error is stored as Huey does it.
+    """
+    verdict: Verdict | None = None
+    winner: Handler | None = None
     for handler in handlers:
         try:
             if handler.filtered and not handler.wants(event):
@@ -153,12 +163,21 @@ def run(handlers: Iterable[Handler], event: Event, failed: FailureHook) -> Verdi
             if answer is not None:
                 if answer.__class__ is not Verdict or not handler.decides:
                     handler.refuse(answer)
-                verdict = verdict or answer
+                if verdict is None:
+                    verdict, winner = answer, handler
         except BaseException as exc:
             if is_exit(exc):
                 raise
             failed(handler, event, exc)
-    return verdict
+    if verdict is None or verdict.plan is None or winner is None:
+        return verdict
+    try:
+        return verdict.plan.start()
+    except BaseException as exc:
+        if is_exit(exc):
+            raise
+        failed(winner, event, exc)
+        return None
 
 
 def _handle(submitted: Submitted) -> None:

@@ -37,6 +37,7 @@ class Context(Protocol):
     def remember_skip(self, task_name: str, skip: Skip, /) -> None: ...
     def may_delete_token(self, event: Event) -> object: ...
     def own_verdict(self, task: Any, exception: BaseException, /) -> Verdict | None: ...
+    def carry_waits(self) -> None: ...
     def tell(self, signal: NamedSignal, **payload: object) -> None: ...
 
 
@@ -61,6 +62,9 @@ class _Detached:
 
     def own_verdict(self, task: Any, exception: BaseException, /) -> Verdict | None:
         return None
+
+    def carry_waits(self) -> None:
+        """Change no message."""
 
     def tell(self, signal: NamedSignal, **payload: object) -> None:
         """Tell nobody."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -21,14 +22,15 @@ from huey.utils import Error
 from ._checks import short
 from ._lock_errors import lock_name
 from ._placed import Placed
-from .verdict import KEEP, Verdict
+from .verdict import Verdict
 
 _NOTE = "_huey_signals_kit_note"
 _ERROR_LENGTH = 200
 _LOCK_LENGTH = 60
 
-Fate = tuple[frozenset[str], str, Verdict]
-"""Whose results an error is not stored as, the failed task's name, and the verdict."""
+Fate = tuple[frozenset[str], str, Verdict, bool]
+"""Whose results an error is not stored as, the failed task's name, the verdict, and whether the
+error's text is the user's own, which is not cut."""
 Store = Callable[[Error], Any]
 
 
@@ -55,8 +57,9 @@ class Gate:
 
     *override* is asked about tasks that have ``lock_errors``: their verdict, or None. *expire*
     stores an error that expires, under a key, for some seconds; where ``put_result`` is not
-    Huey's own, it is also passed what stores the error by that. *suppressed* is told of each
-    result that is not stored as Huey would: its key, the task's name and the verdict. *failed*
+    Huey's own, it is also passed what stores the error by that; last, whether its text stays
+    whole. *suppressed* is told of each result that is not stored as Huey would: its key, the
+    task's name and the verdict. *failed*
     is told when one of them raises: what could not be decided is stored as Huey does it.
     """
 
@@ -64,7 +67,7 @@ class Gate:
         self,
         huey: Any,
         override: Callable[[Any, BaseException], Verdict | None],
-        expire: Callable[[Any, Error, float, Store | None], Any],
+        expire: Callable[[Any, Error, float, Store | None, bool], Any],
         suppressed: Callable[[str, str, Verdict], None],
         failed: Callable[[str, Exception], None],
     ) -> None:
@@ -78,10 +81,11 @@ class Gate:
         self._placed = Placed(huey)
 
     def install(self) -> None:
-        """Put the gate before both methods, on this instance alone."""
+        """Put the gate before these methods, on this instance alone."""
         self._active = True
         self._placed.put("build_error_result", self._wrap_build)
         self._placed.put("put_result", self._wrap_put)
+        self._placed.put("_requeue_task", self._wrap_requeue)
 
     def uninstall(self) -> None:
         """Let everything pass, and leave the Huey as it was found.
@@ -97,36 +101,64 @@ class Gate:
 
         Only ids are kept, so the task keeps nothing alive. In immediate mode the same task is
         run again, and an exception may be a constant, or get the address of an older one: so
-        the note is good for one number of retries, one class and one gate alone.
+        the note is good for one class and one gate alone, and gone when Huey retries the task.
         """
         if verdict is not None or getattr(task, _NOTE, None) is not None:
-            found = (verdict, id(exception), type(exception), task.retries, self._mine)
-            setattr(task, _NOTE, found)
+            setattr(task, _NOTE, (verdict, id(exception), type(exception), self._mine))
 
-    def _noted(self, task: Any, exception: BaseException) -> Verdict:
+    def _verdict(self, task: Any, exception: BaseException) -> Verdict | None:
+        verdict = self._noted(task, exception)
+        if verdict is not None and verdict.plan is not None and not task.retries:
+            # A receiver has ended the retries since, so Huey stores the error for good.
+            verdict.plan.cancel()
+            delattr(task, _NOTE)
+            verdict = None
+        if getattr(task, "lock_errors", None) is not None:
+            verdict = self._override(task, exception) or verdict
+        return verdict
+
+    def _noted(self, task: Any, exception: BaseException) -> Verdict | None:
         found = getattr(task, _NOTE, None)
         if found is None or found[1] != id(exception):
-            return KEEP
-        verdict, _, cls, retries, whose = found
-        if cls is type(exception) and retries == task.retries and whose is self._mine:
-            return verdict or KEEP
-        return KEEP
+            return None
+        verdict: Verdict | None = found[0]
+        _, _, cls, whose = found
+        return verdict if cls is type(exception) and whose is self._mine else None
 
     def _wrap_build(self, inner: Callable[..., Any]) -> Callable[..., Any]:
+        is_overridden = not _is_hueys_own(inner)
+
         def build_error_result(*args: Any, **options: Any) -> Any:
+            verdict = None
             if self._active and len(args) > 1:
-                task, exception = args[:2]
                 try:
-                    verdict = self._noted(task, exception)
-                    if getattr(task, "lock_errors", None) is not None:
-                        verdict = self._override(task, exception) or verdict
-                    if verdict.action != "keep":
-                        return _small_metadata(task, exception, verdict)
+                    verdict = self._verdict(args[0], args[1])
+                    if verdict is not None and verdict.action != "keep" and not is_overridden:
+                        return _small_metadata(args[0], args[1], verdict)
                 except Exception as exc:
                     self._failed("in build_error_result", exc)
-            return inner(*args, **options)
+            metadata = inner(*args, **options)
+            if verdict is None or not isinstance(metadata, dict):
+                return metadata
+            try:
+                return _changed(metadata, args[0], verdict, is_overridden)
+            except Exception as exc:
+                self._failed("in build_error_result", exc)
+                return metadata
 
         return build_error_result
+
+    def _wrap_requeue(self, inner: Callable[..., Any]) -> Callable[..., Any]:
+        def _requeue_task(task: Any, timestamp: Any, *args: Any, **options: Any) -> Any:
+            found = getattr(task, _NOTE, None)
+            if found is not None:
+                delattr(task, _NOTE)
+                verdict: Verdict | None = found[0]
+                if verdict is not None and verdict.plan is not None:
+                    return verdict.plan.requeue(inner, timestamp)
+            return inner(task, timestamp, *args, **options)
+
+        return _requeue_task
 
     def _wrap_put(self, inner: Callable[..., Any]) -> Callable[..., Any]:
         is_hueys_own = _is_hueys_own(inner)
@@ -152,10 +184,10 @@ class Gate:
 
     def _decided(self, fate: Fate, key: Any, error: Error, store: Store | None) -> Any:
         # A part of a chord never comes here: its key is its own, and it is small by now.
-        _, task_name, verdict = fate
+        _, task_name, verdict, whole = fate
         stored = None
         if verdict.seconds is not None:
-            stored = self._expire(key, error, verdict.seconds, store)
+            stored = self._expire(key, error, verdict.seconds, store, whole)
         try:
             self._suppressed(key, task_name, verdict)
         except Exception as exc:
@@ -174,9 +206,9 @@ def _later(inner: Callable[..., Any], key: Any, more: list[Any], options: dict[s
     return lambda error: inner(key, error, *more, **options)
 
 
-def _is_hueys_own(put_result: Callable[..., Any]) -> bool:
+def _is_hueys_own(method: Callable[..., Any]) -> bool:
     # Not by its name or module, which a wrapper takes over.
-    function = getattr(put_result, "__func__", None)
+    function = getattr(method, "__func__", None)
     written_in: dict[str, Any] = getattr(function, "__globals__", {})
     return bool(written_in.get("__name__") == Huey.__module__)
 
@@ -190,14 +222,33 @@ def _fate(metadata: Any) -> Fate | None:
 
 
 def _small_metadata(task: Any, exception: BaseException, verdict: Verdict) -> dict[str, Any]:
-    cls = type(task)
     # Whoever waits for the result is to learn which lock it was.
     text = _text(exception) if verdict.seconds is None else _text_with_lock(exception)
     error, traceback = _Marked(text), _Marked()
-    name = f"{cls.__module__}.{cls.__name__}"
-    keys = frozenset((task.id,)) if task.on_complete is None else _stage_ids(task)
-    error.fate = traceback.fate = (keys, name, verdict)
+    error.fate = traceback.fate = _fate_of(task, verdict, False)
     return {"error": error, "retries": task.retries, "traceback": traceback, "task_id": task.id}
+
+
+def _changed(
+    metadata: dict[str, Any], task: Any, verdict: Verdict, is_overridden: bool
+) -> dict[str, Any]:
+    """A copy of *metadata*, made by Huey or by the user, as *verdict* wants it."""
+    changed = copy(metadata)
+    if verdict.action == "keep":
+        changed["kept"] = True
+    elif is_overridden:
+        fate = _fate_of(task, verdict, True)
+        for name, text in (("error", changed.get("error")), ("traceback", "")):
+            if type(text) is str:
+                changed[name] = marked = _Marked(text)
+                marked.fate = fate
+    return changed
+
+
+def _fate_of(task: Any, verdict: Verdict, whole: bool) -> Fate:
+    cls = type(task)
+    keys = frozenset((task.id,)) if task.on_complete is None else _stage_ids(task)
+    return keys, f"{cls.__module__}.{cls.__name__}", verdict, whole
 
 
 def _text(exception: BaseException) -> str:

@@ -41,6 +41,7 @@ from ._worker import WorkerHooks
 from .event import Event
 from .expiring import Expiry
 from .gate import Gate
+from .handlers._waiting import WaitingTasks
 from .handlers.counts import count_signals
 from .handlers.tokens import token_policy
 from .presets import build_preset
@@ -49,7 +50,7 @@ from .sinks.chosen import read_sinks
 from .sinks.labels import valid
 from .sinks.memory import SETTLE_AT, Counts
 from .sinks.vocabulary import LOCKS_LOST, SUPPRESSED
-from .verdict import RESCHEDULED, Verdict
+from .verdict import Verdict
 
 ATTRIBUTE = "_huey_signals_kit"
 """Of the Huey, where its kit is found."""
@@ -90,7 +91,9 @@ class Kit(UpkeepCalls, LockCalls):
         sinks = read_sinks(settings.sinks or ())
         self._sinks = SinkRoutes(sinks, valid(huey.name), self._counts.totals, self._jobs)
         workers = WorkerHooks(huey, self._worker_starts, self._worker_stops)
-        self._parts: list[Part] = [self._gate, workers]
+        waiting = WaitingTasks(huey)
+        self.carry_waits = waiting.begin
+        self._parts: list[Part] = [self._gate, waiting, workers]
         if self.meters_signals:
             meter = Meter(huey, self._receivers, self._counts, self.lock_errors, self._jobs)
             self._parts.append(meter)
@@ -220,7 +223,7 @@ class Kit(UpkeepCalls, LockCalls):
         self._pulse.close()
 
     def _worker_starts(self) -> None:
-        may_expire = any(map(_may_let_expire, self.handlers))
+        may_expire = any(handler.may_let_expire for handler in self.handlers)
         if may_expire or self._task_option.expires_errors_of(self.huey):
             self._expiry.begin()
         self._pulse.worker_starts()
@@ -247,6 +250,8 @@ class Kit(UpkeepCalls, LockCalls):
         connect(self._receive, wanted)
         if any(getattr(each.function, "may_expire", None) is True for each in handlers):
             self._expiry.begin()
+        if any(getattr(each.function, "reschedules", None) is True for each in handlers):
+            self.carry_waits()
 
     def _receive(
         self, signal: str, task: Any, exception: Any = None, /, *others: object, **named: object
@@ -293,16 +298,11 @@ class Kit(UpkeepCalls, LockCalls):
         return self._task_option(task) if self.lock_errors.match(exception) else None
 
     def _suppressed(self, task_id: str, task_name: str, verdict: Verdict) -> None:
-        if verdict is RESCHEDULED:
-            return
+        if verdict.plan is not None:
+            return  # nothing was suppressed: the task will run again
         self.tally((SUPPRESSED, task_name, verdict.action))
         if len(self._tallied) >= SETTLE_AT:
             self._counts.settle_some()
         suppressed = announcements.result_suppressed
         if suppressed.receivers:
             self.tell(suppressed, task_id=task_id, task_name=task_name, verdict=verdict)
-
-
-def _may_let_expire(handler: Handler) -> bool:
-    """Whether it is a handler of the user's, who may return any verdict."""
-    return handler.decides and handler.background is None and not handler.is_of_the_kit

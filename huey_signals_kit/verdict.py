@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 from ._checks import checked_seconds
+
+
+class Plan(Protocol):
+    """What a verdict does with the task itself; only the plan of the winning verdict is used."""
+
+    def start(self) -> Verdict:
+        """Prepare the task for another run; return the verdict that counts."""
+
+    def cancel(self) -> None:
+        """Leave the task as it was before `start`."""
+
+    def requeue(self, requeue: Callable[..., Any], timestamp: Any) -> Any:
+        """Hand the task to *requeue*, which is Huey's ``_requeue_task``."""
 
 
 @dataclass(frozen=True)
@@ -13,11 +27,13 @@ class Verdict:
     """What becomes of an attempt's error; use `KEEP`, `DROP` and `expire`, not the class.
 
     A handler returns one, or None to leave the decision to the handlers after it.
-    ``seconds`` is how long an error that expires is kept, and None for the others.
+    ``seconds`` is how long an error that expires is kept, and None for the others. ``plan`` is
+    for handlers of this package.
     """
 
     action: Literal["keep", "drop", "expire"]
     seconds: float | None = None
+    plan: Plan | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.action not in ("keep", "drop", "expire"):
@@ -40,9 +56,6 @@ KEEP = Verdict("keep")
 
 DROP = Verdict("drop")
 """Nothing is stored. Whoever waits for the result without a timeout waits for ever."""
-
-RESCHEDULED = Verdict("drop")
-"""As `DROP`, of a task that will be run again: not counted as suppressed."""
 
 _TEN_YEARS = 10 * 365 * 86_400.0
 

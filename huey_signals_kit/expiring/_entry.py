@@ -68,15 +68,21 @@ def as_text(key: object) -> str:
 
 
 def small_error(
-    metadata: Mapping[str, Any], due: float, serialize: Callable[[Error], bytes]
+    metadata: Mapping[str, Any],
+    due: float,
+    serialize: Callable[[Error], bytes],
+    whole: bool = False,
 ) -> Error:
     """The error with *metadata*, without its traceback, that says when it ``expires``.
 
     As *serialize* makes it, it takes less than 300 bytes: its text is shortened as needed, but
-    for an id of the user's, or further metadata, that leaves no room.
+    for an id of the user's, or further metadata, that leaves no room. With *whole* its text is
+    the user's own, and stays as it is.
     """
     kept = {name: str(each) if isinstance(each, str) else each for name, each in metadata.items()}
     kept.update(traceback="", expires=due)
+    if whole:
+        return Error(kept)
     text = str(kept.get("error"))
     kept["error"] = "?"
     room = _LARGEST + 1 - len(serialize(Error(kept)))

@@ -75,9 +75,14 @@ class Expiry:
                 )
 
     def put(
-        self, key: Any, error: Error, seconds: float, inner: Callable[[Error], Any] | None = None
+        self,
+        key: Any,
+        error: Error,
+        seconds: float,
+        inner: Callable[[Error], Any] | None = None,
+        whole: bool = False,
     ) -> Any:
-        """Store *error* under *key*, made small, for *seconds*.
+        """Store *error* under *key*, made small (but for a text that is *whole*), for *seconds*.
 
         *inner* stores it where ``put_result`` is not Huey's own: then it takes two more round
         trips to find what has been stored, and to have it expire. A process that is killed
@@ -88,7 +93,7 @@ class Expiry:
         if tick.thread is None:
             tick.start()
         due = time.time() + seconds
-        small = small_error(error.metadata, due, self._huey.serializer.serialize)
+        small = small_error(error.metadata, due, self._huey.serializer.serialize, whole)
         if inner is not None:
             answer = inner(small)
             self._mark(key, seconds, due)

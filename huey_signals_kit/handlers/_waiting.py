@@ -1,20 +1,28 @@
-"""Since when a task waits for its lock, in its message.
+"""How long a task has been waiting for its lock, in its message.
 
 Only the message goes from one attempt to the next, and every consumer has to be able to read and
-run it, also one without this package. So this is written where only plain data is: as the name
-of the time zone of ``expires``, a ``datetime`` which Huey keeps, resolves and obeys as ever.
-Huey resolves ``expires=60`` anew whenever a task goes from the schedule to the queue: that is
+run it, also one without this package. So the state is written where only plain data is: as the
+name of the time zone of ``expires``, a ``datetime`` which Huey keeps, resolves and obeys as ever.
+Huey resolves ``expires=60`` again whenever a task goes from the schedule to the queue: that is
 why a task's own expiry becomes a moment while it waits.
+
+User code sees none of this where `WaitingTasks` is in place: the message has the state, and the
+task that is made of it has its own ``expires``.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from .._placed import Placed
+from ..registry import structure
+
 _PREFIX = "huey-signals-kit "
+_WAIT = "_huey_signals_kit_wait"
 # Windows knows no local time after the year 3000.
 _NEVER = datetime(2999, 1, 1, tzinfo=timezone.utc)
 
@@ -29,8 +37,8 @@ class Wait:
     """The latest delay, in seconds, before it was shortened by chance."""
     until: float | None
     """When the task itself expires, if it does."""
-    own: float | str | None
-    """The ``expires`` that it had: seconds, or a moment in ISO format."""
+    own: float | str | list[float] | None
+    """Its own ``expires``: seconds, a moment in ISO format, or ``[seconds]`` for a timedelta."""
 
 
 def begin(task: Any, huey: Any, now: float) -> Wait:
@@ -41,14 +49,97 @@ def begin(task: Any, huey: Any, now: float) -> Wait:
     resolved = task.expires_resolved or task.resolve_expires(huey.utc)
     moment = resolved.replace(tzinfo=timezone.utc) if huey.utc else resolved.astimezone()
     if isinstance(own, datetime):
-        return Wait(now, 0.0, moment.timestamp(), own.isoformat())
-    seconds = own.total_seconds() if isinstance(own, timedelta) else own
-    return Wait(now, 0.0, moment.timestamp(), seconds)
+        own = own.isoformat()
+    elif isinstance(own, timedelta):
+        own = [own.total_seconds()]
+    return Wait(now, 0.0, moment.timestamp(), own)
 
 
 def read(task: Any) -> Wait | None:
     """The wait that *task* is in, or None."""
-    zone = getattr(task.expires, "tzinfo", None)
+    found: Wait | None = getattr(task, _WAIT, None)
+    return _decoded(task.expires) if found is None else found
+
+
+def write(task: Any, wait: Wait) -> None:
+    """Let every message that `WaitingTasks` makes of *task* say that it is in *wait*."""
+    clear(task)
+    setattr(task, _WAIT, wait)
+
+
+def clear(task: Any) -> None:
+    """End the wait of *task*, if it is in one."""
+    if getattr(task, _WAIT, None) is not None:
+        delattr(task, _WAIT)
+    wait = _decoded(task.expires)
+    if wait is not None:
+        _show(task, wait)
+
+
+class WaitingTasks:
+    """Writes the waits of one Huey's tasks into their messages, and reads them from there."""
+
+    def __init__(self, huey: Any) -> None:
+        self._huey = huey
+        self._placed = Placed(huey)
+        self._utc: bool = huey.utc
+        self._begun = False
+
+    def install(self) -> None:
+        """Do nothing until a handler asks for it: each message of a Huey passes here."""
+
+    def begin(self) -> None:
+        """Wrap ``serialize_task`` and ``deserialize_task``, unless they are wrapped already."""
+        with structure.lock:
+            if not self._begun:
+                self._begun = True
+                self._placed.put("serialize_task", self._around_serialize)
+                self._placed.put("deserialize_task", self._around_deserialize)
+
+    def uninstall(self) -> None:
+        """Leave both as they were found."""
+        self._placed.remove()
+        self._placed = Placed(self._huey)
+        self._begun = False
+
+    def _around_serialize(self, found: Callable[..., Any]) -> Callable[..., Any]:
+        def serialize_task(task: Any, *args: Any, **options: Any) -> Any:
+            wait = getattr(task, _WAIT, None)
+            if wait is None:
+                return found(task, *args, **options)
+            visible = task.expires, task.expires_resolved
+            task.expires = _encoded(wait)
+            try:
+                task.resolve_expires(self._utc)
+                return found(task, *args, **options)
+            finally:
+                task.expires, task.expires_resolved = visible
+
+        return serialize_task
+
+    @staticmethod
+    def _around_deserialize(found: Callable[..., Any]) -> Callable[..., Any]:
+        def deserialize_task(*args: Any, **options: Any) -> Any:
+            task = found(*args, **options)
+            wait = _decoded(getattr(task, "expires", None))
+            if wait is not None:
+                _show(task, wait)
+                setattr(task, _WAIT, wait)
+            return task
+
+        return deserialize_task
+
+
+def _encoded(wait: Wait) -> datetime:
+    name = _PREFIX + json.dumps([wait.since, wait.delay, wait.until, wait.own])
+    moment = _NEVER if wait.until is None else datetime.fromtimestamp(wait.until, timezone.utc)
+    return moment.replace(tzinfo=timezone(timedelta(0), name))
+
+
+def _decoded(expires: Any) -> Wait | None:
+    if expires is None:
+        return None
+    zone = getattr(expires, "tzinfo", None)
     name = zone.tzname(None) if isinstance(zone, timezone) else ""
     if not name.startswith(_PREFIX):
         return None
@@ -58,18 +149,13 @@ def read(task: Any) -> Wait | None:
         return None
 
 
-def write(task: Any, wait: Wait) -> None:
-    """Let *task*, and every message made of it, say that it is in *wait*."""
-    name = _PREFIX + json.dumps([wait.since, wait.delay, wait.until, wait.own])
-    moment = _NEVER if wait.until is None else datetime.fromtimestamp(wait.until, timezone.utc)
-    task.expires = moment.replace(tzinfo=timezone(timedelta(0), name))
-
-
-def clear(task: Any) -> None:
-    """Give *task* its own expiry back, if it was waiting."""
-    wait = read(task)
-    if wait is None:
-        return
-    task.expires = datetime.fromisoformat(wait.own) if isinstance(wait.own, str) else wait.own
-    if wait.own is None:
+def _show(task: Any, wait: Wait) -> None:
+    """Give *task* its own expiry back."""
+    own: Any = wait.own
+    if isinstance(own, str):
+        own = datetime.fromisoformat(own)
+    elif isinstance(own, list):
+        own = timedelta(seconds=own[0])
+    elif own is None:
         task.expires_resolved = None
+    task.expires = own

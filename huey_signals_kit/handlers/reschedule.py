@@ -5,29 +5,25 @@ from __future__ import annotations
 import logging
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import lru_cache
+from typing import Any, ClassVar
 
 from huey.api import PeriodicTask
 from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED, SIGNAL_RETRYING
 from huey.utils import normalize_time
 
-from .._checks import checked_seconds, short
-from .._failures import say
+from .._checks import checked_seconds, name_of, short
+from .._failures import complain, say
 from ..event import Event
-from ..verdict import DROP, RESCHEDULED, Verdict
+from ..sinks.vocabulary import HANDLER_ERRORS
+from ..verdict import DROP, Verdict
 from . import _waiting
 from ._waiting import Wait
 
 _TEN_YEARS = 10 * 365 * 86_400.0
-_DONE = "_huey_signals_kit_rescheduled"
-# What Huey would still do with a task whose attempt has failed, and its message does later.
-_NOTHING_LEFT: dict[str, Any] = {
-    "retries": 0,
-    "on_complete": None,
-    "on_error": None,
-    "chord_config": None,
-}
+_HIDES = "_huey_signals_kit_hides"
 
 
 @dataclass(frozen=True)
@@ -44,11 +40,16 @@ class RescheduleLocked:
     Register it for the signals locked and error, and for retrying: a retry after a real error
     then has the whole time again. Not with ``background=True``: by then Huey has gone on.
 
+    Huey handles it as a retry that costs none of the task's retries: the signals are locked (or
+    error), retrying, scheduled. A task that is revoked meanwhile by its id does not come back,
+    one whose class is paused does: Huey decides when it is due.
+
     It leaves alone tasks that have ``lock_errors`` of their own, and all tasks in immediate
-    mode, where nobody looks at the schedule. Periodic tasks are dropped: they come again anyway.
-    Register no other handler that decides about lock errors, but to `KEEP` one. A hook that
-    Huey calls after the attempt sees a task without retries and without later stages.
+    mode, which has no scheduler. Periodic tasks are dropped: they come again anyway. Where
+    another handler's verdict wins, the task is neither scheduled nor given up.
     """
+
+    reschedules: ClassVar[bool] = True
 
     delay: float = 5.0
     backoff: float = 2.0
@@ -69,7 +70,7 @@ class RescheduleLocked:
                 )
 
     def __call__(self, event: Event) -> Verdict | None:
-        """Schedule the task again, or give it up, if the event is a lock error."""
+        """Return a verdict that schedules the task again, or gives it up, for a lock error."""
         task, signal = event._task, event._signal
         if signal not in (SIGNAL_LOCKED, SIGNAL_ERROR) or not event.is_lock_error:
             if signal in (SIGNAL_ERROR, SIGNAL_RETRYING):
@@ -79,9 +80,7 @@ class RescheduleLocked:
             return None
         if isinstance(task, PeriodicTask):
             return DROP
-        if not hasattr(task, _DONE) and not self._reschedule(event):
-            return DROP
-        return RESCHEDULED
+        return Verdict("drop", plan=_Rescheduling(self, event))
 
     def suppresses_lock_errors(self, event: Event) -> bool:
         """Whether `event` will not be stored, so that Sentry need not hear of it."""
@@ -94,55 +93,162 @@ class RescheduleLocked:
             return False
         return event._context.own_verdict(task, exception) is not None
 
-    def _reschedule(self, event: Event) -> bool:
-        task, huey, now = event._task, event._huey, time.time()
-        # Huey is about to delete the token of a revoke that came meanwhile: it would run again.
-        if huey.is_revoked(task, peek=True):
-            return False
-        wait = _waiting.read(task) or _waiting.begin(task, huey, now)
-        wait = replace(wait, delay=min(max(wait.delay * self.backoff, self.delay), self.most))
-        delay = wait.delay * (1 - self.jitter * random.random())
-        if now + delay > self._end_of(wait):
-            _give_up(event, now - wait.since)
-            return False
-        _schedule(task, huey, wait, delay)
-        for name, nothing in _NOTHING_LEFT.items():
-            setattr(task, name, nothing)
-        setattr(task, _DONE, True)
-        return True
+    def next_wait(self, wait: Wait) -> tuple[Wait, float]:
+        """Return the wait after one more skip, and its delay in seconds, shortened by chance."""
+        delay = min(max(wait.delay * self.backoff, self.delay), self.most)
+        return replace(wait, delay=delay), delay * (1 - self.jitter * random.random())
 
-    def _end_of(self, wait: Wait) -> float:
+    def end_of(self, wait: Wait) -> float:
+        """Return when the task is given up, in seconds since the epoch."""
         end = wait.since + self.give_up_after
         return end if wait.until is None else min(end, wait.until)
 
 
-def _schedule(task: Any, huey: Any, wait: Wait, delay: float) -> None:
-    # Not a copy: Huey knows a context task among its own arguments by its identity.
-    found = task.eta, task.expires
-    try:
-        _waiting.write(task, wait)
+class _Rescheduling:
+    """The `Plan` of `RescheduleLocked` for one attempt.
+
+    Huey is left to schedule the task, as it does with a retry. What Huey asks in between is only
+    whether the task has retries and an ``on_error`` task: both keep their values, which user code
+    sees, and answer that question differently.
+    """
+
+    def __init__(self, handler: RescheduleLocked, event: Event) -> None:
+        self._handler = handler
+        self._event = event
+        self._wait: Wait | None = None
+        self._eta: Any = None
+
+    def start(self) -> Verdict:
+        """Have Huey retry the task, or end it if it is revoked or has waited too long."""
+        event, handler, now = self._event, self._handler, time.time()
+        task, huey = event._task, event._huey
+        # By its id alone: a pause of its class is Huey's to obey when the task is due. Huey is
+        # about to delete the token of a revoke that came meanwhile: the task would run.
+        if huey.is_revoked(task.id, peek=True):
+            return _end(task)
+        begun = _waiting.read(task) or _waiting.begin(task, huey, now)
+        wait, delay = handler.next_wait(begun)
+        if now + delay > handler.end_of(wait):
+            _say_given_up(event, now - wait.since)
+            return _end(task)
+        self._wait, self._eta = wait, normalize_time(None, delay, huey.utc)
+        event._context.carry_waits()
         _check_serializer(huey, task, wait)
-        task.eta = normalize_time(None, delay, huey.utc)
-        huey.add_schedule(task)
-    except BaseException:
-        task.eta, task.expires = found
-        raise
+        task.retries = _Retries(task.retries, another=True)
+        _hide(task.on_error)
+        return Verdict("drop", plan=self)
+
+    def cancel(self) -> None:
+        """Let the task fail as it would have without the handler."""
+        _unhide(self._event._task.on_error)
+
+    def requeue(self, requeue: Callable[..., Any], timestamp: Any) -> Any:
+        """Have Huey schedule the task; where it cannot, put it back into the queue."""
+        task, wait = self._event._task, self._wait
+        _unhide(task.on_error)
+        retries = int(task.retries)
+        task.retries = _Retries(retries, another=True)
+        if wait is not None:
+            _waiting.write(task, wait)
+        try:
+            return requeue(task, timestamp, self._eta)
+        except Exception as exc:
+            self._not_scheduled(exc)
+        task.retries, task.eta = retries, self._eta
+        huey = self._event._huey
+        try:
+            # The same message: where the first one did get there, Redis keeps one of them.
+            return huey.add_schedule(task)
+        except Exception:
+            task.eta = None
+            return huey.enqueue(task)
+
+    def _not_scheduled(self, exc: Exception) -> None:
+        event = self._event
+        event._context.tally((HANDLER_ERRORS, name_of(self._handler)))
+        complain(
+            "Task %s (%s) could not be scheduled again; that is tried once more, and then it is "
+            "put back into the queue.",
+            event.task_name,
+            event.task_id,
+            exc_info=exc,
+            queue=event.queue,
+            task=event.task_name,
+            task_id=event.task_id,
+        )
+
+
+class _Retries(int):
+    """A number of retries that is true if there will be *another* attempt, whatever the number.
+
+    For the other attempt Huey takes one off, but it costs none. Pickled, it is a plain number.
+    """
+
+    another: bool
+
+    def __new__(cls, number: int | None, another: bool) -> _Retries:
+        made = super().__new__(cls, number or 0)
+        made.another = another
+        return made
+
+    def __bool__(self) -> bool:
+        return self.another
+
+    def __sub__(self, other: int) -> int:
+        return int(self) if self.another else int(self) - other
+
+    def __reduce__(self) -> tuple[type[int], tuple[int]]:
+        return (int, (int(self),))
+
+
+def _end(task: Any) -> Verdict:
+    if task.retries:
+        task.retries = _Retries(task.retries, another=False)
+    return DROP
+
+
+@lru_cache(maxsize=256)
+def _hidden(cls: Any) -> Any:
+    names = {"__module__": cls.__module__, "__bool__": lambda self: False, _HIDES: cls}
+    return type(cls.__name__, (cls,), names)
+
+
+def _hide(task: Any) -> None:
+    """Make *task* false, until it is shown again."""
+    if task is not None:
+        cls: Any = type(task)
+        task.__class__ = _hidden(cls)
+
+
+def _unhide(task: Any) -> None:
+    cls = getattr(type(task), _HIDES, None)
+    if cls is not None:
+        task.__class__ = cls
 
 
 def _check_serializer(huey: Any, task: Any, wait: Wait) -> None:
-    # One of the user's may keep a moment and lose the name of its time zone: then the task
-    # would wait as if for the first time, for ever.
-    if type(huey.serializer).__module__.partition(".")[0] == "huey":
-        return
-    if _waiting.read(huey.deserialize_task(huey.serialize_task(task))) != wait:
+    """Raise if *task* cannot be written, or read with *wait*; nothing is stored or dropped yet."""
+    before = _waiting.read(task)
+    _waiting.write(task, wait)
+    try:
+        message = huey.serialize_task(task)
+        # A serializer of the user's may keep a moment and lose the name of its time zone: then
+        # the task would wait as if for the first time, for ever.
+        if type(huey.serializer).__module__.partition(".")[0] == "huey":
+            return
+        found = _waiting.read(huey.deserialize_task(message))
+    finally:
+        _waiting.clear(task)
+        if before is not None:
+            _waiting.write(task, before)
+    if found != wait:
         raise TypeError(
             f"{short(huey.serializer)} loses the name of a datetime's time zone, in which "
             "RescheduleLocked keeps since when a task waits; let it pickle datetimes"
         )
 
 
-def _give_up(event: Event, waited: float) -> None:
-    event._task.retries = 0
+def _say_given_up(event: Event, waited: float) -> None:
     say(
         logging.WARNING,
         "Task %s (%s) has waited %.0f s for lock %r and is given up.",

@@ -245,6 +245,30 @@ def test_a_verdict_is_about_its_own_attempt_alone(make_huey, second, stored):
     assert errors(huey) == ({stored} if stored else set())
 
 
+@pytest.mark.parametrize("immediate", [False, True])
+@pytest.mark.parametrize(("retries", "changed"), [(0, 2), (2, 0), (1, 5)])
+def test_a_receiver_that_changes_the_retries_changes_no_verdict(
+    make_huey, immediate, retries, changed
+):
+    """It runs after the kit's, which has decided by then, and Huey retries as it says."""
+    huey = make_huey("memory", immediate=immediate)
+    kit = install_handlers(huey)
+    _, guarded, wrapped, fails = declare(huey, retries=retries)
+    first = set()
+
+    @huey.signal("locked", "error")
+    def change(signal, task, *_):
+        if task.id not in first:
+            first.add(task.id)
+            task.retries = changed
+
+    guarded(), wrapped()
+    broken = fails()
+    run_all(huey)
+    assert set(stored_errors(huey)) == {broken.id}
+    assert kit.count("huey_lock_skips_total") == 2 * (changed + 1)
+
+
 def test_a_retry_that_huey_signals_by_nothing_is_stored_as_ever(make_huey):
     """``RetryTask`` reaches the store without SIGNAL_ERROR; a lock error before it says nothing."""
     kinds = []

@@ -15,7 +15,7 @@ from huey.exceptions import TaskException, TaskLockedException
 from huey.serializer import Serializer
 from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED, SIGNAL_RETRYING
 
-from huey_signals_kit import KEEP, Event, Registry, install_handlers
+from huey_signals_kit import DROP, KEEP, Event, Registry, expire, install_handlers
 from huey_signals_kit.handlers import RescheduleLocked
 from huey_signals_kit.handlers._waiting import read
 from tests.support import hold, results, run_all, store, stored_errors, tokens, wait_until
@@ -218,23 +218,64 @@ def test_a_chord_learns_of_a_member_that_is_given_up(make_huey):
     assert huey.scheduled_count() == 0
 
 
-def test_a_task_is_not_lost_when_the_schedule_cannot_be_written(make_huey, monkeypatch):
-    """It fails as it would have without the handler: stored, its pipeline's error and all."""
+def test_a_task_is_not_lost_when_the_schedule_cannot_be_written(make_huey, monkeypatch, caplog):
+    """It goes back to the queue, with all that it had, and the failure is logged and counted."""
     huey = make_huey()
     kit = install(huey)
     guarded, _ = declare(huey, retries=1)
     result = guarded()
     hold(huey, "held")
 
-    def unreachable(data, eta):
+    def unreachable(data, *others):
         raise ConnectionError("no storage")
 
     with monkeypatch.context() as patched:
         patched.setattr(huey.storage, "add_to_schedule", unreachable)
         huey.execute(huey.dequeue())
     assert kit.count("huey_handler_errors_total") == 1
-    (retried,) = huey.pending()
-    assert (retried.id, retried.retries, retried.eta, retried.expires) == (result.id, 0, None, None)
+    assert "could not be scheduled again" in caplog.text
+    (queued,) = huey.pending()
+    assert (queued.id, queued.retries, queued.eta, queued.expires) == (result.id, 1, None, None)
+    assert read(queued) is not None
+    assert stored_errors(huey) == {}
+
+
+def test_one_lost_connection_leaves_the_task_in_the_schedule_once(make_huey, monkeypatch):
+    """The message did get there, but not the answer: the same message is written again."""
+    huey = make_huey("redis")
+    install(huey)
+    result = declare(huey)[0]()
+    hold(huey, "held")
+    written, add = [], huey.storage.add_to_schedule
+
+    def answer_lost(data, *others):
+        add(data, *others)
+        written.append(data)
+        if len(written) == 1:
+            raise ConnectionError("the answer was lost")
+
+    monkeypatch.setattr(huey.storage, "add_to_schedule", answer_lost)
+    huey.execute(huey.dequeue())
+    assert len(written) == 2
+    assert [task.id for task in scheduled(huey)] == [result.id]
+    assert huey.pending_count() == 0
+
+
+def test_a_task_whose_arguments_cannot_be_written_fails_as_ever(make_huey):
+    """Its body has changed them; the error is stored, so its caller learns of it."""
+    huey = make_huey()
+    kit = install(huey)
+
+    @huey.task()
+    def spoils(argument):
+        argument.append(lambda: None)
+        raise TaskLockedException("unable to acquire lock held")
+
+    result = spoils([])
+    run_all(huey)
+    assert stored_errors(huey).keys() == {result.id}
+    assert huey.scheduled_count() == 0
+    assert kit.count("huey_handler_errors_total") == 1
 
 
 def test_a_periodic_task_is_dropped(make_huey):
@@ -263,29 +304,51 @@ def test_immediate_mode_is_left_alone(make_huey):
         result.get()
 
 
-def test_a_task_that_decides_for_itself_is_left_alone(make_huey):
-    """``lock_errors="keep"`` stores the error, and nothing is scheduled."""
+@pytest.mark.parametrize("route", [0, 1], ids=["locked", "error"])
+@pytest.mark.parametrize("verdict", [KEEP, DROP, expire(60)], ids=str)
+def test_a_handlers_verdict_comes_first(make_huey, caplog, verdict, route):
+    """The task is neither scheduled nor given up: Huey goes on as with any failed attempt."""
+    huey = make_huey()
+    kit = install(huey)
+    heard = []
+    kit.on(SIGNAL_LOCKED, SIGNAL_ERROR)(lambda event: verdict)
+    result = declare(huey)[route]()
+    hold(huey, "held")
+    huey.signal()(lambda signal, task, *_: heard.append((signal, task.retries)))
+    run_all(huey)
+    assert heard == [("executing", 0), (["locked", "error"][route], 0)]
+    assert huey.scheduled_count() == 0
+    assert stored_errors(huey).keys() == (set() if verdict is DROP else {result.id})
+    free(huey)
+    assert run_later(huey) == 0
+    assert "given up" not in caplog.text
+
+
+def test_a_verdict_of_lower_priority_does_not_count(make_huey):
+    """Both handlers run, and the one that schedules comes first."""
+    huey = make_huey()
+    registry, heard = Registry("mine"), []
+    registry.add(RescheduleLocked(), SIGNAL_LOCKED, priority=5)
+    kit = install_handlers(huey, preset=[], registry=registry)
+    kit.on(SIGNAL_LOCKED)(lambda event: heard.append(event.signal) or KEEP)
+    declare(huey)[0]()
+    hold(huey, "held")
+    run_all(huey)
+    assert heard == ["locked"]
+    assert huey.scheduled_count() == 1
+    assert stored_errors(huey) == {}
+
+
+@pytest.mark.parametrize("option", ["keep", "drop", 60])
+def test_a_tasks_own_option_comes_first(make_huey, option):
+    """Whatever it asks for, nothing is scheduled."""
     huey = make_huey()
     install(huey)
-    result = declare(huey, lock_errors="keep")[0]()
+    result = declare(huey, lock_errors=option)[0]()
     hold(huey, "held")
     run_all(huey)
     assert huey.scheduled_count() == 0
-    assert stored_errors(huey).keys() == {result.id}
-
-
-def test_a_handlers_verdict_stores_the_error_of_a_skip(make_huey):
-    """A user's `KEEP` comes first; the task is run again all the same, and its value replaces."""
-    huey = make_huey()
-    kit = install(huey)
-    kit.on(SIGNAL_LOCKED)(lambda event: KEEP)
-    result = declare(huey)[0]()
-    hold(huey, "held")
-    run_all(huey)
-    assert stored_errors(huey).keys() == {result.id}
-    free(huey)
-    run_later(huey)
-    assert results(huey) == {result.id: 42}
+    assert stored_errors(huey).keys() == (set() if option == "drop" else {result.id})
 
 
 def test_a_context_task_is_rescheduled(make_huey):
@@ -408,23 +471,25 @@ def test_two_handlers_schedule_a_task_once(make_huey):
     assert run_later(huey) == 1
 
 
-def skipped(huey, handler, task):
-    """The delay that *handler* gives *task*, and the task as the next attempt gets it."""
+def skipped(huey, task):
+    """The delay that *task* gets at its next skip, and the task as the next attempt gets it."""
     now = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
-    handler(Event("locked", task, huey, TaskLockedException("unable to acquire lock held")))
+    task.eta = None
+    huey.execute(task)
     (waiting,) = scheduled(huey)
     huey.storage.flush_schedule()
     return (waiting.eta - now).total_seconds(), waiting
 
 
 def test_the_delay_grows_up_to_the_most(make_huey):
-    """By the same factor each time, whatever processes did the attempts before."""
+    """By the same factor each time, whatever kits did the attempts before."""
     huey = make_huey()
+    hold(huey, "held")
     task = declare(huey)[0].s()
     delays = []
     for _ in range(6):
-        handler = RescheduleLocked(delay=20, backoff=3, most=1000, jitter=0)
-        delay, task = skipped(huey, handler, task)
+        with install(huey, delay=20, backoff=3, most=1000, jitter=0):
+            delay, task = skipped(huey, task)
         delays.append(round(delay, -1))
     assert delays == [20, 60, 180, 540, 1000, 1000]
 
@@ -432,9 +497,10 @@ def test_the_delay_grows_up_to_the_most(make_huey):
 def test_chance_shortens_a_delay(make_huey):
     """By up to the fraction that was asked for, and never twice the same."""
     huey = make_huey()
+    install(huey, delay=100, jitter=0.5)
+    hold(huey, "held")
     guarded, _ = declare(huey)
-    handler = RescheduleLocked(delay=100, jitter=0.5)
-    delays = [skipped(huey, handler, guarded.s())[0] for _ in range(50)]
+    delays = [skipped(huey, guarded.s())[0] for _ in range(50)]
     assert all(50 <= delay < 110 for delay in delays)
     assert max(delays) - min(delays) > 10
 
