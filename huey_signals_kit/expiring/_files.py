@@ -1,9 +1,14 @@
-"""``FileStorage``: a folder of its own beside the results, whose files are named by due time."""
+"""``FileStorage``: folders of its own beside the results, one for each ten seconds.
+
+What is due is found by the name of its folder, whatever else is still to come: all folders are
+listed only when a process starts, and every ten minutes.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,8 +18,15 @@ from ..store import file_lock
 from ._entry import BATCH, Entry, digest
 
 FOLDER = ".huey-signals/expiring"
-_OURS = re.compile(r"[0-9]{15}-[0-9a-f]{32}(\.tmp)?").fullmatch
+OLD_FOLDER = "huey-signals-expiring"
+"""Where version 0.1 has written, into no folder of its own for a time."""
+
+BUCKET_SECONDS = 10
+_LIST_SECONDS = 600.0
+_IS_BUCKET = re.compile(r"[0-9]{12}").fullmatch
+_IS_OURS = re.compile(r"[0-9]{15}-[0-9a-f]{32}(\.tmp)?").fullmatch
 _DIGEST = 40
+_TRIES = 10
 _STILL_TO_COME_MS = 5_000
 """How long after its time a file waits for the error that it announces."""
 
@@ -25,46 +37,92 @@ class Files:
     A process that was killed between the two leaves only that file, which goes in its time.
     """
 
+    def __init__(self) -> None:
+        self._looks: dict[str, tuple[float, float]] = {}
+        """When all folders of a storage were listed, and when it was last looked at, by path."""
+
     def put(self, storage: Any, entry: Entry) -> Any:
-        """One more file written."""
+        """Store *entry*, with one more file written."""
         self.mark(storage, entry)
         return storage.put_data(entry.key, entry.value, is_result=True)
 
     def mark(self, storage: Any, entry: Entry) -> None:
-        """One file written."""
-        folder = Path(storage.path, FOLDER)
-        folder.mkdir(parents=True, exist_ok=True)
+        """Write the file that says when *entry* is due."""
+        folder = Path(storage.path, FOLDER, f"{_bucket(entry.due_ms / 1000):012d}")
         name = f"{entry.due_ms:015d}-{uuid4().hex}"
         unfinished = folder / f"{name}.tmp"
-        unfinished.write_bytes(f"{entry.digest}{entry.key}".encode())
+        for attempt in range(1, _TRIES + 1):
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                unfinished.write_bytes(f"{entry.digest}{entry.key}".encode())
+            except FileNotFoundError:  # another process has just removed the empty folder
+                if attempt == _TRIES:
+                    raise
+            else:
+                break
         unfinished.replace(folder / name)
 
     def reap(self, storage: Any, now: float) -> bool:
-        """Reads the folder, and no file that is not due."""
-        removed = 0
-        for path in _due(Path(storage.path, FOLDER), now)[:BATCH]:
-            with file_lock(storage), suppress(FileNotFoundError):  # another process may be at it
-                removed += _remove(storage, path, now)
-        return removed == BATCH
+        """Remove all that are due, and return False: nothing is left to do."""
+        top, number = Path(storage.path), 0
+        over = f"{_bucket(now) - 2 * BUCKET_SECONDS:012d}"
+        listed, last = self._looks.pop(storage.path, (0.0, 0.0))
+        is_recent = last <= now < listed + _LIST_SECONDS
+        folders = _recent_folders(top, last, now) if is_recent else _all_folders(top, now)
+        for folder in folders:
+            for path in _due(folder, now):
+                with suppress(FileNotFoundError):  # another process may be at it
+                    _remove(storage, path, now)
+                number += 1
+                if number % BATCH == 0:
+                    time.sleep(0)  # greenlets have their turn
+            if folder.name <= over or folder.name == OLD_FOLDER:
+                with suppress(OSError):  # it is not empty
+                    folder.rmdir()
+        # Not where something was raised: then all is listed the next time.
+        self._looks[storage.path] = (listed if is_recent else now, now)
+        return False
+
+
+def _bucket(seconds: float) -> int:
+    return int(seconds // BUCKET_SECONDS * BUCKET_SECONDS)
+
+
+def _all_folders(top: Path, now: float) -> list[Path]:
+    """Return those in which something may be due."""
+    last = f"{_bucket(now):012d}"
+    try:
+        found = os.listdir(top / FOLDER)
+    except FileNotFoundError:
+        found = []
+    names = [name for name in found if _IS_BUCKET(name) and name <= last]
+    return [top / OLD_FOLDER, *(top / FOLDER / name for name in names)]
+
+
+def _recent_folders(top: Path, last: float, now: float) -> list[Path]:
+    """Return those of what has come due since the *last* look, or was still to come then."""
+    first = _bucket(last - _STILL_TO_COME_MS / 1000) - 2 * BUCKET_SECONDS
+    numbers = range(first, _bucket(now) + 1, BUCKET_SECONDS)
+    return [top / FOLDER / f"{number:012d}" for number in numbers]
 
 
 def _due(folder: Path, now: float) -> list[Path]:
     last = f"{round(now * 1000) + 1:015d}"
     try:
         # Others may leave files here too, as .DS_Store.
-        names = sorted(name for name in os.listdir(folder) if _OURS(name) and name < last)
-    except FileNotFoundError:
+        names = [name for name in os.listdir(folder) if _IS_OURS(name) and name < last]
+    except (FileNotFoundError, NotADirectoryError):
         return []
     return [folder / name for name in names]
 
 
-def _remove(storage: Any, path: Path, now: float) -> bool:
+def _remove(storage: Any, path: Path, now: float) -> None:
     noted = path.read_bytes().decode("utf-8", "replace")
     result = Path(storage.path_for_key(noted[_DIGEST:]))
-    value = storage.peek_data(noted[_DIGEST:])
-    if isinstance(value, bytes) and digest(value) == noted[:_DIGEST]:
-        result.unlink()
-    elif not result.exists() and int(path.name[:15]) > now * 1000 - _STILL_TO_COME_MS:
-        return False
-    path.unlink()
-    return True
+    with file_lock(storage):
+        value = storage.peek_data(noted[_DIGEST:])
+        if isinstance(value, bytes) and digest(value) == noted[:_DIGEST]:
+            result.unlink()
+        elif not result.exists() and int(path.name[:15]) > now * 1000 - _STILL_TO_COME_MS:
+            return
+        path.unlink()

@@ -8,8 +8,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import uuid4
 
 import huey as huey_package
 import pytest
@@ -18,10 +20,12 @@ from huey.exceptions import TaskException, TaskLockedException
 from huey.storage import MemoryStorage, SqliteStorage
 from huey.utils import Error
 
-from huey_signals_kit import DROP, Registry, expire, install_handlers, signals
+from huey_signals_kit import DROP, Registry, _heartbeat, expire, install_handlers, signals
 from huey_signals_kit._tick import tick
 from huey_signals_kit.expiring import _expiry, _files
+from huey_signals_kit.expiring._entry import Entry
 from huey_signals_kit.handlers import expire_lock_errors
+from huey_signals_kit.ledger import open_ledger
 from tests.consumer.harness import ROOT, running_consumer
 from tests.support import KINDS, hold, results, run_all, store, stored_errors, wait_until
 
@@ -67,7 +71,7 @@ def left(huey):
     if hasattr(storage, "queue_key"):
         found |= set(storage.conn.keys(f"huey-signals.expiring.*{storage.name}*"))
     folder = Path(getattr(storage, "path", "/nowhere"), _files.FOLDER)
-    return found | set(folder.iterdir() if folder.exists() else ())
+    return found | {path for path in folder.rglob("*") if path.is_file()}
 
 
 def expiring(seconds):
@@ -494,7 +498,130 @@ def test_a_foreign_file_in_the_folder_stops_nothing(make_huey, quick):
     declare(huey)[0]()
     run_all(huey)
     wait_until(lambda: not stored_errors(huey), 20, "the error to be removed")
-    assert {path.name for path in folder.iterdir()} == {".DS_Store", "000000000000000-"}
+    names = {path.name for path in folder.iterdir() if path.is_file()}
+    assert names == {".DS_Store", "000000000000000-"}
+
+
+@pytest.fixture
+def listed(monkeypatch):
+    """The names of the files that are listed in the folders of what is due."""
+    names, real = [], os.listdir
+
+    def listdir(path):
+        found = real(path)
+        if _files.FOLDER in str(path):
+            names.extend(found)
+        return found
+
+    monkeypatch.setattr(_files.os, "listdir", listdir)
+    return names
+
+
+def store_many(huey, number, due):
+    """Store so many errors that are due at that moment."""
+    files = _files.Files()
+    for each in range(number):
+        key = f"{uuid4()}"
+        value = huey.serializer.serialize(Error({"error": "busy", "task_id": key}))
+        files.put(huey.storage, Entry(key, value, 1, due + each / 1000))
+
+
+def test_each_file_that_is_due_is_listed_once(make_huey, listed):
+    """However many there are: the time for one does not grow with their number."""
+    huey, files = make_huey("file"), _files.Files()
+    store_many(huey, 350, due=1000)
+    files.reap(huey.storage, 2000)
+    assert sorted(Counter(name for name in listed if "-" in name).values()) == [1] * 350
+    assert store(huey) == {}
+    assert list(Path(huey.storage.path, _files.FOLDER).iterdir()) == []
+
+
+def test_a_look_reads_nothing_of_what_is_still_to_come(make_huey, listed):
+    """The second look on: a process that is idle pays nothing for what others have stored."""
+    huey, files = make_huey("file"), _files.Files()
+    for minute in range(50):
+        store_many(huey, 2, due=10_000 + 60 * minute)
+    files.reap(huey.storage, 5000)
+    listed.clear()
+    for seconds in range(0, 590, 5):
+        files.reap(huey.storage, 5000 + seconds)
+    assert listed == []
+    assert huey.result_count() == 100
+
+
+def test_what_comes_due_between_two_looks_is_found(make_huey):
+    """Whether they are five seconds apart, or an hour, or the clock went back in between."""
+    huey, files = make_huey("file"), _files.Files()
+    for first, second in ((1000, 1005), (2000, 5600), (9000, 8000), (8000, 8599.999)):
+        files.reap(huey.storage, first)
+        store_many(huey, 3, due=second - 1)
+        files.reap(huey.storage, second)
+        assert left(huey) == set()
+
+
+def test_a_file_whose_error_is_still_to_come_is_looked_at_again(make_huey):
+    """Its process may be between the two writes; killed there, it leaves nothing for ever."""
+    huey, files = make_huey("file"), _files.Files()
+    files.mark(huey.storage, Entry("key", b"value", 1, 1000))
+    for now, kept in ((1000.5, True), (1004, True), (1011, False)):
+        files.reap(huey.storage, now)
+        assert bool(left(huey)) is kept
+
+
+def test_files_of_version_0_1_are_removed_too(make_huey):
+    """They stand in no folder of their time."""
+    huey, files = make_huey("file"), _files.Files()
+    store_many(huey, 3, due=1000)
+    old = Path(huey.storage.path, _files.OLD_FOLDER)
+    old.mkdir()
+    for path in list(Path(huey.storage.path, _files.FOLDER).glob("*/*")):
+        path.rename(old / path.name)
+    files.reap(huey.storage, 2000)
+    assert store(huey) == {}
+    assert not old.exists()
+
+
+def test_a_folder_that_another_process_removes_is_made_again(make_huey, monkeypatch):
+    """It was empty just before the file was written."""
+    huey, files, gone = make_huey("file"), _files.Files(), []
+    write = Path.write_bytes
+
+    def write_bytes(path, content):
+        if len(gone) < 3:
+            gone.append(path.parent.rmdir())
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+    files.mark(huey.storage, Entry("key", b"value", 1, 1000))
+    assert len(gone) == 3
+    assert len(left(huey)) == 1
+
+
+def test_no_heartbeat_waits_for_the_removal_of_errors(make_huey, monkeypatch):
+    """However long a storage takes for that."""
+    monkeypatch.setattr(_heartbeat, "BEAT_SECONDS", 0.05)
+    huey, inside, release = make_huey("file"), threading.Event(), threading.Event()
+
+    def reap(*_):
+        inside.set()
+        release.wait(60)
+        return False
+
+    monkeypatch.setattr(_files.Files, "reap", reap)
+    kit = install_handlers(huey, preset="brief-locks")
+    kit._worker_starts()
+    try:
+        assert inside.wait(20)
+        ledger = open_ledger(make_huey("file", huey.name))
+
+        def beats():
+            return [each.heartbeat.sequence for each in ledger.processes()]
+
+        wait_until(beats, 20, "the first heartbeat")
+        before = beats()
+        wait_until(lambda: beats() > before, 20, "the next heartbeat")
+    finally:
+        release.set()
 
 
 def test_removing_files_and_a_workers_own_work_do_not_lock_each_other_out(make_huey):
