@@ -24,9 +24,11 @@ from tests.support import (
     Unavailable,
     give_children_default_signals,
     huey_class,
+    let_children_fork,
 )
 
 give_children_default_signals()
+let_children_fork()
 
 REQUIRE_SERVERS = "HUEY_SIGNALS_KIT_REQUIRE_SERVERS"
 

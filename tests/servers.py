@@ -199,7 +199,7 @@ def _running(server: _Server) -> Iterator[int]:
 def _start(server: _Server) -> tuple[subprocess.Popen[bytes], int]:
     # Somebody else may take a free port before the server does: then it dies, and we try again.
     for attempt in range(PORT_ATTEMPTS):
-        port = _free_port()
+        port = free_port()
         process = _spawn(server, port)
         try:
             _await(server, process, port)
@@ -236,7 +236,7 @@ def _await(server: _Server, process: subprocess.Popen[bytes], port: int) -> None
     wait_until(answers, START_SECONDS, f"{server.name} to answer on port {port}", server.log)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -36,6 +36,7 @@ _CLASSES = {
 KINDS = tuple(os.environ.get("HUEY_SIGNALS_KIT_STORAGES", ",".join(_CLASSES)).split(","))
 # Huey 2.5.0 does not signal it.
 HAS_ENQUEUED = hasattr(huey_package.signals, "SIGNAL_ENQUEUED")
+_FORK_WARNING = "ignore:This process:DeprecationWarning"
 REDIS_KINDS = tuple(kind for kind in _CLASSES if "redis" in kind)
 
 
@@ -98,6 +99,15 @@ def give_children_default_signals() -> None:
     for signum in signal.valid_signals() - by_python:
         if signal.getsignal(signum) is signal.SIG_IGN:
             signal.signal(signum, lambda number, frame: None)
+
+
+def let_children_fork() -> None:
+    """Keep Python 3.12 and later from warning, in a child, of a fork with threads.
+
+    Huey's process workers are such forks, and many tests expect an empty stderr.
+    """
+    given = os.environ.get("PYTHONWARNINGS", "")
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [given, _FORK_WARNING]))
 
 
 def run_all(

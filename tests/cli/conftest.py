@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import redis
 
 from tests.support import Place, hold, run_all
 
@@ -250,6 +251,9 @@ def frozen_shop(
 
     def make(needle: bytes) -> Shop:
         freezer = Freezer(server.hostname or "", server.port or 0, needle)
+        # A script that the server knows is sent as a digest, in which no needle is found.
+        with redis.Redis.from_url(redis_url) as client:
+            client.script_flush()
         opened.append(freezer)
         # Newer clients wait for some seconds only, older ones for ever.
         way = server._replace(netloc=f"127.0.0.1:{freezer.port}", query="socket_timeout=1000")

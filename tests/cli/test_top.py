@@ -288,7 +288,7 @@ class OwnRedis:
     """A Redis that the test may stop and start again, on the same port."""
 
     def __init__(self, folder):
-        self._folder, self._port = str(folder), servers._free_port()
+        self._folder, self._port = str(folder), servers.free_port()
         self.url = f"redis://127.0.0.1:{self._port}/0?socket_timeout=1000"
         self.start()
 

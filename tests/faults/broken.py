@@ -1,0 +1,75 @@
+"""Ways to break the kit on purpose, to see that the fault run notices each of them.
+
+``python -m tests.faults --broken NAME FAULT...``; every consumer and command is broken so.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def dead(huey: Any) -> None:
+    """Take every holder for dead."""
+    from huey_signals_kit.upkeep import LockWatch, _lock_list
+
+    verdict = _lock_list._Verdict(alive=False, unclaimed=False, settled=True)
+    LockWatch._lives = lambda self, name, raw, holder, look: verdict
+
+
+def gaps(huey: Any) -> None:
+    """Count a peer's silence also while the watcher itself could not write."""
+    from huey_signals_kit.ledger import _watch
+
+    _watch.GAP_SECONDS = math.inf
+    observe = _watch.FailureDetector.observe
+
+    def trusting(self, values, *, written, intact, server):
+        observe(self, values, written=written, intact=True, server=None)
+
+    _watch.FailureDetector.observe = trusting
+
+
+def later(huey: Any) -> None:
+    """Free a lock that was found stale a moment later, whatever holds it by that time."""
+    from huey_signals_kit.upkeep import _lock_release
+
+    def release_later(huey, lock):
+        time.sleep(random.choice([0, 2]))
+        return bool(huey.lock_task(lock.name).clear())
+
+    _lock_release.release_seen = release_later
+
+
+def silent(huey: Any) -> None:
+    """Free the lock of a random holder from time to time, and tell nothing about it."""
+
+    def free():
+        while True:
+            time.sleep(random.uniform(5, 15))
+            names = [key for key in huey.storage.result_items() if b".lock." in _bytes(key)]
+            if names:
+                huey.storage.delete_data(random.choice(names))
+
+    threading.Thread(target=free, daemon=True).start()
+
+
+def never(huey: Any) -> None:
+    """Free no stale lock."""
+    from huey_signals_kit.upkeep import LockWatch, _lock_list
+
+    verdict = _lock_list._Verdict(alive=None, unclaimed=False, settled=True)
+    LockWatch._lives = lambda self, name, raw, holder, look: verdict
+
+
+def _bytes(key: str | bytes) -> bytes:
+    return key.encode() if isinstance(key, str) else key
+
+
+WAYS: dict[str, Callable[[Any], None]] = {
+    each.__name__: each for each in (dead, gaps, later, silent, never)
+}

@@ -1,0 +1,117 @@
+"""What is in the store, read without the kit, and which processes run, read from the kernel."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import redis
+
+from tests.faults.hosts import Host, processes
+from tests.faults.two_hosts_app import NAME
+
+RESULTS = f"huey.results.{NAME}"
+LOCK = f"{NAME}.lock.".encode()
+
+
+@dataclass(frozen=True)
+class HolderId:
+    """The process and task that the value of a lock names; all empty for a foreign value."""
+
+    host: str = ""
+    space: str = ""
+    pid: int = 0
+    born: int = 0
+    task_id: str = ""
+    raw: bytes = b""
+
+    def __str__(self) -> str:
+        return f"pid {self.pid} on {self.host}"
+
+    @classmethod
+    def parse(cls, raw: bytes) -> HolderId:
+        """Read the value of a lock that the kit took."""
+        try:
+            lines = pickle.loads(raw).split("\n")
+            _, pid, born, host, space, *_ = lines
+        except Exception:
+            return cls(raw=raw)
+        return cls(host, space, int(pid), int(born), lines[-1].split(" ")[-1], raw)
+
+
+@dataclass
+class Stored:
+    """Samples of the store and of the processes."""
+
+    client: Callable[[], redis.Redis]
+    hosts: dict[str, Host]
+    _running: set[tuple[str, int, int]] = field(default_factory=set)
+    _records: dict[tuple[str, int, int], tuple[bytes, float]] = field(default_factory=dict)
+    _present: set[tuple[str, int, int]] = field(default_factory=set)
+    _connected: redis.Redis | None = None
+
+    def look_at_processes(self) -> None:
+        """Take a new sample of the processes of all hosts."""
+        found = processes({host.space for host in self.hosts.values()})
+        self._running = {(each.space, each.inner_pid, each.born) for each in found}
+
+    def is_running(self, host: str, pid: int) -> bool:
+        """Return whether the host's present boot has a process with this number."""
+        space = self.hosts[host].space
+        return any((space, pid) == each[:2] for each in self._running)
+
+    def is_running_holder(self, holder: HolderId) -> bool:
+        """Return whether exactly this process runs."""
+        return self._key(holder.space, holder.pid, holder.born) in self._running
+
+    @staticmethod
+    def _key(space: str, pid: int, born: int) -> tuple[str, int, int]:
+        # The kit's name of a space: boot id, pid namespace, time namespace.
+        name = next((part for part in space.split() if part.startswith("pid:")), space)
+        return name, pid, born
+
+    def sample(self, now: float) -> dict[str, HolderId] | None:
+        """Return the locks and note the records, or None when the storage does not answer."""
+        if self._connected is None:
+            self._connected = self.client()
+        try:
+            results = self._connected.hgetall(RESULTS)
+            keys = [key for key in self._connected.keys("huey-signals*") if b"ledger" in key]
+            hashes = [self._connected.hgetall(key) for key in keys if self._is_hash(key)]
+        except redis.RedisError:
+            self._connected = None
+            return None
+        self._note_records(hashes, now)
+        return {
+            key[len(LOCK) :].decode(): HolderId.parse(value)
+            for key, value in results.items()
+            if key.startswith(LOCK)
+        }
+
+    def _is_hash(self, key: bytes) -> bool:
+        return self._connected is not None and self._connected.type(key) == b"hash"
+
+    def _note_records(self, hashes: list[dict[bytes, bytes]], now: float) -> None:
+        self._present = set()
+        for raw in (value for fields in hashes for value in fields.values()):
+            try:
+                _, space, pid, born = json.loads(raw)["place"]
+            except (ValueError, LookupError, TypeError):
+                continue
+            key = self._key(space, pid, born)
+            self._present.add(key)
+            before = self._records.get(key)
+            if before is None or before[0] != raw:
+                self._records[key] = raw, now
+
+    def has_record(self, holder: HolderId) -> bool:
+        """Return whether the process had a record in the last sample."""
+        return self._key(holder.space, holder.pid, holder.born) in self._present
+
+    def silent_for(self, host: str, pid: int, now: float) -> float | None:
+        """Return for how many seconds the record of a process of this boot has not changed."""
+        space = self.hosts[host].space
+        changed = [at for key, (_, at) in self._records.items() if key[:2] == (space, pid)]
+        return now - max(changed) if changed else None

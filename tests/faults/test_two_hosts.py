@@ -1,0 +1,50 @@
+"""The fault run, in its shortest form; ``python -m tests.faults`` runs all of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.faults.hosts import can_make_hosts
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(not can_make_hosts(), reason="needs the right to make namespaces"),
+]
+
+
+def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run one short fault on two hosts."""
+    command = [sys.executable, "-m", "tests.faults", "--minutes", "0", "--folder", str(folder)]
+    return subprocess.run(
+        [*command, *options, "killed-once"], cwd=ROOT, capture_output=True, text=True, timeout=280
+    )
+
+
+def figures(output: str) -> dict[str, str]:
+    """Return the last row of the table by its titles."""
+    rows = [line.strip("| ").split("|") for line in output.splitlines() if line.startswith("| ")]
+    return {title.strip(): cell.strip() for title, cell in zip(rows[0], rows[-1], strict=True)}
+
+
+def test_a_killed_holder_on_two_hosts_breaks_nothing(tmp_path):
+    """The lock of a killed holder is freed, and no lock has two holders."""
+    done = run(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = figures(done.stdout)
+    assert found["violations"] == "0"
+    assert int(found["died inside"]) >= 1
+    assert int(found["freed"]) >= 1
+    assert int(found["locks held"]) > 10
+
+
+def test_a_kit_that_frees_living_holders_is_noticed(tmp_path):
+    """A kit that takes every holder for dead ends the run with exit code 1."""
+    done = run(tmp_path, "--broken", "dead")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "of the living task" in done.stdout
