@@ -43,6 +43,13 @@ def problems(found: Report, huey: Any) -> list[str]:
             f"{counted(found.locks.stale, 'lock')} of dead processes: the tasks that need them do "
             "not run (locks shows and frees them)"
         )
+    if (dead := _dead_workers(found)) and found.queue_length:
+        wait = "waits" if found.queue_length == 1 else "wait"
+        said.append(
+            f"{counted(found.queue_length, 'message')} {wait} in the queue, and every process "
+            f"with workers that has said that it works here is dead ({_some(dead)}). Start a "
+            "consumer. One without the kit may be at work: it cannot be seen"
+        )
     if found.pauses.ownerless:
         said.append(
             "Pause switches of tasks that this Huey does not have, so that they stop nothing: "
@@ -50,6 +57,14 @@ def problems(found: Report, huey: Any) -> list[str]:
             "deletes them)"
         )
     return said
+
+
+def _dead_workers(found: Report) -> list[str]:
+    """Return all processes with workers, if every one of them is dead."""
+    workers = [each for each in found.consumers if each.worker not in ("", "scheduler")]
+    if any(each.alive is not False for each in workers):
+        return []
+    return [f"process {each.pid} on {each.host}" for each in workers]
 
 
 def show(found: Report, huey_name: str, problems: list[str]) -> None:

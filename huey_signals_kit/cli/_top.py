@@ -24,6 +24,8 @@ DEFAULT_SECONDS = 2.0
 _LEAST_SECONDS, _MOST_SECONDS = 0.1, 3600.0
 _SILENT_SECONDS = 5.0
 _WAIT_SECONDS = 0.5
+_FILL_SECONDS = 0.3
+"""Between two looks before the whole store was read once: what is missing is filled in soon."""
 _WIDEST = 120
 """Longer lines are no easier to read."""
 
@@ -124,7 +126,8 @@ class _Watching:
 
     def _take(self, seen: Seen) -> None:
         self._seen, self._problem = seen, ""
-        self._next = time.monotonic() + self._interval
+        wait = self._interval if seen.complete else min(self._interval, _FILL_SECONDS)
+        self._next = time.monotonic() + wait
 
     def _go_on(self) -> None:
         if self._waits and self._looks.wait(0):

@@ -85,10 +85,15 @@ class Seen:
     """By `FIGURES`."""
     store_age: float | None = None
     """How many seconds ago the store was read whole; queue and schedule are of this moment."""
-    locks_age: float = 0.0
-    """How many seconds ago new locks and semaphores were looked for."""
+    locks_age: float | None = None
+    """How many seconds ago new locks and semaphores were looked for; None before the first time."""
     unreadable: int = 0
     """How many records of the ledger cannot be read; what they say is missing."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the store was read whole, and all of its locks found."""
+        return self.store_age is not None and self.locks_age is not None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

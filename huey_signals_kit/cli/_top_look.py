@@ -19,30 +19,30 @@ from ._top_form import FIGURES, Figure, Seen, SeenProcess, SeenTask
 _SHARE = 0.1
 """How much of the time reading the whole store may take."""
 
-_REPORT_SECONDS = 1.0
-"""How long a look waits for a report on the store: those of small stores come in this time."""
+_WAIT_SECONDS = 0.3
+"""How long a look waits for what reads the whole store: in a small one that is enough."""
 
 
 class Looker:
     """Looks at one Huey; keep it, as what has changed is told from the looks before.
 
-    All of the store is read on a thread of its own, at most a tenth of the time; all else that
-    a look reads is small.
+    What reads the whole store, the report and the search for locks, runs on threads of its own,
+    at most a tenth of the time; all else that a look reads is small.
     """
 
     def __init__(self, huey: Any, clock: Callable[[], float] = time.monotonic) -> None:
         self._huey = huey
         self._clock = clock
         self._ledger = open_ledger(huey)
-        self._locks = _Locks(LockWatch(huey, self._ledger), clock)
+        self._locks = _Locks(LockWatch(huey, self._ledger), LockWatch(huey), clock)
         self._counts = Counts(clock)
         self._pace = _Pace(clock)
         self._reports: Asking[tuple[Report, float]] = Asking(self._report, "report on the store")
         self._last: tuple[Report, float] | None = None
         self._first: dict[str, int] = {}
 
-    def look(self, wait: float | None = _REPORT_SECONDS) -> Seen:
-        """Everything; the store as it was read last, a first time within *wait* seconds or never.
+    def look(self, wait: float | None = _WAIT_SECONDS) -> Seen:
+        """Everything; the store as it was read last, after *wait* seconds for readings under way.
 
         What the storage raises comes through, after its connection was closed: some storages
         would go on with a broken one.
@@ -59,9 +59,11 @@ class Looker:
         self._counts.add(ledger.totals)
         storage = self._huey.storage
         lengths = {"queue": storage.queue_size(), "schedule": storage.schedule_size()}
-        self._read_store(wait)
+        deadline = None if wait is None else time.monotonic() + wait
+        self._locks.ask()
+        self._read_store(deadline)
         figures = {**lengths, **({} if self._last is None else _of_store(self._last[0]))}
-        locks = self._locks.look(ledger)
+        locks = self._locks.look(ledger, deadline)
         return Seen(
             queue=str(self._huey.name),
             at=datetime.now(timezone.utc),
@@ -75,10 +77,10 @@ class Looker:
             unreadable=len(ledger.unreadable),
         )
 
-    def _read_store(self, wait: float | None) -> None:
+    def _read_store(self, deadline: float | None) -> None:
         if self._pace.due():
             self._reports.ask()
-        if self._reports.wait(wait):
+        if self._reports.wait(_until(deadline)):
             with suppress(NoAnswer):
                 self._last = self._reports.last()
 
@@ -95,6 +97,10 @@ class Looker:
             else Figure(None, None)
             for name in FIGURES
         }
+
+
+def _until(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
 class _Pace:
@@ -117,30 +123,46 @@ class _Pace:
 
 
 class _Locks:
-    """The locks of one Huey: those that are known each time, new ones as often as is cheap."""
+    """The locks of one Huey: those that are known each time, new ones as often as is cheap.
 
-    def __init__(self, watch: LockWatch, clock: Callable[[], float]) -> None:
+    Args:
+        watch: Judges the locks that are known.
+        search: Finds all, on a thread of its own.
+    """
+
+    def __init__(self, watch: LockWatch, search: LockWatch, clock: Callable[[], float]) -> None:
         self._watch = watch
+        self._search = search
         self._clock = clock
         self._pace = _Pace(clock)
+        self._searches: Asking[tuple[list[LockInfo], float]] = Asking(self._find, "list of locks")
         self._known: list[LockInfo] = []
-        self._at = clock()
+        self._at: float | None = None
 
-    def age(self) -> float:
-        return self._clock() - self._at
+    def age(self) -> float | None:
+        return None if self._at is None else self._clock() - self._at
 
-    def look(self, ledger: Look) -> list[LockInfo]:
+    def ask(self) -> None:
         if self._pace.due():
-            self._at = self._clock()
-            with self._pace.measured():
-                self._known = self._watch.all()
-            return self._known
+            self._searches.ask()
+
+    def look(self, ledger: Look, deadline: float | None) -> list[LockInfo]:
+        if self._searches.wait(_until(deadline)):
+            with suppress(NoAnswer):
+                found, at = self._searches.last()
+                if at != self._at:
+                    self._known, self._at = found, at
         said = {name for each in ledger.processes for name in each.heartbeat.locks}
         names = said | {each.name for each in self._known if each.kind == "lock"}
         others = [each for each in self._known if each.kind != "lock"]
-        found = self._watch.named(sorted(names)) if names else []
-        self._known = sorted([*found, *others], key=lambda lock: lock.name)
+        locks = self._watch.named(sorted(names)) if names else []
+        self._known = sorted([*locks, *others], key=lambda lock: lock.name)
         return self._known
+
+    def _find(self) -> tuple[list[LockInfo], float]:
+        at = self._clock()
+        with self._pace.measured():
+            return self._search.all(), at
 
 
 def _process(process: Process) -> SeenProcess:

@@ -181,7 +181,9 @@ def _lock_title(seen: Seen) -> Text:
     title = Text.assemble(("locks".ljust(_LABEL), "bold"), f"{len(seen.locks):,} held")
     if dead:
         title.append(f", {dead:,} by the dead", _WRONG)
-    if seen.locks_age >= _OLD_SECONDS:
+    if seen.locks_age is None:
+        title.append(", looking for more", "dim")
+    elif seen.locks_age >= _OLD_SECONDS:
         title.append(f", new ones looked for {short_span(seen.locks_age)} ago", "dim")
     return title
 

@@ -128,6 +128,34 @@ def test_records_that_cannot_be_read(shop):
     assert shop.run("report", shop.name).code == 0
 
 
+def beats(shop, process, place, worker="thread"):
+    open_ledger(shop.huey).beat(Heartbeat(process, place, worker, 1.0, 1))
+
+
+def test_messages_that_only_dead_consumers_would_take(shop):
+    """Call for a person; as long as one process with workers may live they do not."""
+    for n in range(50):
+        shop.tasks.job(n)
+    beats(shop, "application", here(), "")
+    beats(shop, "scheduler", here(), "scheduler")
+    assert shop.run("report", shop.name).code == 0
+    beats(shop, "one", GONE)
+    ran = shop.run("report", shop.name)
+    assert ran.code == 1
+    assert (
+        "- 50 messages wait in the queue, and every process with workers that has said that it "
+        f"works here is dead (process {GONE.pid} on {GONE.host}). Start a consumer."
+    ) in ran.words
+    beats(shop, "two", here())
+    assert shop.run("report", shop.name).code == 0
+
+
+def test_an_empty_queue_of_dead_consumers(sqlite_shop):
+    """Calls for nobody: no message is kept waiting."""
+    beats(sqlite_shop, "one", GONE)
+    assert sqlite_shop.run("report", sqlite_shop.name).code == 0
+
+
 def test_a_huey_without_tasks_has_no_ownerless_switches(folder, make_place):
     """Whose they are cannot be told, which calls for nobody."""
     place = make_place("sqlite")

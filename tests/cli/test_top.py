@@ -29,7 +29,7 @@ from huey_signals_kit.upkeep import LockInfo, LockWatch
 from tests import servers
 from tests.consumer import top_app
 from tests.consumer.harness import running_consumer
-from tests.support import hold, put_kit_data, wait_until
+from tests.support import delete_kit_data, hold, kit_data, put_kit_data, wait_until
 from tests.terminal import terminal
 
 NOBODY = replace(here(), pid=2**30)
@@ -151,6 +151,40 @@ def test_the_live_view_goes_on(make_shop, work, watch):
     assert view.end(signal.SIGINT) == 130
     assert (view.screen.widest, view.screen.tallest, view.screen.odd) == (80, 24, [])
     assert view.left_as_found
+
+
+SLOW = """
+import time
+from pathlib import Path
+from huey_signals_kit.cli import _top_look
+
+def later(read):
+    def wait_and_read(*args, **options):
+        while not Path("go").exists():
+            time.sleep(0.02)
+        return read(*args, **options)
+    return wait_and_read
+
+_top_look.make_report = later(_top_look.make_report)
+_top_look.LockWatch.all = later(_top_look.LockWatch.all)
+"""
+
+
+def test_the_first_frame_does_not_wait_for_the_whole_store(sqlite_shop, watch):
+    """It is drawn before all is read, and what is missing is filled in."""
+    module = (sqlite_shop.path / sqlite_shop.module).with_suffix(".py")
+    module.write_text(module.read_text() + SLOW)
+    beat(sqlite_shop, running=[runs("shop.job", "its-id")], locks=("told",))
+    for name in ("told", "other"):
+        hold(sqlite_shop.huey, name)
+    view = watch(sqlite_shop, "--interval", "3600")
+    text = view.shows("store, reading", "1 held, looking for more", "its-id", "told")
+    assert "other" not in text
+    (sqlite_shop.path / "go").touch()
+    text = view.shows("2 held", "other")
+    assert "looking for more" not in text
+    wait_until(lambda: "reading" not in view.text, 30, "the figures")
+    assert view.end(signal.SIGINT) == 130
 
 
 def numbers(view, label):
@@ -293,7 +327,7 @@ class OwnRedis:
         self.start()
 
     def start(self):
-        command = servers._redis_command(servers.find_redis(), self._folder, self._port)
+        command = servers._redis_command(servers.find_redis(), self._folder, (), self._port)
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         up = servers._is_our_redis
         wait_until(lambda: up(self._port, self.process.pid), 30, "the Redis")
@@ -484,8 +518,7 @@ def test_rates_begin_anew_when_counters_were_lost(sqlite_shop):
     looker = Looker(sqlite_shop.huey, clock)
     beat(sqlite_shop, {(SIGNALS, "shop.job", "error"): 50})
     looked(looker, clock)
-    for key in list(sqlite_shop.huey.all_results()):
-        sqlite_shop.huey.storage.delete_data(key)
+    delete_kit_data(sqlite_shop.huey, *kit_data(sqlite_shop.huey))
     beat(sqlite_shop, {(SIGNALS, "shop.job", "error"): 2}, process="two")
     lost = looked(looker, clock, 10)
     assert (lost.span, lost.events["errors"].rate, lost.events["errors"].total) == (None, None, 2)
