@@ -27,6 +27,7 @@ from huey import storage as storages
 
 from ._fork import reset_in_child
 from ._locks import NamedLocks
+from ._native_heartbeat import NativeHeartbeat
 from ._tick import Jobs, tick
 from .ledger import (
     BEAT_SECONDS,
@@ -44,6 +45,7 @@ from .sinks.readings import Totals
 from .store import StorageUnable
 
 _FIRST_SECONDS = 1.0
+_STOP_SECONDS = 0.5
 _TIDY_EVERY = 12
 _TIDY_LEASE_SECONDS = 3 * _TIDY_EVERY * BEAT_SECONDS
 
@@ -74,6 +76,7 @@ class Pulse:
         self._leaves = False
         self._closed = False
         self._unable = False
+        self._native = NativeHeartbeat(huey)
         self.ledger = open_ledger(huey)
         self.skips: deque[tuple[str, str, float]] = deque(maxlen=MOST_SKIPS)
         self._tidy = self.ledger.lease("tidy", _TIDY_LEASE_SECONDS)
@@ -112,6 +115,7 @@ class Pulse:
         """This process runs a worker."""
         self._worker = _kind_of_worker()
         hands_of(self._huey).has_worker = True
+        self._look_after_native(is_needed=True)
         self._begin()
 
     def worker_stops(self) -> None:
@@ -127,6 +131,7 @@ class Pulse:
 
     def lock_taken(self) -> None:
         """This process takes a lock: others shall know that it lives."""
+        self._look_after_native(is_needed=True)
         self._begin()
         tick.start()
 
@@ -159,6 +164,9 @@ class Pulse:
         if not self._leaves and not self._worker and has_worker(self._huey):
             self._worker_found()
         hands = self._in_hand()
+        self._look_after_native(bool(self._worker or "locks" in hands))
+        while self._native.errors:
+            self._failed("The heartbeat thread", RuntimeError(self._native.errors.popleft()))
         if self._worker or "locks" in hands or (counted, hands) != self._written:
             self.ledger.beat(self._record(counted, hands))
             self._locks.beats()
@@ -166,7 +174,14 @@ class Pulse:
             if self._worker and self._sequence % _TIDY_EVERY == 1:
                 self._tidy_up()
 
+    def _look_after_native(self, is_needed: bool) -> None:
+        if is_needed and is_shared(self._huey.storage) and not tick.ending:
+            self._native.start(self._id)
+        else:
+            self._native.stop()
+
     def _leave(self, counted: Totals) -> None:
+        self._native.stop(seconds=_STOP_SECONDS)
         if self._closed and not tick.ending:
             # Before it is written: a storage that is gone for good is asked once.
             self._jobs.cancel()

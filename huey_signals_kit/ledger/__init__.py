@@ -5,6 +5,7 @@ where `open_kit_store` says. Losing it loses counts, and delays what waits for i
 cause a deletion.
 """
 
+from ._alive import AliveWriter, alive_writer
 from ._hands import READING, Note, being_read, hands_of, nothing
 from ._holder import Holder, HolderText, try_holder
 from ._in_flight import InFlight, has_worker, waiting_ids
@@ -21,6 +22,7 @@ __all__ = [
     "MOST_SKIPS",
     "OVERDUE_SECONDS",
     "READING",
+    "AliveWriter",
     "Heartbeat",
     "Holder",
     "HolderText",
@@ -37,6 +39,7 @@ __all__ = [
     "Taking",
     "Takings",
     "UnreadableLedger",
+    "alive_writer",
     "being_read",
     "hands_of",
     "has_worker",

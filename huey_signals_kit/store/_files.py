@@ -53,7 +53,15 @@ class FileStore:
     def put(self, key: str, value: bytes) -> None:
         """Under the storage's lock."""
         with file_lock(self._storage):
-            self._write(self._storage.path_for_key(as_bytes(key)), key, value)
+            self._write(self.path(key), key, value)
+
+    def put_unlocked(self, key: str, value: bytes) -> None:
+        """Write a value that only one thread ever writes, so that it needs no lock."""
+        self._write(self.path(key), key, value)
+
+    def path(self, key: str) -> str:
+        """Return the path of the file of `key`."""
+        return str(self._storage.path_for_key(as_bytes(key)))
 
     def put_new(self, key: str, value: bytes) -> bool:
         """Under the lock that Huey's own takes only since 3.0."""

@@ -27,6 +27,7 @@ LAYERS = [
         "_sentry",
         "expiring",
         "_heartbeat",
+        "_native_heartbeat",
         "_in_hand",
         "_lock_desk",
         "_lock_storage",
