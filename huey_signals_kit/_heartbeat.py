@@ -8,6 +8,8 @@ Who writes:
   counted something or has a task in hand, and then only when that changes;
 - nobody, where no other process could read it: on a storage in memory, so in immediate mode.
 
+A few of those with workers, each on another host, watch the others as well.
+
 When the process ends, or the kit is uninstalled, its counters go into the totals. But as long as
 the process holds locks in its name, which nobody else says, the heartbeat goes on.
 """
@@ -20,6 +22,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -31,10 +34,13 @@ from ._native_heartbeat import NativeHeartbeat
 from ._tick import Jobs, tick
 from .ledger import (
     BEAT_SECONDS,
+    INCARNATION,
     MOST_SKIPS,
+    STALE_AFTER,
     Heartbeat,
     InFlight,
     LockSkip,
+    WatchTurn,
     hands_of,
     has_worker,
     here,
@@ -65,8 +71,10 @@ class Pulse:
         worker_found: Callable[[], None],
         locks: NamedLocks,
         failed: Callable[[str, BaseException], object],
+        stale_after: float = STALE_AFTER,
     ) -> None:
         self._huey = huey
+        self._stale_after = stale_after
         self._totals = totals
         self._jobs = jobs
         self._worker_found = worker_found
@@ -77,7 +85,8 @@ class Pulse:
         self._closed = False
         self._unable = False
         self._native = NativeHeartbeat(huey)
-        self.ledger = open_ledger(huey)
+        self.ledger = open_ledger(huey, stale_after)
+        self._watch = WatchTurn(self.ledger.lease)
         self.skips: deque[tuple[str, str, float]] = deque(maxlen=MOST_SKIPS)
         self._tidy = self.ledger.lease("tidy", _TIDY_LEASE_SECONDS)
         self._after_fork()
@@ -89,6 +98,8 @@ class Pulse:
         self._worker = ""
         self._started = time.time()
         self._sequence = 0
+        self.watches = False
+        """Whether this process watches the others."""
         self.skips.clear()
         self._written: tuple[Totals, dict[str, Any]] = {}, {}
         self._running = InFlight(self._huey)
@@ -168,7 +179,8 @@ class Pulse:
         while self._native.errors:
             self._failed("The heartbeat thread", RuntimeError(self._native.errors.popleft()))
         if self._worker or "locks" in hands or (counted, hands) != self._written:
-            self.ledger.beat(self._record(counted, hands))
+            self.watches = self._takes_watch()
+            self.ledger.beat(self._record(counted, hands), self.watches)
             self._locks.beats()
             self._written = counted, hands
             if self._worker and self._sequence % _TIDY_EVERY == 1:
@@ -180,6 +192,13 @@ class Pulse:
         else:
             self._native.stop()
 
+    def _takes_watch(self) -> bool:
+        if self._worker in ("", "scheduler"):
+            return False
+        with suppress(Exception):  # of the storage, which the heartbeat will report
+            return self._watch.acquire()
+        return False
+
     def _leave(self, counted: Totals) -> None:
         self._native.stop(seconds=_STOP_SECONDS)
         if self._closed and not tick.ending:
@@ -190,6 +209,7 @@ class Pulse:
                 self.ledger.leave(self._record(counted, {}))
             if self._tidy.held:
                 self._tidy.release()
+            self._watch.release()
         finally:
             if self._closed and not tick.ending:
                 self.close()  # a lock may have been taken just now
@@ -207,6 +227,8 @@ class Pulse:
             worker=self._worker,
             started=self._started,
             sequence=self._sequence,
+            stale_after=self._stale_after,
+            incarnation=INCARNATION,
             **hands,
             skips=tuple(map(LockSkip._make, tuple(self.skips))),
             counters=counted,

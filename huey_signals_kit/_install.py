@@ -32,6 +32,7 @@ def install_handlers(
     quiet_logs: bool = False,
     sweep_interval: float | None = None,
     stale_locks: Literal["report", "release"] = "report",
+    stale_after: float = 120,
     replace: bool = False,
     **unknown: NoReturn,
 ) -> Kit:
@@ -55,6 +56,9 @@ def install_handlers(
     tokens that have leaked, as `Kit.sweep_tokens` does.
     *stale_locks*: what a consumer does about locks whose holder's process is dead: ``"report"``
     them, by a line in the log, a count and an announcement; or ``"release"`` them besides.
+    *stale_after*: after how many seconds of silence, watched from another host, this process
+    counts as dead, at least 30. Make it longer than any call of a task that keeps the
+    interpreter's lock: such a call cannot be told from death.
 
     Called again with the same arguments it returns the same kit; with others it raises
     `AlreadyInstalled`, unless *replace*: then a new kit takes the old one's place, without
@@ -73,6 +77,7 @@ def install_handlers(
         quiet_logs=quiet_logs,
         sweep_interval=sweep_interval,
         stale_locks=stale_locks,
+        stale_after=stale_after,
     )
     current = get_kit(huey)
     if current is not None and current.settings == settings:

@@ -54,6 +54,7 @@ class LockUpkeep:
         self._counts = counts
         self._reports = reports
         self._jobs = jobs
+        self._pulse = pulse
         self._turn = pulse.ledger.lease("locks turn", _TURN_SECONDS)
         self.watch = upkeep.LockWatch(huey, pulse.ledger)
         self._told: dict[str, None] = {}
@@ -75,15 +76,16 @@ class LockUpkeep:
             self._released(lock)
         return freed
 
-    def release_stale(self, min_age: float) -> list[upkeep.LockInfo]:
+    def release_stale(self, min_age: float, wait: bool = True) -> list[upkeep.LockInfo]:
         """Free those that are stale, each announced and counted."""
-        done = upkeep.release_stale(self._huey, min_age, watch=self.watch)
+        done = upkeep.release_stale(self._huey, min_age, watch=self.watch, wait=wait)
         for lock in done.released:
             self._released(lock)
         return done.released
 
     def _due(self) -> None:
-        if not self._turn.acquire():
+        # Who does not watch the others knows nothing of other hosts.
+        if not self._pulse.watches or not self._turn.acquire():
             return
         self._turns += 1
         whole = self._turns % _ALL_EVERY == 1
@@ -95,7 +97,7 @@ class LockUpkeep:
             if lock.alive is False and lock.settled:
                 self._found(lock)
         if self._releases and whole:
-            self.release_stale(upkeep.UNCLAIMED_SECONDS)
+            self.release_stale(upkeep.UNCLAIMED_SECONDS, wait=False)
 
     def _names(self) -> set[str]:
         prefix = Keys(self._huey).lock_prefix
@@ -134,8 +136,8 @@ class LockCalls:
     def release_lock(self, name: str) -> bool:
         """Free the lock *name*; whether it was there, and still the same when it was freed.
 
-        `upkeep.LockHeld` if a living process holds it: to know that of one on another host takes
-        up to 18 seconds.
+        `upkeep.LockHeld` if a living process holds it, or if that is in doubt. To know it of a
+        holder on another host may take ``stale_after`` and 15 seconds.
         """
         return self._lock_upkeep.release(name)
 
@@ -144,7 +146,7 @@ class LockCalls:
     ) -> list[upkeep.LockInfo]:
         """Free locks whose holder's process is dead, and those that nobody claims; which ones.
 
-        These when two calls, at least *min_age* seconds apart, have found them unchanged. It
-        takes up to 18 seconds where a holder on another host has to be watched.
+        These when two calls, at least *min_age* seconds apart, have found them unchanged. It may
+        take ``stale_after`` and 15 seconds where a holder on another host is silent.
         """
         return self._lock_upkeep.release_stale(min_age)

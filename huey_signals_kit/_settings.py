@@ -8,9 +8,10 @@ from typing import Any
 
 from huey.api import Huey
 
-from ._checks import short
+from ._checks import checked_seconds, short
 from ._filters import checked_flag
 from ._huey_facts import real_huey
+from .ledger import BEAT_SECONDS, LEAST_STALE_AFTER
 from .registry import Registry
 
 
@@ -27,6 +28,7 @@ class Settings:
     quiet_logs: bool
     sweep_interval: object
     stale_locks: object
+    stale_after: float
 
     def difference(self, other: Settings) -> str:
         """``name=mine`` for each argument that differs from *other*."""
@@ -46,6 +48,7 @@ class Settings:
         quiet_logs: object,
         sweep_interval: object,
         stale_locks: object,
+        stale_after: object,
     ) -> Settings:
         """The arguments in one form, however they were written."""
         if registry is not None and not isinstance(registry, Registry):
@@ -60,7 +63,20 @@ class Settings:
             quiet_logs=checked_flag(quiet_logs, "quiet_logs="),
             sweep_interval=sweep_interval,
             stale_locks=stale_locks,
+            stale_after=_checked_stale_after(stale_after),
         )
+
+
+def _checked_stale_after(stale_after: object) -> float:
+    """Return ``stale_after=`` of ``install_handlers``."""
+    seconds = checked_seconds(stale_after, "stale_after=")
+    if seconds < LEAST_STALE_AFTER:
+        raise ValueError(
+            f"stale_after= takes at least {LEAST_STALE_AFTER:g} seconds, got {short(stale_after)}: "
+            "a process that is merely busy may miss some heartbeats, which are "
+            f"{BEAT_SECONDS:g} seconds apart"
+        )
+    return seconds
 
 
 def _as_tuple(value: object) -> tuple[object, ...]:

@@ -113,6 +113,7 @@ class Kit(UpkeepCalls, LockCalls):
             self._worker_starts,
             locks,
             self._reports.job_failed,
+            settings.stale_after,
         )
         self.record_skip: Callable[[tuple[str, str, float]], None] = self._pulse.skips.append
         shared = huey, settings, self._pulse, self._counts, self._reports, self._jobs

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 
-from huey_signals_kit.ledger import Place, here
+from huey_signals_kit.ledger import BEAT_SECONDS, Place, here, watching
 from huey_signals_kit.ledger._holder import HolderText
 
 GONE = replace(here(), pid=2**22 + 5, born=17)
@@ -16,10 +17,29 @@ def key(huey, name):
     return f"{huey.name}.lock.{name}"
 
 
-def taken_by(huey, name, place, beats=True):
+def taken_by(huey, name, place, beats=True, incarnation=0):
     """A lock as a process at *place* takes it."""
     text = HolderText()
     text.says(beats)
     written = huey.serializer.deserialize(text.write(None, huey.serializer)).split("\n")
     written[1:5] = [str(place.pid), str(place.born), place.host, place.space]
+    written[6] = f"{written[6].partition('@')[0]}@{incarnation}"
     assert huey.put_if_empty(key(huey, name), "\n".join(written))
+
+
+@contextmanager
+def watched(ledger, clock):
+    """Gives a function that lets time pass while a watcher tells *ledger* what it sees.
+
+    *clock* has ``now``, in seconds.
+    """
+    with watching(ledger, clock) as watcher:
+
+        def go(seconds):
+            end = clock.now + seconds
+            watcher.step()
+            while clock.now < end:
+                clock.now = min(end, clock.now + BEAT_SECONDS)
+                watcher.step()
+
+        yield go

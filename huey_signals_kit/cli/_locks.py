@@ -16,11 +16,13 @@ from ._terminal import shown
 from ._work import Apply, AsJson, HueyName, print_json, work_on
 
 DEFAULT_AGE = "15m"
-_WAITING = "waiting for the heartbeats of other hosts"
+_WAITING = "watching the heartbeats of other hosts"
 
 HELP = """\b
 ALIVE says whether the process lives that holds the lock: yes, no, or ? where
-nobody has said who holds it, or it cannot be told from here. SKIPS/H: how many
+no holder is named, or it is in doubt. A process on another host counts as dead
+once others have seen no sign of life for its stale_after seconds (120), while
+they could read and write the storage themselves. SKIPS/H: how many
 tasks could not get it in about the last hour. "~" before a time: by the clock
 of another host.
 
@@ -87,7 +89,9 @@ def release(
 ) -> None:
     """Free locks by name, or all whose holder is dead.
 
-    One that a living process holds is never freed. A lock that nobody claims, as Huey without
+    One that a living process holds is never freed, nor one in doubt. With --apply and no consumer
+    that watches, the command watches silent holders on other hosts itself, which takes their
+    stale_after seconds (120) and 15 more. A lock that nobody claims, as Huey without
     the kit leaves it, is freed by name, or by --stale when two of these commands, at least AGE
     apart, have found it unchanged. Without --apply it says what it would do.
     """
@@ -112,18 +116,21 @@ def _release_stale(huey: Any, huey_name: str, age: float, apply: bool, as_json: 
             {
                 "released": [each.as_dict() for each in found.released],
                 "waiting": [each.as_dict() for each in found.waiting],
+                "kept": [view.kept(each) for each in found.kept],
                 "dry_run": not apply,
             }
         )
     else:
         view.released(found, huey_name, age, apply)
-    return False
+    for each in found.kept:
+        typer.echo(f"huey-signals locks release: {shown(view.kept(each))}", err=True)
+    return apply and bool(found.kept)
 
 
 def _release_named(huey: Any, huey_name: str, names: list[str], apply: bool, as_json: bool) -> bool:
     names = list(dict.fromkeys(names))
     with progress("looking at locks") as tell:
-        settled = LockWatch(huey).settled(names, lambda: tell(_WAITING))
+        settled = LockWatch(huey).settled(names, lambda: tell(_WAITING), write=apply)
     found = {lock.name: lock for lock in settled}
     missing = [name for name in names if name not in found]
     if missing:

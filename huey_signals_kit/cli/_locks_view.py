@@ -73,6 +73,12 @@ def released(found: Release, huey_name: str, age: float, apply: bool) -> None:
         )
 
 
+def kept(lock: LockInfo) -> str:
+    """Return why *lock* was not freed, and what would settle it."""
+    who = "a process" if lock.pid is None else f"process {lock.pid} on {lock.host}"
+    return f"the lock {lock.name!r} stays, held by {who}: {lock.doubt}"
+
+
 def _names(locks: Sequence[LockInfo]) -> list[str]:
     names = [quote(each.name) for each in locks]
     return ["--", *names] if any(name.startswith("-") for name in names) else names

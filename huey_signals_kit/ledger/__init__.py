@@ -9,19 +9,27 @@ from ._alive import AliveWriter, alive_writer
 from ._hands import READING, Note, being_read, hands_of, nothing
 from ._holder import Holder, HolderText, try_holder
 from ._in_flight import InFlight, has_worker, waiting_ids
+from ._judge import Process
 from ._lease import Lease
-from ._ledger import Ledger, Look, Process, UnreadableLedger, open_ledger, open_shelf
-from ._place import Place, here
+from ._ledger import Ledger, Look, open_ledger
+from ._open_shelf import open_shelf
+from ._place import INCARNATION, Place, here
 from ._record import MOST_SKIPS, Heartbeat, LockSkip, Running
 from ._takings import BARE, Mine, Taking, Takings, is_held_here, key_of, takings_of
-from ._watch import BEAT_SECONDS, OVERDUE_SECONDS
+from ._unreadable import UnreadableLedger, older_text
+from ._watch import BEAT_SECONDS, LEAST_STALE_AFTER, OVERDUE_SECONDS, STALE_AFTER
+from ._watch_turn import WatchTurn
+from ._watcher import Watcher, watching
 
 __all__ = [
     "BARE",
     "BEAT_SECONDS",
+    "INCARNATION",
+    "LEAST_STALE_AFTER",
     "MOST_SKIPS",
     "OVERDUE_SECONDS",
     "READING",
+    "STALE_AFTER",
     "AliveWriter",
     "Heartbeat",
     "Holder",
@@ -39,6 +47,8 @@ __all__ = [
     "Taking",
     "Takings",
     "UnreadableLedger",
+    "WatchTurn",
+    "Watcher",
     "alive_writer",
     "being_read",
     "hands_of",
@@ -47,9 +57,11 @@ __all__ = [
     "is_held_here",
     "key_of",
     "nothing",
+    "older_text",
     "open_ledger",
     "open_shelf",
     "takings_of",
     "try_holder",
     "waiting_ids",
+    "watching",
 ]

@@ -13,7 +13,7 @@ from uuid import uuid4
 from huey.serializer import Serializer
 
 from .._fork import reset_in_child
-from ._place import Place, here
+from ._place import INCARNATION, Place, here
 from ._record import LARGEST_PID, NOT_OURS
 
 _FORM = "held, says huey-signals-kit 1"
@@ -36,6 +36,8 @@ class Holder:
     task_id: str | None
     """None when it was taken outside of a task."""
     task_name: str | None
+    incarnation: int = 0
+    """Of its program, as in `Heartbeat`; 0 where that is unknown."""
 
 
 class HolderText:
@@ -48,7 +50,7 @@ class HolderText:
     def _after_fork(self) -> None:
         self._last = 0
         self._beats: bool | None = None
-        self._process = uuid4().hex
+        self._process = f"{uuid4().hex}@{INCARNATION}"
         self.says(beats=False)
 
     def says(self, beats: bool) -> None:
@@ -121,4 +123,5 @@ def _holder(
         beats=beats == "b",
         task_id=None if name is None else task_id,
         task_name=name,
+        incarnation=int(process.partition("@")[2] or 0),
     )

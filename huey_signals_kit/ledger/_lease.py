@@ -39,6 +39,8 @@ class Lease:
         self._seconds = seconds
         self._clock = clock
         self._turn = 0
+        self.holder: Place | None = None
+        """Who had it when this process asked last and did not get it."""
         self._seen: tuple[bytes | None, float] = (None, 0.0)
         self._after_fork()
         reset_in_child(self)
@@ -66,6 +68,7 @@ class Lease:
                 done = cells.replace_same(self._key, found, new, self._seconds)
             else:
                 done = False
+            self.holder = None if done or found is None else _read(found)[2]
             self._until = began + self._seconds if done else 0.0
             return done
 

@@ -5,41 +5,23 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .._fork import reset_in_child
 from ..sinks.readings import Totals, merge
-from ..store import LEDGER, REDIS, family_of, open_kit_store
+from ._holder import Holder
+from ._holder_state import HolderState, judge_holder
 from ._in_flight import live_ids
+from ._judge import Judge, Judgement, Process
 from ._lease import Lease
+from ._open_shelf import open_shelf
 from ._own import Own, huey_of, is_of_this_process
 from ._record import Heartbeat, try_load
-from ._redis import RedisShelf
-from ._shelf import PROCESS, TOTALS, Shelf, Snapshot, StoreShelf
+from ._shelf import PROCESS, TOTALS, Shelf, Snapshot
 from ._totals import fold, try_load_totals
-from ._watch import OVERDUE_SECONDS, Judgement, Watch
-
-
-class UnreadableLedger(ValueError):
-    """Records that no version of this package, or another one, has written."""
-
-
-class UnknownTasks(UnreadableLedger):
-    """A process has tasks in hand of which it cannot say what they lead to."""
-
-
-@dataclass(frozen=True)
-class Process:
-    """A process that has a record, and whether it lives; None when that cannot be told yet."""
-
-    heartbeat: Heartbeat
-    alive: bool | None
-    gone: bool
-    """Whether nothing of it counts any more but its counters.
-
-    Nobody runs its tasks: it ended, or has not been heard of for ten minutes.
-    """
+from ._unreadable import OlderVersion, UnknownTasks, UnreadableLedger, older_text, unknown_text
+from ._watch import OVERDUE_SECONDS, FailureDetector
 
 
 @dataclass(frozen=True)
@@ -50,6 +32,12 @@ class Look:
     totals: Totals = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
     """The names of records that cannot be read; what they say is missing from all this."""
+
+    @property
+    def older(self) -> list[Heartbeat]:
+        """The records of version 0.1 whose processes may live."""
+        maybe = (e.heartbeat for e in self.processes if e.alive is not False and not e.gone)
+        return [each for each in maybe if not each.stale_after]
 
 
 class Ledger:
@@ -63,27 +51,74 @@ class Ledger:
         shelf: Callable[[], Shelf],
         huey: Any = None,
         clock: Callable[[], float] = time.monotonic,
+        stale_after: float = 0.0,
     ) -> None:
         self._shelf = shelf
         self._huey = huey
         self._clock = clock
+        self._stale_after = stale_after
         self._after_fork()
         reset_in_child(self)
 
     def _after_fork(self) -> None:
         self._lock = threading.Lock()
         self._watching = threading.Lock()
-        self._watch = Watch(self._clock)
+        self._judge = Judge(self._clock)
+        self._judge.stale_after = self._stale_after
+        self._detector = FailureDetector(self._clock)
+        self._judge.detectors = (self._detector,)
         self._own: dict[str, Own] = {}
 
-    def beat(self, record: Heartbeat) -> None:
+    def beat(self, record: Heartbeat, watch: bool = False) -> None:
         """Write what *record* says, in one write; its counters are all since its id began.
 
         The record that is stored may get another id and fewer counters: when others thought
         the process dead, and have added what it had counted to the totals.
+
+        Args:
+            record: What the process does, and has counted.
+            watch: Watch the other processes as well: then one more reading follows the write.
         """
         with self._lock:
-            self._own_of(record).write(self._shelf(), record)
+            self._beat(record, self._detector, watch)
+
+    def _beat(self, record: Heartbeat, detector: FailureDetector, watch: bool) -> None:
+        shelf = self._shelf()
+        with self._watching:
+            noted = replace(record, notes=detector.notes())
+        try:
+            intact = self._own_of(record).write(shelf, noted)
+            written = detector.now()
+        except BaseException:
+            self._reset(detector)
+            raise
+        try:
+            if not watch:
+                self._reset(detector)
+                return
+            raw = shelf.read()
+            server = shelf.run_id()
+        except Exception:  # the heartbeat is written, which is what others need
+            self._reset(detector)
+            return
+        with self._watching:
+            peers = self._judge.peers(_readable(raw.records, []), _values(raw))
+            detector.observe(peers, written=written, intact=intact, server=server)
+
+    def _reset(self, detector: FailureDetector) -> None:
+        with self._watching:
+            detector.reset()
+
+    def step(self, record: Heartbeat, detector: FailureDetector) -> None:
+        """Write the *record* of a watcher, and have its *detector* look at the others."""
+        with self._lock:
+            self._beat(record, detector, True)
+
+    def believe(self, detector: FailureDetector, believed: bool) -> None:
+        """Believe what *detector* finds out, or no longer."""
+        with self._watching:
+            others = (each for each in self._judge.detectors if each is not detector)
+            self._judge.detectors = (*others, detector) if believed else tuple(others)
 
     def leave(self, record: Heartbeat) -> None:
         """The process ends: add its counters to the totals, and have no record any more."""
@@ -101,40 +136,33 @@ class Ledger:
     def look(self) -> Look:
         """Everything, read at once."""
         shelf = self._shelf()
-        raw_totals, raw_records, _ = shelf.read()
-        folded = try_load_totals(raw_totals)
+        raw = shelf.read()
+        folded = try_load_totals(raw.totals)
         look = Look()
         if folded is not None:
             merge(look.totals, folded.counters)
-        elif raw_totals is not None:
+        elif raw.totals is not None:
             look.unreadable.append(TOTALS)
-        records = self._readable(raw_records, look.unreadable)
+        records = _readable(raw.records, look.unreadable)
         done = frozenset(folded.ids if folded is not None else ())
-        for record, judged in self._judged(shelf, records):
+        for record, judged in self._judged(shelf, records, _values(raw)):
             if record.id not in done:
                 merge(look.totals, record.counters)
             if not record.sealed:
-                look.processes.append(Process(record, judged.alive, judged.gone))
+                process = Process(record, judged.alive, judged.gone, judged.silent)
+                look.processes.append(process)
         return look
 
-    def _readable(self, raw: dict[str, bytes], unreadable: list[str]) -> list[Heartbeat]:
-        found = []
-        for each, value in raw.items():
-            record = try_load(value)
-            if record is None or record.id != each:
-                unreadable.append(PROCESS + each)
-            else:
-                found.append(record)
-        return found
-
-    def _judged(self, shelf: Shelf, records: list[Heartbeat]) -> list[tuple[Heartbeat, Judgement]]:
+    def _judged(
+        self, shelf: Shelf, records: list[Heartbeat], values: dict[str, bytes]
+    ) -> list[tuple[Heartbeat, Judgement]]:
         fresh = shelf.fresh([each.id for each in records])
         with self._watching:
-            self._watch.keep({each.id for each in records})
+            self._judge.look(records, values)
             return [
                 (
                     each,
-                    self._watch.judge(
+                    self._judge.judge(
                         each,
                         None if fresh is None else each.id in fresh,
                         is_of_this_process(each.id),
@@ -142,6 +170,16 @@ class Ledger:
                 )
                 for each in records
             ]
+
+    def judge_holder(self, holder: Holder, look: Look) -> HolderState:
+        """Judge the process of *holder*, which holds a lock, by the last *look*."""
+        with self._watching:
+            return judge_holder(self._judge, holder, look.processes)
+
+    def stale_after(self) -> float:
+        """Return the longest silence after which a process is dead."""
+        with self._watching:
+            return self._judge.limit()
 
     def processes(self) -> list[Process]:
         """Every process that has written a record and not left."""
@@ -166,9 +204,11 @@ class Ledger:
                 f"{', '.join(sorted(look.unreadable))}, which this version cannot read. Let all "
                 "consumers run one version, or delete them"
             )
+        if look.older:
+            raise OlderVersion(older_text(look.older[0]))
         found, unread = _live_ids(self._huey)
         if unread:
-            raise UnknownTasks(_unknown(unread, "this process"))
+            raise UnknownTasks(unknown_text(unread, "this process"))
         for process in look.processes:
             if not process.gone:
                 found |= self._ids_of(process.heartbeat)
@@ -178,7 +218,7 @@ class Ledger:
         found, unread = _live_ids(huey_of(beat.id))
         if unread or beat.unread:
             where = f"process {beat.pid} on {beat.host}"
-            raise UnknownTasks(_unknown(unread or beat.unread, where))
+            raise UnknownTasks(unknown_text(unread or beat.unread, where))
         return found | beat.ids
 
     def beats(self) -> dict[str, int]:
@@ -198,7 +238,7 @@ class Ledger:
         """Add the counters of processes that are gone to the totals; how many this call did."""
         shelf = self._shelf()
         raw = shelf.read()
-        judged = self._judged(shelf, self._readable(raw.records, []))
+        judged = self._judged(shelf, _readable(raw.records, []), _values(raw))
         _forget_alive(shelf, raw)
         return sum(fold(shelf, record.id) for record, judgement in judged if judgement.gone)
 
@@ -210,33 +250,38 @@ class Ledger:
         return "the ledger" if self._huey is None else f"the ledger of {self._huey.name!r}"
 
 
+def _values(raw: Snapshot) -> dict[str, bytes]:
+    """Return, by process, all that changes while it lives."""
+    # A process may write its record under another id, made from the first, after a while.
+    first = {each: raw.alive.get(each.partition(".")[0], b"") for each in raw.records}
+    return {each: value + first[each] for each, value in raw.records.items()}
+
+
+def _readable(raw: dict[str, bytes], unreadable: list[str]) -> list[Heartbeat]:
+    found = []
+    for each, value in raw.items():
+        record = try_load(value)
+        if record is None or record.id != each:
+            unreadable.append(PROCESS + each)
+        else:
+            found.append(record)
+    return found
+
+
 def _live_ids(huey: Any) -> tuple[set[str], int]:
     return (set(), 0) if huey is None else live_ids(huey)
 
 
-def _unknown(number: int, where: str) -> str:
-    tasks = "a task" if number == 1 else f"{number} tasks"
-    return f"cannot tell what is running: {where} has {tasks} in hand that it cannot look through"
-
-
-def open_ledger(huey: Any) -> Ledger:
-    """The ledger of the queue of *huey*, on whatever storage it has at the time."""
-
-    return Ledger(lambda: open_shelf(huey), huey)
-
-
-def open_shelf(huey: Any, storage: Any = None) -> Shelf:
-    """Open the values of the ledger of the queue of `huey`.
+def open_ledger(huey: Any, stale_after: float = 0.0) -> Ledger:
+    """The ledger of the queue of *huey*, on whatever storage it has at the time.
 
     Args:
-        huey: The Huey, for its serializer and its storage.
-        storage: Another storage object of the same kind, as with a connection of its own.
+        huey: The Huey.
+        stale_after: No process is taken for dead before so many seconds of silence; its record
+            may ask for more.
     """
-    storage = huey.storage if storage is None else storage
-    family = family_of(storage)
-    if family is not None and family.name in REDIS:
-        return RedisShelf(storage)
-    return StoreShelf(open_kit_store(huey, LEDGER, storage))
+
+    return Ledger(lambda: open_shelf(huey), huey, stale_after=stale_after)
 
 
 def _forget_alive(shelf: Shelf, found: Snapshot) -> None:

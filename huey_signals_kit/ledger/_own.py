@@ -115,16 +115,22 @@ class Own:
         """Under which it is written now."""
         return self._turn.id
 
-    def write(self, shelf: Shelf, record: Heartbeat, last: bool = False) -> None:
-        """Write what *record* says, *last* so that it can be added to the totals."""
+    def write(self, shelf: Shelf, record: Heartbeat, last: bool = False) -> bool:
+        """Write what *record* says, *last* so that it can be added to the totals.
+
+        Return whether what was written before was found: if not, the ledger may have lost what
+        others have written as well.
+        """
+        intact = self._certain and bool(self._maybe)
         for _ in range(_TRIES):
             self._find_out(shelf)
             counters = added(record.counters, self._turn.base)
             if last and not counters and not self._maybe:
-                return
+                return False
             mine = replace(record, id=self.id, counters=counters, sealed=last)
             if self._put(shelf, mine):
-                return
+                return intact
+            intact = False
         raise RuntimeError(f"the record {PROCESS}{self.id} is replaced by others each time")
 
     def fold(self, shelf: Shelf) -> None:

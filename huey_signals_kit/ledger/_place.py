@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from dataclasses import dataclass
 from functools import lru_cache
 
 _GONE = -1
+INCARNATION = time.monotonic_ns()
+"""When this program began, by a clock that all processes of this host share.
+
+After ``exec`` the same process, with its number and start time, is a later program.
+"""
 
 
 @dataclass(frozen=True)

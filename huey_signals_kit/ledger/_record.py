@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ..sinks import written
 from ..sinks.readings import Totals
 from ._place import Place
+from ._watch import STALE_AFTER, SilenceNote
 
 _VERSION = 1
 LARGEST_PID = 2**31 - 1
@@ -65,6 +66,12 @@ class Heartbeat:
     locks: tuple[str, ...] = ()
     skips: tuple[LockSkip, ...] = ()
     """The last `MOST_SKIPS` lock skips, in the order of time."""
+    stale_after: float = STALE_AFTER
+    """After so many seconds of silence its process is dead; 0 in a record of version 0.1."""
+    incarnation: int = 0
+    """The larger, the later its program began in this process; 0 where that is unknown."""
+    notes: tuple[SilenceNote, ...] = ()
+    """The peers that are silent, as its process has seen."""
     counters: Totals = field(default_factory=dict)
     sealed: bool = False
     """Its last: it is never replaced, and its counters go into the totals."""
@@ -100,6 +107,9 @@ class Heartbeat:
             "unread": self.unread,
             "locks": self.locks,
             "skips": self.skips,
+            "stale_after": self.stale_after,
+            "incarnation": self.incarnation,
+            "notes": self.notes,
             "sealed": self.sealed,
             **written.plain(self.counters),
         }
@@ -137,6 +147,9 @@ def _load(raw: bytes) -> Heartbeat:
         locks=tuple(map(_text, content["locks"])),
         # Records of 0.1 have none.
         skips=tuple(_skip(*each) for each in content.get("skips", ())),
+        stale_after=_number(content.get("stale_after", 0)),
+        incarnation=_whole(content.get("incarnation", 0)),
+        notes=tuple(_note(*each) for each in content.get("notes", ())),
         counters=written.read(content),
         sealed=bool(content["sealed"]),
     )
@@ -148,6 +161,10 @@ def _running(task_id: Any, name: Any, since: Any, nested: Any) -> Running:
 
 def _skip(task_id: Any, lock: Any, at: Any) -> LockSkip:
     return LockSkip(_text(task_id), _text(lock), _number(at))
+
+
+def _note(peer: Any, value: Any, seconds: Any) -> SilenceNote:
+    return _text(peer), _text(value), _whole(seconds)
 
 
 def _place(host: Any, space: Any, pid: Any, born: Any) -> Place:

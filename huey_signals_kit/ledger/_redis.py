@@ -50,6 +50,13 @@ class RedisShelf:
         """One command."""
         self._hash.delete([ALIVE + each for each in process_ids])
 
+    def run_id(self) -> str | None:
+        """Return the server's, where the user may read it."""
+        try:
+            return str(self._storage.conn.info("server")["run_id"])
+        except Exception:  # refused by an ACL, or answered by something that is not quite Redis
+            return None
+
     def fresh(self, ids: Iterable[str]) -> frozenset[str]:
         """To be asked after `read`: a record is never there before its key."""
         ids = list(ids)

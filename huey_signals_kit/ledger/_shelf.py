@@ -61,6 +61,9 @@ class Shelf(Cells, Protocol):
     def delete_alive(self, process_ids: Iterable[str]) -> None:
         """Delete ``alive:<id>`` of each process."""
 
+    def run_id(self) -> str | None:
+        """Return what is another text after the server was started again, None where unknown."""
+
     def fresh(self, ids: Iterable[str]) -> frozenset[str] | None:
         """Those of the processes *ids* that are fresh, or None where no server keeps the time."""
 
@@ -121,6 +124,9 @@ class StoreShelf:
     def delete_alive(self, process_ids: Iterable[str]) -> None:
         """One round trip."""
         self._store.delete([f"{PREFIX}{ALIVE}{each}" for each in process_ids])
+
+    def run_id(self) -> None:
+        """No server says so."""
 
     def fresh(self, ids: Iterable[str]) -> None:
         """No server keeps the time."""

@@ -26,6 +26,9 @@ class LockInfo:
     alive: bool | None = None
     """Whether the holder's process lives; None where nobody says who holds it, or it cannot be
     told yet."""
+    silent: float | None = None
+    """For how many seconds the holder, on another host, has been silent while others watched it;
+    None where no process has watched it."""
     skips: int = 0
     """How many tasks could not get it in about the last hour; names alike count as one."""
     slots: tuple[float, ...] = ()
@@ -34,6 +37,8 @@ class LockInfo:
     """Whether no process is known that might hold it."""
     settled: bool = field(default=True, repr=False, compare=False)
     """Whether `alive` was looked at for long enough to free the lock, or keep it."""
+    doubt: str = field(default="", repr=False, compare=False)
+    """Why it is not settled, and what would settle it."""
     raw: bytes = field(default=b"", repr=False, compare=False)
     """What stands in the store: only as long as that is so it is the same taking."""
     holder: Holder | None = field(default=None, repr=False, compare=False)
@@ -49,6 +54,7 @@ class LockInfo:
             "host": self.host,
             "pid": self.pid,
             "alive": self.alive,
+            "silent": self.silent,
             "skips": self.skips,
             "slots": list(self.slots),
         }
@@ -70,7 +76,7 @@ class LockHeld(RuntimeError):
         lives = (
             "which lives: end that process, or have the task free it"
             if lock.alive
-            else "of which it could not be told in time whether it lives: try again"
+            else f"of which it could not be told in time whether it lives: {lock.doubt}"
         )
         super().__init__(
             f"the lock {lock.name!r} of {queue!r} is held by {who}{task}, {lives}. Where the lock "

@@ -1,14 +1,15 @@
 """Every lock of a queue, whoever made it, with who holds it and whether that process lives.
 
 A lock that was taken under a kit names its holder in its value. Whether that process lives is
-known at once on the host it runs on; of another host by its heartbeat, which every process
-writes that holds a lock. Two hosts' clocks are never compared.
+known at once on the host it runs on. Of another host it is known by its heartbeats, which every
+process writes that holds a lock, and by what the processes have seen that watch each other.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ..ledger import (
@@ -17,11 +18,14 @@ from ..ledger import (
     Holder,
     Ledger,
     Look,
+    Watcher,
     here,
     is_held_here,
+    older_text,
     open_ledger,
     takings_of,
     try_holder,
+    watching,
 )
 from ..sinks.labels import fold, valid
 from ..store import UPKEEP, Keys, Reader, Store, Unreadable, open_kit_store, open_store
@@ -30,23 +34,36 @@ from ._moments import moment
 from ._skip_history import note_skips, recent_skips
 
 _LOOKED_SECONDS = 2 * BEAT_SECONDS
-"""Between two looks that are further apart, whoever is silent may have written a heartbeat."""
-_PATIENCE_SECONDS = OVERDUE_SECONDS + 3.0
+"""Two looks that are further apart do not belong together."""
+
+_NOTED_SECONDS = 2 * BEAT_SECONDS + 3.0
+"""Within so many seconds every watcher that lives has written what it knows."""
+
+_PATIENCE_SECONDS = OVERDUE_SECONDS
+"""How much longer than the silence of a dead process a command waits for the proof of it."""
+
+_MOST_FAILURES = 3
+"""A command gives up when the storage has refused its own record so often in a row."""
+
 _POLL_SECONDS = 0.5
 
 
 class _Verdict(NamedTuple):
     alive: bool | None
-    unclaimed: bool
-    settled: bool
+    unclaimed: bool = False
+    settled: bool = True
+    silent: float | None = None
+    doubt: str = ""
 
 
 class LockWatch:
     """Looks at the locks of one Huey; keep it.
 
-    Of a process on another host it is judged by looking, again and again, for 15 seconds: so its
-    lock is not freed because the storage was away for a while, or because its record was lost.
-    If it lives it writes one within seconds. *clock* and *sleep* are this watch's own.
+    Args:
+        huey: The Huey.
+        ledger: That of its queue; opened where it is missing.
+        clock: A monotonic clock, in seconds.
+        sleep: What waits for so many seconds.
     """
 
     def __init__(
@@ -60,7 +77,7 @@ class LockWatch:
         self._ledger = ledger or open_ledger(huey)
         self._clock = clock
         self._sleep = sleep
-        self._silent: dict[tuple[str, bytes], tuple[float, float]] = {}
+        self._unheld: dict[tuple[str, bytes], tuple[float, float]] = {}
 
     def all(self) -> list[LockInfo]:
         """Every lock and semaphore in the store, by name."""
@@ -101,7 +118,15 @@ class LockWatch:
             }
             if holder is None:
                 claimed = _is_claimed(look, name) or takings_of(self._huey).has_bare(prefix + name)
-                yield LockInfo(name, alive=claimed or None, unclaimed=not claimed, **common)
+                older = [older_text(each) for each in look.older[:1]]
+                yield LockInfo(
+                    name,
+                    alive=claimed or None,
+                    unclaimed=not claimed,
+                    settled=not older,
+                    doubt="".join(older),
+                    **common,
+                )
                 continue
             verdict = self._lives(name, raw or b"", holder, look)
             yield LockInfo(
@@ -114,72 +139,123 @@ class LockWatch:
                 alive=verdict.alive,
                 unclaimed=verdict.unclaimed,
                 settled=verdict.settled,
+                silent=verdict.silent,
+                doubt=verdict.doubt,
                 **common,
             )
 
     def settled(
-        self, names: list[str] | None = None, tell: Callable[[], object] = lambda: None
+        self,
+        names: list[str] | None = None,
+        tell: Callable[[], object] = lambda: None,
+        write: bool = False,
     ) -> list[LockInfo]:
-        """The locks, or those of *names*, once it is known of each holder whether it lives.
+        """Return the locks once it is known of each holder whether it lives, as far as possible.
 
         A name that is no lock's but a semaphore's gives that one.
 
-        That takes up to 18 seconds where a holder on another host is silent. *tell* is called
-        while it does.
+        Args:
+            names: Only these locks.
+            tell: Called while this waits.
+            write: Whether this may write a record of its own to watch the silent holders. Then it
+                waits for as long as it takes to call one dead (``stale_after``, and 15 seconds).
+                Otherwise it waits only until every watcher has said what it knows.
         """
         found = self.all() if names is None else self.named(names)
-        deadline = self._clock() + _PATIENCE_SECONDS
-        while open_ones := {each.name for each in found if not each.settled}:
-            if self._clock() > deadline:
-                break
-            tell()
-            self._sleep(_POLL_SECONDS)
-            known = [each for each in found if each.settled]
-            found = [*known, *self.named(sorted(open_ones))]
         if names is not None:
             others = set(names).difference(each.name for each in found)
             found += self._semaphores(open_store(self._huey), others)
+        if all(each.settled for each in found):
+            return found
+        if not write:
+            return self._wait(found, tell, None, _NOTED_SECONDS)
+        with watching(self._ledger, self._clock) as watcher:
+            patience = self._ledger.stale_after() + _PATIENCE_SECONDS
+            found = self._wait(found, tell, watcher, patience)
+        if watcher.failures:
+            doubt = f"this command cannot write to the storage to watch it: {watcher.error!r}"
+            found = [each if each.settled else replace(each, doubt=doubt) for each in found]
+        return found
+
+    def _wait(
+        self,
+        found: list[LockInfo],
+        tell: Callable[[], object],
+        watcher: Watcher | None,
+        seconds: float,
+    ) -> list[LockInfo]:
+        deadline = self._clock() + seconds
+        while open_ones := sorted(each.name for each in found if not each.settled):
+            if self._clock() > deadline or (watcher and watcher.failures >= _MOST_FAILURES):
+                break
+            tell()
+            if watcher is not None:
+                watcher.step()
+            self._sleep(_POLL_SECONDS)
+            known = [each for each in found if each.settled]
+            found = [*known, *self.named(open_ones)]
+        # Meanwhile one that was dead may be back, which had been cut off.
+        dead = [each.name for each in found if each.alive is False]
+        found = [*(each for each in found if each.alive is not False), *self.named(dead)]
         return sorted(found, key=lambda lock: lock.name)
 
     def _lives(self, name: str, raw: bytes, holder: Holder, look: Look) -> _Verdict:
-        place = holder.place
-        own = place == here()
-        there = is_held_here(raw) or None if own else place.is_there()
-        own = own and bool(place.space)  # else it may be another container's
-        if there is not None:
-            return _Verdict(there, False, True)
-        records = [each.alive for each in look.processes if each.heartbeat.place == place]
-        if not own and True in records:
-            self._silent.pop((name, raw), None)
-            return _Verdict(True, False, True)
-        long = self._silence(name, raw) >= OVERDUE_SECONDS
-        if own:  # from before it became another program, or the answer was lost
-            return _Verdict(False if long else None, False, long)
-        if look.unreadable:  # which may have its record
-            return _Verdict(None, False, long)
-        overdue = bool(records) and None not in records
-        dead = overdue or (long and (bool(records) or holder.beats))
-        # Without a record it may have been killed before its first, or be about to write it.
-        return _Verdict(False if dead else None, not dead and not records, long)
+        if holder.place == here() and is_held_here(raw):
+            return _Verdict(True)
+        verdict = self._judge(name, raw, holder, look)
+        if look.older:
+            return verdict._replace(settled=False, doubt=older_text(look.older[0]))
+        return verdict
 
-    def _silence(self, name: str, raw: bytes) -> float:
-        """For how many seconds its holder has not been seen to live, while this has looked."""
+    def _judge(self, name: str, raw: bytes, holder: Holder, look: Look) -> _Verdict:
+        place, state = holder.place, self._ledger.judge_holder(holder, look)
+        if state.alive or (state.alive is False and state.silent is None):
+            return _Verdict(state.alive, silent=state.silent)
+        if place == here() and place.space:  # the answer to its taking was lost
+            long = self._is_unheld(name, raw)
+            doubt = "" if long else "this process does not know it: it is looked at again"
+            return _Verdict(False if long else None, settled=long, doubt=doubt)
+        if look.unreadable:
+            return _Verdict(None, settled=False, silent=state.silent, doubt=_UNREADABLE)
+        doubt = "" if state.is_silent else _silence_text(state.silent, state.limit)
+        return _Verdict(state.alive, state.unclaimed, state.is_silent, state.silent, doubt)
+
+    def _is_unheld(self, name: str, raw: bytes) -> bool:
+        """Whether this process was seen not to hold it for long enough."""
         now = self._clock()
-        first, _ = self._silent.get((name, raw), (now, now))
-        self._silent[name, raw] = first, now
-        return now - first
+        first, _ = self._unheld.get((name, raw), (now, now))
+        self._unheld[name, raw] = first, now
+        return now - first >= OVERDUE_SECONDS
 
     def _forget(self) -> None:
         now = self._clock()
-        for key, (_, last) in list(self._silent.items()):
+        for key, (_, last) in list(self._unheld.items()):
             if now - last > _LOOKED_SECONDS:
-                self._silent.pop(key, None)
+                self._unheld.pop(key, None)
 
     def _semaphores(self, store: Store, names: Collection[str] | None = None) -> Iterator[LockInfo]:
         find = getattr(store, "semaphores", None)
         if find is not None and (names is None or names):
             for name, ages in find(Keys(self._huey).lock_prefix, names):
                 yield LockInfo(name, "semaphore", slots=ages)
+
+
+_UNREADABLE = (
+    "the ledger has records that this version cannot read, and the holder's may be among them: "
+    "let all consumers run one version"
+)
+
+
+def _silence_text(silent: float | None, limit: float) -> str:
+    if silent is None:
+        return (
+            "no process watches it: a consumer with the kit does, and the command with --apply, "
+            f"which takes {limit:g} seconds"
+        )
+    return (
+        f"it has been silent for {silent:.0f} seconds, and counts as dead after {limit:g}: try "
+        "again, while the storage is well and can be written to"
+    )
 
 
 def _holder(reader: Reader, raw: bytes) -> Holder | None:

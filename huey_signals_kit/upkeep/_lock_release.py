@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
@@ -43,13 +43,15 @@ class Release:
     released: list[LockInfo]
     waiting: list[LockInfo]
     """Those that nobody claims, and that have not been seen twice, so far apart."""
+    kept: list[LockInfo] = field(default_factory=list)
+    """Those whose holder may live; their `doubt` says why, and what would settle it."""
 
 
 def release_lock(huey: Any, name: str, watch: LockWatch | None = None) -> bool:
     """Free the lock *name*; whether it was there, and still the same when it was freed.
 
-    `LockHeld` if a living process holds it: to know that of one on another host takes up to
-    18 seconds.
+    `LockHeld` if a living process holds it, or if that is in doubt. To know it of a holder on
+    another host may take ``stale_after`` and 15 seconds.
     """
     return bool(release_named(huey, name, watch))
 
@@ -59,7 +61,7 @@ def release_named(huey: Any, name: str, watch: LockWatch | None = None) -> list[
     huey = check_huey(huey, "release_lock()")
     if not isinstance(name, str):
         raise TypeError(f"release_lock() takes the name of a lock, got {short(name)}")
-    found = (watch or LockWatch(huey)).settled([name])
+    found = (watch or LockWatch(huey)).settled([name], write=True)
     for lock in found:
         check_not_held(huey, lock)
     return [lock for lock in found if release_seen(huey, lock)]
@@ -79,27 +81,31 @@ def release_stale(
     watch: LockWatch | None = None,
     clock: Callable[[], float] = _since_boot,
     tell: Callable[[], object] = lambda: None,
+    wait: bool = True,
 ) -> Release:
     """Free the locks whose holder's process is known to be dead, and those that nobody claims.
 
     Those that name nobody, or a process on another host that has never written a heartbeat; and
     only when two calls, at least *min_age* seconds apart, have found them unchanged. With
-    *dry_run* nothing is freed or written. It takes up to 18 seconds where a holder on another host
-    has to be watched; *tell* is called meanwhile.
+    *dry_run* nothing is freed or written. Where a holder on another host is silent, it may take
+    ``stale_after`` and 15 seconds; *tell* is called meanwhile. Without *wait* it goes by what
+    *watch* knows now.
     """
     huey = check_huey(huey, "release_stale_locks()")
     check_age(min_age, "min_age= of release_stale_locks()")
     checked_flag(dry_run, "dry_run= of release_stale_locks()")
-    found = (watch or LockWatch(huey)).settled(tell=tell)
-    locks = [each for each in found if each.kind == "lock" and each.settled]
-    unclaimed = [each for each in locks if each.unclaimed]
+    watch = watch or LockWatch(huey)
+    found = watch.settled(tell=tell, write=not dry_run) if wait else watch.all()
+    locks = [each for each in found if each.kind == "lock"]
+    kept = [each for each in locks if not each.settled and not each.unclaimed]
     marks = _Marks(open_kit_store(huey, UPKEEP))
+    unclaimed = [each for each in locks if each.unclaimed]
     ripe, waiting = marks.sort(unclaimed, clock(), min_age)
-    due = [each for each in locks if each.alive is False] + ripe
+    due = [each for each in locks if each.alive is False and each.settled] + ripe
     if dry_run:
-        return Release(due, waiting)
+        return Release(due, waiting, kept)
     marks.save()
-    return Release([each for each in due if release_seen(huey, each)], waiting)
+    return Release([each for each in due if release_seen(huey, each)], waiting, kept)
 
 
 def release_seen(huey: Any, lock: LockInfo) -> bool:
@@ -131,7 +137,7 @@ class _Marks:
             same = {host: mark for host, mark in before.items() if mark[0] == digest}
             _, first = same.get(self._host, (digest, now))
             first = min(first, now)  # by a clock that has begun anew
-            if now - first >= min_age:
+            if now - first >= min_age and lock.settled:
                 ripe.append(lock)
                 continue
             waiting.append(lock)

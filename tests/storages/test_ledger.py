@@ -24,6 +24,7 @@ from huey_signals_kit.ledger._ledger import Ledger
 from huey_signals_kit.ledger._place import _born
 from huey_signals_kit.ledger._record import try_load
 from huey_signals_kit.sinks.readings import Durations
+from tests.locks import watched
 from tests.support import REDIS_KINDS, delete_kit_data, kit_data, put_kit_data
 
 ELSEWHERE = Place("another-host", "another boot", 4711, 99)
@@ -338,8 +339,11 @@ def test_one_that_was_only_thought_dead_counts_once(any_huey, open_shelf, clock,
     process, reader = open_ledger(any_huey), Ledger(open_shelf, clock=clock)
     process.beat(beat("a", 10))
     assert reader.fold_dead() == 0
-    fall_silent(any_huey, clock, 700, is_redis)
-    assert reader.fold_dead() == 1
+    if is_redis:
+        forget_who_is_fresh(any_huey)
+    with watched(reader, clock) as go:
+        go(605)
+        assert reader.fold_dead() == 1
     assert reader.totals() == {DONE: 10}
     for sequence, count in enumerate((13, 14), 2):
         process.beat(beat("a", count, sequence))
@@ -347,13 +351,6 @@ def test_one_that_was_only_thought_dead_counts_once(any_huey, open_shelf, clock,
     process.leave(beat("a", 15, 4))
     assert reader.totals() == {DONE: 15}
     assert reader.processes() == []
-
-
-def fall_silent(huey, clock, seconds, is_redis):
-    """So many seconds go by, here and on the server."""
-    clock.now += seconds
-    if is_redis:
-        forget_who_is_fresh(huey)
 
 
 def test_after_a_flush_the_living_bring_their_counters_back(any_huey, is_redis):
@@ -374,13 +371,13 @@ def test_after_a_flush_the_living_bring_their_counters_back(any_huey, is_redis):
 
 
 def alive(ledger):
-    """Whether the only process lives."""
-    [process] = ledger.processes()
+    """Whether the only process of another host lives."""
+    [process] = [each for each in ledger.processes() if each.heartbeat.host == ELSEWHERE.host]
     return process.alive
 
 
-def test_who_lives_elsewhere_is_told_by_change(any_huey, open_shelf, clock, is_redis):
-    """A reader's first look tells nothing without a server's word; three silent beats are death."""
+def test_who_lives_elsewhere_is_known_by_change(any_huey, open_shelf, clock, is_redis):
+    """Without a change a reader cannot tell, and after a watched silence the process is dead."""
     process, reader = open_ledger(any_huey), Ledger(open_shelf, clock=clock)
     process.beat(beat("a"))
     assert alive(reader) is (True if is_redis else None)
@@ -389,10 +386,32 @@ def test_who_lives_elsewhere_is_told_by_change(any_huey, open_shelf, clock, is_r
     assert alive(reader) is True
     clock.now += 14
     assert alive(reader) is True
-    fall_silent(any_huey, clock, 1, is_redis)
-    assert alive(reader) is False
-    process.beat(beat("a", sequence=3))
-    assert alive(reader) is True
+    if is_redis:
+        forget_who_is_fresh(any_huey)
+    clock.now += 10_000
+    assert alive(reader) is None
+    with watched(reader, clock) as go:
+        go(115)
+        assert alive(reader) is None
+        go(10)
+        assert alive(reader) is False
+        process.beat(beat("a", sequence=3))
+        assert alive(reader) is True
+
+
+def test_a_record_says_how_long_its_process_may_be_silent(any_huey, open_shelf, clock, is_redis):
+    """And a reader's own setting counts where it is longer."""
+    open_ledger(any_huey).beat(beat("a", stale_after=60.0))
+    quick = Ledger(open_shelf, clock=clock)
+    slow = Ledger(open_shelf, clock=clock, stale_after=90.0)
+    if is_redis:
+        forget_who_is_fresh(any_huey)
+    with watched(quick, clock) as go, watched(slow, clock) as step:
+        for seconds, found in ((55, (None, None)), (10, (False, None)), (30, (False, False))):
+            for _ in range(0, seconds, 5):
+                go(5)
+                step(0)
+            assert (alive(quick), alive(slow)) == found
 
 
 def test_another_hosts_clock_is_of_no_account(any_huey, open_shelf, clock, is_redis):
@@ -408,8 +427,12 @@ def test_another_hosts_clock_is_of_no_account(any_huey, open_shelf, clock, is_re
     assert [each.alive for each in reader.processes()] == [True, True]
     assert reader.running_ids() == {"task past", "task future"}
     assert reader.fold_dead() == 0
-    fall_silent(any_huey, clock, 15, is_redis)
-    assert [each.alive for each in reader.processes()] == [False, False]
+    if is_redis:
+        forget_who_is_fresh(any_huey)
+    with watched(reader, clock) as go:
+        go(130)
+        found = [each for each in reader.processes() if each.heartbeat.worker]
+        assert [each.alive for each in found] == [False, False]
 
 
 def rewrite(open_shelf, record):
@@ -422,12 +445,14 @@ def test_the_silence_of_an_application_tells_nothing(any_huey, open_shelf, clock
     """Without a worker a process writes only what is new; it is folded in the end, not lost."""
     process, reader = open_ledger(any_huey), Ledger(open_shelf, clock=clock)
     process.beat(beat("web", 5, worker=""))
-    reader.look()
-    fall_silent(any_huey, clock, 60, is_redis)
-    assert alive(reader) is None
-    assert reader.beats() == {}
-    clock.now += 600
-    assert reader.fold_dead() == 1
+    if is_redis:
+        forget_who_is_fresh(any_huey)
+    with watched(reader, clock) as go:
+        go(200)
+        assert alive(reader) is None
+        assert reader.beats() == {}
+        go(405)
+        assert reader.fold_dead() == 1
     process.beat(beat("web", 6, 2, worker=""))
     assert reader.totals() == {DONE: 6}
 
@@ -462,7 +487,7 @@ def test_a_program_that_this_process_was_before_is_dead(any_huey, open_shelf):
     shelf = open_shelf()
     shelf.put_new("process:before", beat("before", 4, place=here()).dump(), 15)
     ledger = open_ledger(any_huey)
-    assert alive(ledger) is False
+    assert [each.alive for each in ledger.processes()] == [False]
     assert ledger.fold_dead() == 1
     assert ledger.look().totals == {DONE: 4}
 
@@ -473,12 +498,15 @@ def test_tasks_of_one_that_may_only_be_held_up_still_count(any_huey, open_shelf,
     open_ledger(any_huey).beat(beat("a", running=running))
     reader = Ledger(open_shelf, clock=clock)
     assert reader.running_ids() == {"t1", "t2", "t3", "t4"}
-    fall_silent(any_huey, clock, 599, is_redis)
-    assert alive(reader) is False
-    assert reader.running_ids() == {"t1", "t2", "t3", "t4"}
-    assert reader.fold_dead() == 0
-    clock.now += 1
-    assert reader.running_ids() == set()
+    if is_redis:
+        forget_who_is_fresh(any_huey)
+    with watched(reader, clock) as go:
+        go(599)
+        assert alive(reader) is False
+        assert reader.running_ids() == {"t1", "t2", "t3", "t4"}
+        assert reader.fold_dead() == 0
+        go(5)
+        assert reader.running_ids() == set()
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from huey_signals_kit.ledger import Heartbeat, Place, Running, open_ledger
 from huey_signals_kit.ledger import _totals as totals
 from huey_signals_kit.ledger._ledger import Ledger
 from huey_signals_kit.upkeep import purge_errors
+from tests.locks import watched
 from tests.support import REDIS_KINDS, delete_kit_data, kit_data, put_kit_data, store, wait_until
 
 ELSEWHERE = Place("another-host", "another boot", 4711, 99)
@@ -82,10 +83,10 @@ def silence(any_huey, server):
     def silence():
         clock = Clock()
         reader = Ledger(open_ledger(any_huey)._shelf, clock=clock)
-        reader.look()
-        clock.now += 700
         server.forget_who_is_fresh()
-        return reader.fold_dead()
+        with watched(reader, clock) as go:
+            go(605)
+            return reader.fold_dead()
 
     return silence
 

@@ -252,7 +252,8 @@ REFUSED = {
         TypeError,
         "install_handlers() has no option 'clean_token' (given as 'never'). "
         "Did you mean 'clean_tokens'? Its options are 'clean_tokens', 'lock_exceptions', "
-        "'quiet_logs', 'registry', 'replace', 'sentry', 'sinks', 'stale_locks', 'sweep_interval'",
+        "'quiet_logs', 'registry', 'replace', 'sentry', 'sinks', 'stale_after', "
+        "'stale_locks', 'sweep_interval'",
     ),
     "sweep_interval: a string": (
         installing(sweep_interval="60"),
@@ -263,6 +264,21 @@ REFUSED = {
         installing(sweep_interval=1),
         ValueError,
         "sweep_interval= takes at least 15 seconds, got 1: processes say every 5 seconds",
+    ),
+    "stale_after: no number": (
+        installing(stale_after=True),
+        TypeError,
+        "stale_after= takes a number of seconds, got True",
+    ),
+    "stale_after: too short": (
+        installing(stale_after=29.9),
+        ValueError,
+        "stale_after= takes at least 30 seconds, got 29.9: a process that is merely busy",
+    ),
+    "stale_after: never": (
+        installing(stale_after=float("inf")),
+        ValueError,
+        "stale_after= takes seconds above 0, got inf",
     ),
     "unknown filter": (
         on(exception=ValueError),

@@ -1,0 +1,68 @@
+"""Judge whether the process lives that holds a lock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from ._holder import Holder
+from ._judge import Judge, Process
+from ._place import INCARNATION, here
+
+
+@dataclass(frozen=True)
+class HolderState:
+    """Whether the holder of a lock lives, as far as a reader knows."""
+
+    alive: bool | None
+    unclaimed: bool = False
+    """Whether the holder has no record, and is not known to have ever had one."""
+    silent: float | None = None
+    """Seconds of silence that a watcher has seen; None where no watcher says so."""
+    limit: float = 0.0
+    """After how many seconds of silence the holder is dead."""
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the holder has been silent for so long."""
+        return self.silent is not None and self.silent >= self.limit
+
+
+def judge_holder(judge: Judge, holder: Holder, processes: Iterable[Process]) -> HolderState:
+    """Judge the process of *holder*.
+
+    A process that holds a lock writes heartbeats every few seconds, so its silence counts. Where
+    it has no record, the silence is that of the missing record; if it never had one that is known
+    of, it is `unclaimed` instead of dead.
+    """
+    place = holder.place
+    own = place == here() and bool(place.space)
+    replaced = own and 0 < holder.incarnation < INCARNATION
+    if replaced or judge.is_replaced(place, holder.incarnation):
+        return HolderState(False)
+    if not own and (there := place.is_there()) is not None:
+        return HolderState(there)
+    if own:
+        return HolderState(None)
+    records = [
+        each
+        for each in processes
+        if each.heartbeat.place == place
+        and each.heartbeat.incarnation >= holder.incarnation * bool(each.heartbeat.incarnation)
+    ]
+    if any(each.alive for each in records):
+        return HolderState(True, silent=_least(each.silent for each in records))
+    if records:
+        silent = _least(each.silent for each in records)
+        limit = max(judge.limit(each.heartbeat) for each in records)
+    else:
+        silent, limit = judge.silence_of_missing(place), judge.limit()
+    state = HolderState(None, not records and not holder.beats, silent, limit)
+    dead = state.is_silent and not state.unclaimed
+    return replace(state, alive=False) if dead else state
+
+
+def _least(silences: Iterable[float | None]) -> float | None:
+    """Return the shortest silence; None if one is unknown."""
+    known = list(silences)
+    return None if None in known else min(each for each in known if each is not None)

@@ -1,0 +1,196 @@
+"""Judge which processes live, from the records that one reader has seen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from ._place import Place, here
+from ._record import Heartbeat
+from ._watch import (
+    FORGOTTEN_SECONDS,
+    MISSING,
+    OVERDUE_SECONDS,
+    STALE_AFTER,
+    FailureDetector,
+    digest,
+)
+
+_ASKED_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a reader knows of a process."""
+
+    alive: bool | None
+    """None when it cannot be told."""
+    gone: bool
+    """Whether nothing of it counts any more but its counters."""
+    silent: float | None = None
+    """Seconds of silence that a watcher has seen; None where no watcher says so."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process that has a record, and whether it lives; None when that cannot be told yet."""
+
+    heartbeat: Heartbeat
+    alive: bool | None
+    gone: bool
+    """Whether nothing of it counts any more but its counters.
+
+    Nobody runs its tasks: it ended, or has not been heard of for ten minutes.
+    """
+    silent: float | None = None
+    """Seconds of silence that a watcher has seen; None where no watcher says so."""
+
+
+@dataclass
+class _Seen:
+    value: bytes
+    at: float
+    look: int
+    """The number of the reader's look that found this value first."""
+    changed: bool = False
+
+
+def peer_of(place: Place) -> str:
+    """Return the name under which the process at *place* is watched.
+
+    A process may have several records: one that it goes on in, and one that it has left. If one of
+    them changes, the process lives.
+    """
+    where = place.host, place.space, place.pid, place.born
+    return digest("\n".join(map(str, where)).encode("utf-8", "surrogatepass"))
+
+
+class Judge:
+    """One reader's memory of the ledger.
+
+    It believes its own detectors. It believes the note of another watcher only if that watcher has
+    written since the reader saw the peer's present value: the note then speaks of a time in which
+    the watcher lived and its own record survived.
+
+    Args:
+        clock: The reader's own monotonic clock, in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._looks = 0
+        self._seen: dict[str, _Seen] = {}
+        self._notes: dict[str, list[tuple[_Seen, str, int]]] = {}
+        self._records: list[Heartbeat] = []
+        self._newest: dict[Place, int] = {}
+        self._missing: dict[str, float] = {}
+        """The holders without a record that this reader was asked about, and when."""
+        self.detectors: tuple[FailureDetector, ...] = ()
+        """Those of this process."""
+        self.stale_after = 0.0
+        """The reader's own setting, if it has one."""
+
+    def look(self, records: list[Heartbeat], values: Mapping[str, bytes]) -> None:
+        """Take notice of all *records* of the ledger, and of their *values* by id."""
+        self._looks += 1
+        self._records = records
+        present = self.peers(records, values)
+        for peer, value in present.items():
+            self._see(peer, value)
+        self._seen = {peer: self._seen[peer] for peer in present}
+        self._notes, self._newest = {}, {}
+        for record in records:
+            watcher = self._seen[peer_of(record.place)]
+            for peer, value_digest, seconds in record.notes:
+                self._notes.setdefault(peer, []).append((watcher, value_digest, seconds))
+            newest = self._newest.get(record.place, 0)
+            self._newest[record.place] = max(newest, record.incarnation)
+
+    def peers(self, records: list[Heartbeat], values: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Return the value of each peer; also of those without a record that are asked about."""
+        now, asked = self._clock(), self._missing.items()
+        self._missing = {peer: at for peer, at in asked if now - at < _ASKED_SECONDS}
+        found = dict.fromkeys(self._missing, MISSING)
+        for record in sorted(records, key=lambda each: each.id):
+            peer = peer_of(record.place)
+            found[peer] = found.get(peer, MISSING) + values[record.id]
+        return found
+
+    def _see(self, peer: str, value: bytes) -> _Seen:
+        seen = self._seen.get(peer)
+        if seen is None:
+            seen = self._seen[peer] = _Seen(value, self._clock(), self._looks)
+        elif seen.value != value:
+            seen = self._seen[peer] = _Seen(value, self._clock(), self._looks, True)
+        return seen
+
+    def judge(self, record: Heartbeat, fresh: bool | None, known_here: bool) -> Judgement:
+        """Judge the process of *record*, one of those of the last look.
+
+        Args:
+            record: What the process has written.
+            fresh: Whether a server says that it has written just now. If it does not say so, that
+                proves nothing: such a key can be evicted.
+            known_here: Whether this very process has written the record.
+        """
+        replaced = self.is_replaced(record.place, record.incarnation)
+        there = False if replaced else _is_there(record.place, known_here)
+        if record.sealed or there is False:
+            return Judgement(False, True)
+        if there:
+            return Judgement(True, False)
+        peer = peer_of(record.place)
+        silent = self._silence(peer)
+        limit = self.limit(record)
+        gone = silent is not None and silent >= max(FORGOTTEN_SECONDS, limit)
+        seen = self._seen[peer]
+        if fresh or (seen.changed and self._clock() - seen.at < OVERDUE_SECONDS):
+            return Judgement(True, False, silent)
+        # Without a worker or a lock a process writes only what is new: its silence tells nothing.
+        dead = silent is not None and silent >= limit and bool(record.worker or record.locks)
+        return Judgement(False if dead else None, gone, silent)
+
+    def is_replaced(self, place: Place, incarnation: int) -> bool:
+        """Whether the process at *place* has become a later program, by ``exec``."""
+        return bool(place.space) and 0 < incarnation < self._newest.get(place, 0)
+
+    def silence_of_missing(self, place: Place) -> float | None:
+        """Return for how long no record of *place* has been there."""
+        peer = peer_of(place)
+        self._missing[peer] = self._clock()
+        if self._see(peer, MISSING).value != MISSING:
+            return None
+        return self._silence(peer)
+
+    def limit(self, record: Heartbeat | None = None) -> float:
+        """Return after how many seconds of silence a process is dead.
+
+        Args:
+            record: What the process has written. Where it is missing, the longest time of all
+                records counts.
+        """
+        records = self._records if record is None else [record]
+        return max([self.stale_after, *(each.stale_after for each in records)]) or STALE_AFTER
+
+    def _silence(self, peer: str) -> float | None:
+        seen = self._seen[peer]
+        own = (detector.silence(peer, seen.value) for detector in self.detectors)
+        return max(
+            (each for each in (*own, *self._believed(peer)) if each is not None), default=None
+        )
+
+    def _believed(self, peer: str) -> Iterable[float]:
+        seen = self._seen[peer]
+        for watcher, value_digest, seconds in self._notes.get(peer, ()):
+            if watcher.changed and watcher.look > seen.look and value_digest == digest(seen.value):
+                yield float(seconds)
+
+
+def _is_there(place: Place, known_here: bool) -> bool | None:
+    if place != here():
+        return place.is_there()
+    if known_here:
+        return True
+    # This process, before it became another program by exec.
+    return False if place.space else None
