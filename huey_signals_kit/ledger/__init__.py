@@ -5,6 +5,7 @@ where `open_kit_store` says. Losing it loses counts, and delays what waits for i
 cause a deletion.
 """
 
+from .._place import INCARNATION, Place, here
 from ._alive import AliveWriter, alive_writer
 from ._hands import READING, Note, being_read, hands_of, nothing
 from ._holder import Holder, HolderText, try_holder
@@ -13,7 +14,6 @@ from ._judge import Process
 from ._lease import Lease
 from ._ledger import Ledger, Look, open_ledger
 from ._open_shelf import open_shelf
-from ._place import INCARNATION, Place, here
 from ._record import MOST_SKIPS, Heartbeat, LockSkip, Running
 from ._takings import BARE, Mine, Taking, Takings, is_held_here, key_of, takings_of
 from ._unreadable import UnreadableLedger, older_text

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from uuid import uuid4
 
 from .._fork import reset_in_child
-from ._place import Place, here
+from .._place import Place, here
 from ._record import NOT_OURS
 from ._shelf import Cells
 

@@ -7,9 +7,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from .._place import Place
 from ..sinks import written
 from ..sinks.readings import Totals
-from ._place import Place
 from ._watch import STALE_AFTER, SilenceNote
 
 _VERSION = 1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .._place import here
 from ._lease import Lease
-from ._place import here
 from ._watch import OVERDUE_SECONDS
 
 _MOST_WATCHERS = 3

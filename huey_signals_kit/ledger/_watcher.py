@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from uuid import uuid4
 
+from .._place import INCARNATION, here
 from ._ledger import Ledger
-from ._place import INCARNATION, here
 from ._record import Heartbeat
 from ._watch import BEAT_SECONDS, FailureDetector
 

@@ -8,21 +8,22 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import suppress
+import time
 from uuid import uuid4
 from weakref import WeakSet
 
 from .._failures import complain
+from .._place import here
+from .folder import PREFIX, SUFFIX, TotalsFolder, replace_file
 from .readings import Totals, merge
 from .sources import Sources
-from .written import plain, read
+from .written import plain
 
 WRITE_SECONDS = 1.0
 """How often a process writes what has changed."""
 
-_PREFIX = "huey-signals-"
-_SUFFIX = ".json"
+FOLD_SECONDS = 30.0
+"""How often a process folds the files of ended ones."""
 
 
 class SharedTotals(Sources):
@@ -30,15 +31,14 @@ class SharedTotals(Sources):
 
     Without a *folder* there is a temporary one, made just before the first fork, so that a
     process and those it forks share it; it is gone when the process that made it ends. What
-    an ended process wrote keeps counting as long as its file is there.
+    an ended process wrote keeps counting as long as the folder is there.
     """
 
     def __init__(self, folder: str | None = None) -> None:
         super().__init__()
-        self._folder = folder
+        self._folder = None if folder is None else TotalsFolder(folder, self._report)
         self._temporary = folder is None
         self._removed = False
-        self._seen: dict[str, tuple[tuple[int, ...], Totals]] = {}
         self._reported: set[str] = set()
         self._new_file()
         _all.add(self)
@@ -49,43 +49,51 @@ class SharedTotals(Sources):
 
     def _new_file(self) -> None:
         # Never by process id, which may be another process's tomorrow.
-        self._own = f"{_PREFIX}{uuid4().hex}{_SUFFIX}"
+        self._own = f"{PREFIX}{uuid4().hex}{SUFFIX}"
         self._written: Totals = {}
         self._made_here = False
+        self._fold_at = 0.0
         self._writing = threading.Lock()
 
     def all_totals(self) -> Totals:
         """This process's totals and the others'; what cannot be read is reported once."""
         found = self.totals()
-        for more in self._of_others():
-            merge(found, more)
+        if self._folder is not None:
+            merge(found, self._folder.totals(self._own))
         return found
 
     def write(self) -> None:
         """Tell the other processes, if there are any and something has changed."""
-        if self._folder is None:
+        folder = self._folder
+        if folder is None:
             return
         with self._writing:
             now = self.totals()
             if now != self._written:
-                self._replace(self._folder, json.dumps(plain(now)))
+                self._replace(folder.path, now)
                 self._written = now
+            if time.monotonic() >= self._fold_at:
+                self._fold_at = time.monotonic() + FOLD_SECONDS
+                if folder.fold(self._own):
+                    self._fold_at = 0.0
 
-    def _replace(self, folder: str, text: str) -> None:
+    def _replace(self, folder: str, totals: Totals) -> None:
         if not self._temporary:
             os.makedirs(folder, exist_ok=True)
         elif not os.path.isdir(folder):
             return  # who made it has ended, and nobody asks any more
-        path = os.path.join(folder, self._own)
-        with open(f"{path}.new", "w", encoding="ascii") as file:
-            file.write(text)
-        os.replace(f"{path}.new", path)
+        place = here()
+        content = {
+            "place": (place.host, place.space, place.pid, place.born),
+            **plain(totals),
+        }
+        replace_file(os.path.join(folder, self._own), json.dumps(content))
 
     def before_fork(self) -> None:
         """Make the temporary folder, if there is something to share and none was made yet."""
         if self and self._folder is None and not self._removed:
             try:
-                self._folder = tempfile.mkdtemp(prefix=_PREFIX)
+                self._folder = TotalsFolder(tempfile.mkdtemp(prefix=PREFIX), self._report)
             except OSError as exc:
                 self._report("a temporary folder for Prometheus", exc)
                 return
@@ -95,46 +103,7 @@ class SharedTotals(Sources):
     def _remove(self) -> None:
         if self._made_here and self._folder is not None:
             folder, self._folder, self._removed = self._folder, None, True
-            shutil.rmtree(folder, ignore_errors=True)
-
-    def _of_others(self) -> Iterator[Totals]:
-        folder = self._folder
-        if folder is None:
-            return
-        seen = {}
-        for name in self._files_of_others(folder):
-            found = self._read(os.path.join(folder, name))
-            if found is not None:
-                seen[name] = found
-                yield found[1]
-        self._seen = seen
-
-    def _files_of_others(self, folder: str) -> list[str]:
-        try:
-            names = os.listdir(folder)
-        except FileNotFoundError:
-            return []
-        except OSError as exc:
-            self._report(folder, exc)
-            return []
-        ours = (each for each in names if each.startswith(_PREFIX) and each.endswith(_SUFFIX))
-        return [name for name in ours if name != self._own]
-
-    def _read(self, path: str) -> tuple[tuple[int, ...], Totals] | None:
-        with suppress(FileNotFoundError):
-            try:
-                stat = os.stat(path)
-                version = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
-                known = self._seen.get(os.path.basename(path))
-                if known is not None and known[0] == version:
-                    return known
-                with open(path, "rb") as file:
-                    return version, read(json.loads(file.read()))
-            except FileNotFoundError:
-                raise
-            except Exception as exc:
-                self._report(path, exc)
-        return None
+            shutil.rmtree(folder.path, ignore_errors=True)
 
     def _report(self, what: str, exc: Exception) -> None:
         if what not in self._reported:

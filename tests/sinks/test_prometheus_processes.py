@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -20,6 +21,8 @@ pytest.importorskip("prometheus_client")
 
 from prometheus_client import CollectorRegistry, start_http_server
 
+from huey_signals_kit._place import Place, here
+from huey_signals_kit.sinks.folder import ENDED, LOCK, TotalsFolder
 from huey_signals_kit.sinks.prometheus import PrometheusSink
 from huey_signals_kit.sinks.vocabulary import BOUNDS
 from tests.sinks.scraping import Scrape, scrape, scrape_port
@@ -216,7 +219,8 @@ def test_a_child_does_not_write_its_parents_file(tmp_path):
         tick.end()
         in_child(lambda: print(done()))
     """
-    assert run_script(script, tmp_path) == ["7 3", "7", "8"]
+    # The file of the first child is folded by the second one, under a lock.
+    assert run_script(script, tmp_path) == ["7 4", "7", "8"]
 
 
 def test_a_child_that_outlives_the_folder_says_nothing(tmp_path):
@@ -375,3 +379,163 @@ def test_registries_of_one_process_show_the_same_folder(make_huey, tmp_path, wor
         work(huey, 3, 2, 1)
     shown = [scrape(registry) for registry in registries]
     assert [each.outcomes() for each in shown] == [(6, 4, 2, 8)] * 2
+
+
+@pytest.fixture(scope="session")
+def ended_place():
+    """The place of a process of this host that has ended."""
+    script = "from huey_signals_kit._place import here; p = here(); print(repr(p))"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    place = eval(ran.stdout, {"Place": Place})
+    assert place.is_there() is False, "needs Linux's /proc"
+    return [place.host, place.space, place.pid, place.born]
+
+
+def write_ended(folder, place, number):
+    """Write the files of so many processes, each of which has counted one completed task."""
+    for _ in range(number):
+        content = {**json.loads(row(SIGNALS_KEY, 1)), "place": place}
+        (folder / f"huey-signals-{uuid4().hex}.json").write_text(json.dumps(content))
+
+
+def completed(folder):
+    """The completed tasks that a process shows which has no file in the folder."""
+    found = TotalsFolder(str(folder), fail).totals("none")
+    return found.get(tuple(SIGNALS_KEY), 0)
+
+
+def fail(what, exc):
+    """No file may be unreadable."""
+    raise AssertionError(f"{what}: {exc!r}")
+
+
+def test_the_files_of_ended_processes_become_one(tmp_path, ended_place):
+    """Each of 4,000 counts, and a scrape reads and remembers a few files only."""
+    write_ended(tmp_path, ended_place, 4000)
+    assert completed(tmp_path) == 4000
+    folder = TotalsFolder(str(tmp_path), fail)
+    while folder.fold("own"):
+        assert folder.totals("own")[tuple(SIGNALS_KEY)] == 4000
+    assert folder.totals("own") == {tuple(SIGNALS_KEY): 4000}
+    assert sorted(os.listdir(tmp_path)) == [ENDED, LOCK]
+    assert list(folder._seen) == [ENDED]
+    assert (tmp_path / ENDED).stat().st_size < 50_000
+    write_ended(tmp_path, ended_place, 1)
+    folder.fold("own")
+    assert (tmp_path / ENDED).stat().st_size < 1000
+
+
+def test_only_files_of_processes_that_are_known_to_have_ended_are_folded(tmp_path, ended_place):
+    """Not this process's, one of another host, or one that says no place."""
+    host, space, pid, born = ended_place
+    me = here()
+    kept = [
+        [me.host, me.space, me.pid, me.born],
+        ["elsewhere", space, pid, born],
+        [host, "", pid, born],
+        None,
+    ]
+    for place in kept:
+        content = json.loads(row(SIGNALS_KEY, 1)) | ({} if place is None else {"place": place})
+        (tmp_path / f"huey-signals-{uuid4().hex}.json").write_text(json.dumps(content))
+    write_ended(tmp_path, ended_place, 2)
+    assert not TotalsFolder(str(tmp_path), fail).fold("own")
+    assert len(os.listdir(tmp_path)) == len(kept) + 2
+    assert completed(tmp_path) == len(kept) + 2
+
+
+def test_an_unreadable_file_of_ended_processes_stops_the_folding(tmp_path, ended_place):
+    """What is in it is not known, so the others stay as they are."""
+    (tmp_path / ENDED).write_text("{")
+    write_ended(tmp_path, ended_place, 3)
+    reported = []
+    folder = TotalsFolder(str(tmp_path), lambda what, exc: reported.append(what))
+    folder.fold("own")
+    assert folder.totals("own") == {tuple(SIGNALS_KEY): 3}
+    assert (tmp_path / ENDED).read_text() == "{"
+    assert set(reported) == {str(tmp_path / ENDED)}
+
+
+FOLD = """
+    import os, signal, sys
+    from huey_signals_kit.sinks import folder as module
+    from huey_signals_kit.sinks.folder import TotalsFolder
+
+    def kill():
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def killing(function, calls):
+        def called(*args):
+            nonlocal calls
+            calls -= 1
+            return function(*args) if calls >= 0 else kill()
+        return called
+
+    name, calls = sys.argv[2], int(sys.argv[3])
+    setattr(module.os, name, killing(getattr(os, name), calls))
+    TotalsFolder(sys.argv[1], print).fold("own")
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "calls"),
+    [("replace", 0), ("unlink", 0), ("unlink", 1), ("unlink", 7)],
+    ids=["before", "after", "one deleted", "some deleted"],
+)
+def test_a_process_that_is_killed_while_it_folds_loses_and_doubles_nothing(
+    tmp_path, ended_place, function, calls
+):
+    """Wherever it was, the next one goes on from there."""
+    write_ended(tmp_path, ended_place, 10)
+    command = [sys.executable, "-c", textwrap.dedent(FOLD), str(tmp_path), function, str(calls)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert completed(tmp_path) == 10
+    write_ended(tmp_path, ended_place, 5)
+    folder = TotalsFolder(str(tmp_path), fail)
+    folder.fold("own")
+    assert folder.totals("own") == {tuple(SIGNALS_KEY): 15}
+    assert set(os.listdir(tmp_path)) == {ENDED, LOCK}
+
+
+FOLD_ALL = """
+    import sys
+    from huey_signals_kit.sinks import folder as module
+
+    module.MOST = 3
+    folder = module.TotalsFolder(sys.argv[1], print)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for _ in range(100):
+        folder.fold("own")
+"""
+
+
+def test_processes_that_fold_and_read_at_the_same_time_agree(tmp_path, ended_place):
+    """Three fold in small steps, and no reader ever sees less or more than there is."""
+    write_ended(tmp_path, ended_place, 150)
+    command = [sys.executable, "-c", textwrap.dedent(FOLD_ALL), str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    folding = [subprocess.Popen(command, **pipes) for _ in range(3)]
+    for each in folding:
+        assert each.stdout.readline() == "ready\n"
+    for each in folding:
+        each.stdin.write("\n")
+        each.stdin.flush()
+    reader, seen = TotalsFolder(str(tmp_path), fail), set()
+    while any(each.poll() is None for each in folding):
+        seen.add(reader.totals("own")[tuple(SIGNALS_KEY)])
+    assert [each.communicate()[0] for each in folding] == [""] * 3
+    assert seen == {150}
+    assert completed(tmp_path) == 150
+    assert set(os.listdir(tmp_path)) == {ENDED, LOCK}
+
+
+def test_the_files_of_recycled_workers_are_folded(tmp_path):
+    """As with ``--max-tasks``: each worker folds what those before it have left."""
+    script = """
+        install()
+        for _ in range(40):
+            in_child(lambda: do(2))
+        print(done(), len(os.listdir(next(os.scandir(os.environ["TMPDIR"])))) <= 5)
+    """
+    assert run_script(script, tmp_path) == ["80 True"]

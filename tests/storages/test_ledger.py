@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 
+from huey_signals_kit._place import _born
 from huey_signals_kit.ledger import (
     Heartbeat,
     LockSkip,
@@ -21,7 +22,6 @@ from huey_signals_kit.ledger import (
     open_ledger,
 )
 from huey_signals_kit.ledger._ledger import Ledger
-from huey_signals_kit.ledger._place import _born
 from huey_signals_kit.ledger._record import try_load
 from huey_signals_kit.sinks.readings import Durations
 from tests.locks import watched

@@ -14,7 +14,17 @@ import huey_signals_kit
 PACKAGE = Path(huey_signals_kit.__file__).parent
 # From the ground up; a file may import from its own layer and those before it.
 LAYERS = [
-    {"_checks", "_huey_facts", "_placed", "_fork", "_threads", "_part", "_per_huey", "verdict"},
+    {
+        "_checks",
+        "_huey_facts",
+        "_place",
+        "_placed",
+        "_fork",
+        "_threads",
+        "_part",
+        "_per_huey",
+        "verdict",
+    },
     {"_lock_errors", "_failures", "_skips", "_receivers", "_worker"},
     {"event", "_job", "_tick"},
     {"_filters", "signals", "sinks", "_background", "_breadcrumbs"},

@@ -1,0 +1,188 @@
+"""A folder with a file of totals for each process, and one for all that have ended.
+
+The file of an ended process is folded in two steps, under a lock of the folder:
+
+1. The file of the ended ones is replaced by one that has its totals, and names it.
+2. It is deleted.
+
+A reader leaves out what the file of the ended ones names, and reads all again if that file was
+replaced meanwhile: so whoever reads, and wherever a process was killed, each count is there once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from .._place import Place
+from .readings import Totals, merge
+from .written import plain, read
+
+PREFIX = "huey-signals-"
+SUFFIX = ".json"
+ENDED = f"{PREFIX}ended{SUFFIX}"
+LOCK = f"{PREFIX}ended.lock"
+MOST = 500
+"""How many files one call of `TotalsFolder.fold` folds."""
+
+_TRIES = 100
+
+
+@dataclass(frozen=True)
+class _File:
+    """What one file says, and the version of the file that said it."""
+
+    version: tuple[int, ...]
+    totals: Totals
+    place: Place | None
+    """Where its process runs, if it says so."""
+    names: frozenset[str]
+    """The files whose totals are in this one."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its process is known to have ended, as its own host knows."""
+        return self.place is not None and self.place.is_there() is False
+
+
+class TotalsFolder:
+    """The files of one folder.
+
+    Args:
+        path: The folder's.
+        report: Called with what cannot be used, and the exception.
+    """
+
+    def __init__(self, path: str, report: Callable[[str, Exception], None]) -> None:
+        self.path = path
+        self._report = report
+        self._seen: dict[str, _File] = {}
+
+    def totals(self, own: str) -> Totals:
+        """Return the totals of all files but *own*; what cannot be read is left out."""
+        for _ in range(_TRIES):
+            before = self._version(ENDED)
+            ended = self._read(ENDED)
+            files = self._files(own, ended)
+            if self._version(ENDED) == before:
+                break
+        found: Totals = {}
+        for each in (*files.values(), ended):
+            if each is not None:
+                merge(found, each.totals)
+        return found
+
+    def fold(self, own: str) -> bool:
+        """Fold files of ended processes, and return whether there may be more.
+
+        Nothing is folded while another process is folding, or where the folder cannot be locked.
+        """
+        if not self._can_fold(own):
+            return False  # and no lock is needed
+        try:
+            with _locked(os.path.join(self.path, LOCK)):
+                return self._fold(own)
+        except (ImportError, OSError):  # Windows, or a file system without locks
+            return False
+
+    def _can_fold(self, own: str) -> bool:
+        ended = self._read(ENDED)
+        files = self._files(own, ended)
+        return any(file.has_ended for file in files.values()) or bool(self._half_done(ended))
+
+    def _half_done(self, ended: _File | None) -> frozenset[str]:
+        return frozenset() if ended is None else ended.names.intersection(self._names())
+
+    def _fold(self, own: str) -> bool:
+        ended = self._read(ENDED)
+        if ended is None and self._version(ENDED) is not None:
+            return False  # it cannot be read: nobody knows what is in it
+        files = self._files(own, ended)
+        gone = [name for name, file in files.items() if file.has_ended][:MOST]
+        half_done = self._half_done(ended)
+        if gone:
+            totals: Totals = dict(ended.totals) if ended else {}
+            for name in gone:
+                merge(totals, files[name].totals)
+            content = {"names": [*half_done, *gone], **plain(totals)}
+            replace_file(os.path.join(self.path, ENDED), json.dumps(content))
+        for name in (*half_done, *gone):
+            for path in (name, f"{name}.new"):
+                with suppress(FileNotFoundError):
+                    os.unlink(os.path.join(self.path, path))
+        return len(gone) == MOST
+
+    def _files(self, own: str, ended: _File | None) -> dict[str, _File]:
+        """Return all files but *own*, that of the ended ones, and those that are in it."""
+        without = {own, ENDED} | (ended.names if ended else frozenset())
+        read = {name: self._read(name) for name in self._names() if name not in without}
+        found = {name: file for name, file in read.items() if file is not None}
+        self._seen = {**found, **({ENDED: ended} if ended else {})}
+        return found
+
+    def _names(self) -> list[str]:
+        try:
+            names = os.listdir(self.path)
+        except FileNotFoundError:
+            return []
+        except OSError as exc:
+            self._report(self.path, exc)
+            return []
+        return [each for each in names if each.startswith(PREFIX) and each.endswith(SUFFIX)]
+
+    def _version(self, name: str) -> tuple[int, ...] | None:
+        try:
+            stat = os.stat(os.path.join(self.path, name))
+        except OSError:
+            return None
+        return (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+
+    def _read(self, name: str) -> _File | None:
+        path = os.path.join(self.path, name)
+        try:
+            version, known = self._version(name), self._seen.get(name)
+            if version is None or (known is not None and known.version == version):
+                return known if version is not None else None
+            with open(path, "rb") as file:
+                content: Any = json.loads(file.read())
+            names = frozenset(map(str, content.get("names", ())))
+            return _File(version, read(content), _place(content), names)
+        except FileNotFoundError:
+            return None
+        except Exception as exc:
+            self._report(path, exc)
+            return None
+
+
+def replace_file(path: str, text: str) -> None:
+    """Write *text* to a file, which has the old or the new text at any time."""
+    with open(f"{path}.new", "w", encoding="ascii") as file:
+        file.write(text)
+    os.replace(f"{path}.new", path)
+
+
+def _place(content: dict[str, Any]) -> Place | None:
+    if "place" not in content:
+        return None
+    host, space, pid, born = content["place"]
+    return Place(str(host), str(space), int(pid), int(born))
+
+
+@contextmanager
+def _locked(path: str) -> Iterator[None]:
+    """Hold the lock, or raise `OSError` if another process holds it.
+
+    It belongs to this process alone: a child that is forked meanwhile does not hold it.
+    """
+    import fcntl
+
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
