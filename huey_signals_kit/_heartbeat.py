@@ -6,7 +6,8 @@ Who writes:
   does; also when the kit is installed later than that;
 - any other process, as one of the application: as long as it holds a lock, and else once it has
   counted something or has a task in hand, and then only when that changes;
-- nobody, where no other process could read it: on a storage in memory, so in immediate mode.
+- nobody, where no other process could read it: on a storage in memory, so in immediate mode. What
+  is counted in immediate mode is never written, also when the mode has been left.
 
 A few of those with workers, each on another host, watch the others as well.
 
@@ -25,8 +26,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 from uuid import uuid4
-
-from huey import storage as storages
+from weakref import ref
 
 from ._fork import reset_in_child
 from ._locks import NamedLocks
@@ -47,8 +47,8 @@ from .ledger import (
     open_ledger,
     waiting_ids,
 )
-from .sinks.readings import Totals
-from .store import StorageUnable
+from .sinks.readings import Totals, added, merge
+from .store import StorageUnable, is_shared
 
 _FIRST_SECONDS = 1.0
 _STOP_SECONDS = 0.5
@@ -102,6 +102,9 @@ class Pulse:
         """Whether this process watches the others."""
         self.skips.clear()
         self._written: tuple[Totals, dict[str, Any]] = {}, {}
+        self._storage = ref(self._huey.storage)
+        self._counted: Totals = {}
+        self._unshared: Totals = {}
         self._running = InFlight(self._huey)
 
     def install(self) -> None:
@@ -147,24 +150,39 @@ class Pulse:
         tick.start()
 
     def _begin(self) -> None:
-        if not self._begun and is_shared(self._huey.storage):
+        if not self._begun and shares(self._huey):
             self._begun = True
             self._jobs.every(BEAT_SECONDS, self._due, "heartbeat", first=_FIRST_SECONDS, apart=True)
 
     def _due(self) -> None:
         # Huey takes another storage when it is switched to immediate mode.
-        if is_shared(self._huey.storage):
+        if shares(self._huey):
             self.beat()
+        else:
+            self._shared_counts()
 
     def beat(self) -> None:
         """Write it now, if there is something to say; `StorageUnable` is raised only once."""
         if self._unable:
             return
         try:
-            self._beat(self._totals())
+            self._beat(self._shared_counts())
         except StorageUnable:
             self._unable = True
             raise
+
+    def _shared_counts(self) -> Totals:
+        """Return what was counted, but not in immediate mode.
+
+        Huey makes another storage whenever the mode is switched: what was counted since the last
+        look, with another storage, is taken for counted in immediate mode.
+        """
+        counted, storage = self._totals(), self._huey.storage
+        if storage is not self._storage() or not shares(self._huey):
+            merge(self._unshared, added(counted, self._counted))
+            self._storage = ref(storage)
+        self._counted = counted
+        return added(counted, self._unshared) if self._unshared else counted
 
     def _beat(self, counted: Totals) -> None:
         if not tick.ending:
@@ -252,9 +270,9 @@ class Pulse:
         return {name: value for name, value in found.items() if value}
 
 
-def is_shared(storage: Any) -> bool:
-    """Whether another process can read what is written to *storage*."""
-    return not isinstance(storage, (storages.MemoryStorage, storages.BlackHoleStorage))
+def shares(huey: Any) -> bool:
+    """Return whether processes of the queue of `huey` share what the kit writes."""
+    return not huey.immediate and is_shared(huey.storage)
 
 
 def _kind_of_worker() -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from . import upkeep
 from ._checks import short
-from ._heartbeat import Pulse, is_shared
+from ._heartbeat import Pulse, shares
 from ._reports import Reports
 from ._settings import Settings
 from ._tick import Jobs
@@ -14,14 +14,16 @@ from .ledger import BEAT_SECONDS
 from .signals import lock_released, stale_lock_found
 from .sinks.memory import Counts
 from .sinks.vocabulary import LOCKS_RELEASED, STALE_LOCKS
-from .store import Keys
+from .store import Keys, is_read_whole, open_store
 
 CHOICES = ("report", "release")
 _JOB = "stale locks"
 _SECONDS = BEAT_SECONDS
 _TURN_SECONDS = 3 * BEAT_SECONDS
 _ALL_EVERY = 180
-"""Each so many turns the whole store is looked through, else only locks that somebody named."""
+"""Each so many turns the whole store is looked through, else only locks that somebody named.
+
+Never where that takes reading every result, or every file of one."""
 
 _NOTED_EVERY = 60
 _MOST_TOLD = 100_000
@@ -64,7 +66,7 @@ class LockUpkeep:
 
     def worker_starts(self) -> None:
         """This process runs a worker, so it takes its turn."""
-        if not self._begun and is_shared(self._huey.storage):
+        if not self._begun and shares(self._huey):
             self._begun = True
             self._jobs.every(_SECONDS, self._due, _JOB, at_end=False, apart=True)
 
@@ -88,7 +90,7 @@ class LockUpkeep:
         if not self._pulse.watches or not self._turn.acquire():
             return
         self._turns += 1
-        whole = self._turns % _ALL_EVERY == 1
+        whole = self._turns % _ALL_EVERY == 1 and not is_read_whole(open_store(self._huey))
         if self._turns % _NOTED_EVERY == 1:
             self.watch.note_skips()
         found = self.watch.all() if whole else self.watch.named(sorted(self._names()))

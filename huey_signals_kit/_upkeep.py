@@ -8,7 +8,7 @@ from typing import Any
 
 from . import upkeep
 from ._fork import reset_in_child
-from ._heartbeat import Pulse, is_shared
+from ._heartbeat import Pulse, shares
 from ._reports import Reports
 from ._settings import Settings
 from ._tick import Jobs
@@ -40,7 +40,7 @@ class Upkeep:
         interval: Any = settings.sweep_interval
         if interval is not None:
             upkeep.check_age(interval, "sweep_interval=")
-        self._huey = huey
+        self.huey = huey
         self._interval = interval
         self._pulse = pulse
         self._counts = counts
@@ -82,14 +82,14 @@ class Upkeep:
 
     def purge(self, exceptions: Any, dry_run: bool) -> upkeep.PurgeReport:
         """A purge."""
-        return upkeep.purge_errors(self._huey, exceptions, dry_run)
+        return upkeep.purge_errors(self.huey, exceptions, dry_run)
 
     def report(self) -> upkeep.Report:
         """A report that has all which this process has counted."""
-        if not is_shared(self._huey.storage):
-            return upkeep.report(self._huey, counted=self._counts.totals())
+        if not shares(self.huey):
+            return upkeep.report(self.huey, counted=self._counts.totals())
         self._pulse.beat()
-        return upkeep.report(self._huey, ledger=self._pulse.ledger)
+        return upkeep.report(self.huey, ledger=self._pulse.ledger)
 
     def _finished(self, report: upkeep.SweepReport) -> None:
         if not report.dry_run:
@@ -145,3 +145,19 @@ class UpkeepCalls:
     def report(self) -> upkeep.Report:
         """What there is in the store, the queue and the schedule, and who works on it."""
         return self._upkeep.report()
+
+    def uninstall(self) -> None:
+        """Leave the Huey as it was found."""
+        raise NotImplementedError
+
+    def forget(self, dry_run: bool = False) -> upkeep.Forgotten:
+        """Uninstall this kit, and delete every key that a kit has written for the queue.
+
+        Results, tokens and locks are Huey's, and stay. So do errors that were to expire. With
+        *dry_run* nothing is done. `upkeep.StillInUse` if other processes that live have a record,
+        or this one goes on holding locks: they would write it again.
+        """
+        if not dry_run:
+            upkeep.check_unused_elsewhere(self._upkeep.huey)
+            self.uninstall()
+        return upkeep.forget(self._upkeep.huey, dry_run)

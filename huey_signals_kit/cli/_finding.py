@@ -16,8 +16,8 @@ from typing import Any
 from huey.api import Huey
 
 from .._checks import nearest
-from .._heartbeat import is_shared
 from .._huey_facts import real_huey
+from ..store import is_shared
 from . import _django
 from ._exits import CommandError, WrongUse
 from ._secrets import without_secrets

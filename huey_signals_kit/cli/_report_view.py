@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..upkeep import LOCK_ERRORS, Consumer, Report
-from ._storages import record_told
+from ._storages import record_place
 from ._tables import counted, print_table
 from ._terminal import say, say_command
 
@@ -17,7 +17,7 @@ _ALIVE = {True: "yes", False: "no", None: "unknown"}
 
 def problems(found: Report, huey: Any) -> list[str]:
     """What only a person can settle."""
-    records = [record_told(huey, name) for name in found.unreadable.records]
+    records = [record_place(huey, name) for name in found.unreadable.records]
     unreadable, said = found.unreadable, []
     if unreadable.values:
         said.append(
@@ -32,11 +32,11 @@ def problems(found: Report, huey: Any) -> list[str]:
     if unreadable.records:
         said.append(
             f"{counted(len(unreadable.records), 'record')} of the ledger cannot be read "
-            f"({_some(where for where, _ in records)}); while that is so, no sweep and no purge "
+            f"({_some(records)}); while that is so, no sweep and no purge "
             "deletes anything. Let all processes of this queue run one version of "
             "huey-signals-kit; what cannot be read then may be deleted: only what it has counted "
-            "is lost, and a process that lives writes its record anew. In Python: "
-            f"{_some(call for _, call in records)}"
+            "is lost, and a process that lives writes its record again: "
+            f"huey-signals forget HUEY --record {found.unreadable.records[0]} --apply"
         )
     if found.locks.stale:
         said.append(
@@ -93,6 +93,12 @@ def _kinds(found: Report) -> None:
     keys, size = sum(row[1] for row in rows), sum(row[2] for row in rows)
     print_table(("in the store", "keys", "bytes"), [*rows, ("all", keys, size)], numbers=(1, 2))
     say()
+    if found.kinds["kit"].keys and not found.storage.startswith("unknown"):
+        say(
+            f"{counted(found.kinds['kit'].keys, 'key')} of version 0.1 of the kit, which nothing "
+            "reads: forget deletes them."
+        )
+        say()
 
 
 def _errors(found: Report) -> None:

@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
-from huey import storage as storages
 from huey.exceptions import ConfigurationError
 from huey.storage import BaseStorage
 from redis import RedisError
 
-from ..store import StorageUnable, open_store
+from ..store import REDIS, StorageUnable, family_of, open_store, redis_key
 from ..upkeep import Stopped
 from ._exits import CommandError
 from ._secrets import without_secrets
@@ -70,15 +69,12 @@ def _postgres(storage: Any) -> str:
     return f"the Postgres at {without_secrets(str(named))}" if named else "the Postgres"
 
 
-def record_told(huey: Any, name: str) -> tuple[str, str]:
-    """Where the record *name* of the ledger of *huey* stands, and the call that deletes it."""
-    storage, redis_storage = huey.storage, getattr(storages, "RedisStorage", None)
-    if redis_storage is not None and isinstance(storage, redis_storage):
-        place = f"huey-signals.ledger.{storage.name}"
-        return f"{name} in the Redis hash {place}", f"huey.storage.conn.hdel({place!r}, {name!r})"
-    key = f"huey-signals:{name}"
-    call = f"huey_signals_kit.store.open_kit_store(huey, 'ledger').delete([{key!r}])"
-    return f"the key {key} of the kit's own data", call
+def record_place(huey: Any, name: str) -> str:
+    """Return where the record `name` of the ledger of `huey` lies."""
+    family = family_of(huey.storage)
+    if family is not None and family.name in REDIS:
+        return f"{name} in the Redis hash {redis_key('ledger', huey.storage.name)}"
+    return f"{name} in the kit's own data"
 
 
 def reason(exc: BaseException) -> str:

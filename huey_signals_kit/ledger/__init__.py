@@ -14,7 +14,10 @@ from ._judge import Process
 from ._lease import Lease
 from ._ledger import Ledger, Look, open_ledger
 from ._open_shelf import open_shelf
+from ._own import is_of_this_process
 from ._record import MOST_SKIPS, Heartbeat, LockSkip, Running
+from ._removal import remove_record
+from ._shelf import Snapshot
 from ._takings import BARE, Mine, Taking, Takings, is_held_here, key_of, takings_of
 from ._unreadable import UnreadableLedger, older_text
 from ._watch import BEAT_SECONDS, LEAST_STALE_AFTER, OVERDUE_SECONDS, STALE_AFTER
@@ -44,6 +47,7 @@ __all__ = [
     "Place",
     "Process",
     "Running",
+    "Snapshot",
     "Taking",
     "Takings",
     "UnreadableLedger",
@@ -55,11 +59,13 @@ __all__ = [
     "has_worker",
     "here",
     "is_held_here",
+    "is_of_this_process",
     "key_of",
     "nothing",
     "older_text",
     "open_ledger",
     "open_shelf",
+    "remove_record",
     "takings_of",
     "try_holder",
     "waiting_ids",

@@ -19,6 +19,7 @@ from ._own_messages import ids_in_plain
 from ._own_messages import inside as parts_of
 from ._peewee import connected as peewee_connected
 from ._redis import RedisStore
+from ._redis import pattern as redis_pattern
 from ._redis_kit import RedisExpiringKeys, RedisKitStore
 from ._scripting import Script, ScriptsRefused, run_script, transact
 from .keys import Keys, Kind
@@ -57,6 +58,7 @@ __all__ = [
     "parts_of",
     "peewee_connected",
     "redis_key",
+    "redis_pattern",
     "run_script",
     "transact",
 ]

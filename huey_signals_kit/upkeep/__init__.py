@@ -7,6 +7,7 @@ garbage stays, and is counted.
 from ._errors import LOCK_ERRORS, PurgeReport, PurgeStopped, checked_classes, purge_errors
 from ._explain import explain
 from ._explain_form import Chord, Explanation, Place, Revocation, Skipped, StoredResult
+from ._forget import Forgotten, StillInUse, check_unused_elsewhere, forget, forget_record
 from ._lock_form import LockHeld, LockInfo
 from ._lock_list import LockWatch
 from ._lock_release import (
@@ -34,6 +35,7 @@ __all__ = [
     "Chord",
     "Consumer",
     "Explanation",
+    "Forgotten",
     "LockCounts",
     "LockHeld",
     "LockInfo",
@@ -46,6 +48,7 @@ __all__ = [
     "Revocation",
     "Skipped",
     "Standing",
+    "StillInUse",
     "Stopped",
     "StoredResult",
     "SweepReport",
@@ -57,9 +60,12 @@ __all__ = [
     "TokensStopped",
     "check_age",
     "check_not_held",
+    "check_unused_elsewhere",
     "checked_classes",
     "delete_named_tokens",
     "explain",
+    "forget",
+    "forget_record",
     "next_sweep",
     "purge_errors",
     "release_lock",

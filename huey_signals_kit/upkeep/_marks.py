@@ -53,6 +53,11 @@ class Bucket:
         if ids:
             self.groups.setdefault(group, set()).update(ids)
 
+    def remove(self, ids: set[bytes]) -> None:
+        """Forget the marks of `ids`."""
+        for marked in self.groups.values():
+            marked -= ids
+
     @property
     def count(self) -> int:
         """How many ids are marked."""

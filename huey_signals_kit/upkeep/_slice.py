@@ -103,21 +103,27 @@ class Bunch:
 
 
 class Condemned:
-    """The tokens that are to be deleted: their ids, one after the other, by value."""
+    """The tokens that are to be deleted: packed ids, by bucket and by the value of the token."""
 
     def __init__(self) -> None:
-        self._by_value: dict[int, bytearray] = {}
+        self._buckets: dict[int, dict[int, bytearray]] = {}
         self.size = 0
 
-    def add(self, due: set[bytes], bunch: Bunch) -> None:
-        """Those of *bunch* that are *due*; each goes only if its value is what it was judged by."""
+    @property
+    def numbers(self) -> list[int]:
+        """The buckets that have any."""
+        return list(self._buckets)
+
+    def add(self, number: int, due: set[bytes], bunch: Bunch) -> None:
+        """Add those of `bunch` that are `due`; each goes only if its value is still the same."""
         if due:
+            by_value = self._buckets.setdefault(number, {})
             for place, ids in bunch.by_value(due):
-                self._by_value.setdefault(place, bytearray()).extend(ids)
+                by_value.setdefault(place, bytearray()).extend(ids)
             self.size += len(due)
 
-    def batches(self, size: int) -> Iterator[tuple[int, bytes]]:
-        """Places of a value, with up to *size* packed ids."""
-        for place, ids in self._by_value.items():
+    def batches(self, number: int, size: int) -> Iterator[tuple[int, bytes]]:
+        """Yield places of a value, with up to `size` packed ids of a bucket."""
+        for place, ids in self._buckets[number].items():
             for start in range(0, len(ids), size * SIZE):
                 yield place, bytes(ids[start : start + size * SIZE])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
@@ -31,6 +31,8 @@ RELEASE_SECONDS = 2.0
 """How long a process that is told to end waits to let the lease go."""
 
 _POLL_SECONDS = 0.5
+_NAMED = 3
+"""Processes that a message names."""
 
 
 class SweepCancelled(RuntimeError):
@@ -193,13 +195,13 @@ class Sweeper:
             raise LeaseLost("held up for so long that another process may be sweeping")
         self._renewed = now
 
-    def _settle(self) -> bool:
-        """Wait until every living process has said once more what it runs."""
+    def _settle(self) -> str:
+        """Wait until every living process has said once more what it runs; return which did not."""
         before = self._ledger.beats()
         deadline = time.monotonic() + SETTLE_SECONDS
         while before:
             if time.monotonic() > deadline:
-                return False
+                return self._unanswered(before)
             self._keep()
             time.sleep(_POLL_SECONDS)
             now = self._ledger.beats()
@@ -207,4 +209,15 @@ class Sweeper:
             before = {
                 each: count for each, count in before.items() if now.get(each, count + 1) <= count
             }
-        return True
+        return ""
+
+    def _unanswered(self, ids: Collection[str]) -> str:
+        found = [each.heartbeat for each in self._ledger.processes() if each.heartbeat.id in ids]
+        named = [f"process {each.pid} on {each.host} (record {each.id})" for each in found]
+        more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+        return (
+            f"{', '.join(named[:_NAMED])}{more} did not say within {SETTLE_SECONDS:g} seconds what "
+            "it runs; the marks are kept. If it is suspended or cut off, sweep again when it is "
+            "back. If it has ended, a running consumer removes its record after ten minutes, and "
+            "without one this does: huey-signals forget HUEY --record ID --apply"
+        )

@@ -60,7 +60,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..store import KitStore
@@ -85,8 +85,8 @@ class TokenSweep:
     """One sweep over *store*, with its marks in *own*; *clock* gives seconds since the epoch.
 
     *is_token* tells whether a raw value reads as what Huey writes for a revoked task, and
-    *settle* waits until all living processes have said what they run; *keep* raises if this
-    sweep may not go on, and is asked before each step.
+    *settle* waits until all living processes have said what they run, and returns which have
+    not. *keep* raises if this sweep may not go on, and is asked before each step.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class TokenSweep:
         own: KitStore,
         places: Places,
         is_token: Callable[[bytes], bool],
-        settle: Callable[[], bool],
+        settle: Callable[[], str],
         *,
         keep: Callable[[], object],
         min_age: float,
@@ -116,6 +116,7 @@ class TokenSweep:
         self._sweep = random.random()  # tells this sweep from any other
         self._started = time.monotonic()
         self._found: Counter[str] = Counter()
+        self._unanswered = ""
         self.stopped = ""
         """Why nothing is deleted."""
 
@@ -162,8 +163,7 @@ class TokenSweep:
             self._keep()
             bunch = some.bucket(number)
             due = judged.sort(bucket, bunch, readable, self._places.alive)
-            condemned.add(due, bunch)
-            # Before they are deleted: a mark that outlives its token would count for the next.
+            condemned.add(number, due, bunch)
             if not self._dry_run:
                 bucket.save(self._own)
         self._found.update(judged.found)
@@ -178,32 +178,37 @@ class TokenSweep:
             return
         left = condemned.size
         self._found["undecided"] += left
-        if not self._settle():
-            self.stopped = "a process has not said what it runs"
+        self._unanswered = self._unanswered or self._settle()
+        if self._unanswered:
+            self.stopped = self._unanswered
             return
         self._places.look(1)  # on from where the look before has ended
-        for value, ids in self._still_dead(condemned, values):
-            gone = delete_tokens(self._store, value, ids)
-            self._found.update(deleted=gone, undecided=-gone)
-            self._progress(self.report())
+        for number, bucket in marks.buckets(self._own, condemned.numbers):
+            for place, ids in condemned.batches(number, DELETED_AT_ONCE):
+                dead = self._still_dead(ids)
+                if dead is None:
+                    self.stopped = "a message cannot be read"
+                    return
+                # Before they are deleted: a mark that outlives its token would count for the next.
+                bucket.remove(set(each_of(ids)))
+                bucket.save(self._own)
+                gone = delete_tokens(self._store, values[place], dead)
+                self._found.update(deleted=gone, undecided=-gone)
+                self._progress(self.report())
 
-    def _still_dead(
-        self, condemned: Condemned, values: list[bytes]
-    ) -> Iterator[tuple[bytes, bytes]]:
-        """Those that are to be deleted, in batches; none any more once that is not certain."""
-        for place, ids in condemned.batches(DELETED_AT_ONCE):
-            self._keep()
-            if self._places.age() > FRESH_SECONDS + self._places.took:
-                self._places.look(1)
-            if not self._places.certain:
-                self.stopped = "a message cannot be read"
-                return
-            news, dead = self._places.news, ids  # the others were no orphans
-            if news and not news.isdisjoint(each_of(ids)):
-                dead = b"".join(each for each in each_of(ids) if each not in news)
-            live = (len(ids) - len(dead)) // SIZE
-            self._found.update(live=live, undecided=-live)
-            yield values[place], dead
+    def _still_dead(self, ids: bytes) -> bytes | None:
+        """Return those of the packed `ids` that are to be deleted; None if that is uncertain."""
+        self._keep()
+        if self._places.age() > FRESH_SECONDS + self._places.took:
+            self._places.look(1)
+        if not self._places.certain:
+            return None
+        news, dead = self._places.news, ids  # the others were no orphans
+        if news and not news.isdisjoint(each_of(ids)):
+            dead = b"".join(each for each in each_of(ids) if each not in news)
+        live = (len(ids) - len(dead)) // SIZE
+        self._found.update(live=live, undecided=-live)
+        return dead
 
 
 @dataclass
@@ -220,7 +225,7 @@ class Judged:
     def sort(
         self, bucket: Bucket, bunch: Bunch, readable: list[bool], alive: set[bytes]
     ) -> set[bytes]:
-        """Those of *bunch* whose time has come; they have lost their mark."""
+        """Those of *bunch* whose time has come; they keep their mark until they are deleted."""
         orphans, undecided = bunch.split(readable)
         live = orphans & alive
         orphans -= live
@@ -243,10 +248,10 @@ class Judged:
             here = ids & orphans
             orphans -= here
             again = seen == self.sweep  # read twice, by two slices
+            bucket.add((first, self.sweep), here)
             if first <= self.ripe and self.certain:
                 due |= here
             else:
-                bucket.add((first, self.sweep), here)
                 self.found["marked"] += 0 if again else len(here)
             bucket.add((first, seen), ids - here)
         return due

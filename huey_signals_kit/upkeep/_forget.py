@@ -1,0 +1,238 @@
+"""Removes all that the kit has written for one queue, or one record of its ledger."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from .._filters import checked_flag
+from .._settings import check_huey
+from ..ledger import (
+    OVERDUE_SECONDS,
+    Heartbeat,
+    Snapshot,
+    is_of_this_process,
+    open_ledger,
+    open_shelf,
+    remove_record,
+)
+from ..store import (
+    LEDGER,
+    REDIS,
+    UPKEEP,
+    family_of,
+    kit_folder,
+    open_kit_store,
+    open_store,
+    redis_key,
+    redis_pattern,
+)
+from ..store.keys import OWN
+
+_POLL_SECONDS = 0.5
+_OLD_FOLDER = "huey-signals-expiring"
+_OLD = "keys of version 0.1 among the results"
+_KINDS = (
+    ("process:", "records of processes"),
+    ("alive:", "signs of life"),
+    ("totals", "totals"),
+    ("lease", "leases"),
+    ("marks:", "marks of token sweeps"),
+    ("locks", "marks of locks"),
+    ("skips", "recent skips"),
+    ("expiring", "index of errors that expire"),
+)
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What `forget` has deleted, or would delete."""
+
+    found: dict[str, int] = field(default_factory=dict)
+    """How many keys of each kind."""
+    silent: list[str] = field(default_factory=list)
+    """Processes of which it is not known whether they live: one that does writes its own again."""
+    dry_run: bool = False
+
+    @property
+    def keys(self) -> int:
+        """The number of all keys."""
+        return sum(self.found.values())
+
+
+class StillInUse(RuntimeError):
+    """Living processes use what was to be forgotten, and would write it again."""
+
+    def __init__(self, queue: str, processes: list[str]) -> None:
+        super().__init__(
+            f"cannot forget what the kit has written for {queue!r}: {', '.join(processes)} "
+            f"{'is' if len(processes) == 1 else 'are'} alive and would write it again. Stop "
+            f"{'this process' if len(processes) == 1 else 'these processes'}, or start "
+            f"{'it' if len(processes) == 1 else 'them'} without the kit, then call it again"
+        )
+        self.processes = processes
+
+
+def forget(
+    huey: Any, dry_run: bool = False, *, tell: Callable[[], object] = lambda: None
+) -> Forgotten:
+    """Delete every key that the kit has written for the queue of `huey`.
+
+    Results, tokens and locks are Huey's, and stay. So do errors that were to expire. With
+    processes on other hosts it takes up to 15 seconds to see whether they live.
+
+    Args:
+        huey: The Huey, with a kit or without.
+        dry_run: Delete nothing, and return what would be deleted.
+        tell: Called now and then while processes are watched.
+
+    Raises:
+        StillInUse: Processes that live have a record; nothing was deleted.
+    """
+    check_huey(huey, "forget()")
+    checked_flag(dry_run, "dry_run= of forget()")
+    living, silent = _watch(huey, tell)
+    if living and not dry_run:
+        raise StillInUse(str(huey.name), living)
+    found: Counter[str] = Counter()
+    for kind, number, delete in _places(huey):
+        found[kind] += number
+        if not dry_run:
+            delete()
+    return Forgotten({kind: number for kind, number in found.items() if number}, silent, dry_run)
+
+
+def check_unused_elsewhere(huey: Any) -> None:
+    """Raise `StillInUse` if another process that lives has a record."""
+    living, _ = _watch(huey, lambda: None, lambda beat: not is_of_this_process(beat.id))
+    if living:
+        raise StillInUse(str(huey.name), living)
+
+
+def forget_record(huey: Any, name: str, dry_run: bool = False) -> bool:
+    """Delete one record of the ledger; return whether there was one.
+
+    The counters of a process go into the totals. A record that cannot be read is deleted.
+
+    Args:
+        huey: The Huey.
+        name: The id of a process, as a sweep or a report names it, or ``totals``.
+        dry_run: Delete nothing.
+
+    Raises:
+        StillInUse: The process lives.
+    """
+    check_huey(huey, "forget_record()")
+    process_id = name.removeprefix("process:")
+    living, _ = _watch(huey, lambda: None, lambda beat: beat.id == process_id)
+    if living and not dry_run:
+        raise StillInUse(str(huey.name), living)
+    return remove_record(huey, process_id, dry_run)
+
+
+def _watch(
+    huey: Any,
+    tell: Callable[[], object],
+    is_wanted: Callable[[Heartbeat], bool] = lambda beat: True,
+) -> tuple[list[str], list[str]]:
+    """Return the processes that live, and those that were silent for as long as was looked."""
+    ledger, shelf = open_ledger(huey), open_shelf(huey)
+    first = shelf.read()
+    deadline, living = time.monotonic() + OVERDUE_SECONDS, {}
+    while True:
+        unknown, now = [], shelf.read()
+        for process in ledger.processes():
+            beat = process.heartbeat
+            if not is_wanted(beat):
+                continue
+            if process.alive or _value(now, beat.id) != _value(first, beat.id):
+                living[beat.id] = _named(beat)
+            elif process.alive is None:
+                unknown.append(_named(beat))
+        if not unknown or time.monotonic() >= deadline:
+            return list(living.values()), unknown
+        tell()
+        time.sleep(_POLL_SECONDS)
+
+
+def _value(snapshot: Snapshot, process_id: str) -> tuple[bytes | None, bytes | None]:
+    """Return what changes while a process lives."""
+    return snapshot.records.get(process_id), snapshot.alive.get(process_id.partition(".")[0])
+
+
+def _named(beat: Heartbeat) -> str:
+    return f"process {beat.pid} on {beat.host}"
+
+
+_Place = tuple[str, int, Callable[[], object]]
+
+
+def _places(huey: Any) -> Iterator[_Place]:
+    """Yield the kind of some keys, how many there are, and what deletes them."""
+    storage, family = huey.storage, family_of(huey.storage)
+    if family is not None and family.name in REDIS:
+        yield from _on_redis(storage)
+    else:
+        yield from _in_store(huey)
+    if family is not None and family.name == "FileStorage":
+        yield from _folders(storage)
+    if family is not None:
+        store = open_store(huey)
+        old = [key for keys in store.keys(OWN) for key in keys]
+        yield _OLD, len(old), lambda: store.delete(old)
+
+
+def _on_redis(storage: Any) -> Iterator[_Place]:
+    conn, name = storage.conn, storage.name
+
+    def deletes(*keys: Any) -> Callable[[], object]:
+        return lambda: conn.delete(*keys) if keys else 0
+
+    for part in (LEDGER, UPKEEP):
+        key = redis_key(part, name)
+        fields = [field.decode("utf-8", "replace") for field, _ in conn.hscan_iter(key)]
+        for kind, number in Counter(map(_kind, fields)).items():
+            yield kind, number, deletes(key)
+    index = redis_key("expiring", name)
+    yield _kind("expiring"), int(conn.zcard(index)), deletes(index)
+    for what, begins, kind in (
+        ("fresh", "process:", "freshness keys"),
+        ("lease", "lease:", _kind("lease")),
+    ):
+        prefix = f"{redis_key(what, name)}.{begins}".encode()
+        found = list(conn.scan_iter(match=redis_pattern(prefix), count=1000))
+        yield kind, len(found), deletes(*found)
+
+
+def _in_store(huey: Any) -> Iterator[_Place]:
+    seen: set[str] = set()
+    for part in (LEDGER, UPKEEP):
+        opened = open_kit_store(huey, part)
+        keys = [key for some in opened.keys(OWN) for key in some if key not in seen]
+        seen.update(keys)
+        for kind in dict.fromkeys(map(_kind, keys)):
+            own = [key for key in keys if _kind(key) == kind]
+            yield kind, len(own), partial(opened.delete, own)
+
+
+def _folders(storage: Any) -> Iterator[_Place]:
+    for folder in (kit_folder(storage), Path(storage.path, _OLD_FOLDER)):
+        # What the folder of the two parts has is counted already.
+        index = folder / "expiring" if folder.name.startswith(".") else folder
+        number = len(list(index.iterdir())) if index.is_dir() else 0
+        yield (
+            _kind("expiring"),
+            number,
+            partial(shutil.rmtree, folder, ignore_errors=True),
+        )
+
+
+def _kind(key: str) -> str:
+    plain = key.removeprefix(OWN)
+    return next((kind for begins, kind in _KINDS if plain.startswith(begins)), "other keys")
