@@ -365,7 +365,7 @@ huey.immediate = False
 
 def test_without_a_redis_a_run_in_immediate_mode_ends_without_a_traceback():
     """There is nothing to write, so nothing is tried."""
-    command = [sys.executable, "-c", IMMEDIATE, str(servers._free_port())]
+    command = [sys.executable, "-c", IMMEDIATE, str(servers.free_port())]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
