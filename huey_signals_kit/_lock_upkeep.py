@@ -93,6 +93,8 @@ class LockUpkeep:
         whole = self._turns % _ALL_EVERY == 1 and not is_read_whole(open_store(self._huey))
         if self._turns % _NOTED_EVERY == 1:
             self.watch.note_skips()
+            for text in self.watch.older():
+                self._reports.older_version(text)
         found = self.watch.all() if whole else self.watch.named(sorted(self._names()))
         self._unsettled = {each.name for each in found if not each.settled}
         for lock in found:

@@ -75,6 +75,10 @@ class Reports:
             lock=name,
         )
 
+    def older_version(self, text: str) -> None:
+        """Log that a process of an older version is in the way of releases and sweeps."""
+        complain("On the queue %r, %s", self._huey.name, text, queue=self._huey.name)
+
     def _subscriber_failed(self, subscriber: object, exc: BaseException) -> None:
         name = name_of(subscriber)
         # A bound method is another object each time.

@@ -97,6 +97,10 @@ class LockWatch:
         """Note what has been counted, so that it is known later what came since."""
         note_skips(open_kit_store(self._huey, UPKEEP), self._ledger.look(), time.time())
 
+    def older(self) -> list[str]:
+        """Say which processes of version 0.1 may live; see `older_text`."""
+        return [older_text(each) for each in self._ledger.look().older]
+
     def claimed(self) -> set[str]:
         """The names of the locks that any process has said to hold."""
         return {name for each in self._ledger.processes() for name in each.heartbeat.locks}

@@ -20,7 +20,9 @@ def declare(huey: Huey):
     """A task that holds *lock*, and says in a file of its own which process it is in."""
 
     @huey.task(name="guarded", context=True)
-    def guarded(lock, task=None):
+    def guarded(lock, keep=False, task=None):
+        if keep:  # it never frees what it has taken
+            return huey.lock_task(lock).__enter__() is not None
         gates = Path(os.environ[GATES])
         with huey.lock_task(lock):
             (gates / f"{task.id} is in").write_text(f"{os.getpid()}\n")

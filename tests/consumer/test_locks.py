@@ -36,7 +36,7 @@ class Setting:
         self.watch = LockWatch(huey)
         self.ledger = open_ledger(huey)
 
-    def consumer(self, name, worker, workers):
+    def consumer(self, name, worker, workers, **install):
         """One with the kit."""
         log = self.folder / f"{name}.log"
         return running_consumer(
@@ -44,7 +44,7 @@ class Setting:
             log,
             worker=worker,
             workers=workers,
-            install={"sinks": "memory", "stale_after": STALE_AFTER},
+            install={"sinks": "memory", "stale_after": STALE_AFTER, **install},
             app=APP,
         )
 

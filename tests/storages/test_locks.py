@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -409,8 +410,8 @@ def test_a_program_that_has_become_another_holds_nothing(make_huey):
         process.communicate(b"\n")
 
 
-def test_nothing_is_freed_while_a_process_of_version_01_lives(make_huey):
-    """It would take the others for dead by rules of its own, so nobody knows what it does."""
+def test_nothing_is_freed_while_a_process_of_version_01_lives(make_huey, caplog):
+    """Not by a command, a sweep or a consumer, and all say why."""
     huey, clock = make_huey("sqlite"), Clock()
     watch = watching_locks(huey, clock)
     taken_by(huey, "dead", GONE)
@@ -430,8 +431,15 @@ def test_nothing_is_freed_while_a_process_of_version_01_lives(make_huey):
         open_ledger(huey).running_ids()
     huey.put(f"r:{uuid4()}", (None, False))
     assert "runs huey-signals-kit 0.1" in sweep_tokens(huey).stopped
+    kit = install_handlers(huey, stale_locks="release")
+    kit._pulse.worker_starts()
+    kit._pulse.beat()
+    kit._lock_upkeep._due()
+    assert re.search(f"On the queue .*, {said}", caplog.text)
+    assert {each.name for each in kit.locks()} == {"dead", "bare"}
     delete_kit_data(huey, "process:old")
-    assert release_lock(huey, "dead", watch)
+    kit._lock_upkeep._due()
+    assert {each.name for each in kit.locks()} == {"bare"}
 
 
 def test_one_that_was_never_heard_of_goes_after_two_looks(make_huey):
