@@ -29,6 +29,7 @@ from uuid import uuid4
 from weakref import ref
 
 from ._fork import reset_in_child
+from ._host_record import HostRecordWriter
 from ._locks import NamedLocks
 from ._native_heartbeat import NativeHeartbeat
 from ._tick import Jobs, tick
@@ -89,6 +90,7 @@ class Pulse:
         self._watch = WatchTurn(self.ledger.lease)
         self.skips: deque[tuple[str, str, float]] = deque(maxlen=MOST_SKIPS)
         self._tidy = self.ledger.lease("tidy", _TIDY_LEASE_SECONDS)
+        self._host = HostRecordWriter(huey)
         self._after_fork()
         reset_in_child(self)
 
@@ -121,6 +123,7 @@ class Pulse:
     def close(self) -> None:
         """The jobs of the kit that has gone were cancelled: go on while locks are held."""
         self._closed = True
+        self._host.end()
         self._begun = False
         if self._locks.unclaimed() and not self._unable:
             self.lock_taken()
@@ -128,18 +131,21 @@ class Pulse:
     def worker_starts(self) -> None:
         """This process runs a worker."""
         self._worker = _kind_of_worker()
+        self._host.begin(self._worker)
         hands_of(self._huey).has_worker = True
         self._look_after_native(is_needed=True)
         self._begin()
 
     def worker_stops(self) -> None:
         """This thread takes no more messages."""
+        self._host.worker_stops()
         hands_of(self._huey).asks(threading.get_ident())
 
     def scheduler_runs(self) -> None:
         """This process runs the scheduler."""
         if not self._worker:
             self._worker = "scheduler"
+            self._host.begin(self._worker)
             self._begin()
             tick.start()
 

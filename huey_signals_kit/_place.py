@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 _GONE = -1
@@ -37,6 +37,20 @@ class Place:
             return None
         born = _born(self.pid)
         return None if 0 in (born, self.born) else born == self.born
+
+
+def place_of(pid: int) -> Place:
+    """Return the place of another process of this host, as it is now."""
+    return replace(here(), pid=pid, born=max(_born(pid), 0))
+
+
+def is_stopped(pid: int) -> bool:
+    """Return whether a signal or a debugger has stopped the process *pid* of this host."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    except (OSError, IndexError):
+        return False
 
 
 def here() -> Place:

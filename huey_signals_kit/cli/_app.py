@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import _explain, _forget, _purge, _report, _sweep, _top
+from . import _explain, _forget, _health, _purge, _report, _sweep, _top
 from ._demo.command import EXAMPLES, demo
 from ._export.command import EXAMPLES as EXPORT_EXAMPLES
 from ._export.command import export
@@ -54,4 +54,5 @@ app.add_typer(locks, name="locks")
 app.command(epilog=_top.HELP)(_top.top)
 app.command(epilog=_explain.HELP)(_explain.explain)
 app.command(epilog=EXPORT_EXAMPLES)(export)
+app.command(epilog=_health.HELP)(_health.health)
 app.command(epilog=_forget.HELP)(_forget.forget)

@@ -38,6 +38,7 @@ LAYERS = [
         "expiring",
         "_heartbeat",
         "_native_heartbeat",
+        "_host_record",
         "_in_hand",
         "_lock_desk",
         "_lock_storage",

@@ -1,0 +1,216 @@
+"""A small file for each process that works on a queue, for ``huey-signals health --here``.
+
+It needs no storage: a process writes it every ten seconds, from a thread of its own that waits for
+nothing else. The files lie in the folder that ``HUEY_SIGNALS_RUN_DIR`` names, by default in
+``huey-signals-UID`` in the folder for temporary files. Where none can be written, there are none.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import stat
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from weakref import ref
+
+from ._fork import reset_in_child
+from ._place import Place, here, place_of
+from ._threads import start_thread
+from ._tick import tick
+
+RUN_DIR = "HUEY_SIGNALS_RUN_DIR"
+WRITE_SECONDS = 10.0
+_SUFFIX = ".json"
+_own_files: dict[int, int] = {}
+"""By process: how many files it has named, one for each kit."""
+
+
+@dataclass(frozen=True)
+class HostRecord:
+    """What a process says of itself on its own host."""
+
+    queue: str
+    """The name of the Huey."""
+    names: tuple[str, ...]
+    """Where modules of the process have the Huey, as ``package.module.attribute``."""
+    place: Place
+    worker: str
+    """As in `ledger.Heartbeat`."""
+    parent: Place | None
+    """The consumer that has forked it; None for one that is the consumer itself."""
+    at: float
+    """When it was written, by the monotonic clock, which all processes of a host share."""
+    idle_since: float | None
+    """Since when none of its workers runs, by that clock; None while one does."""
+
+
+class HostRecordWriter:
+    """Writes the file of one kit, from the start of a worker to the end of the process."""
+
+    def __init__(self, huey: Any) -> None:
+        self._huey = huey
+        self._after_fork()
+        reset_in_child(self)
+
+    def _after_fork(self) -> None:
+        self._worker = ""
+        self._workers: dict[int, ref[threading.Thread]] = {}
+        self._idle_since: float | None = None
+        self._names: tuple[str, ...] | None = None
+        self._path: Path | None = None
+        self._started: dict[str, object] = {}
+        self._stop = threading.Event()
+
+    def begin(self, worker: str) -> None:
+        """Have the file written, by a thread that the first call starts.
+
+        Args:
+            worker: What this process, and for a worker this thread, is.
+        """
+        self._worker = worker
+        if worker != "scheduler":
+            self._workers[threading.get_ident()] = ref(threading.current_thread())
+        mine = object()
+        # Atomic, without a lock that gevent could have patched since.
+        if self._started.setdefault("thread", mine) is mine:
+            self._stop = threading.Event()
+            tick.before_end(self.end)
+            thread = threading.Thread(target=self._run, name="huey-signals-host", daemon=True)
+            with suppress(RuntimeError):  # there can be no more threads
+                start_thread(thread)
+
+    def worker_stops(self) -> None:
+        """Note that the worker of this thread ends, whatever the reason."""
+        self._workers.pop(threading.get_ident(), None)
+
+    def end(self) -> None:
+        """Remove the file: the process ends, or the kit is uninstalled."""
+        self._stop.set()
+        self._started = {}
+        if self._path is not None:
+            with suppress(OSError):
+                self._path.unlink()
+
+    def _run(self) -> None:
+        stop = self._stop
+        while not stop.is_set():
+            with suppress(OSError, ValueError):
+                self._write()
+            stop.wait(WRITE_SECONDS)
+
+    def _write(self) -> None:
+        if self._path is None:
+            folder = own_folder()
+            number = _own_files[os.getpid()] = _own_files.get(os.getpid(), -1) + 1
+            self._path = folder / f"{os.getpid()}-{number}{_SUFFIX}"
+            _remove_dead(folder)
+        new = self._path.with_suffix(".new")
+        new.write_text(json.dumps(asdict(self._record())), encoding="ascii")
+        new.replace(self._path)
+        if self._stop.is_set():
+            self._path.unlink()
+
+    def _record(self) -> HostRecord:
+        if self._names is None:
+            self._names = tuple(sorted(_names_of(self._huey)))
+        if self._worker == "scheduler" or self._works():
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = time.monotonic()
+        forked = multiprocessing.parent_process() is not None
+        return HostRecord(
+            queue=str(self._huey.name),
+            names=self._names,
+            place=here(),
+            worker=self._worker,
+            parent=place_of(os.getppid()) if forked else None,
+            at=time.monotonic(),
+            idle_since=self._idle_since,
+        )
+
+    def _works(self) -> bool:
+        threads = [thread() for thread in list(self._workers.values())]
+        return any(thread is not None and thread.is_alive() for thread in threads)
+
+
+def _names_of(huey: Any) -> Iterator[str]:
+    for name, module in list(sys.modules.items()):
+        with suppress(Exception):  # whatever stands among modules
+            for attribute, value in list(vars(module).items()):
+                if value is huey:
+                    yield f"{name}.{attribute}"
+
+
+def own_folder() -> Path:
+    """Return the folder of this user's files, made if need be; `OSError` if it is another's."""
+    folder = _folder(os.geteuid())
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not os.environ.get(RUN_DIR):
+        found = folder.lstat()
+        # Anybody can make a folder of this name where all may write.
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+            raise PermissionError(f"{folder} belongs to another user")
+    return folder
+
+
+def folders() -> list[Path]:
+    """Return the folders to look in: this user's, and for root those of all users."""
+    own = _folder(os.geteuid())
+    if os.environ.get(RUN_DIR) or os.geteuid() != 0:
+        return [own]
+    return [own, *(each for each in sorted(own.parent.glob("huey-signals-*")) if each != own)]
+
+
+def _folder(uid: int) -> Path:
+    given = os.environ.get(RUN_DIR)
+    return Path(given) if given else Path(tempfile.gettempdir(), f"huey-signals-{uid}")
+
+
+def read_records() -> list[HostRecord]:
+    """Return what the processes of this host have written."""
+    found = (_read(file) for folder in folders() for file in _files(folder))
+    return [each for each in found if each is not None]
+
+
+def _files(folder: Path) -> list[Path]:
+    with suppress(OSError):
+        return sorted(folder.glob(f"*{_SUFFIX}"))
+    return []
+
+
+def _read(file: Path) -> HostRecord | None:
+    try:
+        content = json.loads(file.read_text(encoding="ascii"))
+        parent, idle = content["parent"], content["idle_since"]
+        return HostRecord(
+            queue=str(content["queue"]),
+            names=tuple(map(str, content["names"])),
+            place=Place(**content["place"]),
+            worker=str(content["worker"]),
+            parent=None if parent is None else Place(**parent),
+            at=float(content["at"]),
+            idle_since=None if idle is None else float(idle),
+        )
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
+        return None  # it has just been removed, or is no file of ours
+
+
+def _remove_dead(folder: Path) -> None:
+    """Remove the files of processes that are gone, and of what this one was before ``exec``."""
+    mine = [f"{os.getpid()}-{number}" for number in range(_own_files[os.getpid()] + 1)]
+    for file in _files(folder):
+        record = _read(file)
+        if record is None or file.stem in mine:
+            continue
+        if record.place.is_there() is False or record.place.pid == os.getpid():
+            with suppress(OSError):
+                file.unlink()

@@ -1,0 +1,96 @@
+"""``huey-signals health``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from ..ledger import open_ledger
+from ._exits import NEEDS_PERSON, CommandError, WrongUse, exit_codes
+from ._export.asking import Asking
+from ._finding import find_huey
+from ._health_form import Health
+from ._health_here import judge_host
+from ._health_queue import Reading, judge_queue, read
+from ._interrupts import Interrupts
+from ._storages import failure, is_failure, told
+from ._terminal import print_whatever_stands_in_a_store
+from ._work import AsJson, HueyName, print_json
+
+SILENT_SECONDS = 5.0
+_WAKES_SECONDS = 0.5
+
+HELP = """\b
+For an alert, without --here: unhealthy when no process with workers is alive,
+when messages wait and none is taken, or when the storage cannot be used. It
+answers at once when all is well, and looks for up to 12 seconds when in doubt.
+
+\b
+For a liveness probe, with --here: unhealthy when no process of this host works
+on the Huey, when one is stopped or hangs, when its workers have ended, or when
+the consumer of worker processes has. The storage is not asked, and processes
+of other hosts do not count. Consumers need the kit: each writes a small file
+to the folder of the variable HUEY_SIGNALS_RUN_DIR, or to huey-signals-UID in
+the folder for temporary files. Allow for some failures in a row (Kubernetes:
+failureThreshold: 3): Huey starts a worker again within 10 seconds.
+
+\b
+Exit codes: 0 healthy, 1 unhealthy, 2 wrong use
+
+\b
+Examples:
+  huey-signals health tasks.huey
+  huey-signals health tasks.huey --here
+  huey-signals health tasks.huey --json
+"""
+
+
+def health(
+    huey_name: HueyName,
+    here: Annotated[
+        bool, typer.Option("--here", help="Judge only the processes of this host.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say in one line whether the queue is worked on, for alerts and probes."""
+    print_whatever_stands_in_a_store()
+    with exit_codes("health"), Interrupts():
+        try:
+            found = judge_host(huey_name, lambda: _queue_of(huey_name)) if here else _ask(huey_name)
+        except WrongUse:
+            raise
+        except CommandError as exc:
+            found = Health(False, " ".join(str(exc).split()))
+        if as_json:
+            print_json(asdict(found))
+        else:
+            typer.echo(f"{'healthy' if found.healthy else 'unhealthy'}: {found.why}")
+    if not found.healthy:
+        raise typer.Exit(NEEDS_PERSON)
+
+
+def _queue_of(huey_name: str) -> str:
+    return str(find_huey(huey_name).name)
+
+
+def _ask(huey_name: str) -> Health:
+    huey = find_huey(huey_name)
+    ledger = open_ledger(huey)
+    readings: Asking[Reading] = Asking(lambda: read(huey, ledger), "reading of the queue")
+    return judge_queue(str(huey.name), lambda: _look(huey, readings))
+
+
+def _look(huey: Any, readings: Asking[Reading]) -> Reading:
+    readings.ask()
+    # Not for long at a time: a signal that comes just before such a wait is not heard during it.
+    while not readings.wait(_WAKES_SECONDS):
+        if readings.age() > SILENT_SECONDS:
+            raise CommandError(f"{told(huey.storage)} has not answered for {SILENT_SECONDS:g} s")
+    try:
+        return readings.last()
+    except Exception as exc:
+        if not is_failure(huey, exc):
+            raise
+        raise failure(huey, exc) from None

@@ -1,0 +1,85 @@
+"""Whether this host's own consumers of a Huey work, as the operating system has it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from .._host_record import HostRecord, folders, read_records
+from .._place import here, is_stopped
+from ._health_form import Health
+from ._tables import counted
+from ._terminal import shown
+
+SILENT_SECONDS = 120.0
+"""A process that has not written its file for so long runs no Python code.
+
+As long as `install_handlers(stale_after=)` by default: one call that keeps the interpreter's lock
+can take a minute, and ends. Under gevent so can a greenlet that does not yield.
+"""
+IDLE_SECONDS = 30.0
+"""Huey's consumer starts a worker again within 10 seconds after it has ended."""
+
+
+def judge_host(name: str, queue: Callable[[], str]) -> Health:
+    """Judge the processes of this host that work on the Huey *name*.
+
+    Args:
+        name: As given on the command line.
+        queue: Returns the name of its queue; called only where no process knows *name*.
+    """
+    records, asked = read_records(), name.replace(":", ".")
+    found = [each for each in records if asked in each.names]
+    if not found:
+        wanted = queue()
+        found = [each for each in records if each.queue == wanted]
+    now = time.monotonic()
+    states = {each: _is_alive(each, now) for each in found}
+    alive = [each for each in found if states[each]]
+    workers = [each for each in alive if each.worker != "scheduler"]
+    problems = [problem for each in alive for problem in _problems(each, now)]
+    if not workers:
+        gone = [each for each in found if states[each] is False and each.worker != "scheduler"]
+        problems.insert(0, _no_worker(name, gone))
+    if problems:
+        return Health(False, "; ".join(dict.fromkeys(problems)))
+    verb = "works" if len(workers) == 1 else "work"
+    return Health(True, f"{counted(len(workers), 'process')} of this host {verb} on {shown(name)}")
+
+
+def _is_alive(record: HostRecord, now: float) -> bool | None:
+    """Return whether it lives; None where only its age could say so, and it is old."""
+    there = record.place.is_there()
+    if there is not None:
+        return there
+    # In another container that shares the folder; after a reboot the clock has begun again.
+    same_boot = record.place.space.split()[:1] == here().space.split()[:1]
+    return True if same_boot and 0 <= now - record.at <= SILENT_SECONDS else None
+
+
+def _problems(record: HostRecord, now: float) -> Iterator[str]:
+    pid, own = record.place.pid, record.place.is_there()
+    if own and is_stopped(pid):
+        yield f"process {pid} is stopped (kill -CONT {pid} lets it go on)"
+    elif now - record.at > SILENT_SECONDS:
+        yield f"process {pid} hangs: it has run no Python code for {now - record.at:.0f} s"
+    elif record.idle_since is not None and now - record.idle_since > IDLE_SECONDS:
+        yield f"the workers of process {pid} have ended {now - record.idle_since:.0f} s ago"
+    if own and record.parent is not None:
+        if record.parent.is_there() is False:
+            yield f"the consumer of worker process {pid} has ended without it"
+        elif is_stopped(record.parent.pid):
+            parent = record.parent.pid
+            yield f"the consumer, process {parent}, is stopped (kill -CONT {parent})"
+
+
+def _no_worker(name: str, gone: list[HostRecord]) -> str:
+    said = f"no process of this host works on {shown(name)}"
+    if gone:
+        pids = ", ".join(str(each.place.pid) for each in gone[:5])
+        return f"{said}: {'process' if len(gone) == 1 else 'processes'} {pids} ended unexpectedly"
+    where = " or ".join(map(str, folders()[:3]))
+    return (
+        f"{said}: none has written a file to {shown(where)}. Start a consumer with the kit; if one "
+        "runs, let HUEY_SIGNALS_RUN_DIR name the same folder for it and for this command"
+    )

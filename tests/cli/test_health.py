@@ -1,0 +1,336 @@
+"""`huey-signals health`: for alerts by what the storage tells, for probes by this host alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+
+import pytest
+
+pytest.importorskip("typer", exc_type=ImportError)
+pytest.importorskip("rich", exc_type=ImportError)
+
+from huey_signals_kit import _host_record
+from huey_signals_kit._host_record import RUN_DIR, HostRecord, HostRecordWriter, read_records
+from huey_signals_kit.cli import _health
+from huey_signals_kit.cli._health_queue import Reading, judge_queue
+from huey_signals_kit.ledger import Heartbeat, Process, Running, here, open_ledger
+from tests.consumer.harness import running_consumer
+from tests.locks import ELSEWHERE, GONE
+from tests.support import wait_until
+
+APP = "tests.consumer.ledger_app"
+NAME = f"{APP}.huey"
+"""In this process there is no such attribute: what knows the name has not imported it."""
+
+
+@pytest.fixture
+def run_dir(tmp_path, monkeypatch):
+    """Where the processes of this test write their files."""
+    folder = tmp_path / "run"
+    monkeypatch.setenv(RUN_DIR, str(folder))
+    return folder
+
+
+@pytest.fixture
+def consume(tmp_path, run_dir):
+    """`consume(shop, worker)`: a real consumer with two workers."""
+    with ExitStack() as stack:
+
+        def begin(shop, worker="thread"):
+            log = tmp_path / "consumer.log"
+            running = running_consumer(
+                shop.place, log, worker=worker, workers=2, install={}, app=APP
+            )
+            return stack.enter_context(running)
+
+        yield begin
+
+
+def answer(shop, *words, name=NAME):
+    """The exit code, and why."""
+    ran = shop.run("health", name, *words)
+    assert ran.err == ""
+    assert ran.out.count("\n") == 1
+    verdict, why = ran.out.rstrip().split(": ", 1)
+    assert verdict == ("unhealthy" if ran.code else "healthy")
+    return ran.code, why
+
+
+def works_here(shop, number):
+    """Wait until so many processes of this host work on it."""
+    noun = "process of this host works" if number == 1 else "processes of this host work"
+    expected = f"healthy: {number} {noun} on {NAME}\n"
+    # Before there is a file the name is looked up, and not found.
+    wait_until(lambda: shop.run("health", NAME, "--here").out == expected, 60, f"{number} files")
+
+
+def write(folder, **said):
+    """The file of a process of this host; times are seconds ago."""
+    for name in ("at", "idle_since"):
+        if name in said:
+            said[name] = time.monotonic() - said[name]
+    record = HostRecord("q", (NAME,), here(), "thread", None, time.monotonic(), None)
+    record = replace(record, **said)
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{record.place.pid}-{len(list(folder.iterdir()))}.json"
+    path.write_text(json.dumps(asdict(record)))
+    return path
+
+
+@pytest.mark.parametrize(("worker", "processes"), [("thread", 1), ("process", 2)])
+def test_a_real_consumer(sqlite_shop, consume, run_dir, worker, processes):
+    """Is well on this host and in its queue; once it has stopped, neither, and no file is left."""
+    consumer = consume(sqlite_shop, worker)
+    works_here(sqlite_shop, processes)
+    assert answer(sqlite_shop, "--here", name=sqlite_shop.name)[0] == 0
+    wait_until(lambda: answer(sqlite_shop, name=sqlite_shop.name)[0] == 0, 60, "a heartbeat")
+    ran = sqlite_shop.run("health", NAME, "--here", "--json")
+    assert (ran.code, json.loads(ran.out)["healthy"]) == (0, True)
+    consumer.stop()
+    assert list(run_dir.iterdir()) == []
+    code, why = answer(sqlite_shop, "--here", name=sqlite_shop.name)
+    assert code == 1
+    assert f"none has written a file to {run_dir}. Start a consumer with the kit" in why
+    assert answer(sqlite_shop, name=sqlite_shop.name)[0] == 1
+
+
+def test_another_host_does_not_count(sqlite_shop, consume, tmp_path, monkeypatch):
+    """A consumer that this host does not have is good for the queue, not for the probe."""
+    consume(sqlite_shop)
+    works_here(sqlite_shop, 1)
+    monkeypatch.setenv(RUN_DIR, str(tmp_path / "of another host"))
+    wait_until(lambda: answer(sqlite_shop, name=sqlite_shop.name)[0] == 0, 60, "a heartbeat")
+    assert answer(sqlite_shop, "--here", name=sqlite_shop.name)[0] == 1
+
+
+def test_a_stopped_process(sqlite_shop, consume):
+    """Is seen at once by both, and what lets it go on is said."""
+    consumer = consume(sqlite_shop)
+    works_here(sqlite_shop, 1)
+    wait_until(lambda: answer(sqlite_shop, name=sqlite_shop.name)[0] == 0, 60, "a heartbeat")
+    pid = consumer.process.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        said = f"process {pid} is stopped (kill -CONT {pid} lets it go on)"
+        assert answer(sqlite_shop, "--here") == (1, said)
+        code, why = answer(sqlite_shop, name=sqlite_shop.name)
+        assert code == 1
+        assert "is stopped (kill -CONT" in why
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    works_here(sqlite_shop, 1)
+
+
+def test_workers_without_their_consumer(sqlite_shop, consume):
+    """They go on, and nobody would start them again."""
+    consumer = consume(sqlite_shop, "process")
+    works_here(sqlite_shop, 2)
+    os.kill(consumer.process.pid, signal.SIGSTOP)
+    said = f"the consumer, process {consumer.process.pid}, is stopped"
+    assert said in answer(sqlite_shop, "--here")[1]
+    os.kill(consumer.process.pid, signal.SIGKILL)
+    consumer.process.wait()
+    code, why = answer(sqlite_shop, "--here")
+    assert code == 1
+    assert why.count("has ended without it") == 3  # two workers, and the scheduler
+    consumer.kill()
+    code, why = answer(sqlite_shop, "--here", name=NAME)
+    assert code == 1
+    assert "ended unexpectedly" in why
+
+
+def test_a_consumer_that_was_killed(sqlite_shop, consume, run_dir):
+    """Is named, until the next one has removed its file."""
+    consumer = consume(sqlite_shop)
+    works_here(sqlite_shop, 1)
+    pid = consumer.process.pid
+    consumer.kill()
+    expected = f"no process of this host works on {NAME}: process {pid} ended unexpectedly"
+    assert answer(sqlite_shop, "--here") == (1, expected)
+    consume(sqlite_shop)
+    works_here(sqlite_shop, 1)
+    assert [each.name.partition("-")[0] for each in run_dir.iterdir()] != [str(pid)]
+    assert len(list(run_dir.iterdir())) == 1
+
+
+def test_a_storage_that_is_away_is_no_reason_to_restart(make_shop, redis_server, consume):
+    """The probe does not ask it; the alert says that it is away."""
+    shop = make_shop("redis", redis_server.url)
+    consume(shop)
+    works_here(shop, 1)
+    redis_server.stop()
+    works_here(shop, 1)
+    code, why = answer(shop, name=shop.name)
+    assert code == 1
+    assert why.startswith("cannot use the Redis at 127.0.0.1:")
+
+
+@pytest.fixture
+def redis_server(tmp_path):
+    """A Redis that the test may stop."""
+    from tests import servers
+    from tests.cli.test_top import OwnRedis
+
+    try:
+        server = OwnRedis(tmp_path)
+    except servers.NoServer as reason:
+        pytest.skip(str(reason))
+    yield server
+    server.stop()
+
+
+def test_a_storage_that_hangs(frozen_shop, monkeypatch):
+    """Is told as that, in time for the next probe."""
+    monkeypatch.setattr(_health, "SILENT_SECONDS", 0.5)
+    shop = frozen_shop(b"hgetall")
+    code, why = answer(shop, name=shop.name)
+    assert code == 1
+    assert why.endswith(" has not answered for 0.5 s")
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"at": 125}, "hangs: it has run no Python code for 1"),
+        ({"idle_since": 35}, "the workers of process"),
+        ({"worker": "scheduler"}, "no process of this host works on"),
+        ({"place": replace(here(), space="another boot")}, "no process of this host works on"),
+        ({"names": (), "queue": "other"}, "no process of this host works on"),
+    ],
+)
+def test_what_a_file_tells(sqlite_shop, run_dir, said, why):
+    """A process that hangs, whose workers have ended, or that is none of these."""
+    write(run_dir, **said)
+    name = NAME if said.get("names") != () else sqlite_shop.name
+    code, told = answer(sqlite_shop, "--here", name=name)
+    assert code == 1
+    assert why in told
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"idle_since": 1},
+        {"at": 60},
+        {"place": replace(here(), space=f"{here().space.split()[0]} another container", pid=1)},
+    ],
+)
+def test_what_is_no_reason_to_restart(sqlite_shop, run_dir, said):
+    """A worker that starts again, a minute without Python code; the file of another container."""
+    write(run_dir, **said)
+    assert answer(sqlite_shop, "--here")[0] == 0
+
+
+def test_files_of_others_are_passed_over(sqlite_shop, run_dir):
+    """Whatever lies there."""
+    write(run_dir)
+    for number, text in enumerate(("", "[]", "{}", "null", '{"queue": 1}', "[" * 100_000)):
+        (run_dir / f"{number}-0.json").write_text(text)
+    (run_dir / "folder.json").mkdir()
+    assert answer(sqlite_shop, "--here")[0] == 0
+
+
+def test_no_file_is_written_into_a_folder_of_another_user(tmp_path, monkeypatch):
+    """Nor where the folder's name leads elsewhere; the worker goes on."""
+    monkeypatch.delenv(RUN_DIR, raising=False)
+    monkeypatch.setattr(_host_record.tempfile, "gettempdir", lambda: str(tmp_path))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / f"huey-signals-{os.geteuid()}").symlink_to(elsewhere)
+    with pytest.raises(PermissionError):
+        _host_record.own_folder()
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_kit_that_is_uninstalled_leaves_no_file(sqlite_shop, run_dir):
+    """Nor does its thread write another one."""
+    writer = HostRecordWriter(sqlite_shop.huey)
+    writer.begin("thread")
+    wait_until(read_records, 30, "the file")
+    (record,) = read_records()
+    assert (record.queue, record.place) == (sqlite_shop.huey.name, here())
+    assert sqlite_shop.name in record.names
+    writer.end()
+    wait_until(lambda: not list(run_dir.iterdir()), 30, "no file")
+
+
+def process(place=None, alive=None, sequence=1, **said):
+    beat = Heartbeat("one", place or ELSEWHERE, "thread", 1.0, sequence, **said)
+    return Process(beat, alive, False)
+
+
+class Looks:
+    """Gives one reading after the other, a second apart, the last one for ever."""
+
+    def __init__(self, *readings):
+        self._readings, self.now = list(readings), 0.0
+
+    def look(self):
+        return self._readings.pop(0) if len(self._readings) > 1 else self._readings[0]
+
+    def clock(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += 1.0
+
+    def judge(self):
+        return judge_queue("q", self.look, self.clock, self.sleep)
+
+
+def test_a_process_elsewhere_is_watched_until_its_record_changes():
+    """Or for as long as one that lives would need."""
+    silent = Reading((process(),), 0, 0, None)
+    looks = Looks(silent)
+    found = looks.judge()
+    assert (found.healthy, looks.now) == (False, 7.0)
+    assert f"process {ELSEWHERE.pid} on {ELSEWHERE.host} has been silent for 7 s" in found.why
+    looks = Looks(silent, silent, replace(silent, workers=(process(sequence=2),)))
+    assert (looks.judge().healthy, looks.now) == (True, 2.0)
+
+
+def test_messages_that_nobody_takes():
+    """Although a process lives; not as long as it runs a task, or takes one after the other."""
+    stuck = Reading((process(alive=True),), 0, 3, b"first")
+    looks = Looks(stuck)
+    found = looks.judge()
+    assert (found.healthy, looks.now) == (False, 12.0)
+    assert found.why == (
+        "3 messages wait in the queue 'q', and none was taken for 12 s, although 1 process with "
+        "workers is alive and without a task"
+    )
+    task = Running("id", "shop.job", 1.0)
+    for later in (
+        replace(stuck, head=b"second"),
+        replace(stuck, waiting=0, head=None),
+        replace(stuck, workers=(process(alive=True, running=(task,)),)),
+    ):
+        looks = Looks(stuck, stuck, later)
+        assert (looks.judge().healthy, looks.now) == (True, 2.0)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_a_queue_whose_consumers_are_dead(make_shop, kind):
+    """Says which, and how many messages wait."""
+    shop = make_shop(kind)
+    for n in range(2):
+        shop.tasks.job(n)
+    open_ledger(shop.huey).beat(Heartbeat("one", GONE, "thread", 1.0, 1))
+    assert answer(shop, name=shop.name) == (
+        1,
+        f"2 messages in it, and no process is known to work on the queue {shop.huey.name!r}: "
+        f"process {GONE.pid} on {GONE.host} is dead",
+    )
+
+
+def test_a_wrong_name_is_wrong_use(sqlite_shop, run_dir):
+    """With and without --here."""
+    for words in ([], ["--here"]):
+        ran = sqlite_shop.run("health", f"{sqlite_shop.module}.hueyy", *words)
+        assert (ran.code, ran.out) == (2, "")
+        assert "Did you mean 'huey'?" in ran.err
