@@ -13,6 +13,14 @@ from ._fork import reset_in_child
 
 log = logging.getLogger("huey_signals_kit")
 
+_AWAY = {"ConnectionError", "TimeoutError"}
+
+
+def is_away(exc: BaseException) -> bool:
+    """Return whether a storage could not be reached: then Huey's own call fails as well."""
+    names = {each.__name__ for each in type(exc).__mro__}
+    return isinstance(exc, OSError) or not names.isdisjoint(_AWAY)
+
 
 def complain(
     text: str, *args: object, exc_info: BaseException | None = None, **fields: object

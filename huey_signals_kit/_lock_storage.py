@@ -6,10 +6,9 @@ from typing import Any
 
 from huey.constants import EmptyData
 
+from ._failures import is_away
 from .ledger import BARE, try_holder
 from .store import Reader, Store
-
-_AWAY = {"ConnectionError", "TimeoutError"}
 
 
 class BareLocks:
@@ -33,7 +32,7 @@ def names_nobody(huey: Any, key: str) -> bool:
         raw = huey.storage.peek_data(key)
         return raw is not EmptyData and try_holder(Reader(huey).value(raw)) is None
     except Exception as exc:
-        if _is_away(exc):
+        if is_away(exc):
             raise
         return True  # unreadable, or a storage that cannot peek
 
@@ -48,20 +47,14 @@ def delete_taken(store: Store, key: str, raw: bytes) -> bool:
     try:
         return store.delete_same(key, raw)
     except Exception as exc:
-        if raw == BARE or _is_away(exc):
+        if raw == BARE or is_away(exc):
             raise
     try:
         found = store.get([key])
     except Exception as exc:
-        if _is_away(exc):
+        if is_away(exc):
             raise
     else:
         if found != [raw]:
             return False
     return bool(store.delete([key]))
-
-
-def _is_away(exc: Exception) -> bool:
-    """Return whether the storage could not be reached: then Huey's own call fails as well."""
-    names = {each.__name__ for each in type(exc).__mro__}
-    return isinstance(exc, OSError) or not names.isdisjoint(_AWAY)

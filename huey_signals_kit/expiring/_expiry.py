@@ -11,6 +11,7 @@ from typing import Any
 from huey import storage as storages
 from huey.utils import Error
 
+from .._failures import is_away
 from .._fork import reset_in_child
 from .._tick import Jobs, tick
 from ._entry import Entry, Family, as_text, small_error
@@ -28,14 +29,12 @@ So much longer than asked for an error may stay on a storage without a time to l
 waited for it has read it by then, and each consumer process pays for every look.
 """
 
-# What only a mistake of the kit's, or a storage unlike Huey's, raises: no server's failure.
-_UNLIKE_HUEYS = (AttributeError, TypeError, LookupError, ValueError)
-
 
 class Expiry:
     """The errors of one Huey that expire.
 
-    *failed* is told where the storage turned out to be unlike Huey's.
+    *failed* is told where the storage turned out to be unlike Huey's, or refuses what the kit
+    needs beside Huey's own keys: then it is stored as Huey does, and this process removes it.
 
     A known storage of Huey, or a subclass of one that leaves ``put_data`` as it is, knows
     itself what is due: any process removes it. On any other storage only this process does:
@@ -86,7 +85,7 @@ class Expiry:
 
         *inner* stores it where ``put_result`` is not Huey's own: then it takes two more round
         trips to find what has been stored, and to have it expire. A process that is killed
-        between the two leaves it for good. What the storage raises is passed on.
+        between the two leaves it for good. What a storage that is away raises is passed on.
         """
         if not self._begun:
             self.begin()
@@ -96,7 +95,10 @@ class Expiry:
         small = small_error(error.metadata, due, self._huey.serializer.serialize, whole)
         if inner is not None:
             answer = inner(small)
-            self._mark(key, seconds, due)
+            try:
+                self._mark(key, seconds, due)
+            except Exception as exc:  # it is stored, as without a kit
+                self._failed("having an error expire", exc)
             return answer
         value = self._huey.serializer.serialize(small)
         return self._carefully("put", Entry(as_text(key), value, seconds, due))
@@ -127,7 +129,9 @@ class Expiry:
         storage = self._huey.storage
         try:
             return getattr(self._family(storage), what)(storage, entry)
-        except _UNLIKE_HUEYS as exc:
+        except Exception as exc:
+            if is_away(exc):
+                raise
             self._failed("storing an error that expires", exc)
             return getattr(self._remembered, what)(storage, entry)
 

@@ -12,9 +12,17 @@ from huey.utils import Error
 from huey_signals_kit import install_handlers
 from huey_signals_kit._tick import tick
 from huey_signals_kit.expiring import _expiry
-from huey_signals_kit.ledger import takings_of
+from huey_signals_kit.ledger import open_ledger, takings_of
 from huey_signals_kit.store import Script, ScriptsRefused, _scripting, open_store, run_script
 from huey_signals_kit.store.protocol import LARGEST
+from huey_signals_kit.upkeep import (
+    purge_errors,
+    release_lock,
+    release_stale,
+    report,
+    sweep_tokens,
+)
+from tests.locks import GONE, taken_by
 from tests.servers import redis_server
 from tests.support import locks, results, run_all, stored_errors, tokens, wait_until
 
@@ -26,6 +34,7 @@ RULES = {
     "only loaded": ["-eval", "-eval_ro", "-script"],
 }
 KINDS = ("redis", "redis-expire", "priority-redis")
+NOW = 1_700_000_000.0
 ECHO = Script("return ARGV[1]")
 
 
@@ -328,3 +337,93 @@ def test_a_storage_that_is_away_fails_as_bare_huey_does(make_huey, monkeypatch, 
     with pytest.raises(TaskLockedException):
         lock.__enter__()
     takings_of(huey).desk().look()
+
+
+@pytest.mark.parametrize("preset", ["quiet-locks", "brief-locks", "reschedule-locks"])
+def test_a_user_with_rights_to_hueys_keys_alone(as_user, kind, quiet, preset):
+    """Nothing of a task fails where the kit's own keys are refused: it is as without a kit."""
+    huey = as_user(kind, ["resetkeys", "~huey.*"])
+    kit = install_handlers(huey, preset=preset)
+    guarded, followed = declare(huey), []
+
+    @huey.task()
+    def on_error(*_):
+        followed.append(1)
+
+    with huey.lock_task("held"):
+        huey.enqueue(guarded.s(1).error(on_error))
+        run_all(huey)
+    assert locks(huey) == set()
+    done = guarded(2)
+    run_all(huey)
+    assert results(huey)[done.id] == 2
+    assert followed == ([] if preset == "reschedule-locks" else [1])
+    if kind != "redis-expire":  # there Redis removes it, whose key is Huey's own
+        kit._expiry._remembered.reap(huey.storage, 2**33)
+        assert stored_errors(huey) == {}
+
+
+def test_an_error_is_stored_although_it_cannot_be_marked(make_huey, monkeypatch, quiet):
+    """A ``put_result`` of the user's has stored it: what then fails is only logged."""
+
+    class Own(type(make_huey("redis"))):
+        def put_result(self, key, data):
+            return super().put_result(key, data)
+
+    huey = make_huey("redis")
+    huey.__class__ = Own
+    kit = install_handlers(huey, preset="brief-locks")
+    guarded = declare(huey)
+
+    def away(*_):
+        raise ConnectionError("away")
+
+    monkeypatch.setattr(kit._expiry, "_mark", away)
+    with huey.lock_task("held"):
+        guarded(1)
+        run_all(huey)
+    assert len(stored_errors(huey)) == 1
+
+
+def test_upkeep_works_without_scripts(limited, kind):
+    """Sweeps, purges, reports and releases, as on any other server."""
+    install_handlers(limited)
+    job = declare(limited)
+    orphans = [job(number).id for number in range(3)]
+    limited.storage.flush_queue()
+    for each in orphans:
+        limited.revoke_by_id(each)
+    waiting = job(1)
+    waiting.revoke()
+    sweep_tokens(limited, clock=lambda: NOW)
+    swept = sweep_tokens(limited, clock=lambda: NOW + 86_401)
+    assert (swept.deleted, swept.live) == (3, 1)
+    assert tokens(limited) == {f"r:{waiting.id}"}
+
+    error = TaskLockedException("unable to acquire lock x")
+    for number in range(300):
+        limited.put_result(str(number), Error({"error": repr(error), "task_id": str(number)}))
+    assert purge_errors(limited).deleted == 300
+    assert stored_errors(limited) == {}
+
+    taken_by(limited, "dead", GONE)
+    taken_by(limited, "free me", GONE)
+    assert report(limited).queue_length == 1
+    assert release_lock(limited, "free me")
+    assert [each.name for each in release_stale(limited).released] == ["dead"]
+    assert locks(limited) == set()
+
+
+def test_a_heartbeat_is_written_without_scripts(limited, caplog):
+    """And folded at the end, with nothing to complain about."""
+    kit = install_handlers(limited, sinks="memory")
+    declare(limited)(1)
+    run_all(limited)
+    kit._pulse.worker_starts()
+    kit._pulse.beat()
+    assert [each.alive for each in open_ledger(limited).look().processes] == [True]
+    kit.uninstall()
+    look = open_ledger(limited).look()
+    assert look.processes == []
+    assert look.totals != {}
+    assert [each for each in caplog.records if each.name == "huey_signals_kit"] == []
