@@ -80,9 +80,9 @@ class Upkeep:
         self._finished(report)
         return report
 
-    def purge(self, exceptions: Any, dry_run: bool) -> upkeep.PurgeReport:
+    def purge(self, exceptions: Any, dry_run: bool, kept: bool) -> upkeep.PurgeReport:
         """A purge."""
-        return upkeep.purge_errors(self.huey, exceptions, dry_run)
+        return upkeep.purge_errors(self.huey, exceptions, dry_run, kept=kept)
 
     def report(self) -> upkeep.Report:
         """A report that has all which this process has counted."""
@@ -134,13 +134,16 @@ class UpkeepCalls:
         | type[BaseException]
         | Iterable[str | type[BaseException]] = upkeep.LOCK_ERRORS,
         dry_run: bool = False,
+        *,
+        kept: bool = False,
     ) -> upkeep.PurgeReport:
         """Remove stored errors of the classes *exceptions*: lock errors from before the kit.
 
         Errors of tasks that will run again stay, as do the parts of a chord, and all that
-        cannot be read. With *dry_run* nothing is deleted.
+        cannot be read; so do those stored on purpose (``lock_errors="keep"``, a handler's
+        `KEEP`), unless *kept*. With *dry_run* nothing is deleted.
         """
-        return self._upkeep.purge(exceptions, dry_run)
+        return self._upkeep.purge(exceptions, dry_run, kept)
 
     def report(self) -> upkeep.Report:
         """What there is in the store, the queue and the schedule, and who works on it."""

@@ -28,17 +28,16 @@ _NOTE = "_huey_signals_kit_note"
 _ERROR_LENGTH = 200
 _LOCK_LENGTH = 60
 
-Fate = tuple[frozenset[str], str, Verdict, bool]
-"""Whose results an error is not stored as, the failed task's name, the verdict, and whether the
-error's text is the user's own, which is not cut."""
+Fate = tuple[frozenset[str], str, Verdict]
+"""Whose results an error is not stored as, the failed task's name, and the verdict."""
 Store = Callable[[Error], Any]
 
 
 class _Marked(str):
     """A text of an error, with its fate.
 
-    Both texts of the error are marked, and a mark survives copying: other code may put the
-    metadata into a dict of its own, and change one of them. Pickled, it is a plain string.
+    All texts that are the kit's are marked, and a mark survives copying: other code may put the
+    metadata into a dict of its own, and change some of them. Pickled, it is a plain string.
     """
 
     __slots__ = ("fate",)
@@ -166,7 +165,9 @@ class Gate:
         def put_result(key: Any, data: Any) -> Any:
             if type(data) is Error:
                 fate = _fate(data.metadata)
-                if fate is not None and key in fate[0]:
+                if fate is not None:
+                    if key not in fate[0]:
+                        return inner(key, _without_traceback(data))
                     store = None if is_hueys_own else partial(inner, key)
                     return self._decided(fate, key, data, store)
             return inner(key, data)
@@ -175,7 +176,9 @@ class Gate:
             data: Any = args[1] if len(args) > 1 else None
             if type(data) is Error:
                 fate, (key, _, *more) = _fate(data.metadata), args
-                if fate is not None and key in fate[0]:
+                if fate is not None:
+                    if key not in fate[0]:
+                        return inner(key, _without_traceback(data), *more, **options)
                     return self._decided(fate, key, data, _later(inner, key, more, options))
             return inner(*args, **options)
 
@@ -183,16 +186,26 @@ class Gate:
         return put_result if _takes(inner, ["key", "data"]) else put_result_of_a_subclass
 
     def _decided(self, fate: Fate, key: Any, error: Error, store: Store | None) -> Any:
-        # A part of a chord never comes here: its key is its own, and it is small by now.
-        _, task_name, verdict, whole = fate
+        # A part of a chord never comes here: its key is its own, and it is always written.
+        _, task_name, verdict = fate
         stored = None
         if verdict.seconds is not None:
+            whole = not isinstance(error.metadata.get("error"), _Marked)
             stored = self._expire(key, error, verdict.seconds, store, whole)
         try:
             self._suppressed(key, task_name, verdict)
         except Exception as exc:
             self._failed("in put_result", exc)
         return stored
+
+
+def _without_traceback(error: Error) -> Error:
+    """*error* itself, if other code has not put a traceback into it since it was made small."""
+    if not error.metadata.get("traceback"):
+        return error
+    changed = copy(error.metadata)
+    changed["traceback"] = ""
+    return Error(changed)
 
 
 def _takes(function: Callable[..., Any], names: list[str]) -> bool:
@@ -224,9 +237,9 @@ def _fate(metadata: Any) -> Fate | None:
 def _small_metadata(task: Any, exception: BaseException, verdict: Verdict) -> dict[str, Any]:
     # Whoever waits for the result is to learn which lock it was.
     text = _text(exception) if verdict.seconds is None else _text_with_lock(exception)
-    error, traceback = _Marked(text), _Marked()
-    error.fate = traceback.fate = _fate_of(task, verdict, False)
-    return {"error": error, "retries": task.retries, "traceback": traceback, "task_id": task.id}
+    error, traceback, task_id = _Marked(text), _Marked(), _Marked(task.id)
+    error.fate = traceback.fate = task_id.fate = _fate_of(task, verdict)
+    return {"error": error, "retries": task.retries, "traceback": traceback, "task_id": task_id}
 
 
 def _changed(
@@ -237,18 +250,19 @@ def _changed(
     if verdict.action == "keep":
         changed["kept"] = True
     elif is_overridden:
-        fate = _fate_of(task, verdict, True)
-        for name, text in (("error", changed.get("error")), ("traceback", "")):
-            if type(text) is str:
-                changed[name] = marked = _Marked(text)
-                marked.fate = fate
+        fate = _fate_of(task, verdict)
+        changed["traceback"] = traceback = _Marked()
+        traceback.fate = fate
+        if changed.get("task_id") == task.id:
+            changed["task_id"] = task_id = _Marked(task.id)
+            task_id.fate = fate
     return changed
 
 
-def _fate_of(task: Any, verdict: Verdict, whole: bool) -> Fate:
+def _fate_of(task: Any, verdict: Verdict) -> Fate:
     cls = type(task)
     keys = frozenset((task.id,)) if task.on_complete is None else _stage_ids(task)
-    return keys, f"{cls.__module__}.{cls.__name__}", verdict, whole
+    return keys, f"{cls.__module__}.{cls.__name__}", verdict
 
 
 def _text(exception: BaseException) -> str:

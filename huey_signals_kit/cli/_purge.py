@@ -25,6 +25,7 @@ Examples:
   huey-signals purge tasks.huey
   huey-signals purge tasks.huey --apply
   huey-signals purge tasks.huey --exception MyBusyError --apply
+  huey-signals purge tasks.huey --kept --apply
 """
 
 
@@ -40,24 +41,37 @@ def purge(
             f"[default: {', '.join(LOCK_ERRORS)}]",
         ),
     ] = None,
+    kept: Annotated[
+        bool,
+        typer.Option(
+            "--kept",
+            help='Also those that were stored on purpose: by lock_errors="keep" of a task, or by '
+            "a handler's KEEP.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Delete stored errors: those that lock skips left, or of the classes you name.
 
-    Errors of tasks that will run again stay, as do parts of a chord, and all that cannot be
-    read. Code that still waits for one of the results learns nothing then. Without --apply
-    it says what it would do.
+    Errors of tasks that will run again stay, as do parts of a chord, errors that were stored on
+    purpose (without --kept), and all that cannot be read. Code that still waits for one of the
+    results learns nothing then. Without --apply it says what it would do.
     """
     with work_on("purge", huey_name) as huey:
         classes = _checked(exception or list(LOCK_ERRORS))
         with progress("reading results") as tell:
             found = purge_errors(
-                huey, classes, not apply, progress=lambda report: tell(_so_far(report))
+                huey,
+                classes,
+                not apply,
+                kept=kept,
+                progress=lambda report: tell(_so_far(report)),
             )
         if as_json:
             print_json(asdict(found))
         else:
-            _show(found, huey_name, exception or [], classes)
+            options = [word for name in exception or [] for word in ("--exception", name)]
+            _show(found, huey_name, [*options, *(["--kept"] if kept else [])], classes)
         if found.stopped:
             typer.echo(f"huey-signals purge: nothing more was deleted: {found.stopped}", err=True)
     if found.stopped:
@@ -77,14 +91,13 @@ def _so_far(report: PurgeReport) -> str:
     return f"{report.scanned:,} read{deleted}"
 
 
-def _show(found: PurgeReport, huey_name: str, named: list[str], classes: list[str]) -> None:
+def _show(found: PurgeReport, huey_name: str, options: list[str], classes: list[str]) -> None:
     if found.dry_run:
         say("A dry run: nothing is changed.")
         say()
     print_table(("stored errors", "number", ""), _rows(found, classes), numbers=(1,))
     say()
     if found.dry_run and found.deleted:
-        options = [word for name in named for word in ("--exception", name)]
         say("To do it:")
         say_command("purge", huey_name, "--apply", *options)
 
@@ -97,6 +110,7 @@ def _rows(found: PurgeReport, classes: list[str]) -> list[tuple[Any, ...]]:
         (f"{would}deleted", found.deleted, ""),
         ("pending", found.pending, "left alone: their tasks will run again"),
         ("expiring", found.expiring, "left alone: they go by themselves"),
+        ("kept", found.kept, "left alone: stored on purpose; --kept deletes them, too"),
         ("undecided", found.undecided, "left alone: replaced meanwhile, or nobody can say"),
         ("unreadable", found.unreadable, "results that cannot be read; left alone"),
     ]

@@ -103,8 +103,11 @@ def _kinds(found: Report) -> None:
 
 def _errors(found: Report) -> None:
     if found.errors:
-        rows = sorted(found.errors.items(), key=lambda item: -item[1])
-        _first_of(("stored errors", "number"), rows, numbers=(1,))
+        rows = [
+            (name, number, f"{found.kept[name]:,} on purpose" if name in found.kept else "")
+            for name, number in sorted(found.errors.items(), key=lambda item: -item[1])
+        ]
+        _first_of(("stored errors", "number", ""), rows, numbers=(1,))
 
 
 def _tokens(found: Report) -> None:
@@ -199,7 +202,7 @@ def _counters(found: Report) -> None:
 
 
 def _next(found: Report, huey_name: str) -> None:
-    garbage = sum(found.errors.get(name, 0) for name in LOCK_ERRORS)
+    garbage = sum(found.errors.get(name, 0) - found.kept.get(name, 0) for name in LOCK_ERRORS)
     if found.tokens.orphaned:
         say(f"{counted(found.tokens.orphaned, 'token')} of tasks that stand nowhere:")
         say_command("sweep", huey_name)

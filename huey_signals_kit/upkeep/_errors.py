@@ -2,6 +2,7 @@
 
 What is left alone, and counted: an error whose task will run again (Huey up to 3.4 stores one
 after each attempt, and replaces it after the next), one that the kit has given a time to live,
+one that was stored on purpose (``lock_errors="keep"``, a handler's `KEEP`) unless asked for,
 what has changed since it was read, what cannot be read, and what may be another queue's, where
 one's name is the beginning of the other's (`Keys.is_ours`). An error of Huey before 3.4 does not
 tell a task that was locked from one that failed as it asked for the result of such a task: both
@@ -55,6 +56,8 @@ class PurgeReport:
     """Of these, those whose task stands in the queue or the schedule, or is running."""
     expiring: int = 0
     """Of these, those that go by themselves."""
+    kept: int = 0
+    """Of these, those that were stored on purpose."""
     undecided: int = 0
     """Of these, those that were left alone: replaced meanwhile, maybe another queue's, or nobody
     can say."""
@@ -78,16 +81,20 @@ def purge_errors(
     exceptions: str | type[BaseException] | Iterable[str | type[BaseException]] = LOCK_ERRORS,
     dry_run: bool = False,
     *,
+    kept: bool = False,
     progress: Callable[[PurgeReport], object] | None = None,
 ) -> PurgeReport:
     """Remove stored errors of the classes *exceptions*, which are named without their module.
 
-    With *dry_run* nothing is deleted. *progress* is told now and then what was done so far.
+    With *dry_run* nothing is deleted. With *kept* also those go that were stored on purpose, by
+    ``lock_errors="keep"`` or a handler's `KEEP`. *progress* is called now and then with what was
+    done so far.
     `PurgeStopped` if the storage goes away half way: its ``report`` has what was done until then.
     """
     huey = check_huey(huey, "purge_errors()")
     checked_flag(dry_run, "dry_run= of purge_errors()")
-    purge = _Purge(huey, checked_classes(exceptions), dry_run)
+    checked_flag(kept, "kept= of purge_errors()")
+    purge = _Purge(huey, checked_classes(exceptions), dry_run, kept)
     try:
         purge.run(progress or (lambda report: None))
     except UnreadableLedger as exc:
@@ -112,6 +119,11 @@ def class_of(error: Error) -> str:
     if not raised or raised[-1] == named:
         return named
     return raised[0] if len(raised) == 1 else "?"
+
+
+def is_kept(error: Error) -> bool:
+    """Return whether a stored error says that it was stored on purpose."""
+    return isinstance(error.metadata, dict) and error.metadata.get("kept") is True
 
 
 def _raised(traceback: str) -> list[str]:
@@ -156,13 +168,14 @@ def _meant(given: str) -> str:
 
 
 class _Purge:
-    def __init__(self, huey: Any, classes: frozenset[str], dry_run: bool) -> None:
+    def __init__(self, huey: Any, classes: frozenset[str], dry_run: bool, kept: bool) -> None:
         self._store: Store = open_store(huey)
         self._keys = Keys(huey)
         self._reader = Reader(huey)
         self._places = Places(self._store, open_ledger(huey), self._reader.ids)
         self._classes = classes
         self._dry_run = dry_run
+        self._with_kept = kept
         self._found: Counter[str] = Counter()
         self._started = time.monotonic()
         self.stopped = ""
@@ -201,6 +214,9 @@ class _Purge:
         self._found["matched"] += 1
         if "expires" in value.metadata:
             self._found["expiring"] += 1
+            return False
+        if is_kept(value) and not self._with_kept:
+            self._found["kept"] += 1
             return False
         if not self._keys.is_ours(entry.key, value.metadata.get("task_id")):
             self._found["undecided"] += 1

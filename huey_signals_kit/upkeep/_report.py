@@ -17,7 +17,7 @@ from ..store import UPKEEP, Entry, Store, open_kit_store, open_store
 from ..store.keys import Keys, Kind
 from ..store.safe import Reader, ReadMessage, Unreadable
 from . import _marks as marks
-from ._errors import class_of
+from ._errors import class_of, is_kept
 from ._ids import packed
 from ._lock_list import LockWatch
 from ._moments import moment
@@ -57,6 +57,7 @@ class _Counting:
         self._etas: list[datetime] = []
         self._kinds: dict[str, KindTotal] = {str(kind): KindTotal() for kind in Kind}
         self._errors: Counter[str] = Counter()
+        self._kept: Counter[str] = Counter()
         self._report = Report(
             queue=str(huey.name),
             storage=self._store.name,
@@ -77,6 +78,7 @@ class _Counting:
             made.locks.stale += lock.alive is False
             made.locks.unclaimed += lock.alive is None
         made.errors = dict(self._errors.most_common())
+        made.kept = dict(self._kept.most_common())
         made.tokens.marked, oldest = marks.summary(open_kit_store(self._huey, UPKEEP))
         made.tokens.oldest_mark = None if oldest is None else _told(oldest)
         made.seconds = time.monotonic() - started
@@ -143,7 +145,10 @@ class _Counting:
         value = self._value(entry)
         if not isinstance(value, Error):
             return Kind.RESULT
-        self._errors[class_of(value)] += 1
+        name = class_of(value)
+        self._errors[name] += 1
+        if is_kept(value):
+            self._kept[name] += 1
         return Kind.ERROR
 
     def _token(self, entry: Entry) -> None:

@@ -98,6 +98,8 @@ class Report:
     kinds: dict[str, KindTotal] = field(default_factory=dict)
     errors: dict[str, int] = field(default_factory=dict)
     """Stored errors by the name of their class."""
+    kept: dict[str, int] = field(default_factory=dict)
+    """Of these, those that were stored on purpose."""
     tokens: TokenCounts = field(default_factory=TokenCounts)
     pauses: PauseCounts = field(default_factory=PauseCounts)
     locks: LockCounts = field(default_factory=LockCounts)

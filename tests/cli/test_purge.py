@@ -55,6 +55,32 @@ def test_as_a_command(sqlite_shop):
     assert ran.row("deleted") == ["2"]
 
 
+def keep_all(huey):
+    """Marks every stored error as the kit marks those that are stored on purpose."""
+    for key, metadata in stored_errors(huey).items():
+        huey.put_result(key, _errors.Error({**metadata, "kept": True}))
+
+
+def test_errors_that_were_stored_on_purpose(shop):
+    """Neither a purge nor the report's advice is about them, unless they are asked for."""
+    shop.fill()
+    keep_all(shop.huey)
+    ran = shop.run("purge", shop.name, "--apply")
+    assert (ran.code, ran.row("kept")[0], ran.row("deleted")) == (0, "2", ["0"])
+    assert "--kept deletes them" in ran.words
+    assert len(stored_errors(shop.huey)) == 2
+    ran = shop.run("report", shop.name)
+    assert ran.row("TaskLockedException") == ["2", "2", "on", "purpose"]
+    assert "stored lock error" not in ran.words
+    ran = shop.run("purge", shop.name, "--kept")
+    assert ran.row("would be deleted") == ["2"]
+    assert ran.out.endswith(f"  huey-signals purge {shop.name} --apply --kept\n")
+    ran = shop.run("purge", shop.name, "--kept", "--apply", "--json")
+    found = json.loads(ran.out)
+    assert (found["kept"], found["deleted"]) == (0, 2)
+    assert stored_errors(shop.huey) == {}
+
+
 def test_classes_of_ones_own(sqlite_shop):
     """Only these; the advice has them as well, and a long name still fits."""
     sqlite_shop.fill()

@@ -11,8 +11,10 @@ import pytest
 from huey.exceptions import TaskException, TaskLockedException
 from huey.utils import Error
 
-from huey_signals_kit import expire, install_handlers, uninstall_handlers
+from huey_signals_kit import KEEP, expire, install_handlers, uninstall_handlers
+from huey_signals_kit.ledger import hands_of
 from huey_signals_kit.upkeep import PurgeStopped, _errors, purge_errors
+from huey_signals_kit.upkeep import report as report_of
 from tests.support import hold, huey_class, run_all, store, stored_errors
 
 VERSION = tuple(int(part) for part in huey_package.__version__.split(".")[:2])
@@ -208,6 +210,89 @@ def test_an_error_that_goes_by_itself_is_left_to_that(any_huey):
     uninstall_handlers(any_huey)
     report = purge_errors(any_huey)
     assert (report.matched, report.expiring, report.deleted) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("by", ["option", "handler", "both"])
+def test_an_error_that_was_stored_on_purpose_stays(any_huey, by):
+    """By the task's option or a handler's verdict, of a skip or of one with another name."""
+    options = {} if by == "handler" else {"lock_errors": "keep"}
+
+    @any_huey.task(**options)
+    @any_huey.lock_task("held")
+    def wanted():
+        return None
+
+    @any_huey.task(**options)
+    def renamed():
+        try:
+            any_huey.lock_task("held").__enter__()
+        except TaskLockedException as exc:
+            raise Mine("no") from exc
+
+    guarded, *_ = declare(any_huey)
+    hold(any_huey, "held")
+    before = guarded()
+    run_all(any_huey)
+    kit = install_handlers(any_huey)
+    if by != "option":
+        kit.on("locked", "error")(lambda event: KEEP)
+    kept = {wanted().id, renamed().id}
+    run_all(any_huey)
+    classes = ("TaskLockedException", "Mine")
+    found = stored_errors(any_huey)
+    assert {key for key, metadata in found.items() if metadata.get("kept") is True} == kept
+    assert all(found[key]["traceback"] for key in kept)
+    uninstall_handlers(any_huey)
+    hands_of(any_huey).forget()  # as in another process: here the tasks may be pending
+    report = purge_errors(any_huey, classes)
+    assert (report.matched, report.kept, report.deleted) == (3, 2, 1)
+    assert stored_errors(any_huey).keys() == kept
+    assert before.id not in kept
+    counted = report_of(any_huey)
+    assert counted.kept == counted.errors == {"TaskLockedException": 1, "Mine": 1}
+    report = purge_errors(any_huey, classes, kept=True)
+    assert (report.kept, report.deleted) == (0, 2)
+    assert stored_errors(any_huey) == {}
+
+
+def test_only_what_was_kept_on_purpose_says_so(any_huey):
+    """Not an error that nobody decides on, nor one whose option is no word."""
+    install_handlers(any_huey, "observe")
+    guarded, failing, _ = declare(any_huey)
+    misspelt = any_huey.task(name="misspelt", lock_errors="kep")(any_huey.lock_task("held")(len))
+    hold(any_huey, "held")
+    guarded(), failing(), misspelt([])
+    run_all(any_huey)
+    fields = {"error", "retries", "traceback", "task_id"}
+    assert [metadata.keys() for metadata in stored_errors(any_huey).values()] == [fields] * 3
+    assert purge_errors(any_huey).kept == 0
+
+
+@pytest.mark.parametrize("said", ["yes", 1, [True], Mine])
+def test_only_true_means_kept(make_huey, said):
+    """Metadata of a user's own may have a field of that name; what says True is kept."""
+    huey = make_huey("sqlite")
+    error = {"error": LOCKED, "traceback": "", "task_id": "one"}
+    huey.put_result("one", Error({**error, "kept": said}))
+    huey.put_result("two", Error({**error, "kept": True}))
+    assert purge_errors(huey).deleted == 1
+    assert stored_errors(huey).keys() == {"two"}
+
+
+def test_a_kit_passes_on_what_is_to_be_done_with_kept_errors(make_huey):
+    """``kit.purge_errors`` leaves them, and ``kept=True`` deletes them."""
+    huey = make_huey("sqlite")
+    kit = install_handlers(huey)
+    huey.put_result("one", Error({"error": LOCKED, "traceback": "", "kept": True}))
+    assert kit.purge_errors().kept == 1
+    assert kit.purge_errors(kept=True, dry_run=True).deleted == 1
+    assert kit.purge_errors(kept=True).deleted == 1
+
+
+def test_kept_takes_true_or_false(make_huey):
+    """Anything else is refused by name."""
+    with pytest.raises(TypeError, match=r"kept= of purge_errors\(\)"):
+        purge_errors(make_huey(), kept="yes")
 
 
 def test_a_message_that_cannot_be_read_stops_it(any_huey):
