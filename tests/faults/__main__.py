@@ -1,15 +1,18 @@
 """Runs consumers on two hosts through faults of Redis, the network and the processes.
 
 ``python -m tests.faults --minutes 10`` needs root, for the namespaces. It prints a table, and
-ends with exit code 1 if a lock had two holders or was not freed in time.
+ends with exit code 1 if a lock had two holders or was not freed in time, and with 2 if the run
+itself failed.
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
+import traceback
 from itertools import cycle
 from pathlib import Path
 
@@ -28,6 +31,7 @@ def main() -> int:
         print("tests.faults: needs root, unshare, nsenter and ip, to make two hosts")
         return 2
     give_children_default_signals()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(2))
     folder = Path(arguments.folder or tempfile.mkdtemp(prefix="faults-"))
     folder.mkdir(parents=True, exist_ok=True)
     print(f"logs: {folder}", flush=True)
@@ -69,4 +73,8 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except Exception:
+        traceback.print_exc()
+        sys.exit(2)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import redis
 
+from tests.faults.hosts import END_WITH_THIS
 from tests.servers import find_redis, free_port
 from tests.support import wait_until
 
@@ -23,6 +24,7 @@ class FaultyRedis:
         self.port = free_port()
         self._folder = folder
         self._command = [
+            *END_WITH_THIS,
             *(find_redis(), "--port", str(self.port), "--bind", "127.0.0.1", *gateways),
             *("--save", "", "--appendonly", "no", "--dir", str(folder)),
             *("--protected-mode", "no", "--maxmemory-samples", "1"),

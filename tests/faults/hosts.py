@@ -14,14 +14,25 @@ from random import SystemRandom
 
 from tests.support import wait_until
 
-UNSHARE = ["unshare", "--uts", "--pid", "--net", "--fork", "--kill-child", "--mount-proc"]
+ROOT = Path(__file__).parents[2]
+END_WITH_THIS = ["setpriv", "--pdeathsig", "KILL"]
+UNSHARE = [
+    *END_WITH_THIS,
+    "unshare",
+    "--uts",
+    "--pid",
+    "--net",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+]
 # The first process of a host: it reaps the orphans, as an init does.
 INIT = "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)\nwhile True: signal.pause()"
 
 
 def can_make_hosts() -> bool:
     """Return whether this user may make namespaces and network links."""
-    if not all(map(shutil.which, ("unshare", "nsenter", "ip"))):
+    if not all(map(shutil.which, ("setpriv", "unshare", "nsenter", "ip"))):
         return False
     test = [*UNSHARE, "ip", "link", "add", "test0", "type", "veth", "peer", "name", "test1"]
     return subprocess.run(test, capture_output=True).returncode == 0
@@ -120,8 +131,8 @@ class Host:
         with job.log.open("ab") as output:
             job.process = subprocess.Popen(
                 [*self._enter, *job.command],
-                cwd=Path(__file__).parents[2],
-                env={**os.environ, **job.environment},
+                # Inside of another mount namespace the working directory is "/".
+                env={**os.environ, "PYTHONPATH": str(ROOT), **job.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

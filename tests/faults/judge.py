@@ -10,10 +10,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from tests.faults.facts import Acquisition, Key, Loss, Value
 from tests.faults.stored import HolderId, Stored
 from tests.faults.tally import Phase
 
-Key = tuple[str, str, str, int]
 DECIDE_SECONDS = 15
 """After which a command that released a lock has said so."""
 ORPHAN_SECONDS = 3
@@ -22,58 +22,6 @@ BEAT_SECONDS = 5
 """How old a record can be at the moment at which its process is cut off."""
 RETRANSMIT_SECONDS = 130
 """How long a connection can wait for the next packet after a cut: TCP's longest pause, and some."""
-
-
-@dataclass
-class Acquisition:
-    """A lock that a task took."""
-
-    id: str
-    lock: str
-    task: str
-    host: str
-    pid: int
-    at: float
-    worker: str
-    left: float | None = None
-    died: float | None = None
-    lost: float | None = None
-
-    @property
-    def key(self) -> Key:
-        """Return what the lock's own value says of it."""
-        return self.lock, self.task, self.host, self.pid
-
-    @property
-    def active(self) -> bool:
-        """Whether its task is inside."""
-        return self.left is None and self.died is None
-
-
-@dataclass
-class Value:
-    """A value of a lock, as long as it is in the store without a break."""
-
-    lock: str
-    holder: HolderId
-    seen: float
-    stale: str = ""
-    """Why it must be freed: its holder is dead, or its task has ended without freeing it."""
-    since: float = 0
-    has_record: bool | None = None
-    phase: Phase | None = None
-    late: bool = False
-
-
-@dataclass
-class Loss:
-    """A task that was inside of a lock which it had no longer."""
-
-    acquisition: Acquisition
-    at: float
-    phase: Phase
-    how: str
-    silent: float | None
 
 
 @dataclass
@@ -274,14 +222,14 @@ class Judge:
         return value.stale == "dead" and bool(value.has_record)
 
     def _look_for_staleness(self, value: Value, now: float) -> None:
+        ended = [each.left for each in self._of(value)]
         if not self.stored.is_running_holder(value.holder):
-            value.stale = "dead"
-        elif any(each.left is None for each in self._of(value)):
-            return
-        elif now - value.seen > ORPHAN_SECONDS:
-            value.stale = "done with it"
+            value.stale, value.since = "dead", now
+        elif None not in ended:
+            value.since = max([value.seen, *ended])
+            value.stale = "done with it" if now - value.since > ORPHAN_SECONDS else ""
         if value.stale:
-            value.since, value.phase = now, self.phase
+            value.phase = self.phase
             self.phase.stale += 1
 
     def _freed(self, value: Value, now: float) -> None:

@@ -23,11 +23,13 @@ from tests.faults.tally import Phase
 from tests.faults.two_hosts_app import Events, Settings, declare, open_huey
 
 APP = "tests.faults.two_hosts_app"
-LOCKS = [f"lock-{number}" for number in range(12)]
+LOCKS = [f"lock-{number}" for number in range(8)]
+LONG_LOCKS = [f"long-{number}" for number in range(16)]
+"""The locks of tasks that hold for longer than a fault lasts; short tasks try to get them too."""
 WORKERS = {"thread": 6, "process": 4, "greenlet": 6}
 BACKLOG = 12
 STEP_SECONDS = 0.25
-LONG_HOLDERS = 4
+LONG_HOLDERS = 6
 
 
 class Run:
@@ -98,8 +100,7 @@ class Run:
         self.phases.append(phase)
         self.judge.phase = phase
         print(f"{phase.began:6.0f} s  {name}", flush=True)
-        self.hold_for(self.stale_after)
-        self.go_on(3)
+        self.hold_for(self.stale_after + 45)
         FAULTS[name](self)
         over = time.monotonic()
         phase.fault_seconds = over - begun
@@ -125,15 +126,25 @@ class Run:
     def _enqueue(self) -> None:
         with suppress(redis.RedisError):
             if self._huey.pending_count() < BACKLOG:
-                for _ in range(4):
+                for _ in range(3):
                     seconds = self._draw.choice([0.05] * 10 + [0.5] * 4 + [3] * 2 + [12])
                     self._hold(self._draw.choice(LOCKS), seconds)
+                    self._hold(self._draw.choice(LONG_LOCKS), 0.05)
 
     def hold_for(self, seconds: float, computes: bool = False) -> None:
-        """Enqueue tasks that hold locks for so long."""
-        with suppress(redis.RedisError):
-            for lock in self._draw.sample(LOCKS, LONG_HOLDERS):
-                self._hold(lock, seconds, computes)
+        """Have some tasks hold locks for so long; wait until they do."""
+        wanted: set[str] = set()
+        end = time.monotonic() + 15
+        while time.monotonic() < end:
+            held = {each.lock for each in self.judge.active()}
+            if len(wanted & held) >= LONG_HOLDERS:
+                return
+            free = [lock for lock in LONG_LOCKS if lock not in held]
+            with suppress(redis.RedisError):
+                for lock in free[: LONG_HOLDERS - len(wanted & held)]:
+                    self._hold(lock, seconds, computes)
+                    wanted.add(lock)
+            self.go_on(2)
 
     def find_holder(self, worker: str = "", host: str = "") -> tuple[Host, int] | None:
         """Return a host and the number of a process on it that is inside of a lock."""

@@ -54,8 +54,6 @@ def killed_once(scene: Scene) -> None:
 def powered_off(scene: Scene) -> None:
     """Kill a host with all its processes, and boot it again under its name."""
     beta = scene.hosts["beta"]
-    scene.hold_for(20)
-    scene.go_on(4)
     beta.power_off()
     scene.go_on(3)
     beta.boot()
@@ -157,7 +155,6 @@ def stopped(scene: Scene) -> None:
 
 
 def _with_kills(scene: Scene, seconds: float, host: str = "") -> None:
-    scene.hold_for(seconds + 15)
     scene.go_on(seconds / 3)
     scene.kill_holder(host=host)
     scene.go_on(seconds * 2 / 3)

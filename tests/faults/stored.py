@@ -95,9 +95,11 @@ class Stored:
 
     def _note_records(self, hashes: list[dict[bytes, bytes]], now: float) -> None:
         self._present = set()
-        for raw in (value for fields in hashes for value in fields.values()):
+        for fields, raw in ((each, raw) for each in hashes for raw in each.values()):
             try:
-                _, space, pid, born = json.loads(raw)["place"]
+                record = json.loads(raw)
+                _, space, pid, born = record["place"]
+                raw += fields.get(f"alive:{record['id']}".encode(), b"")
             except (ValueError, LookupError, TypeError):
                 continue
             key = self._key(space, pid, born)

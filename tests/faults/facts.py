@@ -1,0 +1,63 @@
+"""What the judge of a fault run remembers: acquisitions, values of locks, and losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.faults.stored import HolderId
+from tests.faults.tally import Phase
+
+Key = tuple[str, str, str, int]
+"""A lock, and the task, host and process number that took it."""
+
+
+@dataclass
+class Acquisition:
+    """A lock that a task took."""
+
+    id: str
+    lock: str
+    task: str
+    host: str
+    pid: int
+    at: float
+    worker: str
+    left: float | None = None
+    died: float | None = None
+    lost: float | None = None
+
+    @property
+    def key(self) -> Key:
+        """Return what the lock's own value says of it."""
+        return self.lock, self.task, self.host, self.pid
+
+    @property
+    def active(self) -> bool:
+        """Whether its task is inside."""
+        return self.left is None and self.died is None
+
+
+@dataclass
+class Value:
+    """A value of a lock, as long as it is in the store without a break."""
+
+    lock: str
+    holder: HolderId
+    seen: float
+    stale: str = ""
+    """Why it must be freed: its holder is dead, or its task has ended without freeing it."""
+    since: float = 0
+    has_record: bool | None = None
+    phase: Phase | None = None
+    late: bool = False
+
+
+@dataclass
+class Loss:
+    """A task that was inside of a lock which it had no longer."""
+
+    acquisition: Acquisition
+    at: float
+    phase: Phase
+    how: str
+    silent: float | None
