@@ -384,3 +384,46 @@ def test_the_report_counts_what_version_0_1_left_among_the_results(make_huey):
     with install_handlers(huey) as kit:
         assert isinstance(kit, Kit)
         assert kit.sweep_tokens().stopped == ""
+
+
+def at_rest(huey):
+    """What a consumer does on its own for a while, in this thread."""
+    kit = install_handlers(huey, preset="brief-locks", stale_locks="release", sentry=False)
+    hold(huey, "held")
+    huey.lock_task("declared")
+    huey.storage.put_data("declared by nobody", b"1")
+    kit._worker_starts()
+    for _ in range(3):
+        kit._pulse.beat()
+        kit._lock_upkeep._due()
+        kit._expiry.reap()
+    huey.lock_task("held").clear()
+    return kit
+
+
+def test_at_rest_no_file_of_a_result_is_looked_for(make_huey, monkeypatch):
+    """On files the kit lists its own folder only, and opens what it knows by name."""
+    huey = make_huey("file")
+    walk, seen = os.walk, []
+    monkeypatch.setattr(os, "walk", lambda folder, *more: seen.append(folder) or walk(folder))
+    at_rest(huey).uninstall()
+    assert seen
+    assert not [folder for folder in seen if "results" in os.path.split(folder)[1]]
+
+
+@pytest.mark.parametrize("kind", ["redis", "sqlite"])
+def test_at_rest_a_subclass_that_reads_its_way_is_not_listed(make_huey, kind):
+    """Its results can only be read as a whole, by its own calls."""
+    huey = make_huey(kind)
+    base = type(huey.storage)
+    mine = type("Mine", (base,), {"base": base, "peek_data": OVERRIDES["peek_data"]})
+    huey.storage.__class__ = mine
+    refuse(huey.storage, "result_items")
+    at_rest(huey).uninstall()
+
+
+def test_at_rest_an_unknown_storage_is_not_listed():
+    """Nor is one that has nothing but Huey's calls."""
+    huey = make_foreign(Serializer())
+    at_rest(huey).uninstall()
+    assert huey.storage.listed == 0

@@ -506,6 +506,21 @@ def test_nothing_is_deleted_until_every_process_has_said_what_it_runs(make_huey,
     assert next(beats) == 3
 
 
+def test_a_silent_process_is_waited_for_once(make_huey, monkeypatch):
+    """Not again for each slice, or the sweep of many tokens would not end."""
+    huey = make_huey("sqlite")
+    monkeypatch.setattr(_tokens, "SLICE", 7)
+    leak(huey, 30)
+    sweep(huey, 0)
+    waited = []
+    monkeypatch.setattr(_sweep.Sweeper, "_settle", lambda sweeper: waited.append(1) or "silent")
+    report = sweep(huey, DAY + 1)
+    assert (report.deleted, report.undecided, report.stopped) == (0, 30, "silent")
+    assert waited == [1]
+    monkeypatch.undo()
+    assert sweep(huey, DAY + 2).deleted == 30
+
+
 def test_one_that_has_changed_since_it_was_read_stays(any_huey, monkeypatch):
     """Somebody has revoked it anew, and means something by it."""
     leak(any_huey, 1)
