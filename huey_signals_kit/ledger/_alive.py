@@ -100,6 +100,7 @@ class _RedisField:
         if self._connection is None:
             self._connection = self._connect()
         try:
+            self._connection.connect()  # unless it is: only so it asks the sentinels
             self._connection.send_command(*command)
             self._connection.read_response()
         except BaseException as exc:
@@ -125,13 +126,11 @@ def _redis_connector(pool: Any) -> Callable[[], Any]:
     options = {**given, **limits, "retry": Retry(NoBackoff(), 0), "health_check_interval": 0}
     manager = getattr(pool, "sentinel_manager", None)
 
-    def connect() -> Any:
-        if manager is None:
-            return pool.connection_class(**options)
-        options.pop("connection_pool", None)
-        return _own_sentinel_pool(pool, manager, options).make_connection()
-
-    return connect
+    if manager is None:
+        return lambda: pool.connection_class(**options)
+    options.pop("connection_pool", None)
+    own = _own_sentinel_pool(pool, manager, options)
+    return lambda: own.make_connection()  # which refers to its pool only weakly
 
 
 def _own_sentinel_pool(pool: Any, manager: Any, options: dict[str, Any]) -> Any:
@@ -143,7 +142,8 @@ def _own_sentinel_pool(pool: Any, manager: Any, options: dict[str, Any]) -> Any:
         {**manager.sentinel_kwargs, "socket_timeout": SECONDS},
         **manager.connection_kwargs,
     )
-    return type(pool)(pool.service_name, own, is_master=pool.is_master, **options)
+    kind = {"connection_class": pool.connection_class, "is_master": pool.is_master}
+    return type(pool)(pool.service_name, own, **kind, **options)
 
 
 class _SqlRow:
