@@ -17,13 +17,14 @@ def key(huey, name):
     return f"{huey.name}.lock.{name}"
 
 
-def taken_by(huey, name, place, beats=True, incarnation=0):
+def taken_by(huey, name, place, beats=True, incarnation=5):
     """A lock as a process at *place* takes it."""
     text = HolderText()
     text.says(beats)
     written = huey.serializer.deserialize(text.write(None, huey.serializer)).split("\n")
     written[1:5] = [str(place.pid), str(place.born), place.host, place.space]
-    written[6] = f"{written[6].partition('@')[0]}@{incarnation}"
+    process = written[6].partition("@")[0]
+    written[6] = f"{process}@{incarnation}" if incarnation else process
     assert huey.put_if_empty(key(huey, name), "\n".join(written))
 
 

@@ -22,10 +22,13 @@ class HolderState:
     limit: float = 0.0
     """After how many seconds of silence the holder is dead."""
 
+    is_older: bool = False
+    """Whether the holder ran version 0.1, and its record is not where this version looks."""
+
     @property
     def is_silent(self) -> bool:
         """Whether the holder has been silent for so long."""
-        return self.silent is not None and self.silent >= self.limit
+        return self.silent is not None and self.silent >= self.limit > 0
 
 
 def judge_holder(judge: Judge, holder: Holder, processes: Iterable[Process]) -> HolderState:
@@ -55,6 +58,8 @@ def judge_holder(judge: Judge, holder: Holder, processes: Iterable[Process]) -> 
     if records:
         silent = _least(each.silent for each in records)
         limit = max(judge.limit(each.heartbeat) for each in records)
+    elif not holder.incarnation:
+        return HolderState(None, is_older=True)
     else:
         silent, limit = judge.silence_of_missing(place), judge.limit()
     state = HolderState(None, not records and not holder.beats, silent, limit)

@@ -15,13 +15,16 @@ from ._holder_state import HolderState, judge_holder
 from ._in_flight import live_ids
 from ._judge import Judge, Judgement, Process
 from ._lease import Lease
-from ._open_shelf import open_shelf
+from ._open_shelf import older_records, open_shelf
 from ._own import Own, huey_of, is_of_this_process
 from ._record import Heartbeat, try_load
 from ._shelf import PROCESS, TOTALS, Shelf, Snapshot
 from ._totals import fold, try_load_totals
 from ._unreadable import OlderVersion, UnknownTasks, UnreadableLedger, older_text, unknown_text
 from ._watch import OVERDUE_SECONDS, FailureDetector
+
+_OLDER_SECONDS = 60.0
+"""How often records of version 0.1 are looked for where only that version writes them."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,12 @@ class Ledger:
         self._detector = FailureDetector(self._clock)
         self._judge.detectors = (self._detector,)
         self._own: dict[str, Own] = {}
+        self._older: list[Heartbeat] = []
+        self._older_due = self._clock()
 
-    def beat(self, record: Heartbeat, watch: bool = False) -> None:
+    def beat(
+        self, record: Heartbeat, watch: bool = False, detector: FailureDetector | None = None
+    ) -> None:
         """Write what *record* says, in one write; its counters are all since its id began.
 
         The record that is stored may get another id and fewer counters: when others thought
@@ -78,9 +85,10 @@ class Ledger:
         Args:
             record: What the process does, and has counted.
             watch: Watch the other processes as well: then one more reading follows the write.
+            detector: What watches them; by default that of this ledger.
         """
         with self._lock:
-            self._beat(record, self._detector, watch)
+            self._beat(record, detector or self._detector, watch)
 
     def _beat(self, record: Heartbeat, detector: FailureDetector, watch: bool) -> None:
         shelf = self._shelf()
@@ -90,29 +98,20 @@ class Ledger:
             intact = self._own_of(record).write(shelf, noted)
             written = detector.now()
         except BaseException:
-            self._reset(detector)
+            detector.reset()
             raise
         try:
             if not watch:
-                self._reset(detector)
+                detector.reset()
                 return
             raw = shelf.read()
             server = shelf.run_id()
         except Exception:  # the heartbeat is written, which is what others need
-            self._reset(detector)
+            detector.reset()
             return
         with self._watching:
             peers = self._judge.peers(_readable(raw.records, []), _values(raw))
             detector.observe(peers, written=written, intact=intact, server=server)
-
-    def _reset(self, detector: FailureDetector) -> None:
-        with self._watching:
-            detector.reset()
-
-    def step(self, record: Heartbeat, detector: FailureDetector) -> None:
-        """Write the *record* of a watcher, and have its *detector* look at the others."""
-        with self._lock:
-            self._beat(record, detector, True)
 
     def believe(self, detector: FailureDetector, believed: bool) -> None:
         """Believe what *detector* finds out, or no longer."""
@@ -204,8 +203,7 @@ class Ledger:
                 f"{', '.join(sorted(look.unreadable))}, which this version cannot read. Let all "
                 "consumers run one version, or delete them"
             )
-        if look.older:
-            raise OlderVersion(older_text(look.older[0]))
+        self._refuse_older(look)
         found, unread = _live_ids(self._huey)
         if unread:
             raise UnknownTasks(unknown_text(unread, "this process"))
@@ -213,6 +211,13 @@ class Ledger:
             if not process.gone:
                 found |= self._ids_of(process.heartbeat)
         return found
+
+    def _refuse_older(self, look: Look) -> None:
+        if self._huey is not None and self._clock() >= self._older_due:
+            self._older = older_records(self._huey)
+            self._older_due = self._clock() + _OLDER_SECONDS
+        if older := [*look.older, *self._older]:
+            raise OlderVersion(older_text(older[0]))
 
     def _ids_of(self, beat: Heartbeat) -> set[str]:
         found, unread = _live_ids(huey_of(beat.id))

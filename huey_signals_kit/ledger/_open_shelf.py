@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..store import LEDGER, REDIS, family_of, open_kit_store
+from ..store import LEDGER, REDIS, family_of, open_kit_store, open_store
+from ._record import Heartbeat, try_load
 from ._redis import RedisShelf
-from ._shelf import Shelf, StoreShelf
+from ._shelf import PREFIX, PROCESS, Shelf, StoreShelf
 
 
 def open_shelf(huey: Any, storage: Any = None) -> Shelf:
@@ -21,3 +22,23 @@ def open_shelf(huey: Any, storage: Any = None) -> Shelf:
     if family is not None and family.name in REDIS:
         return RedisShelf(storage)
     return StoreShelf(open_kit_store(huey, LEDGER, storage))
+
+
+def older_records(huey: Any) -> list[Heartbeat]:
+    """Return the records that version 0.1 left among the results, unless their process is dead.
+
+    On Redis they lie where this version's do.
+    """
+    family = family_of(huey.storage)
+    if family is not None and family.name in REDIS:
+        return []
+    batches = open_store(huey).entries(PREFIX + PROCESS)
+    records = (try_load(entry.value) for batch in batches for entry in batch)
+    return [
+        each
+        for each in records
+        if each is not None
+        and not each.sealed
+        and not each.stale_after
+        and each.place.is_there() is not False
+    ]

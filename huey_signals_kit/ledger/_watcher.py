@@ -39,7 +39,7 @@ class Watcher:
             return
         self._due = self._clock() + BEAT_SECONDS
         try:
-            self._ledger.step(self._next(), self.detector)
+            self._ledger.beat(self._next(), True, self.detector)
         except Exception as exc:  # it begins again when the storage is well
             self.failures += 1
             self.error = exc

@@ -221,6 +221,8 @@ class LockWatch:
             return _Verdict(False if long else None, settled=long, doubt=doubt)
         if look.unreadable:
             return _Verdict(None, settled=False, silent=state.silent, doubt=_UNREADABLE)
+        if state.is_older:
+            return _Verdict(None, settled=False, doubt=_OLDER)
         doubt = "" if state.is_silent else _silence_text(state.silent, state.limit)
         return _Verdict(state.alive, state.unclaimed, state.is_silent, state.silent, doubt)
 
@@ -247,6 +249,11 @@ class LockWatch:
 _UNREADABLE = (
     "the ledger has records that this version cannot read, and the holder's may be among them: "
     "let all consumers run one version"
+)
+
+_OLDER = (
+    "it ran version 0.1 of the kit, and has no record that this version can find: see that the "
+    "process has ended, then clear the lock"
 )
 
 

@@ -18,7 +18,7 @@ from huey.exceptions import TaskLockedException
 
 from huey_signals_kit import get_kit, install_handlers, uninstall_handlers
 from huey_signals_kit._place import _born
-from huey_signals_kit.ledger import Heartbeat, UnreadableLedger, here, open_ledger
+from huey_signals_kit.ledger import INCARNATION, Heartbeat, UnreadableLedger, here, open_ledger
 from huey_signals_kit.ledger._shelf import StoreShelf
 from huey_signals_kit.signals import lock_released, stale_lock_found
 from huey_signals_kit.upkeep import (
@@ -410,6 +410,29 @@ def test_a_program_that_has_become_another_holds_nothing(make_huey):
         process.communicate(b"\n")
 
 
+def test_a_lock_of_version_01_whose_record_is_not_found_stays(make_huey):
+    """On SQL and files that version keeps its records elsewhere; its tasks are not known either."""
+    huey, clock = make_huey("sqlite"), Clock()
+    watch = watching_locks(huey, clock)
+    taken_by(huey, "held", ELSEWHERE, incarnation=0)
+    for _ in range(3):
+        done = release_stale(huey, 900, watch=watch, clock=lambda: clock.now)
+        assert (done.released, done.waiting, [each.name for each in done.kept]) == (
+            [],
+            [],
+            ["held"],
+        )
+        clock.now += 1000
+    with pytest.raises(LockHeld, match=r"it ran version 0\.1 .* see that the process has ended"):
+        release_lock(huey, "held", watch)
+    assert open_ledger(huey).running_ids() == set()
+    old = json.loads(Heartbeat("old", ELSEWHERE, worker="thread").dump())
+    del old["stale_after"]
+    huey.storage.put_data("huey-signals:process:old", json.dumps(old).encode())
+    with pytest.raises(UnreadableLedger, match=r"on another-host runs huey-signals-kit 0\.1"):
+        open_ledger(huey).running_ids()
+
+
 def test_nothing_is_freed_while_a_process_of_version_01_lives(make_huey, caplog):
     """Not by a command, a sweep or a consumer, and all say why."""
     huey, clock = make_huey("sqlite"), Clock()
@@ -544,7 +567,7 @@ def test_what_this_process_does_not_hold_any_more_is_not_held(make_huey):
     watch = watching_locks(huey, clock)
     install_handlers(huey)
     with huey.lock_task("mine"):
-        taken_by(huey, "left", here())
+        taken_by(huey, "left", here(), incarnation=INCARNATION)
         assert {each.name: each.alive for each in watch.all()} == {"left": None, "mine": True}
         assert [each.name for each in release_stale(huey, watch=watch).released] == ["left"]
         assert watch.named(["mine"])[0].alive
