@@ -14,8 +14,9 @@ EXIT_CODES = """\b
 Exit codes:
   0  nothing here needs a person; what is garbage, sweep and purge remove
   1  something does: values, messages or records that cannot be read, locks
-     of dead processes, or pause switches of tasks that this Huey does not
-     have; or the storage cannot be used
+     of dead processes, pause switches of tasks that this Huey does not have,
+     messages that only dead consumers would take, or lock errors while no
+     consumer with the kit is known; or the storage cannot be used
   2  wrong use: there is no such Huey, say
 
 \b

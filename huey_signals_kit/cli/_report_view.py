@@ -50,6 +50,14 @@ def problems(found: Report, huey: Any) -> list[str]:
             f"with workers that has said that it works here is dead ({_some(dead)}). Start a "
             "consumer. One without the kit may be at work: it cannot be seen"
         )
+    garbage = sum(found.errors.get(name, 0) for name in LOCK_ERRORS)
+    if garbage and not found.has_consumer:
+        are = "is" if garbage == 1 else "are"
+        said.append(
+            f"{counted(garbage, 'lock error')} {are} stored, and no consumer with the kit is "
+            "known. A kit in the application alone keeps none of them out: call install_handlers "
+            "in the module where the Huey is made, so that the consumer calls it too"
+        )
     if found.pauses.ownerless:
         said.append(
             "Pause switches of tasks that this Huey does not have, so that they stop nothing: "

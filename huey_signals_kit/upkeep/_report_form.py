@@ -111,6 +111,11 @@ class Report:
     unreadable: UnreadableCounts = field(default_factory=UnreadableCounts)
     seconds: float = 0.0
 
+    @property
+    def has_consumer(self) -> bool:
+        """Whether a consumer with the kit is known, be it dead."""
+        return any(each.worker for each in self.consumers)
+
     def as_dict(self) -> dict[str, Any]:
         """The same in plain values, for JSON."""
         return asdict(self)

@@ -19,6 +19,11 @@ from tests.locks import GONE, taken_by
 from tests.support import put_kit_data, store
 
 LONG = "x" * 200
+NO_CONSUMER = (
+    "2 lock errors are stored, and no consumer with the kit is known. A kit in the application "
+    "alone keeps none of them out: call install_handlers in the module where the Huey is made, so "
+    "that the consumer calls it too"
+)
 
 
 def test_it_shows_all_there_is(shop):
@@ -26,7 +31,8 @@ def test_it_shows_all_there_is(shop):
     shop.fill()
     before = store(shop.huey)
     ran = shop.run("report", shop.name)
-    assert (ran.code, ran.err) == (0, "")
+    assert (ran.code, ran.err) == (1, "")
+    assert ran.words.endswith(f"This needs a person: - {NO_CONSUMER}")
     assert ran.row("error")[0] == "2"
     assert ran.row("all")[0] == str(len(before))
     assert ran.row("TaskLockedException") == ["2"]
@@ -48,7 +54,7 @@ def test_json_is_the_report_and_nothing_else(shop):
     shop.fill()
     ran = shop.run("report", shop.name, "--json")
     expected = {**report(shop.huey).as_dict(), "seconds": 0}
-    assert (ran.code, ran.err) == (0, "")
+    assert (ran.code, ran.err) == (1, f"huey-signals report: {NO_CONSUMER}\n")
     assert {**json.loads(ran.out), "seconds": 0} == json.loads(json.dumps(expected))
 
 
@@ -56,7 +62,7 @@ def test_as_a_command(sqlite_shop):
     """A process of its own prints the same."""
     sqlite_shop.fill()
     ran = sqlite_shop.command("report", sqlite_shop.name)
-    assert (ran.code, ran.err) == (0, "")
+    assert (ran.code, ran.err) == (1, "")
     assert ran.out == sqlite_shop.run("report", sqlite_shop.name).out
 
 
@@ -104,6 +110,23 @@ def test_what_needs_a_person(sqlite_shop, spoil, said):
     assert json.loads(ran.out)["queue"] == sqlite_shop.huey.name
 
 
+def test_lock_errors_with_a_kit_in_the_application_only_need_a_person(sqlite_shop):
+    """Nothing works then, and nothing else says so; with a consumer, dead or not, it is known."""
+    sqlite_shop.fill()
+    with huey_signals_kit.install_handlers(sqlite_shop.huey) as kit:
+        kit._pulse.beat()
+        assert not kit.report().has_consumer
+        ran = sqlite_shop.run("report", sqlite_shop.name)
+        assert ran.code == 1
+        assert NO_CONSUMER in ran.words
+    place = replace(here(), pid=here().pid, born=1)
+    for worker in ("scheduler", "thread"):
+        ledger = open_ledger(sqlite_shop.huey)
+        ledger.beat(Heartbeat(uuid.uuid4().hex, place, worker=worker))
+        ran = sqlite_shop.run("report", sqlite_shop.name)
+        assert "no consumer with the kit" not in ran.words
+
+
 def spoil_records(huey):
     if isinstance(huey, RedisHuey):
         place = f"huey-signals.ledger.{huey.storage.name}"
@@ -124,6 +147,7 @@ def test_records_that_cannot_be_read(shop):
     assert "huey-signals forget HUEY --record process:one --apply" in ran.err
     for name in ("process:one", "totals"):
         assert shop.run("forget", shop.name, "--record", name, "--apply").code == 0
+    beats(shop, "two", here())
     assert shop.run("report", shop.name).code == 0
 
 
