@@ -68,6 +68,7 @@ class Pulse:
         self,
         huey: Any,
         totals: Callable[[], Totals],
+        revision: Callable[[], int],
         jobs: Jobs,
         worker_found: Callable[[], None],
         locks: NamedLocks,
@@ -77,6 +78,7 @@ class Pulse:
         self._huey = huey
         self._stale_after = stale_after
         self._totals = totals
+        self._revision = revision
         self._jobs = jobs
         self._worker_found = worker_found
         self._locks = locks
@@ -100,6 +102,7 @@ class Pulse:
         self._worker = ""
         self._started = time.time()
         self._sequence = 0
+        self._written_revision = 0
         self.watches = False
         """Whether this process watches the others."""
         self.skips.clear()
@@ -158,7 +161,22 @@ class Pulse:
     def _begin(self) -> None:
         if not self._begun and shares(self._huey):
             self._begun = True
-            self._jobs.every(BEAT_SECONDS, self._due, "heartbeat", first=_FIRST_SECONDS, apart=True)
+            self._jobs.every(
+                BEAT_SECONDS,
+                self._due,
+                "heartbeat",
+                first=_FIRST_SECONDS,
+                apart=True,
+                when=self._is_wanted,
+            )
+
+    def _is_wanted(self) -> bool:
+        """Return whether an application has counted something: it may end without a word."""
+        return (
+            not self._worker
+            and self._revision() != self._written_revision
+            and is_shared(self._huey.storage)
+        )
 
     def _due(self) -> None:
         # Huey takes another storage when it is switched to immediate mode.
@@ -171,11 +189,13 @@ class Pulse:
         """Write it now, if there is something to say; `StorageUnable` is raised only once."""
         if self._unable:
             return
+        revision = self._revision()
         try:
             self._beat(self._shared_counts())
         except StorageUnable:
             self._unable = True
             raise
+        self._written_revision = revision
 
     def _shared_counts(self) -> Totals:
         """Return what was counted, but not in immediate mode.
@@ -209,6 +229,8 @@ class Pulse:
             self._written = counted, hands
             if self._worker and self._sequence % _TIDY_EVERY == 1:
                 self._tidy_up()
+            elif self._sequence == 1:
+                self.ledger.fold_dead()  # as of the process that this one replaces
 
     def _look_after_native(self, is_needed: bool) -> None:
         if is_needed and is_shared(self._huey.storage) and not tick.ending:

@@ -16,11 +16,17 @@ class SinkRoutes:
     """Starts views and puts the others on the tick; it is their `Source` as well."""
 
     def __init__(
-        self, sinks: list[Sink | View], queue: str, totals: Callable[[], Totals], jobs: Jobs
+        self,
+        sinks: list[Sink | View],
+        queue: str,
+        totals: Callable[[], Totals],
+        revision: Callable[[], int],
+        jobs: Jobs,
     ) -> None:
         self.queue = queue
         self.totals = totals
         self.every = partial(jobs.every, apart=True)  # a folder may hang as well
+        self._revision = revision
         self._jobs = jobs
         self._sinks = sinks
         self._started: list[View] = []
@@ -32,8 +38,10 @@ class SinkRoutes:
                 self._started.append(sink)
                 sink.start(self)
             else:
-                push = Push(sink, self.totals)
-                self._jobs.every(interval_of(sink), push, sink_name(sink), apart=True)
+                interval = interval_of(sink)
+                push = Push(sink, self.totals, self._revision, interval)
+                name = sink_name(sink)
+                self._jobs.every(interval, push, name, apart=True, when=push.is_wanted)
 
     def uninstall(self) -> None:
         """Stop every sink that was started."""

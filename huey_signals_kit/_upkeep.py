@@ -89,6 +89,7 @@ class Upkeep:
         if not shares(self.huey):
             return upkeep.report(self.huey, counted=self._counts.totals())
         self._pulse.beat()
+        self._pulse.ledger.fold_dead()
         return upkeep.report(self.huey, ledger=self._pulse.ledger)
 
     def _finished(self, report: upkeep.SweepReport) -> None:

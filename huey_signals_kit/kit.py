@@ -89,7 +89,8 @@ class Kit(UpkeepCalls, LockCalls):
         self._expiry = Expiry(huey, self._jobs, failed)
         self._gate = Gate(huey, self.own_verdict, self._expiry.put, self._suppressed, failed)
         sinks = read_sinks(settings.sinks or ())
-        self._sinks = SinkRoutes(sinks, valid(huey.name), self._counts.totals, self._jobs)
+        counted = self._counts.totals, self._counts.revision
+        self._sinks = SinkRoutes(sinks, valid(huey.name), *counted, self._jobs)
         workers = WorkerHooks(huey, self._worker_starts, self._worker_stops)
         waiting = WaitingTasks(huey)
         self.carry_waits = waiting.begin
@@ -108,7 +109,7 @@ class Kit(UpkeepCalls, LockCalls):
         locks = NamedLocks(huey, told)
         self._pulse = Pulse(
             huey,
-            self._counts.totals,
+            *counted,
             self._jobs,
             self._worker_starts,
             locks,

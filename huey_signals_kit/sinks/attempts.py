@@ -45,15 +45,23 @@ class Attempts:
         for lists in (self.completed, self.failed):
             lists.clear()
 
-    def settle(self) -> None:
-        """Add up what is in the lists; by one thread at a time."""
+    def settle(self) -> bool:
+        """Add up what is in the lists, and return whether there was any.
+
+        Only one thread at a time may call it.
+        """
+        found = 0
         for kind, seconds in list(self.completed.items()):
             taken = _taken(seconds)
+            found += len(taken)
             self._count(kind, SIGNAL_EXECUTING, len(taken))
             self._count(kind, SIGNAL_COMPLETE, len(taken))
             self._add(kind, taken)
         for kind, seconds in list(self.failed.items()):
-            self._add(kind, _taken(seconds))
+            taken = _taken(seconds)
+            found += len(taken)
+            self._add(kind, taken)
+        return found > 0
 
     def _count(self, kind: type, signal: str, more: int) -> None:
         if more:

@@ -38,6 +38,7 @@ class Counts:
     def _reset(self) -> None:
         self._lock = threading.RLock()
         self._totals: Counter[tuple[str, ...]] = Counter()
+        self._revision = 0
         self.pending.clear()
         self.attempts.reset()
 
@@ -47,6 +48,7 @@ class Counts:
         """Count *count* at once."""
         with self._lock:
             self._totals[key] += count
+            self._revision += 1
 
     def settle_some(self) -> None:
         """Keep what waits to be added up short; to be called now and then."""
@@ -88,6 +90,12 @@ class Counts:
             merge(found, self.attempts.totals())
             return found
 
+    def revision(self) -> int:
+        """Return a number that is another one whenever something was counted since."""
+        with self._lock:
+            self._add_up()
+            return self._revision
+
     def settle(self) -> None:
         """Add up what waits for it."""
         with self._lock:
@@ -104,7 +112,8 @@ class Counts:
             pass
         finally:
             self._totals.update(taken)
-        self.attempts.settle()
+        if self.attempts.settle() or taken:
+            self._revision += 1
 
 
 def _check(metric: str, labels: dict[str, str]) -> None:

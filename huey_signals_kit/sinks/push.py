@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from .._fork import reset_in_child
@@ -10,21 +11,49 @@ from .readings import Totals, added, sample
 
 
 class Push:
-    """A job for the tick: calls *sink* with the difference, if there is one."""
+    """A job for the scheduler: calls *sink* with the difference, if there is one.
 
-    def __init__(self, sink: Sink, totals: Callable[[], Totals]) -> None:
+    Args:
+        totals: All that was counted.
+        revision: A number that changes when something is counted.
+        interval: Seconds between two calls of the sink, at least.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        totals: Callable[[], Totals],
+        revision: Callable[[], int],
+        interval: float,
+    ) -> None:
         self._sink = sink
         self._totals = totals
+        self._revision = revision
+        self._interval = interval
         self._after_fork()
         reset_in_child(self)
 
     def _after_fork(self) -> None:
         self._sent: Totals = {}
+        self._sent_revision = 0
+        self._called_at: float | None = None
+
+    def is_wanted(self) -> bool:
+        """Return whether something was counted, and the sink was not called for a while.
+
+        So the first counts of a process are sent soon: it may end without a word.
+        """
+        last = self._called_at
+        rested = last is None or time.monotonic() - last >= self._interval
+        return rested and self._revision() != self._sent_revision
 
     def __call__(self) -> None:
+        revision = self._revision()
         now = self._totals()
         more = added(now, self._sent)
         if more:
             changes = [sample(key, value) for key, value in more.items()]
+            self._called_at = time.monotonic()
             if self._sink.send(changes) is not False:
                 self._sent = now
+                self._sent_revision = revision

@@ -121,6 +121,8 @@ class _Counting:
             beat = process.heartbeat
             if not process.gone:
                 self._lives(beat.ids)
+            elif not beat.worker:
+                continue  # an application that has ended without leaving
             running = [{"id": e.task_id, "task": e.task_name} for e in beat.running]
             started = _told(beat.started)
             self._report.consumers.append(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ from dataclasses import replace
 
 import pytest
 
+from huey_signals_kit import install_handlers
 from huey_signals_kit._place import _born
 from huey_signals_kit.ledger import (
     Heartbeat,
@@ -24,8 +26,17 @@ from huey_signals_kit.ledger import (
 from huey_signals_kit.ledger._ledger import Ledger
 from huey_signals_kit.ledger._record import try_load
 from huey_signals_kit.sinks.readings import Durations
+from huey_signals_kit.upkeep import report
+from tests.consumer.harness import ROOT
 from tests.locks import watched
-from tests.support import REDIS_KINDS, delete_kit_data, kit_data, put_kit_data
+from tests.support import (
+    HAS_ENQUEUED,
+    REDIS_KINDS,
+    delete_kit_data,
+    kit_data,
+    put_kit_data,
+    wait_until,
+)
 
 ELSEWHERE = Place("another-host", "another boot", 4711, 99)
 SIGNALS, SECONDS = "huey_signals_total", "huey_task_seconds"
@@ -673,3 +684,65 @@ def test_a_lease_that_cannot_be_read_blocks_no_longer_than_any(make_huey, open_s
     assert not lease.acquire()
     clock.now += 60
     assert lease.acquire()
+
+
+APPLICATION = """
+import signal, sys, threading
+from huey_signals_kit import _heartbeat, install_handlers
+from tests.support import Place
+
+_heartbeat.BEAT_SECONDS = _heartbeat._FIRST_SECONDS = 3600
+huey = Place(*sys.argv[1:4]).open()
+
+class Sink:
+    interval = 3600
+    def send(self, changes):
+        print("sent", flush=True)
+
+install_handlers(huey, sinks=[Sink()])
+
+@huey.task()
+def job():
+    return None
+
+for _ in range(3):
+    job()
+sys.stdin.readline()
+signal.raise_signal(signal.SIGTERM)  # as uvicorn does when it has shut down
+"""
+
+
+@pytest.mark.skipif(not HAS_ENQUEUED, reason="this Huey does not say so")
+@pytest.mark.parametrize("kind", ["sqlite", "file", "redis"])
+def test_an_application_that_ends_by_a_signal_loses_nothing_and_leaves_no_record(
+    make_place, make_huey, kind
+):
+    """It has written soon after it counted; the next one folds its record, once."""
+    place = make_place(kind)
+    ledger = open_ledger(make_huey(kind, place.name))
+
+    def enqueued():
+        return sum(
+            value
+            for key, value in ledger.totals().items()
+            if key[0] == "huey_signals_total" and key[-1] == "enqueued"
+        )
+
+    command = [sys.executable, "-c", APPLICATION, place.kind, place.location, place.name]
+    for number in (1, 2, 3):
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as process:
+            wait_until(lambda: enqueued() == 3 * number, 30, "what was counted")  # noqa: B023
+            assert process.stdout.readline() == "sent\n"
+            wait_until(lambda: len(ledger.processes()) == 1, 30, "one record")
+            assert process.communicate("\n", timeout=30)
+        assert process.returncode == -signal.SIGTERM
+        (left,) = ledger.processes()
+        assert (left.alive, left.gone) == (False, True)
+        assert enqueued() == 3 * number
+    huey = make_huey(kind, place.name)
+    assert report(huey).consumers == []
+    with install_handlers(huey) as kit:
+        kit.report()
+        assert ledger.processes() == []
+    assert enqueued() == 9
