@@ -173,9 +173,7 @@ class Pulse:
     def _is_wanted(self) -> bool:
         """Return whether an application has counted something: it may end without a word."""
         return (
-            not self._worker
-            and self._revision() != self._written_revision
-            and is_shared(self._huey.storage)
+            not self._worker and self._revision() != self._written_revision and shares(self._huey)
         )
 
     def _due(self) -> None:

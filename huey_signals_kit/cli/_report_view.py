@@ -50,7 +50,7 @@ def problems(found: Report, huey: Any) -> list[str]:
             f"with workers that has said that it works here is dead ({_some(dead)}). Start a "
             "consumer. One without the kit may be at work: it cannot be seen"
         )
-    garbage = sum(found.errors.get(name, 0) for name in LOCK_ERRORS)
+    garbage = _lock_errors(found)
     if garbage and not found.has_consumer:
         are = "is" if garbage == 1 else "are"
         said.append(
@@ -73,6 +73,11 @@ def _dead_workers(found: Report) -> list[str]:
     if any(each.alive is not False for each in workers):
         return []
     return [f"process {each.pid} on {each.host}" for each in workers]
+
+
+def _lock_errors(found: Report) -> int:
+    """Return how many lock errors are stored, but for those that are kept on purpose."""
+    return sum(found.errors.get(name, 0) - found.kept.get(name, 0) for name in LOCK_ERRORS)
 
 
 def show(found: Report, huey_name: str, problems: list[str]) -> None:
@@ -210,7 +215,7 @@ def _counters(found: Report) -> None:
 
 
 def _next(found: Report, huey_name: str) -> None:
-    garbage = sum(found.errors.get(name, 0) - found.kept.get(name, 0) for name in LOCK_ERRORS)
+    garbage = _lock_errors(found)
     if found.tokens.orphaned:
         say(f"{counted(found.tokens.orphaned, 'token')} of tasks that stand nowhere:")
         say_command("sweep", huey_name)

@@ -13,6 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 pytest.importorskip("typer", exc_type=ImportError)
 pytest.importorskip("rich", exc_type=ImportError)
 
+from huey_signals_kit import install_handlers
 from huey_signals_kit.ledger import Heartbeat, Running, here, open_ledger
 from huey_signals_kit.upkeep import report, sweep_tokens
 from tests.locks import GONE, taken_by
@@ -113,7 +114,7 @@ def test_what_needs_a_person(sqlite_shop, spoil, said):
 def test_lock_errors_with_a_kit_in_the_application_only_need_a_person(sqlite_shop):
     """Nothing works then, and nothing else says so; with a consumer, dead or not, it is known."""
     sqlite_shop.fill()
-    with huey_signals_kit.install_handlers(sqlite_shop.huey) as kit:
+    with install_handlers(sqlite_shop.huey) as kit:
         kit._pulse.beat()
         assert not kit.report().has_consumer
         ran = sqlite_shop.run("report", sqlite_shop.name)
