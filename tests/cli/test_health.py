@@ -20,6 +20,7 @@ from huey_signals_kit.cli import _health
 from huey_signals_kit.cli._health_queue import Reading, judge_queue
 from huey_signals_kit.ledger import Heartbeat, Process, Running, here, open_ledger
 from tests.consumer.harness import running_consumer
+from tests.consumer.locks_app import HOST
 from tests.locks import ELSEWHERE, GONE
 from tests.support import wait_until
 
@@ -257,6 +258,30 @@ def test_a_kit_that_is_uninstalled_leaves_no_file(sqlite_shop, run_dir):
     assert sqlite_shop.name in record.names
     writer.end()
     wait_until(lambda: not list(run_dir.iterdir()), 30, "no file")
+
+
+@pytest.mark.parametrize("kind", ["redis", "postgres"])
+def test_a_consumer_on_another_host(make_shop, tmp_path, run_dir, monkeypatch, kind):
+    """Is good for the queue once its record was seen to change, and no longer when it is killed."""
+    monkeypatch.setenv(HOST, "elsewhere")
+    shop, app = make_shop(kind), "tests.consumer.locks_app"
+    log = tmp_path / "consumer.log"
+    with running_consumer(shop.place, log, install={}, app=app) as consumer:
+        _, why = wait_until(lambda: healthy(shop), 60, "a heartbeat")
+        assert why == f"1 process works on the queue {shop.huey.name!r}, none waits"
+        consumer.kill()
+        _, why = wait_until(lambda: unhealthy(shop), 60, "silence")
+        assert f"process {consumer.process.pid} on elsewhere has been silent for 7 s" in why
+
+
+def healthy(shop):
+    found = answer(shop, name=shop.name)
+    return found if not found[0] else None
+
+
+def unhealthy(shop):
+    found = answer(shop, name=shop.name)
+    return found if found[0] else None
 
 
 def process(place=None, alive=None, sequence=1, **said):
