@@ -13,9 +13,9 @@ from ._progress import progress
 from ._work import AsJson, HueyName, print_json, work_on
 
 HELP = """\b
-Told are the queue, the schedule, what runs (by the consumers that have the
-kit), later stages and error handlers, chords, tokens, locks and the result,
-which stays where it is. Times are as this Huey has them.
+It looks at the queue, the schedule, what runs (in consumers that have the kit),
+later stages and error handlers, chords, tokens, locks, recent lock skips and
+the result, which stays where it is. Times are as this Huey has them.
 
 \b
 Exit codes: 0 something knows the task, 1 nothing does, or the storage failed,
@@ -36,7 +36,7 @@ def explain(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Say where a task is, what keeps it from running, or what has become of it.
+    """Say where a task is, or why it does not run.
 
     Nothing is changed. Where nothing knows the task, this looks twice, some seconds apart: a
     worker that has just taken it needs so long to say so.

@@ -78,7 +78,7 @@ def _own(place: Place, found: Explanation) -> str:
         return f"Queued: {_before(place)}.{then if later else ''}"
     if place.where == "schedule":
         if place.eta is None:
-            return "Scheduled: due at once."
+            return "Scheduled: due now."
         due = "" if _is_later(place, found) else ", which is past: it goes to the queue next"
         return f"Scheduled for {_time(place.eta, found)}{due}."
     who = _process(place)
@@ -172,7 +172,7 @@ def _revoked(token: Revocation, found: Explanation) -> str:
     if not token.readable:
         return f"There is {name}, which cannot be read."
     if token.over:
-        return f"Not revoked any more: {name}, was until {_time(token.until, found)}."
+        return f"No longer revoked: {name}, was until {_time(token.until, found)}."
     if token.once:
         until = ", once: the next run is skipped" + (" of whichever task of it" if pause else "")
     elif token.until is None:
@@ -255,7 +255,10 @@ def unknown(found: Explanation, huey_name: str, huey: Any) -> None:
 def _reasons(found: Explanation, huey_name: str, huey: Any) -> Iterator[str]:
     given, looked = found.task_id, found.looked
     if not (looked.queued or looked.scheduled or looked.workers):
-        yield f"{huey_name} is another Huey than you think: nothing waits there, nobody is at work."
+        yield (
+            f"{huey_name} is another Huey than you think: nothing waits there, and no worker is "
+            "seen."
+        )
     if given in huey._registry._registry:
         yield (
             f"'{given}' is the name of a task, and each run of it has an id of its own. Whether "

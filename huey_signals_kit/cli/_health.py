@@ -54,7 +54,7 @@ def health(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say in one line whether the queue is worked on, for alerts and probes."""
+    """Say whether the queue is worked on, for alerts and probes."""
     print_whatever_stands_in_a_store()
     with exit_codes("health"), Interrupts():
         try:

@@ -81,7 +81,7 @@ def release(
         str,
         typer.Option(
             metavar="AGE",
-            help="How far apart two looks at a lock have to be that nobody claims.",
+            help="How far apart two looks at a lock have to be that no process claims.",
         ),
     ] = DEFAULT_AGE,
     apply: Apply = False,
@@ -91,13 +91,15 @@ def release(
 
     One that a living process holds is never freed, nor one in doubt. With --apply and no consumer
     that watches, the command watches silent holders on other hosts itself, which takes their
-    stale_after seconds (120) and 15 more. A lock that nobody claims, as Huey without
+    stale_after seconds (120) and 15 more. A lock that no process claims, as Huey without
     the kit leaves it, is freed by name, or by --stale when two of these commands, at least AGE
     apart, have found it unchanged. Without --apply it says what it would do.
     """
     with work_on("locks release", huey_name) as huey:
         if bool(names) == stale:
-            raise WrongUse("give the names of locks, or --stale")
+            raise WrongUse(
+                "give the names of locks to free, or --stale for all whose holder is dead"
+            )
         age = parse_age(min_age, "--min-age")
         failed = (
             _release_stale(huey, huey_name, age, apply, as_json)
@@ -135,7 +137,10 @@ def _release_named(huey: Any, huey_name: str, names: list[str], apply: bool, as_
     missing = [name for name in names if name not in found]
     if missing:
         listed = ", ".join(repr(shown(each)) for each in missing)
-        raise CommandError(f"no lock and no semaphore is held that is named {listed}")
+        raise CommandError(
+            f"no lock and no semaphore is held that is named {listed}; huey-signals locks lists "
+            "those that are"
+        )
     freed, kept = [], []
     for lock in map(found.__getitem__, names):
         try:
@@ -146,7 +151,9 @@ def _release_named(huey: Any, huey_name: str, names: list[str], apply: bool, as_
         if not apply or release_seen(huey, lock):
             freed.append(lock)
         else:
-            kept.append(f"the lock {lock.name!r} was freed, or taken anew, meanwhile: it stays")
+            kept.append(
+                f"the lock {lock.name!r} was freed, or taken by another task, meanwhile: it stays"
+            )
     if as_json:
         released = [each.as_dict() for each in freed]
         print_json({"released": released, "kept": kept, "dry_run": not apply})

@@ -27,7 +27,7 @@ Examples:
 
 
 def report(huey_name: HueyName, as_json: AsJson = False) -> None:
-    """Count what there is in the store, the queue and the schedule, and who works on it.
+    """Count what is stored and waits, and show who works on it.
 
     Nothing is changed. All keys are read, in batches that block no server.
     """

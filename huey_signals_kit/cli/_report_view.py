@@ -159,7 +159,7 @@ def _locks(found: Report) -> None:
     rows = [
         ("living", locks.held - locks.stale - locks.unclaimed, ""),
         ("dead", locks.stale, "until they are freed, no task gets these"),
-        ("unclaimed", locks.unclaimed, "nobody says so, or it cannot be told from here"),
+        ("unclaimed", locks.unclaimed, "no known holder, or unknown whether it lives"),
     ]
     if rows := [row for row in rows if row[1]]:
         print_table(("locks of", "number", ""), rows, numbers=(1,))

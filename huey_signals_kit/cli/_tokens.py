@@ -111,7 +111,7 @@ def delete(
 ) -> None:
     """Delete exactly what you name, live or not; what it kept from running runs then.
 
-    A token that is written anew while this runs stays. Without --apply it says what it would
+    A token that is written again while this runs stays. Without --apply it says what it would
     do, and how many stopped tasks that lets run.
     """
     with work_on("tokens delete", huey_name) as huey:
@@ -135,4 +135,7 @@ def _so_far(report: TokensDeleted) -> str:
 def _refuse_unmatched(patterns: list[str] | tuple[str, ...]) -> None:
     if patterns:
         names = ", ".join(repr(shown(each)) for each in patterns)
-        raise CommandError(f"no revoke token and no pause switch is named {names}")
+        raise CommandError(
+            f"no revoke token and no pause switch is named {names}; huey-signals tokens list shows "
+            "all"
+        )

@@ -59,7 +59,7 @@ def top(
     once: Annotated[bool, typer.Option("--once", help="Print it once and end.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what runs where, who holds which lock, and how the store grows, until Ctrl-C.
+    """Show live what runs where, and who holds which lock.
 
     Nothing is changed. All of the store is read for at most a tenth of the time. Where the
     output is no terminal, it is printed once.

@@ -206,7 +206,7 @@ def _holder(lock: LockInfo) -> str:
     if lock.kind == "semaphore":
         return counted(len(lock.slots), "slot")
     if lock.pid is None:
-        return "nobody says who"
+        return "holder unknown"
     task = f", {shown(lock.task_name)}" if lock.task_name else ""
     return f"{lock.pid} on {shown(lock.host)}{task}"
 

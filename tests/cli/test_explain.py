@@ -273,7 +273,7 @@ def test_not_revoked_any_more(shop):
     shop.huey.revoke_by_id(task.id, revoke_until=FAR.replace(year=2001))
     words = told(shop, task)
     assert (
-        f"Not revoked any more: its own token, r:{task.id}, was until 2001-01-01 00:00:00 (UTC)."
+        f"No longer revoked: its own token, r:{task.id}, was until 2001-01-01 00:00:00 (UTC)."
     ) in words
     assert "Revoked by" not in words
 

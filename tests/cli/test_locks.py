@@ -84,7 +84,8 @@ def test_by_name(shop):
         assert "which lives: end that process" in ran.err
         assert names(shop.huey) == ["mine"]
     assert shop.run("locks", "release", shop.name, "mine").err == (
-        "huey-signals locks release: no lock and no semaphore is held that is named 'mine'\n"
+        "huey-signals locks release: no lock and no semaphore is held that is named 'mine'; "
+        "huey-signals locks lists those that are\n"
     )
     uninstall_handlers(shop.huey)
 
@@ -120,8 +121,11 @@ for sequence in range(1, 400):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "give the names of locks, or --stale"),
-        (("x", "--stale"), "give the names of locks, or --stale"),
+        ((), "give the names of locks to free, or --stale for all whose holder is dead"),
+        (
+            ("x", "--stale"),
+            "give the names of locks to free, or --stale for all whose holder is dead",
+        ),
         (("x", "--min-age", "banana"), "--min-age"),
         (("--stale", "--min-age", "5"), "--min-age takes at least 15 seconds, got 5.0"),
     ],

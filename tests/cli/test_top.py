@@ -143,7 +143,7 @@ def test_the_live_view_goes_on(make_shop, work, watch):
     view.shows("1 alive, 1 task running", "since start", "per second", top_app.LOCK)
     view.shows(f"{consumer.process.pid} on ", "1 skip: tests.consumer.top_app.import_users 1")
     hold(shop.huey, "other")
-    text = view.shows("other", "nobody says who", "2 held")
+    text = view.shows("other", "holder unknown", "2 held")
     assert re.search(r"import_users +[0-9a-f-]{36}$", text, re.MULTILINE)
     shop.huey.put("custom", 1)
     wait_until(lambda: numbers(view, "since start")[-2:-1] != ["0"], 20, "growth of the store")
