@@ -29,6 +29,8 @@ from .ledger import (
     nothing,
     takings_of,
 )
+from .sinks.memory import SETTLE_AT, Counts
+from .sinks.vocabulary import LOCK_REFUSALS
 from .store import Keys, open_store
 
 HUEYS_VALUE = "1"
@@ -43,6 +45,8 @@ class Told(NamedTuple):
     """Called before the first lock on a storage is taken, and while the tick does not run."""
     lost: Callable[[str], object]
     """With the name of a lock that is not this process's any more, although it has not freed it."""
+    counts: Counts
+    """Where refusals are counted."""
     failed: Callable[[str, Exception], object]
     """With what kept a lock from having a name."""
 
@@ -104,6 +108,7 @@ class LockDesk:
         self._taken = told.taken
         self._failed = told.failed
         self._tell_lost = told.lost
+        self._counts = told.counts
         self._prefix = Keys(huey).lock_prefix
         self._notes = hands_of(huey).notes
         self.takings = takings_of(huey)
@@ -148,7 +153,15 @@ class LockDesk:
                 self._take_again(mine, taking)
             if not self.active:  # by now; its heartbeat may have been the last
                 self._taken()
+        else:
+            self._refused(key)
         return taken
+
+    def _refused(self, key: str) -> None:
+        counts = self._counts
+        counts.add((LOCK_REFUSALS, counts.lock_labels[key[len(self._prefix) :]]))
+        if len(counts.pending) >= SETTLE_AT:
+            counts.settle_some()
 
     def _take_again(self, mine: Mine, taking: Taking) -> None:
         before = self.takings.replace(mine, taking)
@@ -171,6 +184,8 @@ class LockDesk:
             taking = (BARE, self._bare, block, ttl is not None)
             if self._held.setdefault(mine, taking) is not taking:
                 self._take_again(mine, taking)
+        elif self.active:
+            self._refused(key)
         return taken
 
     def end(self, lock: NamedLock) -> None:

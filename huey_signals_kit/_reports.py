@@ -43,22 +43,11 @@ class Reports:
             log_last_failure(name, exc)
         else:
             self._failures.report(name, "on the tick", exc)
-        self._tally((HANDLER_ERRORS, name))
+        self._tally((HANDLER_ERRORS, name.replace(" ", "_")))
 
     def kit_failed(self, where: str, exc: Exception) -> None:
         """The kit's own code raised."""
         self._failures.report("The kit itself", where, exc, ("kit", where))
-
-    def lock_lost(self, name: str) -> None:
-        """This process has held the lock *name*, and found that it does not any more."""
-        complain(
-            "The lock %r is not held any more by the process that had taken it: its ttl was over, "
-            "or it was released elsewhere, as while this process was held up. What it guards may "
-            "have run twice at a time; a lock that somebody has taken since stays theirs.",
-            name,
-            queue=self._huey.name,
-            lock=name,
-        )
 
     def stale_lock(self, name: str, host: str | None, pid: int | None, released: bool) -> None:
         """The lock *name* was found, whose holder is dead."""

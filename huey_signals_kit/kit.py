@@ -25,6 +25,7 @@ from ._lock_desk import Told
 from ._lock_errors import LockErrors
 from ._lock_upkeep import LockCalls, LockUpkeep
 from ._locks import NamedLocks
+from ._lost_locks import LostLocks
 from ._meter import Meter
 from ._part import Part
 from ._quiet_logs import QuietLogs
@@ -86,6 +87,7 @@ class Kit(UpkeepCalls, LockCalls):
         self.tell, failed = self._reports.tell, self._reports.kit_failed
         self._task_option = TaskOption()
         self._jobs = Jobs(self._reports.job_failed)
+        self._lost_locks = LostLocks(str(huey.name), self._jobs)
         self._expiry = Expiry(huey, self._jobs, failed)
         self._gate = Gate(huey, self.own_verdict, self._expiry.put, self._suppressed, failed)
         sinks = read_sinks(settings.sinks or ())
@@ -105,7 +107,7 @@ class Kit(UpkeepCalls, LockCalls):
             sentry = SentryEvents(huey, self, self._listeners, self.own_verdict, failed)
             self.remember_skip = sentry.skips.remember
             self._parts.append(sentry)
-        told = Told(lambda: self._pulse.lock_taken(), self._lock_lost, failed)
+        told = Told(lambda: self._pulse.lock_taken(), self._lock_lost, self._counts, failed)
         locks = NamedLocks(huey, told)
         self._pulse = Pulse(
             huey,
@@ -154,7 +156,8 @@ class Kit(UpkeepCalls, LockCalls):
         """This process's total of *metric*; labels that are left out are summed over.
 
         A lock's name is folded as it is when counted: ``lock="media:17"`` asks for
-        ``media:*``. ``ValueError`` names the metrics and labels that there are.
+        ``media:*``. The first 100 such labels are counted apart; any other lock gives what all
+        others together have, as ``lock="other"``. ``ValueError`` names what can be asked for.
         """
         return self._counts.total(metric, labels)
 
@@ -239,8 +242,10 @@ class Kit(UpkeepCalls, LockCalls):
             tick.end()
 
     def _lock_lost(self, name: str) -> None:
-        self.tally((LOCKS_LOST, self.lock_labels[name]))
-        self._reports.lock_lost(name)
+        label = self.lock_labels[name]
+        self.tally((LOCKS_LOST, label))
+        lost = self._lost_locks
+        (lost.add if self.installed else lost.add_last)(label)
 
     def _registry_changed(self, added: Handler | None) -> None:
         # Who hears a signal is found out when it comes: most handlers are registered in a row.

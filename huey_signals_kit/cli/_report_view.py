@@ -102,7 +102,8 @@ def show(found: Report, huey_name: str, problems: list[str]) -> None:
 
 
 def _kinds(found: Report) -> None:
-    rows = [(kind, each.keys, each.bytes) for kind, each in found.kinds.items() if each.keys]
+    kinds = ((kind.replace("_", " "), each) for kind, each in found.kinds.items())
+    rows = [(kind, each.keys, each.bytes) for kind, each in kinds if each.keys]
     keys, size = sum(row[1] for row in rows), sum(row[2] for row in rows)
     print_table(("in the store", "keys", "bytes"), [*rows, ("all", keys, size)], numbers=(1, 2))
     say()

@@ -14,7 +14,7 @@ from ._tables import counted, print_table
 from ._terminal import WIDTH, say, say_command, shown
 
 _COLUMNS = "{:5} {:10} {:22} {}"
-_KINDS = {"pause switch": "pause"}
+_KINDS = {"pause_switch": "pause"}
 _NAME_WIDTH = WIDTH - len(_COLUMNS.format("", "", "", ""))
 
 
@@ -80,7 +80,7 @@ class JsonList:
 def show(token: TokenInfo, where: Iterable[Standing]) -> None:
     """All of one token."""
     rows = [
-        ("kind", token.kind),
+        ("kind", token.kind.replace("_", " ")),
         ("state", token.state),
         ("revoked", says(token)),
         ("in the store", f"{token.entry.key}, {counted(token.entry.size, 'byte')}"),

@@ -216,8 +216,8 @@ def _skips(seen: SeenLock, span: float | None) -> Text:
     names = [f"{shown(name)} {number:,}" for name, number in seen.turned_away[:_MOST_NAMES]]
     more = len(seen.turned_away) - len(names)
     told = ", ".join([*names, *([f"{more:,} more"] if more else [])])
-    total = sum(number for _, number in seen.turned_away) or seen.lock.skips
-    return Text(f"      {counted(total, 'skip')}{recent}{': ' if told else ''}{told}", "dim")
+    hour = f"{counted(seen.lock.skips, 'skip')} in the last hour"
+    return Text(f"      {hour}{recent}{'; in all: ' if told else ''}{told}", "dim")
 
 
 def _shared(

@@ -58,6 +58,11 @@ class FoldedLabels(dict[str, str]):
         self[name] = label
         return label
 
+    def label_of(self, name: str) -> str:
+        """Return the label that *name* is counted under, or would be, without admitting it."""
+        label = fold(name)
+        return label if label in self._known or self._places else OTHER
+
     def _admitted(self, label: str) -> str:
         if label in self._known:
             return label

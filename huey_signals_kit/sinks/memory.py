@@ -10,7 +10,7 @@ from .._fork import reset_in_child
 from .._huey_facts import SIGNALS
 from .._tick import tick
 from .attempts import Attempts
-from .labels import FoldedLabels, fold, valid
+from .labels import FoldedLabels, valid
 from .readings import Durations, Totals, merge
 from .vocabulary import LABELS
 
@@ -63,7 +63,8 @@ class Counts:
         """The total of *metric* over every label that is not in *labels*."""
         _check(metric, labels)
         wanted = {
-            label: fold(value) if label == "lock" else value for label, value in labels.items()
+            label: self.lock_labels.label_of(value) if label == "lock" else value
+            for label, value in labels.items()
         }
         named = [
             (dict(zip(LABELS[metric], (self._queue, *key[1:]), strict=True)), value)

@@ -6,6 +6,7 @@ from typing import Final
 
 SIGNALS: Final = "huey_signals_total"
 LOCK_SKIPS: Final = "huey_lock_skips_total"
+LOCK_REFUSALS: Final = "huey_lock_refusals_total"
 SUPPRESSED: Final = "huey_results_suppressed_total"
 TOKENS_CLEANED: Final = "huey_tokens_cleaned_total"
 HANDLER_ERRORS: Final = "huey_handler_errors_total"
@@ -18,6 +19,7 @@ TASK_SECONDS: Final = "huey_task_seconds"
 LABELS: Final[dict[str, tuple[str, ...]]] = {
     SIGNALS: ("queue", "task", "signal"),
     LOCK_SKIPS: ("queue", "task", "lock"),
+    LOCK_REFUSALS: ("queue", "lock"),
     SUPPRESSED: ("queue", "task", "verdict"),
     TOKENS_CLEANED: ("queue", "by"),
     HANDLER_ERRORS: ("queue", "handler"),
@@ -31,6 +33,7 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
 HELP: Final[dict[str, str]] = {
     SIGNALS: "Signals that Huey emitted.",
     LOCK_SKIPS: "Tasks that did not run because somebody else had the lock.",
+    LOCK_REFUSALS: "Locks that were asked for and held by another task, whoever asked.",
     SUPPRESSED: "Errors that were not stored as Huey would have stored them.",
     TOKENS_CLEANED: "Revoke tokens deleted once they had done their work.",
     HANDLER_ERRORS: "Exceptions that handlers, sinks and subscribers raised.",

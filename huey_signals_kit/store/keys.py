@@ -21,15 +21,15 @@ _GENERATED = re.compile(GENERATED)
 
 
 class Kind(str, Enum):
-    """What stands under a key; its value is the word for it in reports and metrics."""
+    """What stands under a key; its value is the word for it in JSON and in labels of metrics."""
 
     RESULT = "result"
     ERROR = "error"
     TOKEN = "token"
-    PAUSE = "pause switch"
+    PAUSE = "pause_switch"
     LOCK = "lock"
-    RATE = "rate window"
-    CHORD = "chord part"
+    RATE = "rate_window"
+    CHORD = "chord_part"
     OWN = "kit"
 
     def __str__(self) -> str:

@@ -30,11 +30,15 @@ def skips_so_far(look: Look) -> Counter[str]:
 
 
 def recent_skips(store: KitStore, look: Look, now: float) -> Counter[str]:
-    """Those of about the last hour, or since the first note; all, where nothing was noted."""
+    """Return those of about the last hour; in the hour after the first note, all of them.
+
+    Who looks after locks notes them every five minutes, so before the first note there were
+    none, or no one to note them.
+    """
     found = skips_so_far(look)
     notes = _read(store.get([_KEY])[0])
     older = [counts for moment, counts in notes if moment <= now - SPAN_SECONDS]
-    found.subtract(older[-1] if older else notes[0][1] if notes else {})
+    found.subtract(older[-1] if older else {})
     return Counter({label: count for label, count in found.items() if count > 0})
 
 

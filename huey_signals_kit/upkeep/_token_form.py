@@ -23,7 +23,7 @@ class TokenInfo:
     name: str
     """The id of the task, or for a pause switch ``module.name``."""
     kind: str
-    """``"token"`` or ``"pause switch"``."""
+    """``"token"`` or ``"pause_switch"``."""
     state: str
     """``"live"``, ``"custom"``, ``"orphaned"`` or ``"unknown"``, for a pause switch
     ``"active"``, ``"expired"`` or ``"ownerless"``; for either ``"unreadable"``."""

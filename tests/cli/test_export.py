@@ -108,7 +108,7 @@ def test_it_serves_the_whole_queue(shop):
     assert found["huey_task_seconds_bucket", "+Inf", "shop.job"] == 4
     assert found["huey_store_keys", "token"] == 6
     assert found["huey_store_keys", "error"] == 2
-    assert found["huey_store_keys", "chord part"] == 0
+    assert found["huey_store_keys", "chord_part"] == 0
     assert found["huey_store_bytes", "token"] > 6 * 20
     assert (found["huey_queue_length",], found["huey_schedule_length",]) == (1, 1)
     assert (found["huey_locks_held",], found["huey_locks_stale",]) == (3, 1)

@@ -115,6 +115,9 @@ def test_a_real_consumer_is_shown_once(shop, work):
     assert task["about"] is False
     assert (lock["name"], lock["task_id"], lock["alive"]) == (top_app.LOCK, task["id"], True)
     assert (lock["pid"], lock["turned_away"]) == (consumer.process.pid, {task["name"]: 1})
+    # As `huey-signals locks` says, also in the first hour.
+    (told,) = json.loads(shop.run("locks", "list", shop.name, "--json").out)["locks"]
+    assert lock["skips"] == told["skips"] == 1
     assert (seen["store"]["queue"], seen["store"]["schedule"]) == (0, 0)
     ran = shop.run("top", shop.name, "--once")
     assert (ran.code, ran.err) == (0, "")
@@ -122,7 +125,7 @@ def test_a_real_consumer_is_shown_once(shop, work):
     assert "1 alive, 1 task running" in ran.words
     assert task["id"] in ran.out
     assert re.search(rf"{top_app.LOCK} +\d+s +alive +{consumer.process.pid} on ", ran.out)
-    assert f"1 skip: {task['name']} 1" in ran.words
+    assert f"1 skip in the last hour; in all: {task['name']} 1" in ran.words
     assert "per second" not in ran.out
 
 
@@ -141,7 +144,10 @@ def test_the_live_view_goes_on(make_shop, work, watch):
     consumer, _ = work(shop)
     view = watch(shop, "--interval", "0.3")
     view.shows("1 alive, 1 task running", "since start", "per second", top_app.LOCK)
-    view.shows(f"{consumer.process.pid} on ", "1 skip: tests.consumer.top_app.import_users 1")
+    view.shows(
+        f"{consumer.process.pid} on ",
+        "1 skip in the last hour; in all: tests.consumer.top_app.import_users 1",
+    )
     hold(shop.huey, "other")
     text = view.shows("other", "holder unknown", "2 held")
     assert re.search(r"import_users +[0-9a-f-]{36}$", text, re.MULTILINE)

@@ -111,7 +111,7 @@ def soak(place, huey, folder, seconds, wrong=""):
         "held after one that was killed": len(noted(huey, AFTER)),
         "freed as stale": freed.count("stale"),
         "freed by name": freed.count("name"),
-        "lost by a living holder": log.read_text().count("is not held any more"),
+        "lost by a living holder": log.read_text().count("Lost "),
     }
     print(figures)
     return noted(huey, TWICE), left, figures

@@ -118,10 +118,10 @@ class Run:
             "result": str(uuid4()),
             "token": f"r:{uuid4()}",
             "custom token": f"r:nightly-{number}",
-            "pause switch": f"rt:a.task{number}",
+            "pause_switch": f"rt:a.task{number}",
             "lock": f"{name}.lock.x{number}",
-            "rate window": f"{name}.rl.x{number}.w",
-            "chord part": f"chord:{uuid4()}:{number}",
+            "rate_window": f"{name}.rl.x{number}.w",
+            "chord_part": f"chord:{uuid4()}:{number}",
         }
 
     def tools(self):

@@ -23,7 +23,7 @@ from huey.api import Huey
 
 from huey_signals_kit import install_handlers
 
-MEANT = ("heartbeat failed on the tick", "stale locks failed on the tick", "The lock 'lock")
+MEANT = ("heartbeat failed on the tick", "stale locks failed on the tick", "Lost ")
 
 
 def main(mode: str, redis_url: str, out: str, *names: str) -> None:

@@ -54,10 +54,10 @@ def check_values(found):
         "result": number - found["errors"] + 1,
         "error": found["errors"] + 2,
         "token": 2 * number + 4,
-        "pause switch": number,
+        "pause_switch": number,
         "lock": number,
-        "rate window": number,
-        "chord part": number,
+        "rate_window": number,
+        "chord_part": number,
         "kit": 0,
     }
     assert told["unreadable"] == {"values": 3 * number + unreadable, "messages": 0, "records": []}

@@ -58,7 +58,7 @@ def test_it_counts_all_there_is(any_huey):
         "result": 1,
         "error": 2,
         "token": 3,
-        "pause switch": 1,
+        "pause_switch": 1,
         "lock": 1,
     }
     assert sum(each.bytes for each in found.kinds.values()) >= sum(

@@ -87,7 +87,7 @@ def test_pause_switches(any_huey):
         "broken": "unreadable",
     }
     assert (found["gone"].once, found["job"].once, found["job"].until) == (True, False, FAR)
-    assert {each.kind for each in found.values()} == {"pause switch"}
+    assert {each.kind for each in found.values()} == {"pause_switch"}
     assert {name for name, each in found.items() if each.stops} == {"job"}
 
 

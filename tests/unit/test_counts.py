@@ -7,13 +7,19 @@ import subprocess
 import sys
 import textwrap
 import threading
+from contextlib import suppress
+from uuid import uuid4
 
 import pytest
+from huey.exceptions import TaskLockedException
 
 from huey_signals_kit import install_handlers
+from huey_signals_kit._huey_facts import SIGNALS
 from huey_signals_kit.handlers import count_lock_skips, count_signals
 from huey_signals_kit.sinks.labels import fold
 from huey_signals_kit.sinks.memory import SETTLE_AT, Counts
+from huey_signals_kit.sinks.vocabulary import LABELS
+from huey_signals_kit.store.keys import Kind
 from tests.support import hold, run_all, stored_errors
 
 
@@ -61,6 +67,9 @@ def test_the_number_of_labels_is_capped(make_huey):
     assert kit.count("huey_lock_skips_total") == 150
     assert kit.count("huey_lock_skips_total", lock="gg") == 1
     assert kit.count("huey_lock_skips_total", lock="other") == 50
+    # A lock beyond the hundred is one of the others, and so is one that was never seen.
+    assert kit.count("huey_lock_skips_total", lock=letters[-1]) == 50
+    assert kit.count("huey_lock_skips_total", lock="never") == 50
 
 
 def test_a_lock_is_asked_for_by_its_own_name(make_huey):
@@ -74,6 +83,73 @@ def test_a_lock_is_asked_for_by_its_own_name(make_huey):
     run_all(huey)
     for asked in ("media:1", "media:9", "media:*"):
         assert kit.count("huey_lock_skips_total", lock=asked) == 2
+
+
+def test_a_lock_that_was_never_counted_takes_no_label(make_huey):
+    """Asking is not counting."""
+    kit = install_handlers(make_huey())
+    for number in range(200):
+        assert kit.count("huey_lock_skips_total", lock="x" * number) == 0
+
+
+def refuse(huey, way):
+    """Have a held lock refused, outside of a task or by a task that says nothing of it."""
+    if way == "a view":
+        with pytest.raises(TaskLockedException), huey.lock_task("media:1"):
+            """Never runs."""
+    elif way == "acquire":
+        with pytest.raises(TaskLockedException):
+            huey.lock_task("media:2").acquire()
+    else:
+
+        @huey.task(name=f"catches{uuid4().hex}")
+        def catches():
+            with suppress(TaskLockedException), huey.lock_task("media:3"):
+                """Never runs."""
+
+        catches()
+        run_all(huey)
+
+
+@pytest.mark.parametrize("way", ["a view", "acquire", "a task"])
+def test_refusals_are_counted_at_the_lock(any_huey, way):
+    """Also those of which no signal tells; one that could be taken is none."""
+    kit = install_handlers(any_huey)
+    for number in range(4):
+        hold(any_huey, f"media:{number}")
+    for _ in range(3):
+        refuse(any_huey, way)
+    with any_huey.lock_task("free"):
+        """It was free."""
+    assert kit.count("huey_lock_refusals_total", lock="media:1") == 3
+    assert kit.count("huey_lock_refusals_total") == 3
+    assert kit.count("huey_lock_skips_total") == 0
+
+
+def test_a_locked_task_is_one_skip_and_one_refusal(make_huey):
+    """Where the kit came after the lock as well; what waits to be added up stays short."""
+    huey = make_huey()
+
+    @huey.task()
+    @huey.lock_task("held")
+    def guarded():
+        """Never runs."""
+
+    hold(huey, "held")
+    kit = install_handlers(huey, preset=[])
+    for _ in range(1200):
+        guarded()
+    run_all(huey)
+    assert len(kit._counts.pending) < 500
+    assert kit.count("huey_lock_refusals_total", queue=huey.name) == 1200
+
+
+def test_label_values_have_no_spaces(make_huey):
+    """Those that the kit makes: kinds, signals, its own jobs."""
+    kit = install_handlers(make_huey())
+    kit._reports.job_failed("stale locks", ValueError())
+    assert kit.count("huey_handler_errors_total", handler="stale_locks") == 1
+    assert not [each for each in (*SIGNALS, *map(str, Kind), *LABELS) if " " in each]
 
 
 @pytest.mark.parametrize("sinks", [None, "memory"])

@@ -28,7 +28,7 @@ LAYERS = [
     {"_lock_errors", "_failures", "_skips", "_receivers", "_worker"},
     {"event", "_job", "_tick"},
     {"_filters", "signals", "sinks", "_background", "_breadcrumbs"},
-    {"_handler", "_reports", "_meter", "_quiet_logs", "_routes"},
+    {"_handler", "_reports", "_meter", "_quiet_logs", "_routes", "_lost_locks"},
     {"registry", "store", "ledger"},
     {
         "handlers",

@@ -73,5 +73,5 @@ def test_only_ids_of_hueys_own_form_are_taken_for_generated():
 
 def test_kinds_read_as_words():
     """In reports and as labels of metrics."""
-    assert [str(kind) for kind in (Kind.PAUSE, Kind.OWN)] == ["pause switch", "kit"]
-    assert f"{Kind.RATE}" == "rate window"
+    assert [str(kind) for kind in (Kind.PAUSE, Kind.OWN)] == ["pause_switch", "kit"]
+    assert f"{Kind.RATE}" == "rate_window"
