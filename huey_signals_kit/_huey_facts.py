@@ -181,3 +181,16 @@ def real_huey(thing: object) -> Huey | None:
     methods = (getattr(thing, name, None) for name in _BOUND)
     owners = (getattr(method, "__self__", None) for method in methods)
     return next((owner for owner in owners if issubclass(type(owner), Huey)), None)
+
+
+def declared_tasks(huey: Any) -> list[str]:
+    """Return the names, ``module.name``, of the tasks that are declared in this process."""
+    return list(huey._registry._registry.copy())
+
+
+def known_locks(huey: Any, most: int) -> list[str]:
+    """Return the names of the locks that were made in this process; none if more than *most*."""
+    prefix, keys = f"{huey.name}.lock.", huey._locks
+    if len(keys) > most:
+        return []
+    return [key[len(prefix) :] for key in keys.copy() if key.startswith(prefix)]

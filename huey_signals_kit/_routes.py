@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
+from ._handler import Handler
+from ._huey_facts import declared_tasks, known_locks
 from ._tick import Jobs
 from .sinks.chosen import interval_of, sink_name
+from .sinks.initial import MOST_LOCKS, initial_keys
+from .sinks.labels import valid
+from .sinks.memory import Counts
 from .sinks.protocol import Sink, View
 from .sinks.push import Push
-from .sinks.readings import Totals
+from .sinks.readings import Key
 
 
 class SinkRoutes:
@@ -17,19 +23,28 @@ class SinkRoutes:
 
     def __init__(
         self,
+        huey: Any,
         sinks: list[Sink | View],
-        queue: str,
-        totals: Callable[[], Totals],
-        revision: Callable[[], int],
+        counts: Counts,
+        handlers: Callable[[], Iterable[Handler]],
         jobs: Jobs,
     ) -> None:
-        self.queue = queue
-        self.totals = totals
+        self._huey = huey
+        self.queue = valid(huey.name)
+        self._labels = counts.lock_labels
+        self._handlers = handlers
+        self.totals = counts.totals
         self.every = partial(jobs.every, apart=True)  # a folder may hang as well
-        self._revision = revision
+        self._revision = counts.revision
         self._jobs = jobs
         self._sinks = sinks
         self._started: list[View] = []
+
+    def initial_keys(self) -> list[Key]:
+        """Return the series of tasks, locks and handlers that there are, for views."""
+        tasks, locks = declared_tasks(self._huey), known_locks(self._huey, MOST_LOCKS)
+        handlers = [(each.name, each.background is not None) for each in self._handlers()]
+        return initial_keys(self.queue, tasks, locks, handlers, self._labels)
 
     def install(self) -> None:
         """Start every sink."""

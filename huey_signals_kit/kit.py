@@ -48,7 +48,6 @@ from .handlers.tokens import token_policy
 from .presets import build_preset
 from .registry import Registry, default_registry, structure
 from .sinks.chosen import read_sinks
-from .sinks.labels import valid
 from .sinks.memory import SETTLE_AT, Counts
 from .sinks.vocabulary import LOCKS_LOST, SUPPRESSED
 from .verdict import Verdict
@@ -91,8 +90,7 @@ class Kit(UpkeepCalls, LockCalls):
         self._expiry = Expiry(huey, self._jobs, failed)
         self._gate = Gate(huey, self.own_verdict, self._expiry.put, self._suppressed, failed)
         sinks = read_sinks(settings.sinks or ())
-        counted = self._counts.totals, self._counts.revision
-        self._sinks = SinkRoutes(sinks, valid(huey.name), *counted, self._jobs)
+        self._sinks = SinkRoutes(huey, sinks, self._counts, lambda: self.handlers, self._jobs)
         workers = WorkerHooks(huey, self._worker_starts, self._worker_stops)
         waiting = WaitingTasks(huey)
         self.carry_waits = waiting.begin

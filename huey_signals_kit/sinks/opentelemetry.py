@@ -122,7 +122,7 @@ def _observe(
 ) -> Iterator[api.Observation]:
     if not sources:
         return
-    for key, value in sources.totals().items():
+    for key, value in sources.shown(sources.totals()).items():
         if key[0] == metric:
             labels = dict(sample(key, value).labels)
             queue = {"messaging.system": "huey", "messaging.destination.name": labels.pop("queue")}

@@ -100,6 +100,8 @@ class _Collector:
         totals: Totals = {}
         for shared in dict.fromkeys(self._started.values()):
             merge(totals, shared.all_totals())
+        for shared in dict.fromkeys(self._started.values()):
+            shared.shown(totals)
         return families(totals)
 
 

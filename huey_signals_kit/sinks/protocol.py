@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Literal, Protocol, runtime_checkable
 
-from .readings import Sample, Totals
+from .readings import Key, Sample, Totals
 
 DEFAULT_INTERVAL = 10.0
 """Seconds between two calls of a sink that has no ``interval``."""
@@ -32,6 +32,9 @@ class Source(Protocol):
     @property
     def queue(self) -> str: ...
     def totals(self) -> Totals: ...
+    def initial_keys(self) -> list[Key]:
+        """Series to show at zero as long as nothing was counted."""
+
     def every(self, interval: float, do: Callable[[], object], name: str) -> None:
         """Do *do* on the tick, and once more when the process ends."""
 

@@ -45,3 +45,10 @@ class Sources:
         for source in live:
             merge(found, source.totals())
         return found
+
+    def shown(self, totals: Totals) -> Totals:
+        """Return *totals* with every series that can be known, at zero if it is not there."""
+        for source in self._state[0]:
+            for key in source.initial_keys():
+                totals.setdefault(key, 0)
+        return totals

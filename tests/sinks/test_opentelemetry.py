@@ -271,3 +271,16 @@ def test_the_last_counts_of_a_worker_are_exported(consumer_with_sink, worker):
     skips = sum(value for (_, name, _), value in totals.items() if name.endswith("skips_total"))
     timed = sum(value for (_, name, _), value in totals.items() if name.endswith("seconds_count"))
     assert (skips, timed) == (30, 70)
+
+
+def test_what_can_be_known_is_observed_at_zero_before_it_is_counted(make_huey, provider, reader):
+    """As in Prometheus: a backend sees the first count as an increase."""
+    huey = make_huey()
+    install_handlers(huey, sinks=OpenTelemetrySink(provider))
+    huey.task(name="pay")(huey.lock_task("import")(lambda: None))
+    queue = {"messaging.system": "huey", "messaging.destination.name": huey.name}
+    points = Observed(reader).points
+    task = f"{__name__}.pay"
+    assert ("huey_signals_total", {**queue, "task": task, "signal": "error"}, 0) in points
+    assert ("huey_lock_refusals_total", {**queue, "lock": "import"}, 0) in points
+    assert {value for _, _, value in points} == {0}

@@ -234,3 +234,60 @@ def test_a_registry_that_is_gone_keeps_no_collector():
     command = [sys.executable, "-c", textwrap.dedent(script)]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (ran.stdout, ran.stderr) == ("None 0\n", "")
+
+
+def test_what_can_be_known_is_shown_at_zero_before_it_is_counted(make_huey, registry):
+    """Of tasks, locks and handlers: `increase()` does not see the first count of a new series."""
+    huey = make_huey()
+    kit = install_handlers(huey, sinks=PrometheusSink(registry))
+    kit.on("complete", name="tell")(lambda event: None)
+    kit.on("complete", name="slow", background=True)(lambda event: None)
+
+    @huey.task(name="pay")
+    @huey.lock_task("import")
+    def pay():
+        """Nothing."""
+
+    huey.lock_task("media:1"), huey.lock_task("media:2")
+    before = scrape(registry)
+    assert {value for _, _, value in before.samples} == {0}
+    with huey.lock_task("import"):
+        pay()
+        run_all(huey)
+    kit.on("locked", name="later")(lambda event: None)
+    after = scrape(registry)
+    for metric, labels, value in [
+        ("huey_signals_total", {"task": f"{__name__}.pay", "signal": "locked"}, 1),
+        ("huey_signals_total", {"task": f"{__name__}.pay", "signal": "error"}, 0),
+        ("huey_results_suppressed_total", {"task": f"{__name__}.pay", "verdict": "drop"}, 1),
+        ("huey_lock_refusals_total", {"lock": "import"}, 1),
+        ("huey_lock_refusals_total", {"lock": "media:*"}, 0),
+        ("huey_locks_lost_total", {"lock": "import"}, 0),
+        ("huey_handler_errors_total", {"handler": "tell"}, 0),
+        ("huey_events_dropped_total", {"handler": "slow"}, 0),
+        ("huey_tokens_cleaned_total", {"by": "sweep"}, 0),
+    ]:
+        series = {"queue": huey.name, **labels}
+        for shown, expected in ((before, 0), (after, value)):
+            assert [v for n, given, v in shown.samples if (n, given) == (metric, series)] == [
+                expected
+            ], (metric, labels)
+    assert not [each for each in before.samples if each[1].get("handler") == "later"]
+    assert [v for n, given, v in after.samples if given.get("handler") == "later"] == [0]
+    kit.uninstall()
+
+
+def test_series_that_are_shown_at_zero_are_bounded(make_huey, registry):
+    """However many tasks and locks there are; reading them counts none."""
+    huey = make_huey()
+    kit = install_handlers(huey, sinks=PrometheusSink(registry), preset=[])
+    for number in range(300):
+        huey.task(name=f"task{number}")(lambda: None)
+    for number in range(1100):
+        huey.lock_task("l" * number)
+    shown = scrape(registry)
+    tasks = {given["task"] for _, given, _ in shown.samples if "task" in given}
+    assert len(tasks) == 200
+    assert not [given for _, given, _ in shown.samples if "lock" in given]
+    assert len(kit._counts.lock_labels) == 0
+    kit.uninstall()

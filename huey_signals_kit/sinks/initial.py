@@ -1,0 +1,63 @@
+"""The series that can be known before anything was counted, for sinks to show them at zero.
+
+Prometheus' ``increase()`` does not see the first count of a series that begins with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+
+from .._huey_facts import SIGNALS as ALL_SIGNALS
+from .labels import FoldedLabels, valid
+from .readings import Key
+from .vocabulary import (
+    EVENTS_DROPPED,
+    HANDLER_ERRORS,
+    LOCK_REFUSALS,
+    LOCKS_LOST,
+    LOCKS_RELEASED,
+    SIGNALS,
+    STALE_LOCKS,
+    SUPPRESSED,
+    TOKENS_CLEANED,
+)
+
+MOST_TASKS = 200
+"""Of how many tasks series are shown before something happened to them."""
+MOST_LOCKS = 1000
+"""Where there are more lock names, as of files or users, none is shown before it counts."""
+
+_OF_A_TASK = (
+    *((SIGNALS, signal) for signal in sorted(ALL_SIGNALS)),
+    *((SUPPRESSED, verdict) for verdict in ("drop", "expire")),
+)
+_OF_A_LOCK = (LOCK_REFUSALS, LOCKS_LOST, LOCKS_RELEASED, STALE_LOCKS)
+
+
+def initial_keys(
+    queue: str,
+    tasks: Iterable[str],
+    locks: Iterable[str],
+    handlers: Iterable[tuple[str, bool]],
+    labels: FoldedLabels,
+) -> list[Key]:
+    """Return the key of each series that can be known.
+
+    Args:
+        queue: its name, as a label.
+        tasks: the names of the tasks that are declared.
+        locks: the names of the locks that were made so far.
+        handlers: the name of each handler, and whether it runs in the background.
+        labels: the labels that locks are counted under.
+    """
+    keys: list[Key] = [(TOKENS_CLEANED, queue, by) for by in ("skip", "sweep")]
+    for task in map(valid, islice(tasks, MOST_TASKS)):
+        keys += [(metric, queue, task, label) for metric, label in _OF_A_TASK]
+    folded = {valid(labels.label_of(lock)) for lock in locks}
+    keys += [(metric, queue, lock) for lock in sorted(folded) for metric in _OF_A_LOCK]
+    for name, in_background in handlers:
+        keys.append((HANDLER_ERRORS, queue, valid(name)))
+        if in_background:
+            keys.append((EVENTS_DROPPED, queue, valid(name)))
+    return keys
