@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable
 from uuid import uuid4
 
 from .._fork import reset_in_child
 from .._place import Place, here
+from .._threads import RenewedLock
 from ._record import NOT_OURS
 from ._shelf import Cells
 
@@ -49,7 +49,7 @@ class Lease:
         # A forked child is somebody else.
         self._holder = uuid4().hex
         self._until = 0.0
-        self._lock = threading.Lock()
+        self._lock = RenewedLock()
 
     @property
     def held(self) -> bool:

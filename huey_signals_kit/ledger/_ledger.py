@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .._fork import reset_in_child
+from .._threads import RenewedLock
 from ..sinks.readings import Totals, merge
 from ._holder import Holder
 from ._holder_state import HolderState, judge_holder
@@ -64,8 +64,8 @@ class Ledger:
         reset_in_child(self)
 
     def _after_fork(self) -> None:
-        self._lock = threading.Lock()
-        self._watching = threading.Lock()
+        self._lock = RenewedLock()
+        self._watching = RenewedLock()
         self._judge = Judge(self._clock)
         self._judge.stale_after = self._stale_after
         self._detector = FailureDetector(self._clock)

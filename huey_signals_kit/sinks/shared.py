@@ -7,13 +7,13 @@ import json
 import os
 import shutil
 import tempfile
-import threading
 import time
 from uuid import uuid4
 from weakref import WeakSet
 
 from .._failures import complain
 from .._place import here
+from .._threads import RenewedLock
 from .folder import PREFIX, SUFFIX, TotalsFolder, replace_file
 from .readings import Totals, merge
 from .sources import Sources
@@ -53,7 +53,7 @@ class SharedTotals(Sources):
         self._written: Totals = {}
         self._made_here = False
         self._fold_at = 0.0
-        self._writing = threading.Lock()
+        self._writing = RenewedLock()
 
     def all_totals(self) -> Totals:
         """This process's totals and the others'; what cannot be read is reported once."""
