@@ -10,12 +10,14 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any, NamedTuple
 
 from huey.api import Task, TaskLock
 from huey.exceptions import TaskLockedException
 
+from ._cleared_locks import ClearedLocks
 from ._lock_storage import BareLocks, delete_taken, names_nobody
 from ._tick import tick
 from .ledger import (
@@ -114,6 +116,7 @@ class LockDesk:
         self.takings = takings_of(huey)
         self._held = self.takings.held
         self._bare: Any = BareLocks(huey)
+        self._cleared = ClearedLocks(huey)
         self.active = False
         self._storage: Any = None
         self._store: Any = None
@@ -168,7 +171,7 @@ class LockDesk:
         if before is None or not self.takings.untold(before):
             return
         if before[2] or not before[3]:  # else its ttl was to run out
-            self._tell(key_of(mine))
+            self._tell(key_of(mine), before)
 
     def _take_elsewhere(self, lock: NamedLock, key: str, ttl: Any, block: bool) -> Any:
         other = self.takings.desk()  # of a kit that has taken the place of this one
@@ -211,7 +214,14 @@ class LockDesk:
     def clear(self, key: str) -> Any:
         """Free what this process has taken; what it has not, whatever it is."""
         found = self.takings.clear(key, threading.get_ident())
-        return self.huey.delete(key) if found is None else self._free(key, found)
+        if found is not None:
+            return self._free(key, found)
+        if self.active:
+            try:
+                self._cleared.note(key)
+            except Exception as exc:
+                self._failed("while it noted that a lock was cleared", exc)
+        return self.huey.delete(key)
 
     def _free(self, key: str, taking: Taking) -> bool:
         raw, store, _, _ = taking
@@ -222,7 +232,7 @@ class LockDesk:
                 self.takings.unfreed.append((key, taking))
             raise
         if not freed and self.takings.untold(taking):
-            self._tell(key)
+            self._tell(key, taking)
         return freed
 
     def look(self) -> None:
@@ -234,9 +244,12 @@ class LockDesk:
                 taking = live[mine]
                 gone = raw != taking[0] and self._held.get(mine) is taking
                 if gone and self.takings.is_lost(mine, taking):
-                    self._tell(key_of(mine))
+                    self._tell(key_of(mine), taking)
 
-    def _tell(self, key: str) -> None:
+    def _tell(self, key: str, taking: Taking) -> None:
+        with suppress(Exception):  # then it may be lost
+            if self._cleared.has(taking[0]):
+                return
         # The kit that is there counts it, not one that has gone since.
         told = self.takings.desk() or self
         told._tell_lost(self.name(key))

@@ -40,6 +40,7 @@ LAYERS = [
         "_native_heartbeat",
         "_host_record",
         "_in_hand",
+        "_cleared_locks",
         "_lock_desk",
         "_lock_storage",
         "_locks",

@@ -1,0 +1,58 @@
+"""Locks that one process cleared while another held them: on purpose, so none of them is lost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from .ledger import try_holder
+from .store import UPKEEP, Reader, is_shared, open_kit_store, open_store
+
+MOST = 500
+"""How many acquisitions are remembered; their holders look for them every few seconds."""
+
+_KEY = "huey-signals:cleared"
+_TRIES = 10
+
+
+class ClearedLocks:
+    """Acquisitions of one Huey's locks that any process with the kit has cleared lately."""
+
+    def __init__(self, huey: Any) -> None:
+        self._huey = huey
+        self._known: frozenset[str] = frozenset()
+
+    def note(self, key: str) -> None:
+        """Note that this process is about to clear a lock that another one holds, if one does."""
+        if not is_shared(self._huey.storage):
+            return
+        (raw,) = open_store(self._huey).get([key])
+        if raw is None or try_holder(Reader(self._huey).value(raw)) is None:
+            return
+        store = open_kit_store(self._huey, UPKEEP)
+        for _ in range(_TRIES):
+            (found,) = store.get([_KEY])
+            new = json.dumps([*_read(found), _name(raw)][-MOST:]).encode("ascii")
+            if store.put_new(_KEY, new) if found is None else store.replace_same(_KEY, found, new):
+                return
+
+    def has(self, raw: bytes) -> bool:
+        """Return whether the acquisition that wrote *raw* was cleared by another process."""
+        name = _name(raw)
+        if name not in self._known and is_shared(self._huey.storage):
+            self._known = frozenset(_read(open_kit_store(self._huey, UPKEEP).get([_KEY])[0]))
+        return name in self._known
+
+
+def _name(raw: bytes) -> str:
+    return hashlib.blake2b(raw, digest_size=8).hexdigest()
+
+
+def _read(found: bytes | None) -> Iterable[str]:
+    try:
+        names = json.loads(found or b"[]")
+        return [each for each in names if isinstance(each, str)]
+    except (ValueError, TypeError, RecursionError):
+        return []
