@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
+from collections.abc import Callable
 
 from ._failures import say
 from ._fork import reset_in_child
 from ._tick import Jobs, tick
+from .sinks.memory import Counts
+from .sinks.vocabulary import LOCKS_LOST
 
 INTERVAL = 60.0
 _FIRST_SECONDS = 1.0  # a look finds many at a time
@@ -15,11 +18,15 @@ _MOST_NAMED = 5
 
 
 class LostLocks:
-    """The lost locks of one kit's Huey, by label, until the log says so."""
+    """The lost locks of one kit's Huey: counted, and by label until the log says so."""
 
-    def __init__(self, queue: str, jobs: Jobs) -> None:
+    def __init__(
+        self, queue: str, counts: Counts, jobs: Jobs, is_installed: Callable[[], bool]
+    ) -> None:
         self._queue = queue
+        self._counts = counts
         self._jobs = jobs
+        self._is_installed = is_installed
         self._begun = False
         self._after_fork()
         reset_in_child(self)
@@ -27,18 +34,17 @@ class LostLocks:
     def _after_fork(self) -> None:
         self._labels: deque[str] = deque()
 
-    def add(self, label: str) -> None:
-        """Log the loss of a lock with this *label*, within a minute."""
+    def add(self, name: str) -> None:
+        """Count the loss of the lock *name*, and log it within a minute."""
+        label = self._counts.lock_labels[name]
+        self._counts.add((LOCKS_LOST, label))
         self._labels.append(label)
-        if not self._begun:
+        if not self._is_installed():  # the jobs have gone with the kit
+            self.log()
+        elif not self._begun:
             self._begun = True
             self._jobs.every(INTERVAL, self.log, "lost locks", first=_FIRST_SECONDS)
         tick.start()
-
-    def add_last(self, label: str) -> None:
-        """Log it immediately, as the kit has gone, and with it its jobs."""
-        self._labels.append(label)
-        self.log()
 
     def log(self) -> None:
         """Log what was lost since the last time."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED, SIGNAL_REVOKED
+from huey.signals import SIGNAL_REVOKED
 
 from . import signals as announcements
 from ._handler import Handler, run
@@ -14,6 +14,7 @@ from ._heartbeat import Pulse
 from ._huey_facts import (
     DECIDING,
     ENDED_WITHOUT_EXCEPTION,
+    LOCK_SIGNALS,
     SIGNALS,
     WITHOUT_EXCEPTION,
     caught_by_huey,
@@ -49,7 +50,7 @@ from .presets import build_preset
 from .registry import Registry, default_registry, structure
 from .sinks.chosen import read_sinks
 from .sinks.memory import SETTLE_AT, Counts
-from .sinks.vocabulary import LOCKS_LOST, SUPPRESSED
+from .sinks.vocabulary import SUPPRESSED
 from .verdict import Verdict
 
 ATTRIBUTE = "_huey_signals_kit"
@@ -66,8 +67,7 @@ class Kit(UpkeepCalls, LockCalls):
     def __init__(self, huey: Any, settings: Settings) -> None:
         self.lock_errors = LockErrors(settings.lock_exceptions)
         self.may_delete_token = token_policy(settings.clean_tokens)
-        self.huey = huey
-        self.settings = settings
+        self.huey, self.settings = huey, settings
         self.meters_signals = settings.sinks is not None
         self._metered = count_signals if self.meters_signals else None
         self.registry = Registry(f"of {huey.name}")
@@ -86,7 +86,7 @@ class Kit(UpkeepCalls, LockCalls):
         self.tell, failed = self._reports.tell, self._reports.kit_failed
         self._task_option = TaskOption()
         self._jobs = Jobs(self._reports.job_failed)
-        self._lost_locks = LostLocks(str(huey.name), self._jobs)
+        lost_locks = LostLocks(str(huey.name), self._counts, self._jobs, lambda: self.installed)
         self._expiry = Expiry(huey, self._jobs, failed)
         self._gate = Gate(huey, self.own_verdict, self._expiry.put, self._suppressed, failed)
         sinks = read_sinks(settings.sinks or ())
@@ -105,17 +105,11 @@ class Kit(UpkeepCalls, LockCalls):
             sentry = SentryEvents(huey, self, self._listeners, self.own_verdict, failed)
             self.remember_skip = sentry.skips.remember
             self._parts.append(sentry)
-        told = Told(lambda: self._pulse.lock_taken(), self._lock_lost, self._counts, failed)
+        told = Told(lambda: self._pulse.lock_taken(), lost_locks.add, self._counts, failed)
         locks = NamedLocks(huey, told)
-        self._pulse = Pulse(
-            huey,
-            *counted,
-            self._jobs,
-            self._worker_starts,
-            locks,
-            self._reports.job_failed,
-            settings.stale_after,
-        )
+        counted = self._counts.totals, self._counts.revision
+        beats = huey, *counted, self._jobs, self._worker_starts, locks
+        self._pulse = Pulse(*beats, self._reports.job_failed, settings.stale_after)
         self.record_skip: Callable[[tuple[str, str, float]], None] = self._pulse.skips.append
         shared = huey, settings, self._pulse, self._counts, self._reports, self._jobs
         self._upkeep, self._lock_upkeep = Upkeep(*shared), LockUpkeep(*shared)
@@ -211,8 +205,7 @@ class Kit(UpkeepCalls, LockCalls):
             delattr(self.huey, ATTRIBUTE)
         for registry in (self.registry, self._preset):
             registry.watch(None)
-        gone = f"this kit is no longer installed on {self.huey.name!r}"
-        self.registry.close(f"{gone}; register it on what install_handlers(huey) returns")
+        self.registry.close(f"this kit is no longer installed on {self.huey.name!r}")
         self._receivers.leave()
         self._routes = dict.fromkeys(SIGNALS, ())
         for part in reversed(self._parts):
@@ -238,12 +231,6 @@ class Kit(UpkeepCalls, LockCalls):
         self._pulse.worker_stops()
         if process_ends:  # else that is for atexit, when all workers have stopped
             tick.end()
-
-    def _lock_lost(self, name: str) -> None:
-        label = self.lock_labels[name]
-        self.tally((LOCKS_LOST, label))
-        lost = self._lost_locks
-        (lost.add if self.installed else lost.add_last)(label)
 
     def _registry_changed(self, added: Handler | None) -> None:
         # Who hears a signal is found out when it comes: most handlers are registered in a row.
@@ -295,7 +282,7 @@ class Kit(UpkeepCalls, LockCalls):
     def _announce(self, event: Event) -> None:
         if event.signal == SIGNAL_REVOKED:
             self.tell(announcements.task_revoked, event=event)
-        elif event.signal in (SIGNAL_LOCKED, SIGNAL_ERROR) and event.is_lock_error:
+        elif event.signal in LOCK_SIGNALS and event.is_lock_error:
             self.tell(announcements.lock_skipped, event=event)
 
     def own_verdict(self, task: Any, exception: BaseException) -> Verdict | None:

@@ -202,13 +202,16 @@ class Registry:
         """Refuse what is added from now on, unless another registry includes this one.
 
         Args:
-            why: the message of the `RuntimeError`; None opens the registry again.
+            why: the reason in the `RuntimeError`; None opens the registry again.
         """
         self._closed = why
 
     def _check_open(self, added: object) -> None:
         if self._closed is not None and not self._includers:
-            raise RuntimeError(f"{short(added)} would never run: {self._closed}")
+            raise RuntimeError(
+                f"{short(added)} would never run: {self._closed}; register it on what "
+                "install_handlers(huey) returns"
+            )
 
     def _add(self, handler: Handler) -> Handler:
         with structure.lock:

@@ -46,6 +46,7 @@ _KINDS = (
     ("marks:", "marks of token sweeps"),
     ("locks", "marks of locks"),
     ("skips", "recent skips"),
+    ("cleared", "notes of cleared locks"),
     ("expiring", "index of errors that expire"),
 )
 

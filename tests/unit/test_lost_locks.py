@@ -12,6 +12,7 @@ from huey_signals_kit import install_handlers
 from huey_signals_kit._cleared_locks import ClearedLocks
 from huey_signals_kit._lost_locks import INTERVAL, LostLocks
 from huey_signals_kit._tick import Jobs, tick
+from huey_signals_kit.sinks.memory import Counts
 from huey_signals_kit.store import UPKEEP, open_kit_store
 from huey_signals_kit.store import open_store as store_of
 
@@ -131,7 +132,7 @@ def test_a_note_that_cannot_be_written_keeps_no_lock_from_being_cleared(pair, ca
 def lost():
     """The lost locks of a kit whose jobs end with the test."""
     jobs = Jobs(lambda name, exc, last=False: None)
-    yield LostLocks("q", jobs)
+    yield LostLocks("q", Counts("q"), jobs, lambda: True)
     jobs.cancel()
 
 
