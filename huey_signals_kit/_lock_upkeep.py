@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from . import upkeep
@@ -14,16 +15,22 @@ from .ledger import BEAT_SECONDS
 from .signals import lock_released, stale_lock_found
 from .sinks.memory import Counts
 from .sinks.vocabulary import LOCKS_RELEASED, STALE_LOCKS
-from .store import Keys, is_read_whole, open_store
+from .store import Keys, is_read_whole, lock_name_pages, open_store
 
 CHOICES = ("report", "release")
 _JOB = "stale locks"
 _SECONDS = BEAT_SECONDS
 _TURN_SECONDS = 3 * BEAT_SECONDS
 _ALL_EVERY = 180
-"""Each so many turns the whole store is looked through, else only locks that somebody named.
+"""After how many turns the store is looked through again, a few pages each turn.
 
-Never where that takes reading every result, or every file of one."""
+Never where that takes reading every result, or every file of one. Besides, each turn looks at the
+locks that are declared or that a process has named.
+"""
+
+_PAGES = 20
+"""Of some 250 keys, in one turn: so it costs the same however many there are."""
+
 
 _NOTED_EVERY = 60
 _MOST_TOLD = 100_000
@@ -62,6 +69,10 @@ class LockUpkeep:
         self._told: dict[str, None] = {}
         self._unsettled: set[str] = set()
         self._turns = 0
+        self._next_pass = 0
+        self._pages: Iterator[list[str]] | None = None
+        self._passed: set[str] = set()
+        """The names of the locks on the pages of this pass through the store."""
         self._begun = False
 
     def worker_starts(self) -> None:
@@ -78,9 +89,11 @@ class LockUpkeep:
             self._released(lock)
         return freed
 
-    def release_stale(self, min_age: float, wait: bool = True) -> list[upkeep.LockInfo]:
-        """Free those that are stale, each announced and counted."""
-        done = upkeep.release_stale(self._huey, min_age, watch=self.watch, wait=wait)
+    def release_stale(
+        self, min_age: float, names: Collection[str] | None = None
+    ) -> list[upkeep.LockInfo]:
+        """Free those that are stale, each announced and counted; of *names* without waiting."""
+        done = upkeep.release_stale(self._huey, min_age, watch=self.watch, names=names)
         for lock in done.released:
             self._released(lock)
         return done.released
@@ -90,18 +103,39 @@ class LockUpkeep:
         if not self._pulse.watches or not self._turn.acquire():
             return
         self._turns += 1
-        whole = self._turns % _ALL_EVERY == 1 and not is_read_whole(open_store(self._huey))
         if self._turns % _NOTED_EVERY == 1:
             self.watch.note_skips()
             for text in self.watch.older():
                 self._reports.older_version(text)
-        found = self.watch.all() if whole else self.watch.named(sorted(self._names()))
+        looked, is_over = self._look_on()
+        found = self.watch.named(sorted(self._names() | looked))
         self._unsettled = {each.name for each in found if not each.settled}
         for lock in found:
             if lock.alive is False and lock.settled:
                 self._found(lock)
-        if self._releases and whole:
-            self.release_stale(upkeep.UNCLAIMED_SECONDS, wait=False)
+        if self._releases and is_over:
+            self.release_stale(upkeep.UNCLAIMED_SECONDS, self._passed)
+
+    def _look_on(self) -> tuple[set[str], bool]:
+        """Return the locks on the next pages of the store, and whether this pass is over."""
+        if self._pages is None:
+            if self._turns < self._next_pass:
+                return set(), False
+            self._next_pass, store = self._turns + _ALL_EVERY, open_store(self._huey)
+            if is_read_whole(store):
+                self._passed = self._names()
+                return set(), True
+            self._pages, self._passed = lock_name_pages(store, Keys(self._huey)), set()
+        pages, self._pages, found = self._pages, None, set[str]()
+        for _ in range(_PAGES):
+            page = next(pages, None)
+            if page is None:
+                break
+            found.update(page)
+        else:
+            self._pages = pages
+        self._passed |= found
+        return found, self._pages is None
 
     def _names(self) -> set[str]:
         prefix = Keys(self._huey).lock_prefix

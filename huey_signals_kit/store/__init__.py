@@ -3,7 +3,14 @@
 `open_store` opens any storage; nothing that is read through it is unpickled or can run code.
 """
 
-from ._families import REDIS, family_of, is_read_whole, is_shared, open_store
+from ._families import (
+    REDIS,
+    family_of,
+    is_read_whole,
+    is_shared,
+    lock_name_pages,
+    open_store,
+)
 from ._file_lock import file_lock
 from ._foreign import StorageUnable
 from ._kit_data import (
@@ -53,6 +60,7 @@ __all__ = [
     "is_shared",
     "kit_folder",
     "kit_queue",
+    "lock_name_pages",
     "open_kit_store",
     "open_store",
     "parts_of",

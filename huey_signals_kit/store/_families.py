@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from huey import storage as storages
@@ -15,6 +15,7 @@ from ._memory import MemoryStore
 from ._peewee import PeeweeStore
 from ._redis_hash import RedisHashStore
 from ._redis_keys import RedisKeysStore
+from .keys import Keys
 from .protocol import Store
 
 # A family reads results without these, and the other methods it calls: a subclass that overrides
@@ -106,6 +107,13 @@ def is_shared(storage: Any) -> bool:
 def is_read_whole(store: Store) -> bool:
     """Return whether finding a key by its beginning takes reading all results or their names."""
     return isinstance(store, (ForeignStore, FileStore))
+
+
+def lock_name_pages(store: Store, keys: Keys) -> Iterator[list[str]]:
+    """Yield the names of the locks in `store`, one cheap step each time; a page may have none."""
+    pages: Any = getattr(store, "key_pages", store.keys)
+    for page in pages(keys.lock_prefix):
+        yield [keys.lock_name(key) for key in page]
 
 
 def _overrides(storage: Any, methods: tuple[str, ...]) -> bool:

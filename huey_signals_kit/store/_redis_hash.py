@@ -24,8 +24,13 @@ class RedisHashStore(RedisStore):
 
     def keys(self, prefix: str = "") -> Iterator[list[str]]:
         """One script for each page."""
+        for page in self.key_pages(prefix):
+            yield from chunks(page)
+
+    def key_pages(self, prefix: str) -> Iterator[list[str]]:
+        """Yield one page of HSCAN each time, also an empty one."""
         for keys, _ in self._scan(prefix, self._keys_page):
-            yield from chunks(map(as_text, keys))
+            yield list(map(as_text, keys))
 
     def _pages(self, prefix: str) -> Iterator[list[tuple[str, scripts.Part]]]:
         for keys, parts in self._scan(prefix, self._pairs_page):

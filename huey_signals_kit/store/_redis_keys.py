@@ -22,11 +22,16 @@ class RedisKeysStore(RedisStore):
 
     def keys(self, prefix: str = "") -> Iterator[list[str]]:
         """One SCAN for each page."""
+        for page in self.key_pages(prefix):
+            yield from chunks(page)
+
+    def key_pages(self, prefix: str) -> Iterator[list[str]]:
+        """Yield one page of SCAN each time, also an empty one."""
         ours = self._storage.result_prefix
         match, cursor = pattern(ours + as_bytes(prefix)), 0
         while True:
             cursor, keys = self._storage.conn.scan(cursor, match=match, count=AT_ONCE)
-            yield from chunks(as_text(key[len(ours) :]) for key in keys)
+            yield [as_text(key[len(ours) :]) for key in keys]
             if not cursor:
                 return
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -81,21 +81,24 @@ def release_stale(
     watch: LockWatch | None = None,
     clock: Callable[[], float] = _since_boot,
     tell: Callable[[], object] = lambda: None,
-    wait: bool = True,
+    names: Collection[str] | None = None,
 ) -> Release:
     """Free the locks whose holder's process is known to be dead, and those that nobody claims.
 
     Those that name nobody, or a process on another host that has never written a heartbeat; and
     only when two calls, at least *min_age* seconds apart, have found them unchanged. With
     *dry_run* nothing is freed or written. Where a holder on another host is silent, it may take
-    ``stale_after`` and 15 seconds; *tell* is called meanwhile. Without *wait* it goes by what
+    ``stale_after`` and 15 seconds; *tell* is called meanwhile. Of *names* alone it goes by what
     *watch* knows now.
     """
     huey = check_huey(huey, "release_stale_locks()")
     check_age(min_age, "min_age= of release_stale_locks()")
     checked_flag(dry_run, "dry_run= of release_stale_locks()")
     watch = watch or LockWatch(huey)
-    found = watch.settled(tell=tell, write=not dry_run) if wait else watch.all()
+    if names is None:
+        found = watch.settled(tell=tell, write=not dry_run)
+    else:
+        found = watch.named(sorted(names))
     locks = [each for each in found if each.kind == "lock"]
     kept = [each for each in locks if not each.settled and not each.unclaimed]
     marks = _Marks(open_kit_store(huey, UPKEEP))

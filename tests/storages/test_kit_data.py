@@ -12,12 +12,13 @@ from huey import storage as storages
 from huey.api import Huey
 from huey.serializer import Serializer, SignedSerializer
 
-from huey_signals_kit import Kit, install_handlers
+from huey_signals_kit import Kit, _lock_upkeep, install_handlers
 from huey_signals_kit.ledger import Heartbeat, Place, here, open_ledger, open_shelf
 from huey_signals_kit.store import UPKEEP, open_kit_store, open_store
 from huey_signals_kit.upkeep import StillInUse, forget, forget_record, report
 from tests import servers
-from tests.support import REDIS_KINDS, hold, kit_data, put_kit_data, store, wait_until
+from tests.locks import taken_by
+from tests.support import REDIS_KINDS, hold, kit_data, locks, put_kit_data, store, wait_until
 
 ELSEWHERE = Place("elsewhere", "another space", 7, 1)
 DONE = ("huey_signals_total", "q", "tasks.t", "complete")
@@ -395,6 +396,7 @@ def at_rest(huey):
     kit._worker_starts()
     for _ in range(3):
         kit._pulse.beat()
+        kit._pulse.watches = True
         kit._lock_upkeep._due()
         kit._expiry.reap()
     huey.lock_task("held").clear()
@@ -427,3 +429,38 @@ def test_at_rest_an_unknown_storage_is_not_listed():
     huey = make_foreign(Serializer())
     at_rest(huey).uninstall()
     assert huey.storage.listed == 0
+
+
+@pytest.mark.parametrize("kind", ["redis", "redis-expire"])
+def test_the_store_is_looked_through_a_few_pages_at_a_time(make_huey, monkeypatch, kind):
+    """However many results there are; a dead process's lock that nothing names is found so."""
+    monkeypatch.setattr(_lock_upkeep, "_PAGES", 2)
+    huey = make_huey(kind)
+    for number in range(3000):
+        huey.storage.put_data(f"result {number}", b"1" * 100)
+    taken_by(huey, "made at run time", dead_place())
+    kit = install_handlers(huey, stale_locks="release", sentry=False)
+    kit._pulse.beat()
+    opened = type(open_store(huey))
+    pages, key_pages = [], opened.key_pages
+
+    def counted(store, prefix):
+        for page in key_pages(store, prefix):
+            pages[-1] += 1
+            yield page
+
+    monkeypatch.setattr(opened, "key_pages", counted)
+    kit._pulse.watches = True
+    while locks(huey):
+        pages.append(0)
+        kit._lock_upkeep._due()
+        assert len(pages) < 100
+    assert max(pages) == 2
+    while pages[-1]:
+        pages.append(0)
+        kit._lock_upkeep._due()
+    assert len(pages) > 3
+    pages.append(0)
+    kit._lock_upkeep._due()
+    assert pages[-1] == 0
+    kit.uninstall()
