@@ -106,7 +106,12 @@ class Gate:
             setattr(task, _NOTE, (verdict, id(exception), type(exception), self._mine))
 
     def _verdict(self, task: Any, exception: BaseException) -> Verdict | None:
-        verdict = self._noted(task, exception)
+        verdict: Verdict | None = None
+        found = getattr(task, _NOTE, None)
+        if found is not None and found[1] == id(exception):
+            noted, _, cls, whose = found
+            if cls is type(exception) and whose is self._mine:
+                verdict = noted
         if verdict is not None and verdict.plan is not None and not task.retries:
             # A receiver has ended the retries since, so Huey stores the error for good.
             verdict.plan.cancel()
@@ -115,14 +120,6 @@ class Gate:
         if getattr(task, "lock_errors", None) is not None:
             verdict = self._override(task, exception) or verdict
         return verdict
-
-    def _noted(self, task: Any, exception: BaseException) -> Verdict | None:
-        found = getattr(task, _NOTE, None)
-        if found is None or found[1] != id(exception):
-            return None
-        verdict: Verdict | None = found[0]
-        _, _, cls, whose = found
-        return verdict if cls is type(exception) and whose is self._mine else None
 
     def _wrap_build(self, inner: Callable[..., Any]) -> Callable[..., Any]:
         is_overridden = not _is_hueys_own(inner)

@@ -16,7 +16,15 @@ from huey.api import Huey
 from tests.benchmarks.instructions import CannotCount, count_instructions
 from tests.benchmarks.rounds import interleaved
 from tests.benchmarks.stored import stored_per_skip
-from tests.benchmarks.subject import BACKGROUND, BARE, KIT, ROUTES, silence_huey
+from tests.benchmarks.subject import (
+    BACKGROUND,
+    BARE,
+    KIT,
+    KIT_OVERRIDDEN,
+    OVERRIDDEN,
+    ROUTES,
+    silence_huey,
+)
 from tests.benchmarks.table import Row
 from tests.servers import NoServer, redis_server
 
@@ -34,6 +42,7 @@ class Aim(NamedTuple):
 COUNTED = (
     Aim("memory, ordinary", "ordinary", 1.02),
     Aim("memory, locked", "locked", 0.12),
+    Aim("memory, locked, own metadata", "locked", 1.05, KIT_OVERRIDDEN, OVERRIDDEN),
     Aim("memory, ordinary, with sinks", "ordinary", 1.06, ROUTES),
     Aim("memory, takes a lock", "taking", 1.04),
     Aim("memory, makes and takes a lock", "entering", 1.04),
