@@ -27,6 +27,9 @@ _IS_BUCKET = re.compile(r"[0-9]{12}").fullmatch
 _IS_OURS = re.compile(r"[0-9]{15}-[0-9a-f]{32}(\.tmp)?").fullmatch
 _DIGEST = 40
 _TRIES = 10
+_MOST_BYTES = 1 << 20
+"""An error that expires, and its key, take less; so a longer result is another one."""
+
 _STILL_TO_COME_MS = 5_000
 """How long after its time a file waits for the error that it announces."""
 
@@ -52,10 +55,10 @@ class Files:
         name = f"{entry.due_ms:015d}-{uuid4().hex}"
         unfinished = folder / f"{name}.tmp"
         for attempt in range(1, _TRIES + 1):
-            folder.mkdir(parents=True, exist_ok=True)
             try:
+                folder.mkdir(parents=True, exist_ok=True)
                 unfinished.write_bytes(f"{entry.digest}{entry.key}".encode())
-            except FileNotFoundError:  # another process has just removed the empty folder
+            except (FileExistsError, FileNotFoundError):  # another process has just removed it
                 if attempt == _TRIES:
                     raise
             else:
@@ -117,12 +120,25 @@ def _due(folder: Path, now: float) -> list[Path]:
 
 
 def _remove(storage: Any, path: Path, now: float) -> None:
-    noted = path.read_bytes().decode("utf-8", "replace")
-    result = Path(storage.path_for_key(noted[_DIGEST:]))
+    noted = _content(path).decode("utf-8", "replace")
+    result = storage.path_for_key(noted[_DIGEST:])
     with file_lock(storage):
-        value = storage.peek_data(noted[_DIGEST:])
-        if isinstance(value, bytes) and digest(value) == noted[:_DIGEST]:
-            result.unlink()
-        elif not result.exists() and int(path.name[:15]) > now * 1000 - _STILL_TO_COME_MS:
-            return
-        path.unlink()
+        try:
+            found = _content(result)
+        except FileNotFoundError:
+            if int(path.name[:15]) > now * 1000 - _STILL_TO_COME_MS:
+                return
+        else:
+            key_length = int.from_bytes(found[:4], "big")
+            if digest(found[4 + key_length :]) == noted[:_DIGEST]:
+                os.unlink(result)
+        os.unlink(path)
+
+
+def _content(path: Path | str) -> bytes:
+    # By few calls: after each, a thread may have to wait for those that compute.
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(descriptor, _MOST_BYTES)
+    finally:
+        os.close(descriptor)
