@@ -37,7 +37,7 @@ def main() -> int:
     print(f"logs: {folder}", flush=True)
     age = arguments.min_age
     with running(folder, arguments.stale_after, age, arguments.broken) as run:
-        _run(run, arguments.faults, arguments.minutes * 60, arguments.stale_after + 40)
+        _run(run, arguments.faults, arguments.minutes * 60)
     print(table(run.phases))
     for text in run.judge.violations:
         print("VIOLATION in", text)
@@ -45,13 +45,13 @@ def main() -> int:
     return 1 if run.judge.violations else 0
 
 
-def _run(run: Run, faults: list[str], seconds: float, recovery: float) -> None:
+def _run(run: Run, faults: list[str], seconds: float) -> None:
     end = time.monotonic() + seconds
     run.wait_for_consumers()
     for number, name in enumerate(cycle(faults)):
         if time.monotonic() > end and number >= len(faults):
             break
-        run.fault(name, recovery)
+        run.fault(name)
     run.finish()
 
 

@@ -24,7 +24,7 @@ class Acquisition:
     worker: str
     left: float | None = None
     died: float | None = None
-    lost: float | None = None
+    lost_in: Phase | None = None
 
     @property
     def key(self) -> Key:

@@ -92,8 +92,8 @@ class Judge:
         self._by_key[taken.key].append(taken)
         self.phase.held += 1
         if event["other"] and (other := self.acquisitions.get(event["other"])):
-            self.phase.clashes += 1
             self._lost(other, event["at"], f"task {taken.task} on {taken.host} entered as well")
+            (other.lost_in or self.phase).clashes += 1
 
     def _was_released(self, event: dict) -> None:
         self.phase.released += 1
@@ -161,8 +161,8 @@ class Judge:
         return self._by_key.get((value.lock, holder.task_id, holder.host, holder.pid), [])
 
     def _lost(self, taken: Acquisition, at: float, how: str) -> None:
-        if taken.lost is None:
-            taken.lost = at
+        if taken.lost_in is None:
+            taken.lost_in = self.phase
             silent = self.stored.silent_for(taken.host, taken.pid, at)
             self.losses.append(Loss(taken, at, self.phase, how, silent))
 

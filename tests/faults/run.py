@@ -93,8 +93,13 @@ class Run:
 
     # The time of one fault
 
-    def fault(self, name: str, recovery: float) -> None:
-        """Run one fault, then wait until all is freed, for *recovery* seconds at most."""
+    @property
+    def _patience(self) -> float:
+        """For how many seconds to wait until all is freed: a little longer than the judge."""
+        return max(self.stale_after, self._min_age) + 35
+
+    def fault(self, name: str) -> None:
+        """Run one fault, then wait until all is freed."""
         begun = time.monotonic()
         phase = Phase(name, begun - self._begun)
         self.phases.append(phase)
@@ -105,7 +110,7 @@ class Run:
         over = time.monotonic()
         phase.fault_seconds = over - begun
         self.go_on(6)
-        while self.judge.waiting and time.monotonic() < over + recovery:
+        while self.judge.waiting and time.monotonic() < over + self._patience:
             self.go_on(1)
         phase.recovery_seconds = time.monotonic() - over
 
@@ -162,8 +167,7 @@ class Run:
     def finish(self) -> None:
         """Enqueue nothing more, and wait until all is freed and judged."""
         self._enqueues = False
-        bound = max(self.stale_after, self._min_age) + 30
-        end = time.monotonic() + bound + 5
+        end = time.monotonic() + self._patience
         self.go_on(5)
         while (self.judge.waiting or self.judge.losses) and time.monotonic() < end:
             self.go_on(1)
