@@ -44,9 +44,10 @@ class Value:
     lock: str
     holder: HolderId
     seen: float
-    stale: str = ""
-    """Why it must be freed: its holder is dead, or its task has ended without freeing it."""
+    dead: bool = False
+    """Whether its holder is dead."""
     since: float = 0
+    """When its holder died, or when its task ended without freeing it."""
     has_record: bool | None = None
     phase: Phase | None = None
     late: bool = False

@@ -16,8 +16,6 @@ from tests.faults.tally import Phase
 
 DECIDE_SECONDS = 15
 """After which a command that released a lock has said so."""
-ORPHAN_SECONDS = 3
-"""How long after its task a lock may still be in the store, with nothing wrong."""
 BEAT_SECONDS = 5
 """How old a record can be at the moment at which its process is cut off."""
 RETRANSMIT_SECONDS = 130
@@ -143,13 +141,13 @@ class Judge:
 
     @property
     def waiting(self) -> list[Value]:
-        """The locks that are still to be freed."""
-        return [value for value in self._values.values() if value.stale]
+        """The locks of dead holders that are still to be freed."""
+        return [value for value in self._values.values() if value.dead]
 
     # Two holders
 
     def _gone(self, value: Value, now: float) -> None:
-        if value.stale:
+        if value.dead:
             self._freed(value, now)
             return
         for each in self._of(value):
@@ -189,8 +187,9 @@ class Judge:
             return False
         for host, pid, begun, end in self._cuts:
             over = end[0] + RETRANSMIT_SECONDS if end else loss.at
-            if host == taken.host and pid in (None, taken.pid) and loss.at <= over:
-                return loss.at - begun >= self.stale_after - BEAT_SECONDS - 1
+            long = loss.at - begun >= self.stale_after - BEAT_SECONDS - 1
+            if host == taken.host and pid in (None, taken.pid) and loss.at <= over and long:
+                return True
         return False
 
     def _was_data_lost(self, taken: Acquisition, loss: Loss) -> bool:
@@ -202,35 +201,31 @@ class Judge:
     # What must be freed
 
     def _check(self, value: Value, now: float) -> None:
-        if not value.stale:
-            self._look_for_staleness(value, now)
-        if not value.stale or self.well_since is None:
+        if not value.dead and not self.stored.is_running_holder(value.holder):
+            value.dead, value.since, value.late, value.phase = True, now, False, self.phase
+            self.phase.stale += 1
+        ended = [each.left for each in self._of(value)]
+        if not value.dead:
+            value.since = 0 if None in ended else max([value.seen, *ended])
+        if not value.since or value.late or self.well_since is None:
             return
         if value.has_record is None:
             value.has_record = self.stored.has_record(value.holder)
-        bound = 30 + (self.stale_after if self._names_a_dead(value) else self.min_age)
-        if not value.late and now - max(value.since, self.well_since) > bound:
+        bound = 30 + (self.stale_after if value.dead and value.has_record else self.min_age)
+        if now - max(value.since, self.well_since) > bound:
             value.late = True
-            record = "with" if value.has_record else "without"
-            self._violation(
-                value.phase or self.phase,
-                f"lock {value.lock} is not freed {bound:.0f} s after its holder was "
-                f"{value.stale} ({value.holder}, {record} a record) and the storage well",
-            )
+            self._too_late(value, bound)
 
-    def _names_a_dead(self, value: Value) -> bool:
-        return value.stale == "dead" and bool(value.has_record)
-
-    def _look_for_staleness(self, value: Value, now: float) -> None:
-        ended = [each.left for each in self._of(value)]
-        if not self.stored.is_running_holder(value.holder):
-            value.stale, value.since = "dead", now
-        elif None not in ended:
-            value.since = max([value.seen, *ended])
-            value.stale = "done with it" if now - value.since > ORPHAN_SECONDS else ""
-        if value.stale:
-            value.phase = self.phase
-            self.phase.stale += 1
+    def _too_late(self, value: Value, bound: float) -> None:
+        if not value.dead:
+            self.phase.left += 1
+            return
+        record = "with" if value.has_record else "without"
+        self._violation(
+            value.phase or self.phase,
+            f"lock {value.lock} is not freed {bound:.0f} s after its holder died "
+            f"({value.holder}, {record} a record) and the storage was well",
+        )
 
     def _freed(self, value: Value, now: float) -> None:
         phase = value.phase or self.phase
@@ -239,7 +234,7 @@ class Judge:
             return
         phase.freed += 1
         took = now - max(value.since, self.well_since or 0)
-        if self._names_a_dead(value) or value.has_record is None:
+        if value.has_record is not False:
             phase.longest = max(phase.longest, took)
         else:
             phase.longest_unclaimed = max(phase.longest_unclaimed, took)

@@ -16,6 +16,7 @@ _COLUMNS = (
     ("freed", lambda phase: phase.freed),
     ("longest", lambda phase: f"{phase.longest:.1f} s"),
     ("longest, no record", lambda phase: f"{phase.longest_unclaimed:.1f} s"),
+    ("left by living", lambda phase: phase.left),
     ("releases", lambda phase: phase.released),
     ("commands", lambda phase: phase.commands),
     ("two inside", lambda phase: phase.clashes),
@@ -38,12 +39,15 @@ class Phase:
     died: int = 0
     """Holders that were killed."""
     stale: int = 0
-    """Locks whose holder was dead or done, so that they had to be freed."""
+    """Locks whose holder was dead, so that they had to be freed."""
     freed: int = 0
     longest: float = 0
     """The longest time until such a lock was freed, with the storage well."""
     longest_unclaimed: float = 0
     """The same, of locks whose holder had no record."""
+    left: int = 0
+    """Locks that are in the store long after their tasks, of processes that live: as when an old
+    dump has brought them back."""
     released: int = 0
     commands: int = 0
     clashes: int = 0

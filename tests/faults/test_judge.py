@@ -168,10 +168,15 @@ def test_the_time_begins_when_the_storage_is_well(court):
     assert 49 < court.phase.longest < 52
 
 
-def test_a_lock_whose_task_has_ended_is_to_be_freed(court):
-    """Within the time of a lock that no process claims, as its process lives."""
+def test_a_lock_that_a_living_process_has_left_is_counted(court):
+    """It is no violation: only a lock of a dead holder has to be freed."""
     court.look({"kind": "leave", "id": "1"}, later=5)
     court.later(88)
+    assert court.phase.left == 0
+    court.later(4)
+    assert (court.phase.left, court.phase.stale, court.phase.violations) == (1, 0, 0)
+    court.store.runs = False
+    court.later(58)
     assert (court.phase.stale, court.phase.violations) == (1, 0)
     court.later(4)
     assert court.phase.violations == 1
