@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 import threading
 import time
@@ -19,30 +18,6 @@ def dead(huey: Any) -> None:
 
     verdict = _lock_list._Verdict(alive=False, unclaimed=False, settled=True)
     LockWatch._lives = lambda self, name, raw, holder, look: verdict
-
-
-def gaps(huey: Any) -> None:
-    """Count a peer's silence also while the watcher itself could not write."""
-    from huey_signals_kit.ledger import _watch
-
-    _watch.GAP_SECONDS = math.inf
-    observe = _watch.FailureDetector.observe
-
-    def trusting(self, values, *, written, intact, server):
-        observe(self, values, written=written, intact=True, server=None)
-
-    _watch.FailureDetector.observe = trusting
-
-
-def later(huey: Any) -> None:
-    """Free a lock that was found stale a moment later, whatever holds it by that time."""
-    from huey_signals_kit.upkeep import _lock_release
-
-    def release_later(huey, lock):
-        time.sleep(random.choice([0, 2]))
-        return bool(huey.lock_task(lock.name).clear())
-
-    _lock_release.release_seen = release_later
 
 
 def silent(huey: Any) -> None:
@@ -70,6 +45,4 @@ def _bytes(key: str | bytes) -> bytes:
     return key.encode() if isinstance(key, str) else key
 
 
-WAYS: dict[str, Callable[[Any], None]] = {
-    each.__name__: each for each in (dead, gaps, later, silent, never)
-}
+WAYS: dict[str, Callable[[Any], None]] = {each.__name__: each for each in (dead, silent, never)}

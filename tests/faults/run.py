@@ -45,7 +45,7 @@ class Run:
             host.boot()
         self.server = FaultyRedis(folder, [host.gateway for host in self.hosts.values()])
         self._events = Events(folder)
-        (folder / "events").touch()
+        (folder / "events").write_bytes(b"")
         self._begun = time.monotonic()
         self.phases = [Phase("start")]
         stored = Stored(lambda: self.server.client(0.5), self.hosts)
