@@ -239,7 +239,8 @@ def test_a_holder_that_stood_still_finds_out_and_leaves_its_successors_lock(
     ):
 
         def release_known():
-            return release_stale(setting.huey, watch=setting.watch, wait=False)
+            names = ["first", "second", "here"]
+            return release_stale(setting.huey, watch=setting.watch, names=names)
 
         here = setting.take(near, "here")
         environment.setenv(HOST, "another-host")
