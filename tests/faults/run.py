@@ -152,11 +152,12 @@ class Run:
             self.go_on(2)
 
     def find_holder(self, worker: str = "", host: str = "") -> tuple[Host, int] | None:
-        """Return a host and the number of a process on it that is inside of a lock."""
-        for each in self._draw.sample(active := self.judge.active(), len(active)):
-            found = self.hosts[each.host]
-            if host in ("", each.host) and (not worker or each.worker == worker):
-                return found, each.pid
+        """Return a host and the number of a process on it that is inside of a lock for long."""
+        active = self.judge.active()
+        self._draw.shuffle(active)
+        for each in sorted(active, key=lambda each: each.lock not in LONG_LOCKS):
+            if host in ("", each.host) and worker in ("", each.worker):
+                return self.hosts[each.host], each.pid
         return None
 
     def kill_holder(self, worker: str = "", host: str = "") -> bool:
