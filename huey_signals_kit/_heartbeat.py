@@ -6,8 +6,9 @@ Who writes:
   does; also when the kit is installed later than that;
 - any other process, as one of the application: as long as it holds a lock, and else once it has
   counted something or has a task in hand, and then only when that changes;
-- nobody, where no other process could read it: on a storage in memory, so in immediate mode. What
-  is counted in immediate mode is never written, also when the mode has been left.
+- nobody, where no other process could read it: on a storage in memory, so in immediate mode, unless
+  the process holds a lock that others can see. What is counted in immediate mode is never written,
+  also when the mode has been left.
 
 A few of those with workers, each on another host, watch the others as well.
 
@@ -46,6 +47,7 @@ from .ledger import (
     has_worker,
     here,
     open_ledger,
+    takings_of,
     waiting_ids,
 )
 from .sinks.readings import Totals, added, merge
@@ -88,7 +90,8 @@ class Pulse:
         self._closed = False
         self._unable = False
         self._native = NativeHeartbeat(huey)
-        self.ledger = open_ledger(huey, stale_after)
+        self._takings = takings_of(huey)
+        self.ledger = open_ledger(huey, stale_after, self._ledger_storage)
         self._watch = WatchTurn(self.ledger.lease)
         self.skips: deque[tuple[str, str, float]] = deque(maxlen=MOST_SKIPS)
         self._tidy = self.ledger.lease("tidy", _TIDY_LEASE_SECONDS)
@@ -155,11 +158,11 @@ class Pulse:
     def lock_taken(self) -> None:
         """This process takes a lock: others shall know that it lives."""
         self._look_after_native(is_needed=True)
-        self._begin()
+        self._begin(is_shared(self._huey.storage) or self._takings.has_shared())
         tick.start()
 
-    def _begin(self) -> None:
-        if not self._begun and shares(self._huey):
+    def _begin(self, is_needed: bool = False) -> None:
+        if not self._begun and (is_needed or shares(self._huey)):
             self._begun = True
             self._jobs.every(
                 BEAT_SECONDS,
@@ -178,10 +181,19 @@ class Pulse:
 
     def _due(self) -> None:
         # Huey takes another storage when it is switched to immediate mode.
-        if shares(self._huey):
+        if shares(self._huey) or self._shows_locks():
             self.beat()
         else:
             self._shared_counts()
+
+    def _shows_locks(self) -> bool:
+        """Return whether others see locks of this process, or last read of some."""
+        return self._takings.has_shared() or "locks" in self._written[1]
+
+    def _ledger_storage(self) -> Any:
+        storage = self._takings.storage
+        is_needed = storage is not None and not shares(self._huey) and self._shows_locks()
+        return storage if is_needed else self._huey.storage
 
     def beat(self) -> None:
         """Write it now, if there is something to say; `StorageUnable` is raised only once."""

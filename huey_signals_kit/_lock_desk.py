@@ -33,7 +33,7 @@ from .ledger import (
 )
 from .sinks.memory import SETTLE_AT, Counts
 from .sinks.vocabulary import LOCK_REFUSALS
-from .store import Keys, open_store
+from .store import Keys, is_shared, open_store
 
 HUEYS_VALUE = "1"
 _FRAMES = 200
@@ -260,12 +260,14 @@ class LockDesk:
 
     def _end_unknown(self, key: str) -> None:
         """Taken before the kit came, and so without a name; or named, and then not this one."""
-        if self.takings.desk() is None or names_nobody(self.huey, key):
+        if names_nobody(self.huey, key):
             self.huey.delete(key)
 
     def _begin(self, storage: Any) -> None:
         # Huey takes another storage when it is switched to immediate mode.
         self._store, self._storage = open_store(self.huey), storage
+        if is_shared(storage):
+            self.takings.storage = storage
         self._taken()
 
 

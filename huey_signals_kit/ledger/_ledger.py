@@ -277,16 +277,22 @@ def _live_ids(huey: Any) -> tuple[set[str], int]:
     return (set(), 0) if huey is None else live_ids(huey)
 
 
-def open_ledger(huey: Any, stale_after: float = 0.0) -> Ledger:
+def open_ledger(
+    huey: Any, stale_after: float = 0.0, storage: Callable[[], Any] | None = None
+) -> Ledger:
     """The ledger of the queue of *huey*, on whatever storage it has at the time.
 
     Args:
         huey: The Huey.
         stale_after: No process is taken for dead before so many seconds of silence; its record
             may ask for more.
+        storage: Returns the storage to use; by default that of the Huey.
     """
 
-    return Ledger(lambda: open_shelf(huey), huey, stale_after=stale_after)
+    def shelf() -> Shelf:
+        return open_shelf(huey, None if storage is None else storage())
+
+    return Ledger(shelf, huey, stale_after=stale_after)
 
 
 def _forget_alive(shelf: Shelf, found: Snapshot) -> None:

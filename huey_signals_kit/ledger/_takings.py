@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .._per_huey import PerHuey
+from ..store import MemoryStore
 from ..store.protocol import Store
 
 _MOST_LOST = 10_000
@@ -60,6 +61,8 @@ class Takings:
         """By identity; and whether it was told."""
         self.unfreed: list[tuple[str, Taking]] = []
         """Those that nobody holds any more, and that the storage would not give back."""
+        self.storage: Any = None
+        """The storage that other processes read on which this process last took a lock."""
 
     def forget_desk(self) -> None:
         """No kit is installed any more."""
@@ -78,6 +81,11 @@ class Takings:
         """Whether locks stand in this process's name, and no kit says that it lives."""
         named = (raw for raw, *_ in self.live().values() if raw != BARE)
         return self.desk() is None and (bool(self.unfreed) or any(named))
+
+    def has_shared(self) -> bool:
+        """Return whether locks stand in this process's name where other processes read them."""
+        named = [*self.live().values(), *(taking for _, taking in self.unfreed.copy())]
+        return any(raw != BARE and not isinstance(store, MemoryStore) for raw, store, *_ in named)
 
     def end(self, mine: Mine) -> Taking | bool:
         """What a ``with`` block ends that has taken nothing in this thread.

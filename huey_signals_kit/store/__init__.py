@@ -22,6 +22,7 @@ from ._kit_data import (
     open_kit_store,
     redis_key,
 )
+from ._memory import MemoryStore
 from ._own_messages import ids_in_plain
 from ._own_messages import inside as parts_of
 from ._peewee import connected as peewee_connected
@@ -43,6 +44,7 @@ __all__ = [
     "Keys",
     "Kind",
     "KitStore",
+    "MemoryStore",
     "ReadMessage",
     "Reader",
     "RedisExpiringKeys",

@@ -713,6 +713,56 @@ def test_a_lock_on_a_storage_that_came_later_is_claimed(make_huey):
     assert kit.locks() == []
 
 
+def beats_of(huey):
+    """What others read: the number of each heartbeat, and the locks it names."""
+    processes = open_ledger(huey).processes()
+    return [(each.heartbeat.sequence, each.heartbeat.locks) for each in processes]
+
+
+def test_a_process_that_turns_immediate_goes_on_saying_that_it_holds_a_lock(make_huey):
+    """Others read the lock where it was taken, and would call its holder dead."""
+    huey, other = make_huey("sqlite", "q"), make_huey("sqlite", "q")
+    kit = install_handlers(huey)
+    with huey.lock_task("held"):
+        kit._pulse._due()
+        huey.immediate = True
+        kit._pulse._due()
+        assert beats_of(other) == [(2, ("held",))]
+    kit._pulse._due()
+    assert beats_of(other) == [(3, ())]
+    kit._pulse._due()
+    assert beats_of(other) == [(3, ())]
+
+
+def test_a_lock_that_immediate_mode_takes_on_a_shared_storage_is_claimed(make_huey):
+    """With ``immediate_use_memory=False`` immediate mode takes locks that others see."""
+    huey, other = make_huey("sqlite", "q"), make_huey("sqlite", "q")
+    huey.immediate_use_memory, huey.immediate = False, True
+    kit = install_handlers(huey)
+    with huey.lock_task("held"):
+        wait_until(lambda: beats_of(other), 20, "a heartbeat")
+        assert beats_of(other)[0][1] == ("held",)
+    kit.uninstall()
+    assert beats_of(other) == []
+
+
+def test_a_kit_uninstalled_in_a_forked_child_leaves_the_parent_its_lock(make_huey):
+    """The child ends a block that the parent has entered."""
+    huey = make_huey("file")
+    kit = install_handlers(huey)
+    with huey.lock_task("held") as lock:
+        pid = os.fork()
+        if not pid:
+            try:
+                kit.uninstall()
+                lock.__exit__(None, None, None)
+            finally:
+                os._exit(0)
+        os.waitpid(pid, 0)
+        assert len(kit.locks()) == 1
+    assert kit.count(LOST) == 0
+
+
 def test_a_lock_whose_store_is_gone_stops_no_heartbeat(make_huey, caplog):
     """Others have to know of the rest that this process does."""
     huey = make_huey("sqlite")
