@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -30,6 +31,10 @@ from ._tick import tick
 RUN_DIR = "HUEY_SIGNALS_RUN_DIR"
 WRITE_SECONDS = 10.0
 _SUFFIX = ".json"
+_LARGEST = 1 << 20
+_FORGOTTEN_SECONDS = 3600.0
+"""A file of another container that is so old is removed; a process that lives writes it again."""
+_READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _own_files: dict[int, int] = {}
 """By process: how many files it has named, one for each kit."""
 
@@ -51,6 +56,8 @@ class HostRecord:
     """When it was written, by the monotonic clock, which all processes of a host share."""
     idle_since: float | None
     """Since when none of its workers runs, by that clock; None while one does."""
+    folder: str
+    """In which the process works; another project in another folder can have the same names."""
 
 
 class HostRecordWriter:
@@ -67,6 +74,7 @@ class HostRecordWriter:
         self._idle_since: float | None = None
         self._names: tuple[str, ...] | None = None
         self._path: Path | None = None
+        self._is_folder_ready = False
         self._started: dict[str, object] = {}
         self._stop = threading.Event()
 
@@ -103,21 +111,29 @@ class HostRecordWriter:
     def _run(self) -> None:
         stop = self._stop
         while not stop.is_set():
-            with suppress(OSError, ValueError):
+            try:
                 self._write()
+            except (OSError, ValueError):
+                self._is_folder_ready = False  # it may be gone, and another user's since
             stop.wait(WRITE_SECONDS)
 
     def _write(self) -> None:
-        if self._path is None:
+        path = self._path
+        if path is None or not self._is_folder_ready:
             folder = own_folder()
-            number = _own_files[os.getpid()] = _own_files.get(os.getpid(), -1) + 1
-            self._path = folder / f"{os.getpid()}-{number}{_SUFFIX}"
+            if path is None:
+                number = _own_files[os.getpid()] = _own_files.get(os.getpid(), -1) + 1
+                path = self._path = folder / _file_name(number)
+            self._is_folder_ready = True
             _remove_dead(folder)
-        new = self._path.with_suffix(".new")
-        new.write_text(json.dumps(asdict(self._record())), encoding="ascii")
-        new.replace(self._path)
+        new = path.with_suffix(".new")
+        new.unlink(missing_ok=True)
+        # Only as a new file: in a folder where all may write, the name could be a link.
+        with new.open("x", encoding="ascii") as file:
+            file.write(json.dumps(asdict(self._record())))
+        new.replace(path)
         if self._stop.is_set():
-            self._path.unlink()
+            path.unlink()
 
     def _record(self) -> HostRecord:
         if self._names is None:
@@ -135,6 +151,7 @@ class HostRecordWriter:
             parent=place_of(os.getppid()) if forked else None,
             at=time.monotonic(),
             idle_since=self._idle_since,
+            folder=working_folder(),
         )
 
     def _works(self) -> bool:
@@ -150,24 +167,56 @@ def _names_of(huey: Any) -> Iterator[str]:
                     yield f"{name}.{attribute}"
 
 
+def working_folder() -> str:
+    """Return the folder that this process works in, empty if it is gone."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
+
+
+def _file_name(number: int) -> str:
+    # Containers that share the folder number their processes alike.
+    place = here()
+    where = zlib.crc32(f"{place.host} {place.space}".encode(errors="replace"))
+    return f"{place.pid}-{number}-{where:08x}{_SUFFIX}"
+
+
 def own_folder() -> Path:
     """Return the folder of this user's files, made if need be; `OSError` if it is another's."""
     folder = _folder(os.geteuid())
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not os.environ.get(RUN_DIR):
-        found = folder.lstat()
-        # Anybody can make a folder of this name where all may write.
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            raise PermissionError(f"{folder} belongs to another user")
+    if not os.environ.get(RUN_DIR) and not _belongs_to(folder, os.geteuid()):
+        raise PermissionError(f"{folder} belongs to another user")
     return folder
 
 
 def folders() -> list[Path]:
-    """Return the folders to look in: this user's, and for root those of all users."""
+    """Return the folders to look in: this user's, and for root those of all users.
+
+    `OSError` where there is no folder for temporary files.
+    """
     own = _folder(os.geteuid())
     if os.environ.get(RUN_DIR) or os.geteuid() != 0:
         return [own]
     return [own, *(each for each in sorted(own.parent.glob("huey-signals-*")) if each != own)]
+
+
+def is_unusable(folder: Path) -> bool:
+    """Return whether a process of this user could not write its file to *folder*."""
+    if not os.environ.get(RUN_DIR) and os.path.lexists(folder):
+        return not _belongs_to(folder, os.geteuid())
+    # A writer makes what is missing, in the nearest folder that there is.
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    return not there.is_dir() or not os.access(there, os.W_OK | os.X_OK)
+
+
+def _belongs_to(folder: Path, uid: int) -> bool:
+    # Anybody can make a folder, or a link, of this name where all may write.
+    with suppress(OSError):
+        found = folder.lstat()
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == uid
+    return False
 
 
 def _folder(uid: int) -> Path:
@@ -177,8 +226,16 @@ def _folder(uid: int) -> Path:
 
 def read_records() -> list[HostRecord]:
     """Return what the processes of this host have written."""
-    found = (_read(file) for folder in folders() for file in _files(folder))
+    found = (_read(file) for folder in folders() if _is_trusted(folder) for file in _files(folder))
     return [each for each in found if each is not None]
+
+
+def _is_trusted(folder: Path) -> bool:
+    """Return whether only the user of its name can have written to *folder*."""
+    if os.environ.get(RUN_DIR):
+        return True
+    uid = folder.name.rpartition("-")[2]
+    return uid.isdecimal() and _belongs_to(folder, int(uid))
 
 
 def _files(folder: Path) -> list[Path]:
@@ -189,28 +246,48 @@ def _files(folder: Path) -> list[Path]:
 
 def _read(file: Path) -> HostRecord | None:
     try:
-        content = json.loads(file.read_text(encoding="ascii"))
+        content = json.loads(_text(file))
         parent, idle = content["parent"], content["idle_since"]
         return HostRecord(
             queue=str(content["queue"]),
             names=tuple(map(str, content["names"])),
-            place=Place(**content["place"]),
+            place=_place(content["place"]),
             worker=str(content["worker"]),
-            parent=None if parent is None else Place(**parent),
+            parent=None if parent is None else _place(parent),
             at=float(content["at"]),
             idle_since=None if idle is None else float(idle),
+            folder=str(content["folder"]),
         )
-    except (OSError, ValueError, TypeError, LookupError, RecursionError):
+    except (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError):
         return None  # it has just been removed, or is no file of ours
+
+
+def _text(file: Path) -> bytes:
+    # Another user can have put a link, a pipe or something endless there.
+    with open(os.open(file, _READ_FLAGS), "rb") as opened:
+        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+            raise ValueError("no file")
+        return opened.read(_LARGEST)
+
+
+def _place(content: dict[str, Any]) -> Place:
+    place = Place(**content)
+    # The number becomes part of a path, and of what is printed.
+    if type(place.pid) is not int or type(place.born) is not int or place.pid <= 0:
+        raise ValueError("no process")
+    return place
 
 
 def _remove_dead(folder: Path) -> None:
     """Remove the files of processes that are gone, and of what this one was before ``exec``."""
-    mine = [f"{os.getpid()}-{number}" for number in range(_own_files[os.getpid()] + 1)]
+    mine = {_file_name(number) for number in range(_own_files[os.getpid()] + 1)}
     for file in _files(folder):
         record = _read(file)
-        if record is None or file.stem in mine:
+        if record is None or file.name in mine:
             continue
-        if record.place.is_there() is False or record.place.pid == os.getpid():
-            with suppress(OSError):
+        there = record.place.is_there()
+        with suppress(OSError):
+            if there is None:
+                there = time.time() - file.stat().st_mtime <= _FORGOTTEN_SECONDS
+            if not there or record.place == here():
                 file.unlink()

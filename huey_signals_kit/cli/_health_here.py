@@ -5,8 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from .._host_record import HostRecord, folders, read_records
+from .._host_record import (
+    RUN_DIR,
+    HostRecord,
+    folders,
+    is_unusable,
+    read_records,
+    working_folder,
+)
 from .._place import here, is_stopped
+from ._exits import CommandError
 from ._health_form import Health
 from ._tables import counted
 from ._terminal import shown
@@ -26,13 +34,14 @@ def judge_host(name: str, queue: Callable[[], str]) -> Health:
 
     Args:
         name: As given on the command line.
-        queue: Returns the name of its queue; called only where no process knows *name*.
+        queue: Returns the name of its queue; called only where no process of this folder knows
+            *name*.
     """
-    records, asked = read_records(), name.replace(":", ".")
-    found = [each for each in records if asked in each.names]
-    if not found:
-        wanted = queue()
-        found = [each for each in records if each.queue == wanted]
+    try:
+        records = read_records()
+    except OSError as exc:
+        return Health(False, f"{exc}. Let {RUN_DIR} name a folder that can be written")
+    found = _working_on(name, records, queue)
     now = time.monotonic()
     states = {each: _is_alive(each, now) for each in found}
     alive = [each for each in found if states[each]]
@@ -45,6 +54,22 @@ def judge_host(name: str, queue: Callable[[], str]) -> Health:
         return Health(False, "; ".join(dict.fromkeys(problems)))
     verb = "works" if len(workers) == 1 else "work"
     return Health(True, f"{counted(len(workers), 'process')} of this host {verb} on {shown(name)}")
+
+
+def _working_on(name: str, records: list[HostRecord], queue: Callable[[], str]) -> list[HostRecord]:
+    asked, folder = name.replace(":", "."), working_folder()
+    named = [each for each in records if asked in each.names]
+    found = [each for each in named if each.folder == folder]
+    if found:
+        return found
+    # Many projects call it tasks.huey: its queue tells which of them this is.
+    try:
+        wanted = queue()
+    except CommandError:
+        if not named:
+            raise
+        return named
+    return [each for each in records if each.queue == wanted]
 
 
 def _is_alive(record: HostRecord, now: float) -> bool | None:
@@ -78,8 +103,13 @@ def _no_worker(name: str, gone: list[HostRecord]) -> str:
     if gone:
         pids = ", ".join(str(each.place.pid) for each in gone[:5])
         return f"{said}: {'process' if len(gone) == 1 else 'processes'} {pids} ended unexpectedly"
-    where = " or ".join(map(str, folders()[:3]))
+    where, own = " or ".join(map(str, folders()[:3])), folders()[0]
+    if is_unusable(own):
+        return (
+            f"{said}: none can write a file to {shown(str(own))}, which belongs to another user or "
+            f"may not be written. Let {RUN_DIR} name another folder, for them and for this command"
+        )
     return (
         f"{said}: none has written a file to {shown(where)}. Start a consumer with the kit; if one "
-        "runs, let HUEY_SIGNALS_RUN_DIR name the same folder for it and for this command"
+        f"runs, let {RUN_DIR} name the same folder for it and for this command"
     )

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 
 import pytest
@@ -70,15 +70,16 @@ def works_here(shop, number):
     wait_until(lambda: shop.run("health", NAME, "--here").out == expected, 60, f"{number} files")
 
 
-def write(folder, **said):
+def write(run_dir, **said):
     """The file of a process of this host; times are seconds ago."""
     for name in ("at", "idle_since"):
         if name in said:
             said[name] = time.monotonic() - said[name]
-    record = HostRecord("q", (NAME,), here(), "thread", None, time.monotonic(), None)
+    now, project = time.monotonic(), os.getcwd()
+    record = HostRecord("q", (NAME,), here(), "thread", None, now, None, project)
     record = replace(record, **said)
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{record.place.pid}-{len(list(folder.iterdir()))}.json"
+    run_dir.mkdir(exist_ok=True)
+    path = run_dir / f"{record.place.pid}-{len(list(run_dir.iterdir()))}.json"
     path.write_text(json.dumps(asdict(record)))
     return path
 
@@ -246,6 +247,147 @@ def test_no_file_is_written_into_a_folder_of_another_user(tmp_path, monkeypatch)
     with pytest.raises(PermissionError):
         _host_record.own_folder()
     assert list(elsewhere.iterdir()) == []
+
+
+def as_another_user(monkeypatch, tmp_path, uid=4321):
+    """Have no `RUN_DIR`, but `huey-signals-UID` in a folder where all may write."""
+    monkeypatch.delenv(RUN_DIR, raising=False)
+    monkeypatch.setattr(_host_record.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    return tmp_path / f"huey-signals-{uid}"
+
+
+def test_a_folder_of_another_user_is_not_believed(sqlite_shop, tmp_path, monkeypatch):
+    """Nor what it leads to: the probe says why no process can write a file there."""
+    folder = as_another_user(monkeypatch, tmp_path)
+    write(folder)
+    code, why = answer(sqlite_shop, "--here", name=sqlite_shop.name)
+    assert code == 1
+    assert f"none can write a file to {folder}, which belongs to another user or" in why
+    assert f"Let {RUN_DIR} name another folder" in why
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    assert answer(sqlite_shop, "--here", name=sqlite_shop.name) == (1, why)
+
+
+def test_root_believes_each_folder_only_of_the_user_it_names(sqlite_shop, tmp_path, monkeypatch):
+    """Another user's folder could have any name."""
+    own, uid = as_another_user(monkeypatch, tmp_path, 0), os.stat(tmp_path).st_uid
+    write(tmp_path / f"huey-signals-{uid + 1}")
+    write(tmp_path / "huey-signals-x")
+    assert answer(sqlite_shop, "--here", name=sqlite_shop.name)[0] == 1
+    own.parent.joinpath(f"huey-signals-{uid + 1}").rename(tmp_path / f"huey-signals-{uid}")
+    assert answer(sqlite_shop, "--here")[0] == 0
+
+
+def test_pipes_links_and_endless_files_are_not_read(sqlite_shop, run_dir):
+    """A probe that read them would hang, or fill the memory."""
+    file = write(run_dir)
+    text = file.read_text()
+    os.mkfifo(run_dir / "pipe.json")
+    (run_dir / "endless.json").symlink_to("/dev/zero")
+    (run_dir / "large.json").write_text(text[:-1] + " " * (1 << 20) + "}")
+    assert len(read_records()) == 1
+    assert answer(sqlite_shop, "--here")[0] == 0
+    file.rename(run_dir.parent / "file")
+    (run_dir / "link.json").symlink_to(run_dir.parent / "file")
+    assert answer(sqlite_shop, "--here", name=sqlite_shop.name)[0] == 1
+
+
+@pytest.mark.parametrize("pid", ["../tmp", "1", -1, 0, 1.5, True, None])
+def test_a_file_that_names_no_process(run_dir, pid):
+    """Its number would be part of a path, and of the answer."""
+    file = write(run_dir)
+    content = json.loads(file.read_text())
+    content["place"]["pid"] = pid
+    file.write_text(json.dumps(content))
+    assert read_records() == []
+
+
+def test_another_project_with_the_same_names(sqlite_shop, run_dir):
+    """Does not make this one look well; nor is it needed to run in the folder of the consumer."""
+    write(run_dir, folder="/another/project", names=(sqlite_shop.name,))
+    assert answer(sqlite_shop, "--here", name=sqlite_shop.name)[0] == 1
+    queue = sqlite_shop.huey.name
+    write(run_dir, folder="/", names=(sqlite_shop.name,), queue=queue)
+    assert answer(sqlite_shop, "--here", name=sqlite_shop.name)[0] == 0
+    write(run_dir, folder="/")
+    assert answer(sqlite_shop, "--here")[0] == 0  # it cannot be imported here
+
+
+def test_no_folder_for_temporary_files(sqlite_shop, tmp_path, monkeypatch):
+    """As in a container whose file system is read-only: what to set is said."""
+    as_another_user(monkeypatch, tmp_path)
+
+    def gettempdir():
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(_host_record.tempfile, "gettempdir", gettempdir)
+    code, why = answer(sqlite_shop, "--here", name=sqlite_shop.name)
+    assert code == 1
+    expected = (
+        f"No usable temporary directory found. Let {RUN_DIR} name a folder that can be written"
+    )
+    assert why == expected
+
+
+@pytest.fixture
+def writer(sqlite_shop, run_dir):
+    """It has written its file."""
+    writer = HostRecordWriter(sqlite_shop.huey)
+    writer.begin("thread")
+    wait_until(read_records, 30, "the file")
+    yield writer
+    writer.end()
+
+
+def test_a_folder_that_was_removed_is_made_again(run_dir, monkeypatch, sqlite_shop):
+    """A clean-up of temporary files is no reason to restart."""
+    monkeypatch.setattr(_host_record, "WRITE_SECONDS", 0.05)
+    writer = HostRecordWriter(sqlite_shop.huey)
+    writer.begin("thread")
+    for _ in range(2):
+        wait_until(read_records, 30, "the file")
+        run_dir.rename(run_dir.parent / f"gone-{time.monotonic_ns()}")
+    writer.end()
+
+
+def test_a_file_is_not_written_through_a_link(run_dir, tmp_path, sqlite_shop, monkeypatch):
+    """In a folder where all may write, another user can put one under its name."""
+    monkeypatch.setattr(_host_record, "WRITE_SECONDS", 0.05)
+    writer = HostRecordWriter(sqlite_shop.huey)
+    writer.begin("thread")
+    wait_until(read_records, 30, "the file")
+    (file,) = run_dir.glob("*.json")
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    link = file.with_suffix(".new")
+
+    for _ in range(20):
+        with suppress(FileExistsError):
+            link.symlink_to(victim)
+        time.sleep(0.02)
+    writer.end()
+    assert victim.read_text() == "precious"
+    assert not file.is_symlink()
+
+
+def test_containers_that_share_the_folder(run_dir, writer, monkeypatch):
+    """Their processes can have the same numbers: each has a file, until it is long forgotten."""
+    (file,) = run_dir.glob("*.json")
+    other = replace(here(), space="another container")
+    with monkeypatch.context() as patch:
+        patch.setattr(_host_record, "here", lambda: other)
+        name = _host_record._file_name(int(file.name.split("-")[1]))
+    assert name != file.name
+    assert name.split("-")[:2] == file.name.split("-")[:2]
+    of_other = write(run_dir, place=other).rename(run_dir / name)
+    _host_record._remove_dead(run_dir)
+    assert of_other.exists()
+    os.utime(of_other, (1, 1))
+    _host_record._remove_dead(run_dir)
+    assert not of_other.exists()
+    assert file.exists()
 
 
 def test_a_kit_that_is_uninstalled_leaves_no_file(sqlite_shop, run_dir):
