@@ -32,7 +32,6 @@ from .ledger import (
     takings_of,
 )
 from .sinks.memory import SETTLE_AT, Counts
-from .sinks.vocabulary import LOCK_REFUSALS
 from .store import Keys, is_shared, open_store
 
 HUEYS_VALUE = "1"
@@ -110,7 +109,7 @@ class LockDesk:
         self._taken = told.taken
         self._failed = told.failed
         self._tell_lost = told.lost
-        self._counts = told.counts
+        self._refusals, self._settle = told.counts.refusals, told.counts.settle_some
         self._prefix = Keys(huey).lock_prefix
         self._notes = hands_of(huey).notes
         self.takings = takings_of(huey)
@@ -157,14 +156,10 @@ class LockDesk:
             if not self.active:  # by now; its heartbeat may have been the last
                 self._taken()
         else:
-            self._refused(key)
+            self._refusals.append(lock._name)
+            if len(self._refusals) >= SETTLE_AT:
+                self._settle()
         return taken
-
-    def _refused(self, key: str) -> None:
-        counts = self._counts
-        counts.add((LOCK_REFUSALS, counts.lock_labels[key[len(self._prefix) :]]))
-        if len(counts.pending) >= SETTLE_AT:
-            counts.settle_some()
 
     def _take_again(self, mine: Mine, taking: Taking) -> None:
         before = self.takings.replace(mine, taking)
@@ -188,7 +183,7 @@ class LockDesk:
             if self._held.setdefault(mine, taking) is not taking:
                 self._take_again(mine, taking)
         elif self.active:
-            self._refused(key)
+            self._refusals.append(lock._name)
         return taken
 
     def end(self, lock: NamedLock) -> None:

@@ -71,7 +71,7 @@ class _Detached:
 
 
 _DETACHED = _Detached()
-_UNREAD = str(object())
+_UNREAD = ""
 
 
 class Event:
@@ -169,7 +169,7 @@ class Event:
     @property
     def lock(self) -> str | None:
         """The name of the lock that the task could not get, or None."""
-        if self._lock is _UNREAD:
+        if self._lock == _UNREAD:
             self._lock = lock_name(self._exception)
         return self._lock
 

@@ -14,7 +14,10 @@ def leave_breadcrumb(event: Event) -> None:
     recent it is shown on every one. Of the task, only its id and attempt are kept. An event
     from a thread that the task has started is not known to be the task's.
     """
-    if event._signal in LOCK_SIGNALS and event.is_lock_error and not event._skip_remembered:
+    # A value that is known already is read without a property, which costs a call.
+    is_lock_error = event._is_lock_error or event.is_lock_error
+    if is_lock_error and event._signal in LOCK_SIGNALS and not event._skip_remembered:
         event._skip_remembered = True
-        skip = (event._timestamp, event.lock or "", str(event._task.id), event.attempt)
+        lock = event._lock or event.lock or ""
+        skip = (event._timestamp, lock, str(event._task.id), event.attempt)
         event._context.remember_skip(event._task_name, skip)

@@ -21,7 +21,7 @@ def suppressing(handler: F) -> F:
 @suppressing
 def drop_lock_errors(event: Event) -> Verdict | None:
     """`DROP` if somebody else had the lock, no opinion on any other error."""
-    return DROP if event.is_lock_error else None
+    return DROP if event._is_lock_error or event.is_lock_error else None
 
 
 def expire_lock_errors(seconds: float = 60) -> ExpireLockErrors:

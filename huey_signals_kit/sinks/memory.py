@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
+from contextlib import suppress
+from typing import TypeVar
 
 from .._checks import listed, nearest, short
 from .._fork import reset_in_child
@@ -12,9 +14,10 @@ from .._tick import tick
 from .attempts import Attempts
 from .labels import FoldedLabels, valid
 from .readings import Durations, Totals, merge
-from .vocabulary import LABELS
+from .vocabulary import LABELS, LOCK_REFUSALS
 
 SETTLE_AT = 500
+T = TypeVar("T")
 
 
 class Counts:
@@ -30,6 +33,8 @@ class Counts:
         self._queue = queue.decode("utf-8", "replace") if isinstance(queue, bytes) else str(queue)
         self.lock_labels = FoldedLabels()
         self.pending: deque[tuple[str, ...]] = deque()
+        self.refusals: deque[str] = deque()
+        """The name of each lock that was refused, not counted yet."""
         self.add = self.pending.append
         self.attempts = Attempts(first=tick.start)
         self._reset()
@@ -40,6 +45,7 @@ class Counts:
         self._totals: Counter[tuple[str, ...]] = Counter()
         self._revision = 0
         self.pending.clear()
+        self.refusals.clear()
         self.attempts.reset()
 
     _after_fork = _reset
@@ -53,7 +59,8 @@ class Counts:
     def settle_some(self) -> None:
         """Keep what waits to be added up short; to be called now and then."""
         # Never waiting: somebody else may be at it, or this very thread, interrupted by a signal.
-        if len(self.pending) >= SETTLE_AT and self._lock.acquire(blocking=False):
+        longest = max(len(self.pending), len(self.refusals))
+        if longest >= SETTLE_AT and self._lock.acquire(blocking=False):
             try:
                 self._add_up()
             finally:
@@ -104,17 +111,25 @@ class Counts:
 
     def _add_up(self) -> None:
         taken: list[tuple[str, ...]] = []
+        refused: list[str] = []
         try:
-            # Only so many, or a busy neighbour could keep us here for ever; and fewer when a
-            # signal handler interrupts this thread and adds up.
-            for _ in range(len(self.pending)):
-                taken.append(self.pending.popleft())
-        except IndexError:
-            pass
+            _move(self.pending, taken)
+            _move(self.refusals, refused)
         finally:
+            # Labels are looked up here, once for each name, and not where a lock is refused.
+            keys = {name: (LOCK_REFUSALS, self.lock_labels[name]) for name in set(refused)}
+            taken.extend(map(keys.__getitem__, refused))
             self._totals.update(taken)
         if self.attempts.settle() or taken:
             self._revision += 1
+
+
+def _move(waiting: deque[T], taken: list[T]) -> None:
+    # Only so many, or a busy neighbour could keep us here for ever; and fewer when a signal
+    # handler interrupts this thread and adds up.
+    with suppress(IndexError):
+        for _ in range(len(waiting)):
+            taken.append(waiting.popleft())
 
 
 def _check(metric: str, labels: dict[str, str]) -> None:
