@@ -32,8 +32,8 @@ class Background(Generic[Item]):
     *lost* is given what was never handled: the oldest when there are `CAPACITY`, and when the
     process ends what was not done by then. *handle* and *lost* do not raise.
 
-    `submit` holds no lock, each of its steps is one that no other thread comes in between: so a
-    signal handler may interrupt it and submit, and gevent may patch threads at any moment.
+    `submit` holds no lock, and each of its steps is atomic. So a signal handler may interrupt
+    `submit` and call it again, and gevent may patch threads at any moment.
     """
 
     def __init__(
@@ -49,9 +49,9 @@ class Background(Generic[Item]):
         self._waiting: deque[Item] = deque()
         self._current: tuple[Item, ...] = ()
         self._may_start = [True]
-        """Empty while there is a thread: who takes the item starts one."""
+        """Empty while a thread runs; the caller that pops the item starts the next thread."""
         self._wake: Any = None
-        """A lock that the thread waits for; free when it has something to do."""
+        """A lock that the thread waits for; released when there are items to handle."""
         self._thread: threading.Thread | None = None
 
     def submit(self, item: Item) -> None:
@@ -63,17 +63,17 @@ class Background(Generic[Item]):
         if self._may_start:
             self._start()
         elif self._wake is not None and self._wake.locked():
-            with suppress(RuntimeError):  # another thread has come first
+            with suppress(RuntimeError):  # another thread has released it
                 self._wake.release()
 
     def _start(self) -> None:
         try:
             self._may_start.pop()
-        except IndexError:  # another thread has come first, and its thread looks for items
+        except IndexError:  # another caller is starting a thread, which will find the item
             return
         _started.add(self)
         tick.before_end(_drain_all)
-        # Of the kind that there is now: gevent may have patched it since the last one.
+        # A new lock for each thread: gevent may have patched `threading` since the last start.
         self._wake = wake = threading.Lock()
         wake.acquire()
         work, name = self._work, self._name
@@ -104,7 +104,7 @@ class Background(Generic[Item]):
         waiting = self._waiting
         while True:
             with suppress(IndexError):
-                self._current = (waiting[0],)  # so that `drain` sees it all the time
+                self._current = (waiting[0],)  # `drain` must see the item at every moment
                 self._current = (waiting.popleft(),)
                 return True
             self._current = ()
@@ -113,7 +113,7 @@ class Background(Generic[Item]):
 
     def drain(self, deadline: float) -> None:
         """Wait until all is handled, at most until *deadline* (monotonic); the rest is lost."""
-        with suppress(RuntimeError):  # there can be no thread
+        with suppress(RuntimeError):  # no thread can be started
             while (self._waiting or self._current) and time.monotonic() < deadline:
                 if self._may_start:
                     self._start()

@@ -69,33 +69,34 @@ def refuse_unknown(who: str, given: Mapping[str, object], function: Callable[...
 
 
 _LEAVES = (FunctionType, type, BuiltinMethodType, WrapperDescriptorType)
-_NESTED = 100  # a partial of a partial of ...; no real callable is nested that deep
+_NESTED = 100  # levels of partials and methods that are unwrapped
 _UNRUN = (Awaitable, Generator, AsyncGenerator)
 
 
 def validate_runs(function: object, what: str) -> None:
-    """Raise `TypeError` if a call of `function` would make an object and run nothing.
+    """Raise `TypeError` if a call of `function` would only make an object and run no code.
 
-    Such an object is always true, and code that ignores it loses the call in silence.
+    Such an object (a coroutine, a generator, an instance) is always true, and the code that was
+    meant to run never does.
 
     Args:
-        function: the callable; partials, methods and objects with a `__call__` are looked into.
-        what: the argument that `function` was given as, for the message.
+        function: The callable; partials, methods and objects with a `__call__` are unwrapped.
+        what: The name of the argument, for the message.
     """
     called = _called_by(function)
     name = name_of(function)
     if isinstance(called, type):
         raise TypeError(
             f"{what} is the class {name}, whose call makes an object that is always true; "
-            "give a function, or an object of the class if that has a method __call__"
+            "give a function, or an instance of the class if the class has a method __call__"
         )
     if _is_of_huey(called):
         kind = "task" if isinstance(called, TaskWrapper) else "object of Huey"
         raise TypeError(
-            f"{what} is the {kind} {name}, whose call would not do what it says with an Event; "
-            "give a plain function that calls it with what it needs"
+            f"{what} is the {kind} {name}, which takes other arguments than an Event; "
+            "give a plain function that calls it with the arguments it needs"
         )
-    # By type, not isinstance: a mock passes for whatever it was made like.
+    # By type, not isinstance: a mock reports the class of its spec.
     if not issubclass(type(called), FunctionType):
         return
     for is_kind, kind in (
@@ -105,30 +106,30 @@ def validate_runs(function: object, what: str) -> None:
     ):
         if is_kind(called):
             raise TypeError(
-                f"{what} is the {kind} {name}, whose body would never run, as it is called "
-                "synchronously; give a plain function (def, without await and yield)"
+                f"{what} is the {kind} {name}, whose body would never run, because it is "
+                "called synchronously; give a plain function (def, without await and yield)"
             )
 
 
 def validate_ran(answer: object, what: str) -> None:
     """Raise `TypeError` if `answer` is a coroutine or a generator, whose body has not run.
 
-    A decorated function may answer with one, which no check at registration can look into.
+    A decorated function may return one; checks at registration cannot see inside a decorator.
     """
     if answer is not None and answer.__class__ is not bool and isinstance(answer, _UNRUN):
         raise TypeError(
-            f"{what} answered {short(answer)}, whose body has not run; give a plain function"
+            f"{what} returned {short(answer)}, whose body has not run; give a plain function"
         )
 
 
 def truth_of(answer: object, what: str) -> bool:
-    """Return whether a predicate's `answer` is true; `TypeError` if it would always be."""
+    """Return whether a predicate's `answer` is true; raise `TypeError` for a coroutine."""
     validate_ran(answer, what)
     return bool(answer)
 
 
 def _called_by(function: object) -> object:
-    """Return what runs when `function` is called, as far as that can be known."""
+    """Return the innermost callable that runs when `function` is called, where it can be found."""
     for _ in range(_NESTED):
         if isinstance(function, functools.partial):
             function = function.func

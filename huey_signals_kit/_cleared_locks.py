@@ -1,4 +1,7 @@
-"""Locks that one process cleared while another held them: on purpose, so none of them is lost."""
+"""A shared list of locks that one process cleared on purpose while another process held them.
+
+The holder looks in this list before it reports a lock as lost.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +14,21 @@ from .ledger import try_holder
 from .store import UPKEEP, Reader, is_shared, open_kit_store, open_store
 
 MOST = 500
-"""How many acquisitions are remembered; their holders look for them every few seconds."""
+"""How many acquisitions the list keeps; holders read it every few seconds."""
 
 _KEY = "huey-signals:cleared"
 _TRIES = 10
 
 
 class ClearedLocks:
-    """Acquisitions of one Huey's locks that any process with the kit has cleared lately."""
+    """Recent acquisitions of one Huey's locks that a process with the kit cleared."""
 
     def __init__(self, huey: Any) -> None:
         self._huey = huey
         self._known: frozenset[str] = frozenset()
 
     def note(self, key: str) -> None:
-        """Note that this process is about to clear a lock that another one holds, if one does."""
+        """Add the lock to the list, before this process clears it, if another process holds it."""
         if not is_shared(self._huey.storage):
             return
         (raw,) = open_store(self._huey).get([key])

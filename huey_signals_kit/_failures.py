@@ -17,7 +17,7 @@ _AWAY = {"ConnectionError", "TimeoutError"}
 
 
 def is_away(exc: BaseException) -> bool:
-    """Return whether a storage could not be reached: then Huey's own call fails as well."""
+    """Return whether *exc* means that the storage is unreachable, also for Huey's own calls."""
     names = {each.__name__ for each in type(exc).__mro__}
     return isinstance(exc, OSError) or not names.isdisjoint(_AWAY)
 
@@ -39,10 +39,10 @@ def say(
 
 
 def is_exit(exc: BaseException) -> bool:
-    """Return whether `exc` ends a thread, a greenlet or the process, and so must go on.
+    """Return whether `exc` ends a thread, a greenlet or the process, and so must not be caught.
 
-    Anything else that handlers raise is their failure, as `asyncio.CancelledError` and
-    `gevent.Timeout`, which are no `Exception`.
+    Any other exception of a handler is logged as a failure of that handler, including
+    `asyncio.CancelledError` and `gevent.Timeout`, which do not inherit from `Exception`.
     """
     return not isinstance(exc, Exception) and (
         isinstance(exc, (KeyboardInterrupt, SystemExit))
@@ -51,21 +51,21 @@ def is_exit(exc: BaseException) -> bool:
 
 
 class _Failed:
-    """One thing that failed; no lock, as a signal handler may interrupt its report and fail."""
+    """The failures of one key. No lock: a signal handler may interrupt a report and fail too."""
 
     def __init__(self) -> None:
         self.count = itertools.count(1)
         self.logged = 0
-        """How many failures there were when the last one was logged."""
+        """The value of *count* at the last log line."""
         self.turn: list[float | None] = [None]
-        """When that was; empty while another failure is being logged."""
+        """The time of the last log line, None before the first; empty while one is being logged."""
 
 
 class Failures:
-    """Logs what fails of one kit: handlers, subscribers, jobs.
+    """Logs failures of the handlers, subscribers and jobs of one kit.
 
-    The first failure of each comes with its traceback, later ones as a count, at most every
-    *interval* seconds.
+    The first failure of each is logged with its traceback, later failures as a count, at most
+    every *interval* seconds.
     """
 
     def __init__(self, interval: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -80,12 +80,13 @@ class Failures:
                 failed.turn.append(None)
 
     def report(self, name: str, doing: str, exc: BaseException, key: Hashable = None) -> None:
-        """Log a failure, unless one of the same *key* was logged within the interval.
+        """Log a failure, unless a failure of the same *key* was logged within the interval.
 
         Args:
-            name: what failed, for the log.
-            doing: what it was doing.
-            key: tells apart what has the same name; the name by default.
+            name: What failed, for the log.
+            doing: When it failed, for the log, such as ``"on the tick"``.
+            exc: The exception.
+            key: Distinguishes two things of the same name; by default the name.
         """
         failed = self._failed.setdefault(name if key is None else key, _Failed())
         count = next(failed.count)

@@ -87,12 +87,12 @@ def checked_tasks(tasks: object) -> TaskFilter | None:
 
 
 def checked_priority(priority: object) -> float:
-    """Return *priority* if it can be ordered, as every number that a float can hold."""
+    """Return *priority* if it is a number within the range of a float, and not NaN."""
     if isinstance(priority, bool) or not isinstance(priority, (int, float)):
         raise TypeError(f"priority= of on() takes a number, got {short(priority)}")
     if isinstance(priority, int) and abs(priority) > sys.float_info.max:
         raise ValueError(
-            f"priority= of on() got {short(priority)}, which is beyond every float; it takes "
+            f"priority= of on() got {short(priority)}, which no float can hold; it takes "
             f"numbers from {-sys.float_info.max:.0e} to {sys.float_info.max:.0e}"
         )
     if math.isnan(priority):
@@ -144,7 +144,7 @@ def _checked_glob(glob: str) -> str:
 
 
 def _has_open_bracket(glob: str) -> bool:
-    # As in fnmatch: a bracket that is never closed stands for itself, which no name has.
+    # fnmatch takes a bracket without its closing one literally, and no name contains a bracket.
     return "[" in re.sub(r"\[(?:!?\][^]]*|![^]]+|[^]!][^]]*)\]", "", glob)
 
 
@@ -156,7 +156,7 @@ _BAD_GLOBS: tuple[tuple[Callable[[str], object], str], ...] = (
     ),
     (
         lambda glob: "," in glob,
-        "which matches nothing, as it has a comma; write a list, {several}",
+        "which matches nothing because of the comma; write a list, {several}",
     ),
     (
         _has_open_bracket,
@@ -165,7 +165,7 @@ _BAD_GLOBS: tuple[tuple[Callable[[str], object], str], ...] = (
     (lambda glob: "(?!)" in translate(glob), "which matches nothing: it has an empty range"),
     (
         lambda glob: glob.startswith(".") or glob.endswith(".") or ".." in glob,
-        "which matches nothing: 'module.name' has no empty part; write '*' for any",
+        "which matches nothing: no part of a 'module.name' is empty; write '*' for any part",
     ),
     (
         lambda glob: not set(glob) & set(".*?["),

@@ -88,7 +88,7 @@ class Handler:
 
     @property
     def may_let_expire(self) -> bool:
-        """Whether it is a handler of the user's, who may return any verdict."""
+        """Whether the handler is the user's own, and so may return `expire`."""
         return self.decides and self.background is None and not self.is_of_the_kit
 
     @property
@@ -145,10 +145,13 @@ def in_order(handlers: Iterable[Handler]) -> tuple[Handler, ...]:
 
 
 def run(handlers: Iterable[Handler], event: Event, failed: FailureHook) -> Verdict | None:
-    """Run each of *handlers*; the first verdict, or None. *failed* is told of one that raises.
+    """Run each of *handlers*; return the first verdict, or None.
 
-    The plan of that verdict is started when all handlers have run. If this fails, there is no
-    verdict: the error is stored as Huey does it.
+    The plan of that verdict is started when all handlers have run. If the plan raises, None is
+    returned and the error is stored as Huey does.
+
+    Args:
+        failed: Called with a handler that raised, the event and the exception.
     """
     verdict: Verdict | None = None
     winner: Handler | None = None

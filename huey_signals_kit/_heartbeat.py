@@ -10,7 +10,7 @@ Who writes:
   the process holds a lock that others can see. What is counted in immediate mode is never written,
   also when the mode has been left.
 
-A few of those with workers, each on another host, watch the others as well.
+A few processes with workers, each on another host, also watch the other processes.
 
 When the process ends, or the kit is uninstalled, its counters go into the totals. But as long as
 the process holds locks in its name, which nobody else says, the heartbeat goes on.
@@ -107,7 +107,7 @@ class Pulse:
         self._sequence = 0
         self._written_revision = 0
         self.watches = False
-        """Whether this process watches the others."""
+        """Whether this process watches the other processes."""
         self.skips.clear()
         self._written: tuple[Totals, dict[str, Any]] = {}, {}
         self._storage = ref(self._huey.storage)
@@ -174,7 +174,7 @@ class Pulse:
             )
 
     def _is_wanted(self) -> bool:
-        """Return whether an application has counted something: it may end without a word."""
+        """Return whether an application has new counts, which would be lost if it were killed."""
         return (
             not self._worker and self._revision() != self._written_revision and shares(self._huey)
         )
@@ -208,10 +208,10 @@ class Pulse:
         self._written_revision = revision
 
     def _shared_counts(self) -> Totals:
-        """Return what was counted, but not in immediate mode.
+        """Return the totals without the counts from immediate mode.
 
-        Huey makes another storage whenever the mode is switched: what was counted since the last
-        look, with another storage, is taken for counted in immediate mode.
+        Huey makes another storage whenever the mode is switched. If the storage has changed since
+        the last call, the counts since that call are attributed to immediate mode.
         """
         counted, storage = self._totals(), self._huey.storage
         if storage is not self._storage() or not shares(self._huey):
@@ -240,7 +240,7 @@ class Pulse:
             if self._worker and self._sequence % _TIDY_EVERY == 1:
                 self._tidy_up()
             elif self._sequence == 1:
-                self.ledger.fold_dead()  # as of the process that this one replaces
+                self.ledger.fold_dead()  # such as the record of the process that this one replaces
 
     def _look_after_native(self, is_needed: bool) -> None:
         if is_needed and is_shared(self._huey.storage) and not tick.ending:
@@ -251,7 +251,7 @@ class Pulse:
     def _takes_watch(self) -> bool:
         if self._worker in ("", "scheduler"):
             return False
-        with suppress(Exception):  # of the storage, which the heartbeat will report
+        with suppress(Exception):  # a failing storage is reported by the heartbeat
             return self._watch.acquire()
         return False
 
@@ -309,7 +309,7 @@ class Pulse:
 
 
 def shares(huey: Any) -> bool:
-    """Return whether processes of the queue of `huey` share what the kit writes."""
+    """Return whether other processes can read what the kit writes for the queue of `huey`."""
     return not huey.immediate and is_shared(huey.storage)
 
 

@@ -1,8 +1,9 @@
 """A small file for each process that works on a queue, for ``huey-signals health --here``.
 
-It needs no storage: a process writes it every ten seconds, from a thread of its own that waits for
-nothing else. The files lie in the folder that ``HUEY_SIGNALS_RUN_DIR`` names, by default in
-``huey-signals-UID`` in the folder for temporary files. Where none can be written, there are none.
+The file needs no storage: each process writes its own every ten seconds, on a thread that has no
+other work. The folder is ``HUEY_SIGNALS_RUN_DIR``, by default ``huey-signals-UID`` in the folder
+for temporary files. If the folder cannot be written, there is no file, and no error is
+reported.
 """
 
 from __future__ import annotations
@@ -36,24 +37,24 @@ _FORGOTTEN_SECONDS = 3600.0
 """A file of another container that is so old is removed; a process that lives writes it again."""
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _own_files: dict[int, int] = {}
-"""By process: how many files it has named, one for each kit."""
+"""By process id: the number of the last file, one for each kit."""
 
 
 @dataclass(frozen=True)
 class HostRecord:
-    """What a process says of itself on its own host."""
+    """The state of one process, written for readers on the same host."""
 
     queue: str
     """The name of the Huey."""
     names: tuple[str, ...]
-    """Where modules of the process have the Huey, as ``package.module.attribute``."""
+    """Module attributes that are the Huey, as ``package.module.attribute``."""
     place: Place
     worker: str
     """As in `ledger.Heartbeat`."""
     parent: Place | None
-    """The consumer that has forked it; None for one that is the consumer itself."""
+    """The consumer that forked the process; None for the consumer itself."""
     at: float
-    """When it was written, by the monotonic clock, which all processes of a host share."""
+    """When the record was written, by the monotonic clock, which all processes of a host share."""
     idle_since: float | None
     """Since when none of its workers runs, by that clock; None while one does."""
     folder: str
@@ -61,7 +62,7 @@ class HostRecord:
 
 
 class HostRecordWriter:
-    """Writes the file of one kit, from the start of a worker to the end of the process."""
+    """Writes the file of one kit, from the start of the first worker to the end of the process."""
 
     def __init__(self, huey: Any) -> None:
         self._huey = huey
@@ -79,29 +80,30 @@ class HostRecordWriter:
         self._stop = threading.Event()
 
     def begin(self, worker: str) -> None:
-        """Have the file written, by a thread that the first call starts.
+        """Write the file from now on; the first call starts the thread.
 
         Args:
-            worker: What this process, and for a worker this thread, is.
+            worker: The kind of worker, as in `ledger.Heartbeat`, or ``"scheduler"``. Unless it
+                is ``"scheduler"``, the calling thread is the worker.
         """
         self._worker = worker
         if worker != "scheduler":
             self._workers[threading.get_ident()] = ref(threading.current_thread())
         mine = object()
-        # Atomic, without a lock that gevent could have patched since.
+        # setdefault is atomic, and needs no lock, which gevent might patch later.
         if self._started.setdefault("thread", mine) is mine:
             self._stop = threading.Event()
             tick.before_end(self.end)
             thread = threading.Thread(target=self._run, name="huey-signals-host", daemon=True)
-            with suppress(RuntimeError):  # there can be no more threads
+            with suppress(RuntimeError):  # no thread can be started
                 start_thread(thread)
 
     def worker_stops(self) -> None:
-        """Note that the worker of this thread ends, whatever the reason."""
+        """Note that the worker of this thread ends."""
         self._workers.pop(threading.get_ident(), None)
 
     def end(self) -> None:
-        """Remove the file: the process ends, or the kit is uninstalled."""
+        """Stop writing, and remove the file."""
         self._stop.set()
         self._started = {}
         if self._path is not None:
@@ -161,7 +163,7 @@ class HostRecordWriter:
 
 def _names_of(huey: Any) -> Iterator[str]:
     for name, module in list(sys.modules.items()):
-        with suppress(Exception):  # whatever stands among modules
+        with suppress(Exception):  # sys.modules may hold objects that are no modules
             for attribute, value in list(vars(module).items()):
                 if value is huey:
                     yield f"{name}.{attribute}"
@@ -183,7 +185,10 @@ def _file_name(number: int) -> str:
 
 
 def own_folder() -> Path:
-    """Return the folder of this user's files, made if need be; `OSError` if it is another's."""
+    """Return the folder of this user's files, and create it if it is missing.
+
+    Raises `OSError` if the folder belongs to another user.
+    """
     folder = _folder(os.geteuid())
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not os.environ.get(RUN_DIR) and not _belongs_to(folder, os.geteuid()):

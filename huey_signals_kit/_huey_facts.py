@@ -46,7 +46,7 @@ DECIDING = frozenset({"locked", "error", "canceled", "timeout", "rate-limited"})
 """The signals of a failed attempt whose error Huey is about to store."""
 
 LOCK_SIGNALS = frozenset({signals.SIGNAL_LOCKED, signals.SIGNAL_ERROR})
-"""The signals of which an attempt that could not get its lock emits exactly one."""
+"""An attempt that could not get its lock emits exactly one of these signals."""
 
 
 def caught_by_huey(signal: str) -> BaseException | None:
@@ -65,9 +65,13 @@ def caught_by_huey(signal: str) -> BaseException | None:
 
 
 def passed_exception(signal: str, passed: Iterable[object]) -> BaseException | None:
-    """Return the exception that *signal* brings, among all that its receiver was called with.
+    """Return the exception among the arguments of a receiver of *signal*, or None.
 
-    A subclass of Huey may add to it in ``_emit``, before or after what Huey passes.
+    A subclass of Huey may add arguments in ``_emit``, before or after those of Huey.
+
+    Args:
+        signal: The name of the signal.
+        passed: The arguments of the receiver after the task.
     """
     if signal != signals.SIGNAL_ERROR:
         return None
@@ -164,15 +168,15 @@ def running_task() -> Running | None:
     return None
 
 
-# Methods that no plugin replaces on one instance, as the kit does with others.
+# Methods that plugins, including the kit, do not replace on an instance.
 _BOUND = ("create_consumer", "scheduled_count", "pending_count")
 
 
 def real_huey(thing: object) -> Huey | None:
-    """Return the Huey that `thing` is or stands for, as a lazy proxy; None if there is none.
+    """Return `thing` if it is a Huey, the wrapped Huey if it is a lazy proxy, else None.
 
-    A proxy passes for what it stands for (``SimpleLazyObject`` of Django, ``LocalProxy`` of
-    werkzeug, ``ObjectProxy`` of wrapt), but attributes set on it may stay on it.
+    A proxy (``SimpleLazyObject`` of Django, ``LocalProxy`` of werkzeug, ``ObjectProxy`` of wrapt)
+    is an instance of Huey for ``isinstance``, but an attribute set on it may not reach the Huey.
     """
     if issubclass(type(thing), Huey):
         return thing

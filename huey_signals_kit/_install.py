@@ -56,9 +56,9 @@ def install_handlers(
     tokens that have leaked, as `Kit.sweep_tokens` does.
     *stale_locks*: what a consumer does about locks whose holder's process is dead: ``"report"``
     them, by a line in the log, a count and an announcement; or ``"release"`` them besides.
-    *stale_after*: after how many seconds of silence, watched from another host, this process
-    counts as dead, at least 30. Make it longer than any call of a task that keeps the
-    interpreter's lock: such a call cannot be told from death.
+    *stale_after*: how many seconds without a heartbeat, watched from another host, before this
+    process counts as dead; at least 30. Set it longer than the longest call of a task that holds
+    Python's interpreter lock (GIL): during such a call the process writes no heartbeat.
 
     Called again with the same arguments it returns the same kit; with others it raises
     `AlreadyInstalled`, unless *replace*: then a new kit takes the old one's place, without

@@ -1,4 +1,4 @@
-"""What the scheduler runs: a function, how often it is due, and what becomes of its failures."""
+"""Jobs of the scheduler: functions with an interval, and the handling of their failures."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ._failures import Failures, complain
 from ._fork import reset_in_child
 
 RETRY_PAUSES = (0.1, 0.3)
-"""Seconds before each further try of a job that fails when its process ends."""
+"""Seconds before each retry of a job that fails in its last run."""
 
 
 class OnFailure(Protocol):
     """Called when a job raises, with its name and the exception.
 
-    *last* says that the job is not tried again before the process ends.
+    *last* is True if the job is not tried again before the process ends.
     """
 
     def __call__(self, name: str, exc: BaseException, last: bool = False) -> object: ...
@@ -28,8 +28,8 @@ class OnFailure(Protocol):
 def log_last_failure(name: str, exc: BaseException) -> None:
     """Log in one line that the last run of a job failed."""
     complain(
-        "%s failed in its last run (%s): what it has not sent or written is lost if the process "
-        "ends now.",
+        "%s failed in its last run (%s): data that it has not sent or written are lost if the "
+        "process ends now.",
         name,
         short(exc),
         failed=name,
@@ -40,14 +40,14 @@ class Job:
     """A function that runs every *interval* seconds; `Tick.every` makes these.
 
     Args:
-        name: Its name in logs.
+        name: The name of the job, for logs.
         interval: Seconds from the end of one run to the next.
         do: The function.
-        failed: Called with what *do* raises; without it, that is logged.
+        failed: Called with the exceptions of *do*; by default they are logged.
         due: When the first run is due, by the clock of the scheduler.
-        at_end: Whether it also runs when the process ends.
-        apart: Whether it runs on a thread of its own, because it may wait for a server or a disk.
-        when: Asked about once a second; the job is due as soon as it returns True.
+        at_end: Whether the job also runs when the process ends.
+        apart: Whether the job has a thread of its own, because it may wait for a server or a disk.
+        when: Called about once a second; the job is due as soon as it returns True.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Job:
         self.apart = apart
         self.when = when
         self.ask_at = 0.0
-        """When the scheduler asks *when* next."""
+        """The time of the next call of *when*."""
         self._do = do
         self._failed = failed or self._log
         self._failures = Failures()
@@ -83,11 +83,11 @@ class Job:
         self._thread: threading.Thread | None = None
 
     def renew_locks(self) -> None:
-        """Make its locks again, as gevent has patched threading since; no thread uses them."""
+        """Make new locks after gevent has patched `threading`; no thread may hold the old ones."""
         self._after_fork()
 
     def is_wanted(self) -> bool:
-        """Return whether *when* asks for a run although the job is not due."""
+        """Return whether *when* returns True, so that the job is due early."""
         try:
             return self.when is not None and self.when()
         except Exception as exc:
@@ -95,7 +95,7 @@ class Job:
             return False
 
     def run(self, timeout: float = -1) -> bool:
-        """Run it now, and return whether it succeeded.
+        """Run the job now, and return whether it succeeded.
 
         Args:
             timeout: Seconds to wait while another thread is running it; -1 for any number.
@@ -106,7 +106,7 @@ class Job:
         return done
 
     def attempt(self, timeout: float) -> tuple[bool, BaseException | None]:
-        """Run it now, and return whether it succeeded and what it raised.
+        """Run the job now, and return whether it succeeded, and its exception.
 
         Args:
             timeout: Seconds to wait while another thread is running it; -1 for any number.
@@ -115,7 +115,7 @@ class Job:
             return False, None
         try:
             self._do()
-        except BaseException as exc:  # gevent.Timeout, say: one job's must not end the others
+        except BaseException as exc:  # such as gevent.Timeout: one job must not end the others
             if type(exc).__name__ == "GreenletExit":
                 raise
             return False, exc
@@ -124,23 +124,23 @@ class Job:
         return True, None
 
     def fail_last(self, exc: BaseException) -> None:
-        """Report that the last run failed."""
+        """Report that the last run of the job failed."""
         self._failed(self.name, exc, last=True)
 
     def start(self) -> bool:
-        """Have a thread of its own; False if none can be had, as late at exit."""
+        """Start the job's own thread; return False if none can be started, as late at exit."""
         if self._thread is None or not self._thread.is_alive():
             self._thread = spawn(self._loop)
         return self._thread is not None
 
     def request(self, last: LastRun | None = None) -> None:
-        """Have its own thread run it, or do its *last* run."""
+        """Have the job's own thread run it, or do its *last* run."""
         if last is not None:
             self._last_runs.append(last)
         self._requested.set()
 
     def cancel(self) -> None:
-        """End its own thread, once it has done what was requested."""
+        """End the job's own thread after the requested run."""
         self._cancelled = True
         self._requested.set()
 
@@ -161,10 +161,11 @@ class Job:
 
 
 class LastRun:
-    """The last run of *job*, which is tried again after each of `RETRY_PAUSES` if it fails.
+    """The last run of a job, which is repeated after each of `RETRY_PAUSES` if it fails.
 
     Args:
-        seconds: How long it may take, with all its tries.
+        job: The job.
+        seconds: The time limit for all tries together.
     """
 
     def __init__(self, job: Job, seconds: float) -> None:
@@ -176,14 +177,14 @@ class LastRun:
         self._failure: BaseException | None = None
 
     def start(self) -> None:
-        """Begin on a thread of its own; where none can be had, it is over on return."""
+        """Start the run on another thread; if no thread can be started, do it here."""
         if self._job.apart and self._job.start():
             self._job.request(self)
         elif spawn(self) is None:
             self()
 
     def __call__(self) -> None:
-        """Try until the job succeeds, or its time is over."""
+        """Try until the job succeeds or the time limit is reached."""
         for pause in (0.0, *RETRY_PAUSES):
             if time.monotonic() + pause >= self._deadline:
                 break
@@ -195,15 +196,15 @@ class LastRun:
         self._over.set()
 
     def wait(self) -> None:
-        """Wait until it is over, or its time is; report once what went wrong."""
+        """Wait for the run, up to the time limit; report once if it failed."""
         self._over.wait(max(0.0, self._deadline - time.monotonic()))
         if not self._done:
-            late = TimeoutError(f"it is not over after {self._seconds:g} s")
+            late = TimeoutError(f"still running after {self._seconds:g} s")
             self._job.fail_last(self._failure or late)
 
 
 def spawn(target: Callable[[], object]) -> threading.Thread | None:
-    """Start a daemon thread; None if none can be had, as late at exit."""
+    """Start a daemon thread; return None if none can be started, as late at exit."""
     thread = threading.Thread(target=target, name="huey-signals-kit-job", daemon=True)
     try:
         thread.start()

@@ -40,7 +40,7 @@ _FRAMES = 200
 
 
 class Told(NamedTuple):
-    """Who is told of what."""
+    """Callbacks of a `LockDesk`, and the counts it adds to."""
 
     taken: Callable[[], object]
     """Called before the first lock on a storage is taken, and while the tick does not run."""
@@ -215,7 +215,7 @@ class LockDesk:
             try:
                 self._cleared.note(key)
             except Exception as exc:
-                self._failed("while it noted that a lock was cleared", exc)
+                self._failed("while it recorded that a lock was cleared", exc)
         return self.huey.delete(key)
 
     def _free(self, key: str, taking: Taking) -> bool:
@@ -242,7 +242,7 @@ class LockDesk:
                     self._tell(key_of(mine), taking)
 
     def _tell(self, key: str, taking: Taking) -> None:
-        with suppress(Exception):  # then it may be lost
+        with suppress(Exception):  # if the list cannot be read, report the lock as lost
             if self._cleared.has(taking[0]):
                 return
         # The kit that is there counts it, not one that has gone since.

@@ -1,4 +1,4 @@
-"""Reads and deletes the values of locks, also where a storage can do no more than Huey asks."""
+"""Reads and deletes the values of locks, also on storages with only the methods that Huey needs."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from .store import Reader, Store
 
 
 class BareLocks:
-    """What a `LockDesk` needs of a store, for locks that were taken as Huey does: by key alone."""
+    """The store of a `LockDesk` for locks that were acquired as Huey does, without a holder."""
 
     def __init__(self, huey: Any) -> None:
         self._huey = huey
 
     def delete_same(self, key: str, value: bytes) -> bool:
-        """By now it may be a lock that names its holder."""
+        """Delete the lock, unless its value names a holder: then another process has it."""
         return self.get([key]) != [None] and bool(self._huey.delete(key))
 
     def get(self, keys: list[str]) -> list[bytes | None]:
-        """`BARE` for those that may still be what was taken."""
+        """Return, for each key, `BARE` if the lock exists and names no holder, else None."""
         return [BARE if names_nobody(self._huey, key) else None for key in keys]
 
 
 def names_nobody(huey: Any, key: str) -> bool:
-    """Return whether there is a lock, and its value does not say who holds it."""
+    """Return whether the lock exists and its value names no holder."""
     try:
         raw = huey.storage.peek_data(key)
         return raw is not EmptyData and try_holder(Reader(huey).value(raw)) is None
@@ -40,9 +40,10 @@ def names_nobody(huey: Any, key: str) -> bool:
 def delete_taken(store: Store, key: str, raw: bytes) -> bool:
     """Delete the lock if it still has the value `raw`; return whether it had.
 
-    Where the storage refuses to compare and delete in one step, it is done in two; where it cannot
-    be read either, the key is deleted as Huey does. Between two steps another process may free the
-    lock and take it again: a risk of one round trip, which Huey runs as long as it holds a lock.
+    Where the storage refuses to compare and delete in one step, the value is read first and the
+    key deleted second; where the value cannot be read either, the key is deleted as Huey does.
+    Between the two steps another process may acquire the lock and lose it here. That window is
+    one round trip; in bare Huey it is the whole time that a lock is held.
     """
     try:
         return store.delete_same(key, raw)

@@ -22,14 +22,14 @@ _JOB = "stale locks"
 _SECONDS = BEAT_SECONDS
 _TURN_SECONDS = 3 * BEAT_SECONDS
 _ALL_EVERY = 180
-"""After how many turns the store is looked through again, a few pages each turn.
+"""After how many turns the next pass through the store begins, a few pages each turn.
 
-Never where that takes reading every result, or every file of one. Besides, each turn looks at the
-locks that are declared or that a process has named.
+There is no pass where it would read every result or every file. Each turn also looks at the locks
+that are declared or that a process has named.
 """
 
 _PAGES = 20
-"""Of some 250 keys, in one turn: so it costs the same however many there are."""
+"""Pages of about 250 keys read in one turn, so that the cost of a turn is bounded."""
 
 
 _NOTED_EVERY = 60
@@ -92,14 +92,19 @@ class LockUpkeep:
     def release_stale(
         self, min_age: float, names: Collection[str] | None = None
     ) -> list[upkeep.LockInfo]:
-        """Free those that are stale, each announced and counted; of *names* without waiting."""
+        """Free stale locks, and announce and count each.
+
+        Args:
+            min_age: Seconds for which a lock without a holder must be seen unchanged.
+            names: Only these locks, and without waiting for a verdict; by default all locks.
+        """
         done = upkeep.release_stale(self._huey, min_age, watch=self.watch, names=names)
         for lock in done.released:
             self._released(lock)
         return done.released
 
     def _due(self) -> None:
-        # Who does not watch the others knows nothing of other hosts.
+        # A process that watches no other process knows nothing about other hosts.
         if not self._pulse.watches or not self._turn.acquire():
             return
         self._turns += 1

@@ -1,4 +1,4 @@
-"""Says in the log which locks this process has lost, in one line for all of a minute."""
+"""Logs the locks that this process has lost, in one line a minute."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .sinks.memory import Counts
 from .sinks.vocabulary import LOCKS_LOST
 
 INTERVAL = 60.0
-_FIRST_SECONDS = 1.0  # a look finds many at a time
+_FIRST_SECONDS = 1.0  # one check may find many lost locks
 _MOST_NAMED = 5
 
 
 class LostLocks:
-    """The lost locks of one kit's Huey: counted, and by label until the log says so."""
+    """Counts the lost locks of one kit's Huey, and collects their labels for the log."""
 
     def __init__(
         self, queue: str, counts: Counts, jobs: Jobs, is_installed: Callable[[], bool]
@@ -39,7 +39,7 @@ class LostLocks:
         label = self._counts.lock_labels[name]
         self._counts.add((LOCKS_LOST, label))
         self._labels.append(label)
-        if not self._is_installed():  # the jobs have gone with the kit
+        if not self._is_installed():  # the jobs were cancelled with the kit
             self.log()
         elif not self._begun:
             self._begun = True
@@ -47,7 +47,7 @@ class LostLocks:
         tick.start()
 
     def log(self) -> None:
-        """Log what was lost since the last time."""
+        """Log the locks that were lost since the last call."""
         count = len(self._labels)
         labels = Counter(self._labels.popleft() for _ in range(count))
         if not labels:
@@ -57,9 +57,9 @@ class LostLocks:
             named.append(f"{len(labels) - _MOST_NAMED} more")
         say(
             logging.WARNING,
-            "Lost %d lock%s: %s. Each one's ttl expired, or it was released by another process, "
-            "before its holder released it. Another task may have run under it. If it is held "
-            "again now, it was left alone.",
+            "Lost %d lock%s: %s. The ttl of each expired, or another process released it, before "
+            "this process did. Another task may have run under the same lock. A lock that is held "
+            "again now was left alone.",
             count,
             "" if count == 1 else "s",
             ", ".join(named),

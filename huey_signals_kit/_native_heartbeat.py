@@ -1,10 +1,10 @@
-"""Says that a process lives, from a thread of the operating system, where gevent runs the others.
+"""Writes a heartbeat from a native thread, in processes whose threads gevent has patched.
 
-Once gevent has patched threads, the scheduler is a greenlet like all others: a task that computes
-without yielding silences it, and the process is taken for dead. So one native thread writes one
-value, ``alive:<id>``, and does nothing else. It takes no lock that other code can take, as a lock
-of gevent's that two threads use stops all greenlets, and it never logs: a child that is forked
-while another thread logs may hang. What fails is reported by the scheduler.
+Once gevent has patched threads, the scheduler is a greenlet: a task that computes without yielding
+blocks it, and the process would be taken for dead. So one native thread writes one value,
+``alive:<id>``, and does nothing else. The thread shares no lock with other code, because a gevent
+lock used by two native threads stops all greenlets. It never logs, because a child that is forked
+while another thread logs may hang; its errors are reported by the scheduler.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MOST_ERRORS = 10
 
 
 class NativeHeartbeat:
-    """The native thread of one Huey in this process; there is none where gevent patches nothing."""
+    """The native thread of one Huey in this process; only where gevent has patched `threading`."""
 
     def __init__(self, huey: Any) -> None:
         self._huey = huey
@@ -30,17 +30,17 @@ class NativeHeartbeat:
         reset_in_child(self)
 
     def _after_fork(self) -> None:
-        # A thread is gone in a forked child. Its connection is kept, as to close it there could
-        # end it for the parent.
+        # A forked child has no such thread. Its connection is kept open: closing it in the child
+        # could end it for the parent.
         if getattr(self, "_thread", None) is not None:
             _abandoned.append(self._thread)
         self._thread: _Thread | None = None
         self._storage: Any = None
         self.errors: deque[str] = deque(maxlen=_MOST_ERRORS)
-        """What has failed, for the scheduler to log and remove."""
+        """Errors of the thread, which the scheduler logs and removes."""
 
     def start(self, process_id: str) -> None:
-        """Have the thread, if it is needed and there is none for this storage."""
+        """Start the thread, if gevent has patched threads and none runs for this storage."""
         storage = self._huey.storage
         if storage is self._storage or not _patched_by_gevent():
             return
@@ -52,11 +52,11 @@ class NativeHeartbeat:
                 thread = _Thread(writer, self.errors)
                 thread.start()
                 self._thread = thread
-        except Exception as exc:  # a worker or a lock is on its way here
+        except Exception as exc:  # the caller starts a worker or acquires a lock
             self.errors.append(f"{type(exc).__name__}: {exc}")
 
     def stop(self, seconds: float = 0) -> None:
-        """End the thread, which removes what it has written; wait for that up to `seconds`."""
+        """End the thread, which then deletes its value; wait up to `seconds` for that."""
         thread, self._thread, self._storage = self._thread, None, None
         if thread is None:
             return
@@ -80,11 +80,11 @@ class _Thread:
         self.ended = False
 
     def start(self) -> None:
-        """Start it: the operating system ends it with the process."""
+        """Start the thread; the operating system ends it with the process."""
         _original("start_new_thread")(self._run, (uuid4().hex.encode(),))
 
     def stop(self) -> None:
-        """Have it end after what it is doing; to be called once."""
+        """Have the thread end after its current write; must be called only once."""
         self._wake.release()
 
     def _run(self, token: bytes) -> None:
@@ -101,7 +101,7 @@ class _Thread:
     def _carefully(self, do: Any, *args: Any) -> None:
         try:
             do(*args)
-        except BaseException as exc:  # no traceback: it would keep alive what others hold
+        except BaseException as exc:  # as text: a traceback would keep objects of other code alive
             self._errors.append(f"{type(exc).__name__}: {exc}")
 
 

@@ -10,9 +10,9 @@ from functools import lru_cache
 
 _GONE = -1
 INCARNATION = time.monotonic_ns()
-"""When this program began, by a clock that all processes of this host share.
+"""When this program was loaded, by the monotonic clock, which all processes of a host share.
 
-After ``exec`` the same process, with its number and start time, is a later program.
+After ``exec`` the process keeps its number and start time, but gets a later incarnation.
 """
 
 
@@ -40,7 +40,7 @@ class Place:
 
 
 def place_of(pid: int) -> Place:
-    """Return the place of another process of this host, as it is now."""
+    """Return the place of the process *pid* of this host."""
     return replace(here(), pid=pid, born=max(_born(pid), 0))
 
 

@@ -46,7 +46,7 @@ class QuietLogs:
         reset_in_child(self)
 
     def _after_fork(self) -> None:
-        self._lock = threading.RLock()  # a signal handler may come in between
+        self._lock = threading.RLock()  # reentrant: a signal handler may interrupt its holder
         self._taken: Counter[Line] = Counter()
         self._since = time.monotonic()
 

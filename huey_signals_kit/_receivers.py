@@ -11,7 +11,7 @@ Receiver = Callable[..., None]
 class Receivers:
     """The receivers of one kit on one Huey.
 
-    Each has to take any further arguments: a subclass of Huey may add to them in ``_emit``.
+    A receiver has to accept further arguments: a subclass of Huey may add some in ``_emit``.
     """
 
     def __init__(self, huey: Any) -> None:
@@ -36,7 +36,7 @@ class Receivers:
                 del receivers[signal]
 
     def listen_also(self, receiver: Receiver, signals: Iterable[str]) -> None:
-        """Have *receiver* connected to these *signals* besides those that it listens to."""
+        """Connect *receiver* to these *signals* too."""
         self.listen(receiver, self._connected.get(receiver, frozenset()).union(signals))
 
     def leave(self) -> None:

@@ -30,8 +30,8 @@ class Reports:
             announcements.announce(signal, self._huey, self._subscriber_failed, **payload)
 
     def handler_failed(self, handler: Handler, event: Event, exc: BaseException) -> None:
-        """*handler* raised on *event*."""
-        # By registration: handlers that one function has made have the same name.
+        """Log, count and announce that *handler* raised *exc* on *event*."""
+        # By order of registration: handlers made by the same factory have the same name.
         name, key = f"Handler {handler.name}", ("handler", handler.order)
         self._failures.report(name, f"on {short(event)}", exc, key)
         self._tally((HANDLER_ERRORS, handler.name))
@@ -46,7 +46,7 @@ class Reports:
         self._tally((HANDLER_ERRORS, name.replace(" ", "_")))
 
     def kit_failed(self, where: str, exc: Exception) -> None:
-        """The kit's own code raised."""
+        """Log that the kit's own code raised."""
         self._failures.report("The kit itself", where, exc, ("kit", where))
 
     def stale_lock(self, name: str, host: str | None, pid: int | None, released: bool) -> None:
@@ -65,12 +65,12 @@ class Reports:
         )
 
     def older_version(self, text: str) -> None:
-        """Log that a process of an older version is in the way of releases and sweeps."""
+        """Log that a process of an older version prevents releases and sweeps."""
         complain("On the queue %r, %s", self._huey.name, text, queue=self._huey.name)
 
     def _subscriber_failed(self, subscriber: object, exc: BaseException) -> None:
         name = name_of(subscriber)
-        # A bound method is another object each time.
+        # Each access to a bound method makes a new object, so the key has the owner's id.
         owner = getattr(subscriber, "__self__", subscriber)
         self._failures.report(
             f"Subscriber {name}", "to an announcement", exc, ("subscriber", name, id(owner))

@@ -41,7 +41,7 @@ class SinkRoutes:
         self._started: list[View] = []
 
     def initial_keys(self) -> list[Key]:
-        """Return the series of tasks, locks and handlers that there are, for views."""
+        """Return the series of the known tasks, locks and handlers, for views."""
         tasks, locks = declared_tasks(self._huey), known_locks(self._huey, MOST_LOCKS)
         handlers = [(each.name, each.background is not None) for each in self._handlers()]
         return initial_keys(self.queue, tasks, locks, handlers, self._labels)

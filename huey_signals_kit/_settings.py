@@ -68,7 +68,7 @@ class Settings:
 
 
 def _checked_stale_after(stale_after: object) -> float:
-    """Return ``stale_after=`` of ``install_handlers``."""
+    """Return ``stale_after=`` of `install_handlers` if it is long enough."""
     seconds = checked_seconds(stale_after, "stale_after=")
     if seconds < LEAST_STALE_AFTER:
         raise ValueError(
@@ -84,21 +84,21 @@ def _as_tuple(value: object) -> tuple[object, ...]:
 
 
 def check_huey(huey: object, who: str) -> Any:
-    """Return the Huey that *huey* is, or that it stands for as a lazy proxy; else `TypeError`."""
+    """Return *huey*, or the Huey that it wraps as a lazy proxy; raise `TypeError` for neither."""
     found = real_huey(huey)
     if found is not None:
         return found
     hint = ""
     if isinstance(huey, Huey):
-        hint = ", which passes for a Huey and shows none; give the Huey itself"
+        hint = ", a proxy whose Huey cannot be found; give the Huey itself"
     elif isinstance(huey, Mapping):
         hint = (
-            "; settings such as Django's HUEY = {...} are no Huey yet: in the ready() of an "
-            "AppConfig, install it on the one that Django made of them: "
+            "; settings such as Django's HUEY = {...} are not a Huey: in the ready() of an "
+            "AppConfig, install the kit on the Huey that djhuey makes from them: "
             "from huey.contrib.djhuey import HUEY; install_handlers(HUEY)"
         )
     elif isinstance(huey, type) and issubclass(huey, Huey):
-        hint = f", which is a class; make one of it: {huey.__name__}('my-app')"
+        hint = f", which is a class; make an instance: {huey.__name__}('my-app')"
     for attribute in ("huey", "HUEY"):
         if real_huey(getattr(huey, attribute, None)) is not None:
             hint = f"; its attribute {attribute!r} is one"

@@ -1,4 +1,4 @@
-"""Threads and locks that a late patch by gevent, and a signal handler, cannot block for good."""
+"""Threads and locks that survive a late patch by gevent, and calls from signal handlers."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 def start_thread(thread: threading.Thread) -> None:
     """Start a daemon thread, also from a signal handler that interrupts another thread's start.
 
-    `Thread.start` holds a lock of `threading` that is not reentrant, so that a signal handler
-    could wait for its own thread: another thread calls it. `RuntimeError` where there can be
-    no thread.
+    `Thread.start` holds a lock of `threading` that is not reentrant, so a signal handler that
+    calls it could deadlock with its own thread. Therefore a new native thread calls it. Raises
+    `RuntimeError` if no thread can be started.
     """
     _thread.start_new_thread(_start, (thread,))
 
@@ -20,16 +20,16 @@ def start_thread(thread: threading.Thread) -> None:
 def _start(thread: threading.Thread) -> None:
     try:
         thread.start()
-    except RuntimeError:  # the interpreter has begun to end since; this thread is there already
+    except RuntimeError:  # the interpreter is ending; run on this thread instead
         thread.run()
 
 
 class RenewedLock:
-    """A reentrant lock for work that may wait, as for a storage.
+    """A reentrant lock that is replaced after gevent has patched `threading`.
 
-    A plain lock would block a signal handler that interrupts the thread that holds it. One that
-    was made before gevent patched threads would block every greenlet of its thread, so after
-    that another one takes its place.
+    For work that may wait, such as calls to a storage. A lock that is not reentrant would block a
+    signal handler that interrupts its holder. A lock from before the patch would block every
+    greenlet of its thread.
     """
 
     def __init__(self) -> None:

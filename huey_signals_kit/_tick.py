@@ -19,16 +19,16 @@ from ._job import Job, LastRun, OnFailure
 from ._threads import start_thread
 
 DRAIN_SECONDS = 5.0
-"""How long a process that ends waits for events that are queued for background handlers."""
+"""How long a process that ends waits for the events queued for background handlers."""
 
 END_SECONDS = 0.8
-"""How long a process that ends waits for jobs, so for sinks and for the storage.
+"""How long a process that ends waits for its jobs, and so for sinks and the storage.
 
-A worker process does, and after it the consumer that forked it: together below two seconds.
+A worker process waits for so long, then its consumer: less than two seconds together.
 """
 
 ASK_SECONDS = 1.0
-"""How often a job is asked whether it is wanted although it is not due."""
+"""Seconds between two calls of a job's *when*."""
 
 
 class Tick:
@@ -82,7 +82,7 @@ class Tick:
         return job
 
     def cancel(self, job: Job) -> None:
-        """Never run *job* again; a run that is under way is not interrupted."""
+        """Remove *job*; a run in progress is not interrupted."""
         with self._wake:
             self.jobs = tuple(each for each in self.jobs if each is not job)
             self._wake.notify_all()
@@ -97,24 +97,25 @@ class Tick:
             for job in self.jobs:
                 job.renew_locks()
         with self._wake:
-            # A signal handler can come here again in the middle of this.
+            # A signal handler may call this function while it runs.
             if self.thread is None and self.jobs and not self._starting:
                 self._starting = True
                 self._hear_of_the_childs_end()
                 thread = threading.Thread(target=self._loop, name="huey-signals-kit", daemon=True)
-                with suppress(RuntimeError):  # no thread can be had; a worker is on its way here
+                with suppress(RuntimeError):  # no thread: the caller must not fail
                     start_thread(thread)
                     self.thread = thread
                 self._starting = False
 
     def drain(self, jobs: tuple[Job, ...], seconds: float | None = None) -> None:
-        """Run each of *jobs* for the last time now; a job that fails is tried again.
+        """Run each of *jobs* for the last time, each on its own thread.
 
-        Each runs on a thread of its own: one that hangs or fails keeps neither the others from
-        their turn nor the process from ending.
+        A job that fails is tried again. A job that hangs delays neither the other jobs nor the
+        end of the process.
 
         Args:
-            seconds: How long all of it may take, by default `END_SECONDS`.
+            jobs: The jobs; those without *at_end* are skipped.
+            seconds: The time limit for all jobs together, by default `END_SECONDS`.
         """
         limit = END_SECONDS if seconds is None else seconds
         last_runs = [LastRun(job, limit) for job in jobs if job.at_end]
@@ -167,7 +168,7 @@ class Tick:
 
     def _is_due(self, job: Job) -> bool:
         if job.apart and job.at_end:
-            job.start()  # now: at exit, newer Pythons start no thread
+            job.start()  # early: Python 3.12 and later start no thread at exit
         now = self._clock()
         if job.due <= now:
             return True
@@ -177,7 +178,7 @@ class Tick:
         return job.is_wanted()
 
     def _wait(self) -> bool:
-        """Wait until a job is due; False, and no thread from then on, when there is no job."""
+        """Wait until a job is due; return False, and clear `thread`, if there is no job."""
         with self._wake:
             while self.jobs:
                 moments = (j.due if j.when is None else min(j.due, j.ask_at) for j in self.jobs)
@@ -210,12 +211,12 @@ class Jobs:
         apart: bool = False,
         when: Callable[[], bool] | None = None,
     ) -> None:
-        """Run *do* every *interval* seconds, and *at_end* once more; see `Tick.every`."""
+        """Run *do* every *interval* seconds; see `Tick.every`."""
         job = tick.every(interval, do, name, self._failed, first, at_end, apart, when)
         self._jobs = (*self._jobs, job)
 
     def drain(self) -> None:
-        """Run all of them once more, within `END_SECONDS`."""
+        """Run all of these jobs once more, within `END_SECONDS`."""
         tick.drain(self._jobs)
 
     def cancel(self) -> None:

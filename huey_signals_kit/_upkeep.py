@@ -81,11 +81,11 @@ class Upkeep:
         return report
 
     def purge(self, exceptions: Any, dry_run: bool, kept: bool) -> upkeep.PurgeReport:
-        """A purge."""
+        """Return the report of a purge."""
         return upkeep.purge_errors(self.huey, exceptions, dry_run, kept=kept)
 
     def report(self) -> upkeep.Report:
-        """A report that has all which this process has counted."""
+        """Return a report that includes everything this process has counted."""
         if not shares(self.huey):
             return upkeep.report(self.huey, counted=self._counts.totals())
         self._pulse.beat()
@@ -157,9 +157,12 @@ class UpkeepCalls:
     def forget(self, dry_run: bool = False) -> upkeep.Forgotten:
         """Uninstall this kit, and delete every key that a kit has written for the queue.
 
-        Results, tokens and locks are Huey's, and stay. So do errors that were to expire. With
-        *dry_run* nothing is done. `upkeep.StillInUse` if other processes that live have a record,
-        or this one goes on holding locks: they would write it again.
+        Results, tokens and locks belong to Huey and stay; so do errors that were to expire.
+        Raises `upkeep.StillInUse` if other living processes have a record, or this process holds
+        locks: they would write the keys again.
+
+        Args:
+            dry_run: Only report what would be deleted.
         """
         if not dry_run:
             upkeep.check_unused_elsewhere(self._upkeep.huey)

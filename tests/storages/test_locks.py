@@ -138,7 +138,7 @@ def test_a_holder_frees_only_what_it_has_taken(any_huey, caplog):
     assert any_huey.get(key(any_huey, "held"), peek=True) == "somebody else's"
     assert kit.count(LOST, lock="held") == 1
     kit.flush()
-    assert "Lost 1 lock: 'held' 1. Each one's ttl expired, or it was released" in caplog.text
+    assert "Lost 1 lock: 'held' 1. The ttl of each expired, or another process" in caplog.text
 
 
 def test_so_does_clear_in_the_process_that_has_taken_it(any_huey):

@@ -219,9 +219,9 @@ REFUSED = {
     "priority: beyond floats": (
         on(priority=10**400),
         ValueError,
-        "beyond every float; it takes numbers from -2e+308 to 2e+308",
+        "no float can hold; it takes numbers from -2e+308 to 2e+308",
     ),
-    "priority: far below": (on(priority=-(10**400)), ValueError, "beyond every float"),
+    "priority: far below": (on(priority=-(10**400)), ValueError, "no float can hold"),
     "name: empty": (on(name=" "), TypeError, "name= of on() takes a string"),
     "handler: no function": (adding("drop"), TypeError, "is not callable: 'drop'"),
     "handler: Huey's form": (adding(two_arguments), TypeError, "(signal, task, exc=None), must"),
@@ -323,7 +323,7 @@ REFUSED = {
     "Django's settings": (
         lambda: install_handlers({"name": "web", "immediate": False}),
         TypeError,
-        "in the ready() of an AppConfig, install it on the one that Django made of them: "
+        "in the ready() of an AppConfig, install the kit on the Huey that djhuey makes from them: "
         "from huey.contrib.djhuey import HUEY; install_handlers(HUEY)",
     ),
     "a class of Huey": (

@@ -122,7 +122,7 @@ def test_a_note_that_cannot_be_written_keeps_no_lock_from_being_cleared(pair, ca
 
     monkeypatch.setattr(ClearedLocks, "note", broken)
     assert other.lock_task("held").clear()
-    assert "while it noted that a lock was cleared" in caplog.text
+    assert "while it recorded that a lock was cleared" in caplog.text
     monkeypatch.setattr(ClearedLocks, "has", broken)
     kit._pulse._locks.check()
     assert kit.count(LOST) == 1

@@ -124,7 +124,7 @@ def test_the_command_line_finds_the_huey_behind_a_proxy(pair, monkeypatch):
 
 def test_what_only_passes_for_a_huey_is_refused(tmp_path):
     """A mock shows no Huey, and neither does the proxy of something else."""
-    with pytest.raises(TypeError, match="passes for a Huey and shows none"):
+    with pytest.raises(TypeError, match="a proxy whose Huey cannot be found"):
         install_handlers(Mock(spec=MemoryHuey("x")))
     with pytest.raises(TypeError, match="takes a Huey"):
         install_handlers(Forwarding(lambda: "text"))
