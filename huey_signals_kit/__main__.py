@@ -25,9 +25,9 @@ def main() -> None:
 
 
 def _open_closed_streams() -> None:
-    """Have /dev/null in place of standard streams that are closed, as after ``>&-``.
+    """Open /dev/null in place of closed standard streams, as after ``>&-``.
 
-    Else the next file or connection would get the number of one, and Python has None for it.
+    Otherwise the next file or connection would get the descriptor of a standard stream.
     """
     descriptor = os.open(os.devnull, os.O_RDWR)
     while descriptor <= 2:

@@ -165,7 +165,7 @@ _BAD_GLOBS: tuple[tuple[Callable[[str], object], str], ...] = (
     (lambda glob: "(?!)" in translate(glob), "which matches nothing: it has an empty range"),
     (
         lambda glob: glob.startswith(".") or glob.endswith(".") or ".." in glob,
-        "which matches nothing: no part of a 'module.name' is empty; write '*' for any part",
+        "which matches nothing: a 'module.name' has no empty part; write '*' for any part",
     ),
     (
         lambda glob: not set(glob) & set(".*?["),

@@ -28,7 +28,7 @@ class Context(Protocol):
 
     lock_errors: LockErrors
     meters_signals: bool
-    """Whether every signal is counted without a handler."""
+    """Whether every signal is counted even without a handler."""
 
     @property
     def lock_labels(self) -> Mapping[str, str]: ...
@@ -82,7 +82,7 @@ class Event:
     run. An event made by hand, ``Event("locked", task, huey)``, is good for testing a handler.
     """
 
-    # Set by the handlers of the kit that do something once, whichever registrations match.
+    # Set by the kit's handlers, so that each acts once even if several registrations match.
     _signal_counted = _skip_counted = _skip_remembered = False
 
     def __init__(
@@ -210,7 +210,7 @@ class Event:
 
 
 Predicate = Callable[[Event], _HasTruth | Sized | None]
-"""What ``when=`` and ``clean_tokens=`` take: it answers what can be false, such as a bool.
+"""The type of ``when=`` and ``clean_tokens=``: a function whose result can be false.
 
-A coroutine or a generator never is.
+Coroutines and generators never are, so type checkers refuse functions that return them.
 """

@@ -36,8 +36,8 @@ Store = Callable[[Error], Any]
 class _Marked(str):
     """A text of an error, with its fate.
 
-    All texts that are the kit's are marked, and a mark survives copying: other code may put the
-    metadata into a dict of its own, and change some of them. Pickled, it is a plain string.
+    Every text that the kit writes is marked, and marks survive copying, because other code may
+    copy the metadata into a dict of its own and replace some texts. Pickled, it is a plain string.
     """
 
     __slots__ = ("fate",)
@@ -55,11 +55,11 @@ class Gate:
     """Stands before ``build_error_result`` and ``put_result`` of one Huey.
 
     *override* is asked about tasks that have ``lock_errors``: their verdict, or None. *expire*
-    stores an error that expires, under a key, for some seconds; where ``put_result`` is not
-    Huey's own, it is also passed what stores the error by that; last, whether its text stays
-    whole. *suppressed* is told of each result that is not stored as Huey would: its key, the
-    task's name and the verdict. *failed*
-    is told when one of them raises: what could not be decided is stored as Huey does it.
+    stores an error under a key for some seconds. Its arguments are the key, the error, the seconds,
+    a function that stores by the overridden ``put_result`` (None if it is Huey's own), and whether
+    the text of the error must not be shortened. *suppressed* is called for each result that is not
+    stored as Huey would, with its key, the task's name and the verdict. *failed* is called when one
+    of these raises: then the error is stored as Huey does.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Gate:
         self._placed = Placed(huey)
 
     def install(self) -> None:
-        """Put the gate before these methods, on this instance alone."""
+        """Wrap the three methods, on this instance alone."""
         self._active = True
         self._placed.put("build_error_result", self._wrap_build)
         self._placed.put("put_result", self._wrap_put)
@@ -100,7 +100,7 @@ class Gate:
 
         Only ids are kept, so the task keeps nothing alive. In immediate mode the same task is
         run again, and an exception may be a constant, or get the address of an older one: so
-        the note is good for one class and one gate alone, and gone when Huey retries the task.
+        the note is valid for one class and one gate, and is removed when Huey retries the task.
         """
         if verdict is not None or getattr(task, _NOTE, None) is not None:
             setattr(task, _NOTE, (verdict, id(exception), type(exception), self._mine))
@@ -183,7 +183,7 @@ class Gate:
         return put_result if _takes(inner, ["key", "data"]) else put_result_of_a_subclass
 
     def _decided(self, fate: Fate, key: Any, error: Error, store: Store | None) -> Any:
-        # A part of a chord never comes here: its key is its own, and it is always written.
+        # Parts of chords are stored under keys of their own, and never get here.
         _, task_name, verdict = fate
         stored = None
         if verdict.seconds is not None:
@@ -197,7 +197,7 @@ class Gate:
 
 
 def _without_traceback(error: Error) -> Error:
-    """*error* itself, if other code has not put a traceback into it since it was made small."""
+    """Return *error*, without the traceback that other code may have added to it again."""
     if not error.metadata.get("traceback"):
         return error
     changed = copy(error.metadata)
@@ -242,7 +242,7 @@ def _small_metadata(task: Any, exception: BaseException, verdict: Verdict) -> di
 def _changed(
     metadata: dict[str, Any], task: Any, verdict: Verdict, is_overridden: bool
 ) -> dict[str, Any]:
-    """A copy of *metadata*, made by Huey or by the user, as *verdict* wants it."""
+    """Return a copy of *metadata*, of Huey or the user, changed as *verdict* says."""
     changed = copy(metadata)
     if verdict.action == "keep":
         changed["kept"] = True

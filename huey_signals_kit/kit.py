@@ -148,25 +148,25 @@ class Kit(UpkeepCalls, LockCalls):
         """This process's total of *metric*; labels that are left out are summed over.
 
         A lock's name is folded as it is when counted: ``lock="media:17"`` asks for
-        ``media:*``. The first 100 such labels are counted apart; any other lock gives what all
-        others together have, as ``lock="other"``. ``ValueError`` names what can be asked for.
+        ``media:*``. Only the first 100 such labels have counts of their own; any other lock returns
+        the count of all others together, as ``lock="other"``. The ``ValueError`` for a wrong name
+        lists the valid ones.
         """
         return self._counts.total(metric, labels)
 
     def flush(self) -> None:
-        """Write and send what was counted, within a second.
+        """Write and send all counts, within a second.
 
-        A process that ends by itself does this at exit. Call it, or `uninstall`, where the process
-        ends without that: in the ``lifespan`` of an application under uvicorn, for one, which
-        ends by the signal that it was sent.
+        A process that ends by itself does this at exit. Call this, or `uninstall`, if the process
+        is ended by a signal: for example in the ``lifespan`` of an application under uvicorn.
         """
         self._jobs.drain()
 
     def uninstall(self) -> None:
         """Leave the Huey as it was found; what other code has put there since stays.
 
-        Sinks are sent what they have not had, within a second. While this process holds locks
-        that it has taken under the kit, it goes on saying that it lives.
+        Sinks get the counts that they have not had, within a second. While this process holds
+        locks that it acquired under the kit, it continues its heartbeat.
         """
         with structure.lock:
             installed = self.installed
@@ -233,7 +233,7 @@ class Kit(UpkeepCalls, LockCalls):
             tick.end()
 
     def _registry_changed(self, added: Handler | None) -> None:
-        # Who hears a signal is found out when it comes: most handlers are registered in a row.
+        # Routes are found when a signal arrives: most handlers are registered one after another.
         self._routes = {}
         handlers = self.handlers if added is None else (added,)
         listening = [each for each in handlers if each.function is not self._metered]
@@ -272,7 +272,7 @@ class Kit(UpkeepCalls, LockCalls):
                 self._gate.note(task, raised, verdict)
 
     def _listeners(self, signal: str) -> tuple[Handler, ...]:
-        routes = self._routes  # another thread may put an empty one in its place meanwhile
+        routes = self._routes  # another thread may replace it meanwhile
         found = routes.get(signal)
         if found is None:
             hearing = (each for each in self.handlers if each.hears(signal))

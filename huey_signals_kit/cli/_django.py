@@ -1,4 +1,4 @@
-"""Django projects: what Huey's own command does before it runs, and what can be missing."""
+"""Set up Django projects as Huey's own command does, and explain what is missing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _IN_MANAGE = re.compile(rf"""['"]{SETTING}['"]\s*[,\]=)]+\s*['"]([\w.]+)['"]""")
 
 
 def is_installed() -> bool:
-    """Return whether a Django project is named in the environment, and Django is there."""
+    """Return whether the environment names a Django project, and Django is installed."""
     return bool(os.environ.get(SETTING)) and find_spec("django") is not None
 
 
@@ -33,7 +33,7 @@ def load_tasks() -> None:
 
 
 def set_up() -> None:
-    """Set Django up; what apps print is no result of a command."""
+    """Set Django up; what its apps print goes to standard error."""
     import django
 
     with redirect_stdout(sys.stderr):
@@ -41,12 +41,12 @@ def set_up() -> None:
 
 
 def needs_set_up(exc: BaseException) -> bool:
-    """Return whether *exc* says that Django's apps have to be loaded first."""
+    """Return whether *exc* means that Django's apps must be loaded first."""
     return _is(exc, "AppRegistryNotReady") and is_installed()
 
 
 def missing(exc: BaseException, asked: str) -> str | None:
-    """Return what to say where *exc* means that Django's settings were not found, or None.
+    """Return a message if *exc* means that Django's settings were not found, else None.
 
     Args:
         exc: What the import of a module raised.
@@ -65,19 +65,19 @@ def missing(exc: BaseException, asked: str) -> str | None:
     guess = _from_manage()
     close = nearest(setting, [guess]) if guess else ""
     return (
-        f"{SETTING} is {setting!r}, and there is no module {exc.name!r}, neither in {os.getcwd()} "
-        f"nor where Python looks.{close} Run this in the folder of manage.py, or correct {SETTING}"
+        f"{SETTING} is {setting!r}, and there is no module {exc.name!r} in {os.getcwd()} "
+        f"or on Python's path.{close} Run this in the folder of manage.py, or correct {SETTING}"
     )
 
 
 def why_immediate(huey: Any) -> str:
-    """Return what to add where *huey* is in immediate mode: Django's takes that from DEBUG."""
+    """Return a hint if *huey* is the one of djhuey, whose immediate mode follows DEBUG."""
     djhuey = sys.modules.get("huey.contrib.djhuey")
     if djhuey is None or getattr(djhuey, "HUEY", None) is not huey:
         return ""
     return (
-        ". In Django's settings, HUEY without 'immediate' has that of DEBUG: "
-        "add 'immediate': False to it for a queue that a consumer works on"
+        ". In Django's settings, HUEY without 'immediate' takes the value of DEBUG: "
+        "add 'immediate': False if a consumer works on the queue"
     )
 
 

@@ -1,4 +1,4 @@
-"""The end of the process, whatever a user's module has left running in it."""
+"""End the process, even if a user's module has left threads running in it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from collections.abc import Callable
 from contextlib import suppress
 
 _GRACE_SECONDS = 1.0
-"""How long the threads of a user's module have to end by themselves."""
+"""Seconds that the threads of a user's module get to end by themselves."""
 
 
 def run(app: Callable[[], object]) -> None:
     """Call *app* and end the process with its exit code.
 
-    Python waits at its end for every thread that is no daemon. The module that makes a Huey may
-    have started one that never ends, for its own process; a command does not wait for that.
+    At exit Python waits for every thread that is not a daemon. The module that makes the Huey may
+    have started a thread that never ends; a command does not wait for it.
     """
     try:
         _call(app)
@@ -33,7 +33,7 @@ def run(app: Callable[[], object]) -> None:
 def _call(app: Callable[[], object]) -> None:
     try:
         app()
-    except OSError as exc:  # of help texts: commands say it themselves
+    except OSError as exc:  # while printing a help text; commands report it themselves
         if exc.errno != errno.ENOSPC or exc.filename is not None:
             raise
         print(f"huey-signals: cannot write the output: {exc}", file=sys.stderr)

@@ -13,9 +13,9 @@ from ._progress import progress
 from ._work import AsJson, HueyName, print_json, work_on
 
 HELP = """\b
-It looks at the queue, the schedule, what runs (in consumers that have the kit),
-later stages and error handlers, chords, tokens, locks, recent lock skips and
-the result, which stays where it is. Times are as this Huey has them.
+This command looks at the queue, the schedule, running tasks (in consumers with
+the kit), later stages and error handlers, chords, tokens, locks, recent lock
+skips and the result, which it leaves in place. Times are in this Huey's zone.
 
 \b
 Exit codes: 0 something knows the task, 1 nothing does, or the storage failed,

@@ -192,8 +192,8 @@ def _holds(lock: LockInfo) -> str:
 
 def _skipped(skips: Sequence[Skipped]) -> str:
     last = skips[-1]
-    lock = f"lock '{last.lock}'" if last.lock else "a lock that its error does not name"
-    times = f"{counted(len(skips), 'time')} lately, the last " if len(skips) > 1 else ""
+    lock = f"lock '{last.lock}'" if last.lock else "a lock without a name"
+    times = f"{counted(len(skips), 'time')} recently, the last " if len(skips) > 1 else ""
     clock = "" if last.host == gethostname() else " by the clock of that host"
     return (
         f"Skipped {times}at {last.at:%H:%M:%S} UTC on {last.at:%Y-%m-%d}{clock}: {lock} was held. "
@@ -256,8 +256,8 @@ def _reasons(found: Explanation, huey_name: str, huey: Any) -> Iterator[str]:
     given, looked = found.task_id, found.looked
     if not (looked.queued or looked.scheduled or looked.workers):
         yield (
-            f"{huey_name} is another Huey than you think: nothing waits there, and no worker is "
-            "seen."
+            f"{huey_name} may not be the Huey that you mean: nothing waits in its queue, and no "
+            "worker is seen."
         )
     if given in huey._registry._registry:
         yield (

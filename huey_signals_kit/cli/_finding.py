@@ -44,7 +44,7 @@ def find_huey(name: str) -> Any:
         raise WrongUse(f"{problem} {_hueys_told(module)}") from None
     try:
         huey = real_huey(found)
-    except Exception as exc:  # of a lazy proxy, which makes its Huey now
+    except Exception as exc:  # a lazy proxy makes its Huey here
         raise WrongUse(f"{name} cannot be made: {type(exc).__name__}: {shown(str(exc))}") from None
     if huey is None:
         raise WrongUse(f"{name} is {_kind(found)}, not a Huey. {_hueys_told(module, found)}")
@@ -85,9 +85,9 @@ def _import(module: str, asked: str) -> ModuleType:
 
 
 def _load(module: str) -> ModuleType:
-    """Import it as huey_consumer does: after any error once more, with the current folder."""
+    """Import the module as huey_consumer does: after any error again, with the current folder."""
     try:
-        # What it prints is no result of ours.
+        # What the module prints is no output of the command.
         with redirect_stdout(sys.stderr):
             return importlib.import_module(module)
     except Exception as exc:
@@ -106,14 +106,14 @@ def _load(module: str) -> ModuleType:
 
 
 def _has_storage(exc: BaseException) -> bool:
-    """Return whether a storage could not be used: trying again would take as long."""
+    """Return whether the import failed on a storage: importing again would take as long."""
     return is_storage_error(exc) and storage_in(exc.__traceback__) is not None
 
 
 def load_django_tasks() -> str | None:
     """Import the tasks of the Django project that the environment names, if any.
 
-    Return what to say where that failed: all else can be answered without them.
+    Return a message if that failed: the command can answer without these tasks.
     """
     if not _django.is_installed():
         return None

@@ -18,7 +18,8 @@ from ._work import Apply, AsJson, HueyName, print_json, work_on
 HELP = """\b
 Exit codes:
   0  done
-  1  a living process would write it again (it says which), or there is no such record
+  1  a living process would write it again (the message names it), or there is no
+     such record
   2  wrong use
 
 \b
@@ -36,17 +37,17 @@ def forget(
         typer.Option(
             metavar="ID",
             show_default=False,
-            help="Only the record of this process, as sweep or report names it; its counters go "
-            "into the totals.",
+            help="Only the record of this process, as named by sweep or report; its counters are "
+            "added to the totals.",
         ),
     ] = None,
     apply: Apply = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete all that the kit has written for the queue, as after it was removed.
+    """Delete everything that the kit has written for the queue, such as after removing the kit.
 
-    Results, revoke tokens and locks are Huey's, and stay. Stop the processes with the kit first:
-    one that lives would write its record again. Without --apply it says what it would delete.
+    Results, revoke tokens and locks belong to Huey and stay. Stop the processes with the kit first:
+    a living process would write its record again. Without --apply nothing is deleted.
     """
     with work_on("forget", huey_name) as huey:
         if record is not None:
@@ -87,7 +88,7 @@ def _show(found: Forgotten, huey_name: str) -> None:
     print_table(("would be deleted" if found.dry_run else "deleted", "number"), rows, numbers=(1,))
     for process in found.silent:
         say()
-        say(f"Silent: {shown(process)}. If it lives, it writes its record again: stop it first.")
+        say(f"Silent: {shown(process)}. If it is alive, it will write its record again: stop it.")
     if found.dry_run and found.keys:
         say()
         say("To do it:")

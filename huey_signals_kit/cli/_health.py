@@ -24,17 +24,17 @@ _WAKES_SECONDS = 0.5
 
 HELP = """\b
 For an alert, without --here: unhealthy when no process with workers is alive,
-when messages wait and none is taken, or when the storage cannot be used. It
-answers at once when all is well, and looks for up to 12 seconds when in doubt.
+when messages wait and none is taken, or when the storage cannot be used. The
+answer is immediate when all is well, and takes up to 12 seconds when in doubt.
 
 \b
 For a liveness probe, with --here: unhealthy when no process of this host works
-on the Huey, when one is stopped or hangs, when its workers have ended, or when
-the consumer of worker processes has. The storage is not asked, and processes
-of other hosts do not count. Consumers need the kit: each writes a small file
-to the folder of the variable HUEY_SIGNALS_RUN_DIR, or to huey-signals-UID in
-the folder for temporary files. Allow for some failures in a row (Kubernetes:
-failureThreshold: 3): Huey starts a worker again within 10 seconds.
+on the Huey, when a process is stopped or hangs, when its workers have ended, or
+when a worker process has lost its consumer. The storage is not used, and other
+hosts do not count. Consumers need the kit: each writes a small file to the
+folder HUEY_SIGNALS_RUN_DIR, or to huey-signals-UID in the folder for temporary
+files. Let the probe fail several times in a row (Kubernetes: failureThreshold:
+3): Huey restarts a worker within 10 seconds.
 
 \b
 Exit codes: 0 healthy, 1 unhealthy, 2 wrong use
@@ -54,7 +54,7 @@ def health(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether the queue is worked on, for alerts and probes."""
+    """Report whether the queue is worked on, for alerts and probes."""
     print_whatever_stands_in_a_store()
     with exit_codes("health"), Interrupts():
         try:
@@ -84,7 +84,7 @@ def _ask(huey_name: str) -> Health:
 
 def _look(huey: Any, readings: Asking[Reading]) -> Reading:
     readings.ask()
-    # Not for long at a time: a signal that comes just before such a wait is not heard during it.
+    # In short waits: a signal that arrives just before a wait is handled only after it.
     while not readings.wait(_WAKES_SECONDS):
         if readings.age() > SILENT_SECONDS:
             raise CommandError(f"{told(huey.storage)} has not answered for {SILENT_SECONDS:g} s")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Health:
-    """Whether all is well, and why."""
+    """A verdict, and its reason."""
 
     healthy: bool
     why: str
-    """In one line."""
+    """The reason, in one line."""

@@ -1,4 +1,4 @@
-"""Whether this host's own consumers of a Huey work, as the operating system has it."""
+"""Judge this host's own consumers of a Huey, by their files and the operating system."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from ._tables import counted
 from ._terminal import shown
 
 SILENT_SECONDS = 120.0
-"""A process that has not written its file for so long runs no Python code.
+"""A process whose file is older than this counts as hanging.
 
-As long as `install_handlers(stale_after=)` by default: one call that keeps the interpreter's lock
-can take a minute, and ends. Under gevent so can a greenlet that does not yield.
+The same as the default of `install_handlers(stale_after=)`: a call that holds the interpreter lock,
+or under gevent a greenlet that does not yield, can take a minute.
 """
 IDLE_SECONDS = 30.0
-"""Huey's consumer starts a worker again within 10 seconds after it has ended."""
+"""After so long without a worker a process is unhealthy; Huey restarts one in 10 seconds."""
 
 
 def judge_host(name: str, queue: Callable[[], str]) -> Health:
@@ -73,11 +73,12 @@ def _working_on(name: str, records: list[HostRecord], queue: Callable[[], str]) 
 
 
 def _is_alive(record: HostRecord, now: float) -> bool | None:
-    """Return whether it lives; None where only its age could say so, and it is old."""
+    """Return whether the process is alive; None if only its file tells, and that is old."""
     there = record.place.is_there()
     if there is not None:
         return there
-    # In another container that shares the folder; after a reboot the clock has begun again.
+    # The process is in another container that shares the folder. After a reboot the clock of its
+    # file no longer compares with this one.
     same_boot = record.place.space.split()[:1] == here().space.split()[:1]
     return True if same_boot and 0 <= now - record.at <= SILENT_SECONDS else None
 
@@ -85,17 +86,17 @@ def _is_alive(record: HostRecord, now: float) -> bool | None:
 def _problems(record: HostRecord, now: float) -> Iterator[str]:
     pid, own = record.place.pid, record.place.is_there()
     if own and is_stopped(pid):
-        yield f"process {pid} is stopped (kill -CONT {pid} lets it go on)"
+        yield f"process {pid} is stopped (kill -CONT {pid} resumes it)"
     elif now - record.at > SILENT_SECONDS:
         yield f"process {pid} hangs: it has run no Python code for {now - record.at:.0f} s"
     elif record.idle_since is not None and now - record.idle_since > IDLE_SECONDS:
-        yield f"the workers of process {pid} have ended {now - record.idle_since:.0f} s ago"
+        yield f"the workers of process {pid} ended {now - record.idle_since:.0f} s ago"
     if own and record.parent is not None:
         if record.parent.is_there() is False:
             yield f"the consumer of worker process {pid} has ended without it"
         elif is_stopped(record.parent.pid):
             parent = record.parent.pid
-            yield f"the consumer, process {parent}, is stopped (kill -CONT {parent})"
+            yield f"the consumer, process {parent}, is stopped (kill -CONT {parent} resumes it)"
 
 
 def _no_worker(name: str, gone: list[HostRecord]) -> str:

@@ -1,4 +1,4 @@
-"""Whether a queue is worked on, by all that the storage and the operating system tell."""
+"""Judge whether a queue is worked on, by the storage and the operating system."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from ._tables import counted
 from ._terminal import shown
 
 BEAT_PATIENCE = BEAT_SECONDS + 2.0
-"""A process on another host that lives has written its record again after so many seconds."""
+"""Seconds within which a living process on another host rewrites its record."""
 QUEUE_PATIENCE = 12.0
-"""An idle worker looks at its queue at least every 10 seconds, unless it is told otherwise."""
+"""Seconds to wait for a message to be taken; by default an idle worker polls every 10."""
 _POLL_SECONDS = 0.5
 _NO_WORKER = ("", "scheduler")
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One look at a queue."""
+    """The state of a queue at one moment."""
 
     workers: tuple[Process, ...]
     """Processes with workers."""
@@ -31,11 +31,11 @@ class Reading:
     waiting: int
     """Messages in the queue."""
     head: bytes | None
-    """The message that a worker takes next; None where that is not known."""
+    """The message that a worker takes next; None if unknown."""
 
 
 def read(huey: Any, ledger: Ledger) -> Reading:
-    """Look at the queue of *huey* once: two or three small readings."""
+    """Read the state of the queue of *huey*, in two or three small requests."""
     look, waiting, head = ledger.look(), huey.storage.queue_size(), None
     if waiting:
         head = next(iter(huey.storage.enqueued_items(limit=1)), None)
@@ -49,13 +49,13 @@ def judge_queue(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Health:
-    """Judge a queue by looking at it, again and again where one look leaves a doubt.
+    """Judge a queue by reading its state, repeatedly while the answer is in doubt.
 
     Args:
-        queue: Its name.
-        look: Returns a `Reading`.
-        clock: Tells seconds.
-        sleep: Waits.
+        queue: The name of the queue.
+        look: Returns a new `Reading`.
+        clock: A monotonic clock, in seconds.
+        sleep: Waits for a number of seconds.
     """
     began, first = clock(), look()
     reading = first
@@ -86,7 +86,7 @@ def _is_stopped_here(process: Process) -> bool:
 
 
 def _is_stuck(reading: Reading, first: Reading, alive: list[Process]) -> bool:
-    """Return whether messages wait, and nothing shows that any is taken."""
+    """Return whether messages wait, and there is no sign that any is taken."""
     busy = any(each.heartbeat.running or each.heartbeat.unread for each in alive)
     same = reading.head is not None and reading.head == first.head
     return bool(reading.waiting) and not busy and same
@@ -94,8 +94,8 @@ def _is_stuck(reading: Reading, first: Reading, alive: list[Process]) -> bool:
 
 def _all_well(queue: str, reading: Reading, alive: int) -> str:
     verb = "works" if alive == 1 else "work"
-    wait = "waits" if reading.waiting == 1 else "wait"
-    messages = f"{counted(reading.waiting, 'message')} {wait}" if reading.waiting else "none waits"
+    wait = "waits" if reading.waiting in (0, 1) else "wait"
+    messages = f"{counted(reading.waiting, 'message') if reading.waiting else 'no message'} {wait}"
     return f"{counted(alive, 'process')} {verb} on the queue {shown(queue)!r}, {messages}"
 
 
@@ -108,8 +108,8 @@ def _nobody(queue: str, reading: Reading) -> str:
         return f"{said}: {states}"
     unread = f"; {counted(reading.unreadable, 'record')} of the ledger cannot be read"
     return (
-        f"{said}: no consumer with the kit has said so{unread if reading.unreadable else ''}. "
-        "Start one, or install the kit in it"
+        f"{said}: no consumer with the kit has written a record"
+        f"{unread if reading.unreadable else ''}. Start a consumer, or install the kit in it"
     )
 
 
@@ -119,7 +119,7 @@ def _state(process: Process) -> str:
     if process.alive is False:
         return f"{who} is dead"
     if _is_stopped_here(process):
-        return f"{who} is stopped (kill -CONT {beat.pid} lets it go on)"
+        return f"{who} is stopped (kill -CONT {beat.pid} resumes it)"
     return f"{who} has been silent for {BEAT_PATIENCE:.0f} s"
 
 

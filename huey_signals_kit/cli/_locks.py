@@ -19,10 +19,10 @@ DEFAULT_AGE = "15m"
 _WAITING = "watching the heartbeats of other hosts"
 
 HELP = """\b
-ALIVE says whether the process lives that holds the lock: yes, no, or ? where
-no holder is named, or it is in doubt. A process on another host counts as dead
-once others have seen no sign of life for its stale_after seconds (120), while
-they could read and write the storage themselves. SKIPS/H: how many
+ALIVE says whether the process that holds the lock is alive: yes, no, or ? if the
+lock names no holder or the answer is in doubt. A process on another host counts
+as dead after its stale_after seconds (120) without a heartbeat, counted by
+processes that could read and write the storage all that time. SKIPS/H: how many
 tasks could not get it in about the last hour. "~" before a time: by the clock
 of another host.
 
@@ -81,7 +81,7 @@ def release(
         str,
         typer.Option(
             metavar="AGE",
-            help="How far apart two looks at a lock have to be that no process claims.",
+            help="The time between the two looks that free a lock which no process claims.",
         ),
     ] = DEFAULT_AGE,
     apply: Apply = False,
@@ -89,8 +89,8 @@ def release(
 ) -> None:
     """Free locks by name, or all whose holder is dead.
 
-    One that a living process holds is never freed, nor one in doubt. With --apply and no consumer
-    that watches, the command watches silent holders on other hosts itself, which takes their
+    A lock is never freed while its holder is alive or in doubt. With --apply, and if no consumer
+    watches other hosts, the command itself watches silent holders there, which takes their
     stale_after seconds (120) and 15 more. A lock that no process claims, as Huey without
     the kit leaves it, is freed by name, or by --stale when two of these commands, at least AGE
     apart, have found it unchanged. Without --apply it says what it would do.
@@ -138,8 +138,8 @@ def _release_named(huey: Any, huey_name: str, names: list[str], apply: bool, as_
     if missing:
         listed = ", ".join(repr(shown(each)) for each in missing)
         raise CommandError(
-            f"no lock and no semaphore is held that is named {listed}; huey-signals locks lists "
-            "those that are"
+            f"no lock and no semaphore named {listed} is held; huey-signals locks lists all that "
+            "are held"
         )
     freed, kept = [], []
     for lock in map(found.__getitem__, names):
@@ -152,7 +152,7 @@ def _release_named(huey: Any, huey_name: str, names: list[str], apply: bool, as_
             freed.append(lock)
         else:
             kept.append(
-                f"the lock {lock.name!r} was freed, or taken by another task, meanwhile: it stays"
+                f"the lock {lock.name!r} was freed, or acquired by another task: left alone"
             )
     if as_json:
         released = [each.as_dict() for each in freed]

@@ -74,7 +74,7 @@ def released(found: Release, huey_name: str, age: float, apply: bool) -> None:
 
 
 def kept(lock: LockInfo) -> str:
-    """Return why *lock* was not freed, and what would settle it."""
+    """Return why *lock* was not freed, and what would resolve the doubt."""
     who = "a process" if lock.pid is None else f"process {lock.pid} on {lock.host}"
     return f"the lock {lock.name!r} stays, held by {who}: {lock.doubt}"
 

@@ -45,8 +45,8 @@ def purge(
         bool,
         typer.Option(
             "--kept",
-            help='Also those that were stored on purpose: by lock_errors="keep" of a task, or by '
-            "a handler's KEEP.",
+            help='Also errors that were stored on purpose: by lock_errors="keep" of a task, or '
+            "by a handler's KEEP.",
         ),
     ] = False,
     as_json: AsJson = False,
@@ -54,8 +54,8 @@ def purge(
     """Delete stored errors: those that lock skips left, or of the classes you name.
 
     Errors of tasks that will run again stay, as do parts of a chord, errors that were stored on
-    purpose (without --kept), and all that cannot be read. Code that still waits for one of the
-    results learns nothing then. Without --apply it says what it would do.
+    purpose (without --kept), and values that cannot be read. Code that still waits for a deleted
+    error waits in vain. Without --apply nothing is deleted.
     """
     with work_on("purge", huey_name) as huey:
         classes = _checked(exception or list(LOCK_ERRORS))
@@ -110,7 +110,7 @@ def _rows(found: PurgeReport, classes: list[str]) -> list[tuple[Any, ...]]:
         (f"{would}deleted", found.deleted, ""),
         ("pending", found.pending, "left alone: their tasks will run again"),
         ("expiring", found.expiring, "left alone: they go by themselves"),
-        ("kept", found.kept, "left alone: stored on purpose; --kept deletes them, too"),
+        ("kept", found.kept, "left alone: stored on purpose; --kept deletes them too"),
         ("undecided", found.undecided, "left alone: replaced meanwhile, or nobody can say"),
         ("unreadable", found.unreadable, "results that cannot be read; left alone"),
     ]

@@ -32,10 +32,10 @@ def problems(found: Report, huey: Any) -> list[str]:
     if unreadable.records:
         said.append(
             f"{counted(len(unreadable.records), 'record')} of the ledger cannot be read "
-            f"({_some(records)}); while that is so, no sweep and no purge "
-            "deletes anything. Let all processes of this queue run one version of "
-            "huey-signals-kit; what cannot be read then may be deleted: only what it has counted "
-            "is lost, and a process that lives writes its record again: "
+            f"({_some(records)}); until they can be read or are gone, no sweep and no purge "
+            "deletes anything. Run one version of huey-signals-kit in all processes of this queue, "
+            "then delete a record that still cannot be read. Only its counts are lost; a living "
+            "process writes its record again: "
             f"huey-signals forget HUEY --record {found.unreadable.records[0]} --apply"
         )
     if found.locks.stale:
@@ -47,22 +47,22 @@ def problems(found: Report, huey: Any) -> list[str]:
         wait = "waits" if found.queue_length == 1 else "wait"
         said.append(
             f"{counted(found.queue_length, 'message')} {wait} in the queue, and every process "
-            f"with workers that has said that it works here is dead ({_some(dead)}). Start a "
-            "consumer. One without the kit may be at work: it cannot be seen"
+            f"with workers that is known here is dead ({_some(dead)}). Start a consumer, unless a "
+            "consumer without the kit is running: this command cannot see those"
         )
     garbage = _lock_errors(found)
     if garbage and not found.has_consumer:
         are = "is" if garbage == 1 else "are"
         said.append(
             f"{counted(garbage, 'lock error')} {are} stored, and no consumer with the kit is "
-            "known. A kit in the application alone keeps none of them out: call install_handlers "
+            "known. A kit in the application alone does not keep them out: call install_handlers "
             "in the module where the Huey is made, so that the consumer calls it too"
         )
     if found.pauses.ownerless:
         said.append(
             "Pause switches of tasks that this Huey does not have, so that they stop nothing: "
-            f"{_some(found.pauses.ownerless)}. Were these renamed or removed? (tokens shows and "
-            "deletes them)"
+            f"{_some(found.pauses.ownerless)}. Were the tasks renamed or removed? (tokens shows "
+            "and deletes the switches)"
         )
     return said
 
@@ -76,7 +76,7 @@ def _dead_workers(found: Report) -> list[str]:
 
 
 def _lock_errors(found: Report) -> int:
-    """Return how many lock errors are stored, but for those that are kept on purpose."""
+    """Return how many lock errors are stored, not counting those kept on purpose."""
     return sum(found.errors.get(name, 0) - found.kept.get(name, 0) for name in LOCK_ERRORS)
 
 
@@ -109,8 +109,8 @@ def _kinds(found: Report) -> None:
     say()
     if found.kinds["kit"].keys and not found.storage.startswith("unknown"):
         say(
-            f"{counted(found.kinds['kit'].keys, 'key')} of version 0.1 of the kit, which nothing "
-            "reads: forget deletes them."
+            f"{counted(found.kinds['kit'].keys, 'key')} of version 0.1 of the kit, which are no "
+            "longer read: huey-signals forget deletes them."
         )
         say()
 
@@ -149,7 +149,7 @@ def _pauses(found: Report) -> None:
         _first_of(("pause switches", "state"), rows)
         if pauses.unknown:
             say(
-                "Whether these tasks exist cannot be told, as their modules are not imported "
+                "It is unknown whether these tasks exist, because their modules are not imported "
                 f"here: {_some(pauses.unknown)}."
             )
             say()
@@ -160,7 +160,7 @@ def _locks(found: Report) -> None:
     rows = [
         ("living", locks.held - locks.stale - locks.unclaimed, ""),
         ("dead", locks.stale, "until they are freed, no task gets these"),
-        ("unclaimed", locks.unclaimed, "no known holder, or unknown whether it lives"),
+        ("unclaimed", locks.unclaimed, "no known holder, or unknown whether it is alive"),
     ]
     if rows := [row for row in rows if row[1]]:
         print_table(("locks of", "number", ""), rows, numbers=(1,))

@@ -70,7 +70,7 @@ def _postgres(storage: Any) -> str:
 
 
 def record_place(huey: Any, name: str) -> str:
-    """Return where the record `name` of the ledger of `huey` lies."""
+    """Return where the record `name` of the ledger of `huey` is stored."""
     family = family_of(huey.storage)
     if family is not None and family.name in REDIS:
         return f"{name} in the Redis hash {redis_key('ledger', huey.storage.name)}"

@@ -115,7 +115,7 @@ def _rows(found: SweepReport, age: float) -> list[tuple[Any, ...]]:
         ("custom", found.custom, "for ids that Huey has not made; never deleted"),
         (f"{would}marked", found.marked, "orphaned, and to be looked at again"),
         (f"{would}deleted", found.deleted, f"orphaned twice, {span(age)} apart"),
-        ("undecided", found.undecided, "left alone: unreadable, changed, or it cannot be told"),
+        ("undecided", found.undecided, "left alone: unreadable, changed, or in doubt"),
     ]
     kept = [row for row in rows if row[1] or row[0].endswith("deleted")]
     return [*kept, ("all", found.scanned, f"read in {found.seconds:.1f} s")]

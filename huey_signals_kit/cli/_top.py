@@ -25,7 +25,7 @@ _LEAST_SECONDS, _MOST_SECONDS = 0.1, 3600.0
 _SILENT_SECONDS = 5.0
 _WAIT_SECONDS = 0.5
 _FILL_SECONDS = 0.3
-"""Between two looks before the whole store was read once: what is missing is filled in soon."""
+"""Seconds between two updates until the whole store was read once."""
 _WIDEST = 120
 """Longer lines are no easier to read."""
 
@@ -59,7 +59,7 @@ def top(
     once: Annotated[bool, typer.Option("--once", help="Print it once and end.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show live what runs where, and who holds which lock.
+    """Show live which tasks run where, and who holds which lock.
 
     Nothing is changed. All of the store is read for at most a tenth of the time. Where the
     output is no terminal, it is printed once.

@@ -86,13 +86,13 @@ class Seen:
     store_age: float | None = None
     """How many seconds ago the store was read whole; queue and schedule are of this moment."""
     locks_age: float | None = None
-    """How many seconds ago new locks and semaphores were looked for; None before the first time."""
+    """Seconds since the last search for new locks and semaphores; None before the first."""
     unreadable: int = 0
     """How many records of the ledger cannot be read; what they say is missing."""
 
     @property
     def complete(self) -> bool:
-        """Whether the store was read whole, and all of its locks found."""
+        """Whether the whole store was read, and all of its locks were found."""
         return self.store_age is not None and self.locks_age is not None
 
     def as_dict(self) -> dict[str, Any]:

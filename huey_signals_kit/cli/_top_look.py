@@ -20,14 +20,14 @@ _SHARE = 0.1
 """How much of the time reading the whole store may take."""
 
 _WAIT_SECONDS = 0.3
-"""How long a look waits for what reads the whole store: in a small one that is enough."""
+"""Seconds that a look waits for readings of the whole store; enough for a small store."""
 
 
 class Looker:
     """Looks at one Huey; keep it, as what has changed is told from the looks before.
 
-    What reads the whole store, the report and the search for locks, runs on threads of its own,
-    at most a tenth of the time; all else that a look reads is small.
+    The report and the search for locks read the whole store. They run on threads of their own, at
+    most a tenth of the time; the other readings are small.
     """
 
     def __init__(self, huey: Any, clock: Callable[[], float] = time.monotonic) -> None:
@@ -42,7 +42,7 @@ class Looker:
         self._first: dict[str, int] = {}
 
     def look(self, wait: float | None = _WAIT_SECONDS) -> Seen:
-        """Everything; the store as it was read last, after *wait* seconds for readings under way.
+        """Return everything; figures of the whole store are from its last reading.
 
         What the storage raises comes through, after its connection was closed: some storages
         would go on with a broken one.
@@ -123,11 +123,12 @@ class _Pace:
 
 
 class _Locks:
-    """The locks of one Huey: those that are known each time, new ones as often as is cheap.
+    """The locks of one Huey: known locks are read each time, new ones searched for now and then.
 
     Args:
-        watch: Judges the locks that are known.
-        search: Finds all, on a thread of its own.
+        watch: Judges the known locks.
+        search: Finds all locks, on a thread of its own.
+        clock: A monotonic clock, in seconds.
     """
 
     def __init__(self, watch: LockWatch, search: LockWatch, clock: Callable[[], float]) -> None:

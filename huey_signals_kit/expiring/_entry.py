@@ -75,9 +75,14 @@ def small_error(
 ) -> Error:
     """The error with *metadata*, without its traceback, that says when it ``expires``.
 
-    As *serialize* makes it, it takes less than 300 bytes: its text is shortened as needed, but
-    for an id of the user's, or further metadata, that leaves no room. With *whole* its text is
-    the user's own, and stays as it is.
+    Serialized it takes less than 300 bytes, unless an id or metadata of the user leaves no room:
+    its text is shortened as needed.
+
+    Args:
+        metadata: Of the error.
+        due: When the error expires, in seconds since the epoch.
+        serialize: Huey's serializer.
+        whole: Whether the text is the user's own, and so is not shortened.
     """
     kept = {name: str(each) if isinstance(each, str) else each for name, each in metadata.items()}
     kept.update(traceback="", expires=due)

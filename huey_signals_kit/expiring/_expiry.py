@@ -33,8 +33,8 @@ waited for it has read it by then, and each consumer process pays for every look
 class Expiry:
     """The errors of one Huey that expire.
 
-    *failed* is told where the storage turned out to be unlike Huey's, or refuses what the kit
-    needs beside Huey's own keys: then it is stored as Huey does, and this process removes it.
+    *failed* is called where the storage turned out to be unlike Huey's, or refuses the kit's own
+    keys: then the error is stored as Huey does, and this process removes it.
 
     A known storage of Huey, or a subclass of one that leaves ``put_data`` as it is, knows
     itself what is due: any process removes it. On any other storage only this process does:
@@ -60,15 +60,15 @@ class Expiry:
         reset_in_child(self)
 
     def _after_fork(self) -> None:
-        self._lock = threading.RLock()  # a signal handler may come in between
+        self._lock = threading.RLock()  # reentrant: a signal handler may interrupt its holder
 
     def begin(self) -> None:
         """Look for what is due from the next tick on; nothing happens when it does already."""
         with self._lock:
             if not self._begun:
                 self._begun = True
-                # Not at the end: others look as well, and no script is to wait for a server.
-                # Apart: a storage may take long, and others have heartbeats to write meanwhile.
+                # Not at the end: other processes remove errors too, and a script must not wait.
+                # Apart: a slow storage must not delay the heartbeat.
                 self._jobs.every(
                     REAP_SECONDS, self.reap, "expired errors", first=0, at_end=False, apart=True
                 )
@@ -81,11 +81,11 @@ class Expiry:
         inner: Callable[[Error], Any] | None = None,
         whole: bool = False,
     ) -> Any:
-        """Store *error* under *key*, made small (but for a text that is *whole*), for *seconds*.
+        """Store *error* under *key* for *seconds*, shortened unless its text is *whole*.
 
         *inner* stores it where ``put_result`` is not Huey's own: then it takes two more round
         trips to find what has been stored, and to have it expire. A process that is killed
-        between the two leaves it for good. What a storage that is away raises is passed on.
+        between the two leaves it for good. If the storage is unreachable, its exception is raised.
         """
         if not self._begun:
             self.begin()
@@ -97,7 +97,7 @@ class Expiry:
             answer = inner(small)
             try:
                 self._mark(key, seconds, due)
-            except Exception as exc:  # it is stored, as without a kit
+            except Exception as exc:  # the error is stored, as without a kit
                 self._failed("having an error expire", exc)
             return answer
         value = self._huey.serializer.serialize(small)

@@ -1,7 +1,7 @@
-"""``FileStorage``: folders of its own beside the results, one for each ten seconds.
+"""``FileStorage``: files that say when errors expire, in one folder for each ten seconds.
 
-What is due is found by the name of its folder, whatever else is still to come: all folders are
-listed only when a process starts, and every ten minutes.
+The name of a folder says when its files are due, so files of the future are not read. All folders
+are listed only when a process starts, and every ten minutes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ._entry import BATCH, Entry, digest
 
 FOLDER = ".huey-signals/expiring"
 OLD_FOLDER = "huey-signals-expiring"
-"""Where version 0.1 has written, into no folder of its own for a time."""
+"""The folder of version 0.1, which has no folders by time."""
 
 BUCKET_SECONDS = 10
 _LIST_SECONDS = 600.0
@@ -42,10 +42,10 @@ class Files:
 
     def __init__(self) -> None:
         self._looks: dict[str, tuple[float, float]] = {}
-        """When all folders of a storage were listed, and when it was last looked at, by path."""
+        """By path of a storage: when all folders were listed, and when it was last looked at."""
 
     def put(self, storage: Any, entry: Entry) -> Any:
-        """Store *entry*, with one more file written."""
+        """Store *entry*, and write one more file that says when it is due."""
         self.mark(storage, entry)
         return storage.put_data(entry.key, entry.value, is_result=True)
 
@@ -58,7 +58,7 @@ class Files:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 unfinished.write_bytes(f"{entry.digest}{entry.key}".encode())
-            except (FileExistsError, FileNotFoundError):  # another process has just removed it
+            except (FileExistsError, FileNotFoundError):  # another process just removed it
                 if attempt == _TRIES:
                     raise
             else:
@@ -66,7 +66,7 @@ class Files:
         unfinished.replace(folder / name)
 
     def reap(self, storage: Any, now: float) -> bool:
-        """Remove all that are due, and return False: nothing is left to do."""
+        """Remove all errors that are due, and return False: none is left."""
         top, number = Path(storage.path), 0
         over = f"{_bucket(now) - 2 * BUCKET_SECONDS:012d}"
         listed, last = self._looks.pop(storage.path, (0.0, 0.0))
@@ -74,15 +74,15 @@ class Files:
         folders = _recent_folders(top, last, now) if is_recent else _all_folders(top, now)
         for folder in folders:
             for path in _due(folder, now):
-                with suppress(FileNotFoundError):  # another process may be at it
+                with suppress(FileNotFoundError):  # another process has removed it
                     _remove(storage, path, now)
                 number += 1
                 if number % BATCH == 0:
-                    time.sleep(0)  # greenlets have their turn
+                    time.sleep(0)  # let other greenlets run
             if folder.name <= over or folder.name == OLD_FOLDER:
-                with suppress(OSError):  # it is not empty
+                with suppress(OSError):  # not empty
                     folder.rmdir()
-        # Not where something was raised: then all is listed the next time.
+        # After an exception this is not reached, so that the next call lists all folders.
         self._looks[storage.path] = (listed if is_recent else now, now)
         return False
 
@@ -92,7 +92,7 @@ def _bucket(seconds: float) -> int:
 
 
 def _all_folders(top: Path, now: float) -> list[Path]:
-    """Return those in which something may be due."""
+    """Return all folders that may have files that are due."""
     last = f"{_bucket(now):012d}"
     try:
         found = os.listdir(top / FOLDER)
@@ -103,7 +103,7 @@ def _all_folders(top: Path, now: float) -> list[Path]:
 
 
 def _recent_folders(top: Path, last: float, now: float) -> list[Path]:
-    """Return those of what has come due since the *last* look, or was still to come then."""
+    """Return the folders that may have files that came due since the *last* look."""
     first = _bucket(last - _STILL_TO_COME_MS / 1000) - 2 * BUCKET_SECONDS
     numbers = range(first, _bucket(now) + 1, BUCKET_SECONDS)
     return [top / FOLDER / f"{number:012d}" for number in numbers]

@@ -1,4 +1,4 @@
-"""What is due, as rows of the kit's own queue in the table of the results.
+"""An index of errors that expire, as rows of the kit's own queue in the table of results.
 
 The key ``huey-signals:expiring:<due>x<hash>`` is short and ASCII, whatever the result's key is,
 and sorts by when it is due: 15 digits of milliseconds since the epoch. The value has the

@@ -14,7 +14,7 @@ from ._entry import BATCH, Entry, digest
 from ._redis_keys import notify
 
 _DIGEST = 40
-"""Characters of a digest, which a member of the sorted set begins with."""
+"""Length of the digest that each member of the sorted set begins with."""
 
 # In one step, so that a result which is stored meanwhile is never taken for the error.
 _REAP = Script("""\
@@ -57,7 +57,7 @@ class RedisHash:
         _note(storage, storage.conn, entry)
 
     def reap(self, storage: Any, now: float) -> bool:
-        """One round trip, whatever there is to do; a few where the server runs no scripts."""
+        """Remove errors that are due, in one round trip; in a few without scripts."""
         keys, due_ms = (_index(storage), storage.result_key), round(now * 1000)
         try:
             done = run_script(storage.conn, _REAP, keys, due_ms, BATCH)

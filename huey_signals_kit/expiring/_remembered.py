@@ -23,7 +23,7 @@ class Remembered:
         reset_in_child(self)
 
     def _after_fork(self) -> None:
-        self._lock = threading.RLock()  # a signal handler may come in between
+        self._lock = threading.RLock()  # reentrant: a signal handler may interrupt its holder
 
     def put(self, storage: Any, entry: Entry) -> Any:
         """Store it, then remember it."""

@@ -1,13 +1,13 @@
 """How long a task has been waiting for its lock, in its message.
 
 Only the message goes from one attempt to the next, and every consumer has to be able to read and
-run it, also one without this package. So the state is written where only plain data is: as the
-name of the time zone of ``expires``, a ``datetime`` which Huey keeps, resolves and obeys as ever.
+run it, also one without this package. So the state is the name of the time zone of ``expires``, a
+plain ``datetime`` that Huey keeps, resolves and obeys as before.
 Huey resolves ``expires=60`` again whenever a task goes from the schedule to the queue: that is
 why a task's own expiry becomes a moment while it waits.
 
-User code sees none of this where `WaitingTasks` is in place: the message has the state, and the
-task that is made of it has its own ``expires``.
+`WaitingTasks` hides this from user code: only the message has the state, and the task that is made
+from it has its own ``expires``.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ def read(task: Any) -> Wait | None:
 
 
 def write(task: Any, wait: Wait) -> None:
-    """Let every message that `WaitingTasks` makes of *task* say that it is in *wait*."""
+    """Set the wait of *task*, which `WaitingTasks` then writes into its messages."""
     clear(task)
     setattr(task, _WAIT, wait)
 
 
 def clear(task: Any) -> None:
-    """End the wait of *task*, if it is in one."""
+    """Remove the wait of *task*, if it has one."""
     if getattr(task, _WAIT, None) is not None:
         delattr(task, _WAIT)
     wait = _decoded(task.expires)
@@ -86,7 +86,7 @@ class WaitingTasks:
         self._begun = False
 
     def install(self) -> None:
-        """Do nothing until a handler asks for it: each message of a Huey passes here."""
+        """Wrap nothing yet: a wrapper costs time for each message, so that is left to `begin`."""
 
     def begin(self) -> None:
         """Wrap ``serialize_task`` and ``deserialize_task``, unless they are wrapped already."""
@@ -97,7 +97,7 @@ class WaitingTasks:
                 self._placed.put("deserialize_task", self._around_deserialize)
 
     def uninstall(self) -> None:
-        """Leave both as they were found."""
+        """Restore both methods."""
         self._placed.remove()
         self._placed = Placed(self._huey)
         self._begun = False
@@ -150,7 +150,7 @@ def _decoded(expires: Any) -> Wait | None:
 
 
 def _show(task: Any, wait: Wait) -> None:
-    """Give *task* its own expiry back."""
+    """Set the ``expires`` of *task* to its own again."""
     own: Any = wait.own
     if isinstance(own, str):
         own = datetime.fromisoformat(own)

@@ -8,9 +8,9 @@ from ..sinks.vocabulary import LOCK_SKIPS, SIGNALS
 
 
 def count_signals(event: Event) -> None:
-    """Count the event in ``huey_signals_total``, once, whatever calls this how often.
+    """Count the event in ``huey_signals_total``, once, however often this is called for it.
 
-    With ``sinks=`` every signal is counted without it.
+    With ``sinks=`` every signal is counted without this handler.
     """
     context = event._context
     if not (event._signal_counted or context.meters_signals):
@@ -21,8 +21,8 @@ def count_signals(event: Event) -> None:
 def count_lock_skips(event: Event) -> None:
     """Count a lock error in ``huey_lock_skips_total``, under ``""`` where the lock has no name.
 
-    Once for each failed attempt, whatever calls this how often and for which signals. The
-    heartbeat carries the last ones, so that ``huey-signals explain`` knows of them.
+    Each failed attempt counts once, however often and for whichever signals this is called. The
+    heartbeat carries the last skips, for ``huey-signals explain``.
     """
     if event._signal in LOCK_SIGNALS and event.is_lock_error and not event._skip_counted:
         event._skip_counted = True

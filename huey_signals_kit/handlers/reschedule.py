@@ -40,13 +40,13 @@ class RescheduleLocked:
     Register it for the signals locked and error, and for retrying: a retry after a real error
     then has the whole time again. Not with ``background=True``: by then Huey has gone on.
 
-    Huey handles it as a retry that costs none of the task's retries: the signals are locked (or
-    error), retrying, scheduled. A task that is revoked meanwhile by its id does not come back,
-    one whose class is paused does: Huey decides when it is due.
+    To Huey it is a retry, but it costs none of the task's retries: the signals are locked (or
+    error), retrying, scheduled. A task that is revoked by its id meanwhile is not scheduled again.
+    A task whose class is paused is: Huey decides when it is due.
 
     It leaves alone tasks that have ``lock_errors`` of their own, and all tasks in immediate
-    mode, which has no scheduler. Periodic tasks are dropped: they come again anyway. Where
-    another handler's verdict wins, the task is neither scheduled nor given up.
+    mode, which has no scheduler. Periodic tasks are dropped: they run again anyway. If another
+    handler's verdict wins, the task is neither scheduled nor given up.
     """
 
     reschedules: ClassVar[bool] = True
@@ -70,7 +70,7 @@ class RescheduleLocked:
                 )
 
     def __call__(self, event: Event) -> Verdict | None:
-        """Return a verdict that schedules the task again, or gives it up, for a lock error."""
+        """Return a verdict that schedules the task again or gives it up; None if no lock error."""
         task, signal = event._task, event._signal
         if signal not in (SIGNAL_LOCKED, SIGNAL_ERROR) or not event.is_lock_error:
             if signal in (SIGNAL_ERROR, SIGNAL_RETRYING):
@@ -94,7 +94,7 @@ class RescheduleLocked:
         return event._context.own_verdict(task, exception) is not None
 
     def next_wait(self, wait: Wait) -> tuple[Wait, float]:
-        """Return the wait after one more skip, and its delay in seconds, shortened by chance."""
+        """Return the wait after one more skip, and its delay in seconds, shortened by jitter."""
         delay = min(max(wait.delay * self.backoff, self.delay), self.most)
         return replace(wait, delay=delay), delay * (1 - self.jitter * random.random())
 
@@ -107,9 +107,9 @@ class RescheduleLocked:
 class _Rescheduling:
     """The `Plan` of `RescheduleLocked` for one attempt.
 
-    Huey is left to schedule the task, as it does with a retry. What Huey asks in between is only
-    whether the task has retries and an ``on_error`` task: both keep their values, which user code
-    sees, and answer that question differently.
+    Huey itself schedules the task, as it does for a retry. Until then Huey only tests whether the
+    task has retries and an ``on_error`` task. User code sees both with their values; only their
+    truth values differ.
     """
 
     def __init__(self, handler: RescheduleLocked, event: Event) -> None:
@@ -119,11 +119,11 @@ class _Rescheduling:
         self._eta: Any = None
 
     def start(self) -> Verdict:
-        """Have Huey retry the task, or end it if it is revoked or has waited too long."""
+        """Prepare the task for a retry, or end it if it is revoked or has waited too long."""
         event, handler, now = self._event, self._handler, time.time()
         task, huey = event._task, event._huey
-        # By its id alone: a pause of its class is Huey's to obey when the task is due. Huey is
-        # about to delete the token of a revoke that came meanwhile: the task would run.
+        # By its id alone: Huey obeys a pause of the class when the task is due. The revoke token of
+        # the id is about to be deleted by Huey, and then the task would run.
         if huey.is_revoked(task.id, peek=True):
             return _end(task)
         begun = _waiting.read(task) or _waiting.begin(task, huey, now)
@@ -157,7 +157,7 @@ class _Rescheduling:
         task.retries, task.eta = retries, self._eta
         huey = self._event._huey
         try:
-            # The same message: where the first one did get there, Redis keeps one of them.
+            # The same message: if the first call did store it, Redis keeps only one.
             return huey.add_schedule(task)
         except Exception:
             task.eta = None
@@ -167,8 +167,8 @@ class _Rescheduling:
         event = self._event
         event._context.tally((HANDLER_ERRORS, name_of(self._handler)))
         complain(
-            "Task %s (%s) could not be scheduled again; that is tried once more, and then it is "
-            "put back into the queue.",
+            "Task %s (%s) could not be scheduled again. The kit tries once more; if that fails, it "
+            "puts the task back into the queue.",
             event.task_name,
             event.task_id,
             exc_info=exc,
@@ -179,9 +179,10 @@ class _Rescheduling:
 
 
 class _Retries(int):
-    """A number of retries that is true if there will be *another* attempt, whatever the number.
+    """A number of retries whose truth value says whether there will be *another* attempt.
 
-    For the other attempt Huey takes one off, but it costs none. Pickled, it is a plain number.
+    If there will be, subtracting leaves the number unchanged, because Huey subtracts one for each
+    attempt. Pickled, it is a plain number.
     """
 
     another: bool
@@ -214,7 +215,7 @@ def _hidden(cls: Any) -> Any:
 
 
 def _hide(task: Any) -> None:
-    """Make *task* false, until it is shown again."""
+    """Make the truth value of *task* False, until `_unhide`."""
     if task is not None:
         cls: Any = type(task)
         task.__class__ = _hidden(cls)
@@ -227,13 +228,13 @@ def _unhide(task: Any) -> None:
 
 
 def _check_serializer(huey: Any, task: Any, wait: Wait) -> None:
-    """Raise if *task* cannot be written, or read with *wait*; nothing is stored or dropped yet."""
+    """Raise if *task* with *wait* cannot be serialized and read, before anything is stored."""
     before = _waiting.read(task)
     _waiting.write(task, wait)
     try:
         message = huey.serialize_task(task)
-        # A serializer of the user's may keep a moment and lose the name of its time zone: then
-        # the task would wait as if for the first time, for ever.
+        # A serializer of the user may lose the name of the time zone: then every wait of the task
+        # would look like its first, and it would never be given up.
         if type(huey.serializer).__module__.partition(".")[0] == "huey":
             return
         found = _waiting.read(huey.deserialize_task(message))

@@ -15,7 +15,7 @@ from ..signals import token_cleaned
 from ..sinks.vocabulary import TOKENS_CLEANED
 
 CleanTokens = Literal["generated", "always", "never"] | Predicate
-"""What ``clean_tokens=`` takes."""
+"""The type of ``clean_tokens=``."""
 
 _CLEANED = (TOKENS_CLEANED, "skip")
 # str(uuid.uuid4()), which is how Huey makes ids.

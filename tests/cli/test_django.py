@@ -167,8 +167,8 @@ def test_without_the_setting_it_says_what_is_missing(project, settings):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ("shop.setings", "no module 'shop.setings', neither in {here} nor where Python looks. Did"),
-        ("shp.settings", "no module 'shp', neither in {here} nor where Python looks. Did you mean"),
+        ("shop.setings", "no module 'shop.setings' in {here} or on Python's path. Did you mean"),
+        ("shp.settings", "no module 'shp' in {here} or on Python's path. Did you mean"),
     ],
 )
 def test_a_setting_that_names_no_module(project, settings, said):
@@ -191,7 +191,7 @@ def test_immediate_mode_of_a_new_project(project):
     ran = project.command("report", HUEY)
     assert (ran.code, ran.out) == (2, "")
     assert "is in immediate mode" in ran.err
-    assert ran.err.endswith("add 'immediate': False to it for a queue that a consumer works on\n")
+    assert ran.err.endswith("add 'immediate': False if a consumer works on the queue\n")
 
 
 def test_a_setting_that_has_nothing_to_do_with_the_huey(project):

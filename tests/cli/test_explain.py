@@ -157,7 +157,7 @@ def test_skipped_again_and_again(sqlite_shop):
     skips = [LockSkip("id", "held", float(at)) for at in (70, 10, 70, 40)]
     beats(sqlite_shop, ELSEWHERE, skips=(*skips, LockSkip("other", "x", 99.0)))
     assert (
-        "Skipped 3 times lately, the last at 00:01:10 UTC on 1970-01-01 by the clock of that "
+        "Skipped 3 times recently, the last at 00:01:10 UTC on 1970-01-01 by the clock of that "
         "host: lock 'held' was held. Seen by process 4711 on host another-host."
     ) in told(sqlite_shop, "id")
 
@@ -411,7 +411,7 @@ def test_processes_that_cannot_say_what_they_run(sqlite_shop):
 
 def test_another_huey_than_you_think(sqlite_shop):
     """Where there is nothing at all."""
-    said = f"{sqlite_shop.name} is another Huey than you think: nothing waits there"
+    said = f"{sqlite_shop.name} may not be the Huey that you mean: nothing waits in its queue"
     assert said in told(sqlite_shop, "nobody", code=1)
     sqlite_shop.tasks.job()
     assert said not in told(sqlite_shop, "nobody", code=1)

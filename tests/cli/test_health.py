@@ -97,7 +97,7 @@ def test_a_real_consumer(sqlite_shop, consume, run_dir, worker, processes):
     assert list(run_dir.iterdir()) == []
     code, why = answer(sqlite_shop, "--here", name=sqlite_shop.name)
     assert code == 1
-    assert f"none has written a file to {run_dir}. Start a consumer with the kit" in why
+    assert f"no file was written to {run_dir}. Start a consumer with the kit" in why
     assert answer(sqlite_shop, name=sqlite_shop.name)[0] == 1
 
 
@@ -118,7 +118,7 @@ def test_a_stopped_process(sqlite_shop, consume):
     pid = consumer.process.pid
     os.kill(pid, signal.SIGSTOP)
     try:
-        said = f"process {pid} is stopped (kill -CONT {pid} lets it go on)"
+        said = f"process {pid} is stopped (kill -CONT {pid} resumes it)"
         assert answer(sqlite_shop, "--here") == (1, said)
         code, why = answer(sqlite_shop, name=sqlite_shop.name)
         assert code == 1
@@ -410,7 +410,7 @@ def test_a_consumer_on_another_host(make_shop, tmp_path, run_dir, monkeypatch, k
     log = tmp_path / "consumer.log"
     with running_consumer(shop.place, log, install={}, app=app) as consumer:
         _, why = wait_until(lambda: healthy(shop), 60, "a heartbeat")
-        assert why == f"1 process works on the queue {shop.huey.name!r}, none waits"
+        assert why == f"1 process works on the queue {shop.huey.name!r}, no message waits"
         consumer.kill()
         _, why = wait_until(lambda: unhealthy(shop), 60, "silence")
         assert f"process {consumer.process.pid} on elsewhere has been silent for 7 s" in why

@@ -84,8 +84,8 @@ def test_by_name(shop):
         assert "which lives: end that process" in ran.err
         assert names(shop.huey) == ["mine"]
     assert shop.run("locks", "release", shop.name, "mine").err == (
-        "huey-signals locks release: no lock and no semaphore is held that is named 'mine'; "
-        "huey-signals locks lists those that are\n"
+        "huey-signals locks release: no lock and no semaphore named 'mine' is held; "
+        "huey-signals locks lists all that are held\n"
     )
     uninstall_handlers(shop.huey)
 

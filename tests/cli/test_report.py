@@ -22,7 +22,7 @@ from tests.support import put_kit_data, store
 LONG = "x" * 200
 NO_CONSUMER = (
     "2 lock errors are stored, and no consumer with the kit is known. A kit in the application "
-    "alone keeps none of them out: call install_handlers in the module where the Huey is made, so "
+    "alone does not keep them out: call install_handlers in the module where the Huey is made, so "
     "that the consumer calls it too"
 )
 
@@ -90,7 +90,7 @@ def test_an_empty_queue(sqlite_shop):
         (
             lambda huey: huey.put("rt:old.gone", (None, False)),
             "Pause switches of tasks that this Huey does not have, so that they stop nothing: "
-            "old.gone. Were these renamed or removed? (tokens shows and deletes them)",
+            "old.gone. Were the tasks renamed or removed? (tokens shows and deletes the switches)",
         ),
         (
             lambda huey: taken_by(huey, "held", GONE),
@@ -167,8 +167,8 @@ def test_messages_that_only_dead_consumers_would_take(shop):
     ran = shop.run("report", shop.name)
     assert ran.code == 1
     assert (
-        "- 50 messages wait in the queue, and every process with workers that has said that it "
-        f"works here is dead (process {GONE.pid} on {GONE.host}). Start a consumer."
+        "- 50 messages wait in the queue, and every process with workers that is known "
+        f"here is dead (process {GONE.pid} on {GONE.host}). Start a consumer, unless"
     ) in ran.words
     beats(shop, "two", here())
     assert shop.run("report", shop.name).code == 0

@@ -329,7 +329,7 @@ REFUSED = {
     "a class of Huey": (
         lambda: install_handlers(MemoryHuey),
         TypeError,
-        "which is a class; make one of it: MemoryHuey('my-app')",
+        "which is a class; make an instance: MemoryHuey('my-app')",
     ),
     "a module with a Huey": (
         lambda: install_handlers(types.SimpleNamespace(HUEY=MemoryHuey("inner"))),

@@ -159,7 +159,7 @@ def test_a_line_names_the_labels_that_were_lost_most_often(lost, caplog):
     lost.log()
     (record,) = records(caplog)
     named = "'h' 8, 'g' 7, 'f' 6, 'e' 5, 'd' 4, 3 more"
-    assert record.getMessage().startswith(f"Lost 36 locks: {named}. Each one's")
+    assert record.getMessage().startswith(f"Lost 36 locks: {named}. The ttl of each")
 
 
 def test_a_kit_that_has_gone_says_immediately_what_it_has_lost(make_huey, caplog):

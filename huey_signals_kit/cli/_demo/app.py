@@ -29,7 +29,7 @@ def stop_with_parent() -> None:
     """Stop this consumer when the demo is gone, even killed: then its end of stdin closes."""
     # Not sys.stdin, whose lock would make trouble when the process ends.
     os.read(0, 1)
-    # Ignored as in a shell's background job, until Huey's consumer sets its handlers.
+    # In a background job of a shell SIGINT is ignored until Huey's consumer sets its handlers.
     while signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         time.sleep(0.05)
     os.kill(os.getpid(), signal.SIGINT)
