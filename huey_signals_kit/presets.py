@@ -22,7 +22,7 @@ from .registry import Registry
 
 BuiltInPreset = Literal["quiet-locks", "brief-locks", "reschedule-locks", "tidy-tokens", "observe"]
 PresetName = NewType("PresetName", str)
-"""For type checkers, the name of a preset of your own: ``preset=PresetName("mine")``."""
+"""The name of a preset of your own, for type checkers: ``preset=PresetName("mine")``."""
 AnyPreset = BuiltInPreset | PresetName | Registry
 
 Preset = Callable[[Registry], None]

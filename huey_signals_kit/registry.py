@@ -51,7 +51,7 @@ class Registry:
             raise TypeError(f"the name of a Registry is a string, got {short(name)}")
         self.name = name
         self._own: dict[Hashable, Handler] = {}
-        """By registration, in the order in which they came."""
+        """Handlers by their registration, in the order of registration."""
         self._included: list[Registry] = []
         self._includers: WeakSet[Registry] = WeakSet()
         self._running: tuple[Handler, ...] | None = None
@@ -192,17 +192,19 @@ class Registry:
         return run(self.listeners(event.signal), event, failed or _log_failure)
 
     def watch(self, changed: Callable[[Handler | None], None] | None) -> None:
-        """Call *changed* after every change, here or in a registry included here; None stops.
+        """Call *changed* after every change, here or in a registry included here.
 
-        It is called with the handler that was added, or with None after any other change.
+        Args:
+            changed: Called with the handler that was added, or with None after any other change.
+                None ends the calls.
         """
         self._changed_hook = changed
 
     def close(self, why: str | None) -> None:
-        """Refuse what is added from now on, unless another registry includes this one.
+        """Refuse further handlers from now on, unless another registry includes this one.
 
         Args:
-            why: the reason in the `RuntimeError`; None opens the registry again.
+            why: The reason in the `RuntimeError`; None opens the registry again.
         """
         self._closed = why
 

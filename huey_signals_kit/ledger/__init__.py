@@ -1,8 +1,8 @@
 """What all consumers of one queue share: who they are, what they run, what they have counted.
 
-One record per process, rewritten every few seconds, and the totals of those that are gone, kept
-where `open_kit_store` says. Losing it loses counts, and delays what waits for it; it can never
-cause a deletion.
+The ledger has one record per process, rewritten every few seconds, and the totals of processes that
+are gone. It is stored where `open_kit_store` says. Losing the ledger loses counts and delays sweeps
+and releases; it can never cause a deletion.
 """
 
 from .._place import INCARNATION, Place, here

@@ -1,7 +1,7 @@
-"""Writes ``alive:<id>`` of a process over a connection of its own, for a native thread.
+"""Writes ``alive:<id>`` of a process over a separate connection, for a native thread.
 
-Nothing here takes a lock that other code can take, or logs: see `NativeHeartbeat`. So connections
-are made of the arguments of Huey's own, past its client and its pool.
+This module shares no lock with other code, and never logs: see `NativeHeartbeat`. So it connects
+with the arguments of Huey's connection, but without Huey's client or pool.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from ..store import LEDGER, REDIS, Script, family_of, kit_queue, open_kit_store,
 from ._shelf import ALIVE, PREFIX
 
 SECONDS = 5.0
-"""How long a connection may hang."""
+"""Timeout of a connection, in seconds."""
 
-# A deletion first: after one a script may write on a server that is full.
+# A deletion first: after it a script may write even if the server is full.
 _PUT = Script("""\
 redis.call('hdel', KEYS[1], '')
 redis.call('hset', KEYS[1], ARGV[1], ARGV[2])
@@ -25,23 +25,23 @@ return 1""")
 
 
 class AliveWriter(Protocol):
-    """One value in the ledger."""
+    """Writes one value of the ledger."""
 
     def write(self, value: bytes) -> None:
-        """Write it; the first call, and one after a failure, connects."""
+        """Write the value; connect first if there is no connection."""
 
     def remove(self) -> None:
-        """Delete it."""
+        """Delete the value."""
 
     def close(self) -> None:
         """Disconnect."""
 
 
 def alive_writer(huey: Any, process_id: str) -> AliveWriter | None:
-    """Return what writes ``alive:<process_id>``, not connected; None if the kit cannot tell how.
+    """Return a writer of ``alive:<process_id>``, not yet connected; None if there is none.
 
-    That is so on a storage that the kit does not know, and where a connection may be shared with
-    others: one that the user's own function gives, or a pooled one of peewee.
+    There is none for a storage that the kit does not know, and where other code may use the same
+    connection: one from the user's own function, or from a pool of peewee.
     """
     storage, field = huey.storage, ALIVE + process_id
     family = family_of(storage)
@@ -67,7 +67,7 @@ class _RedisField:
         self._place = key, field
 
     def write(self, value: bytes) -> None:
-        """By a script, which a full server lets write; plainly where scripts are refused."""
+        """Write by a script, which works on a full server; by HSET if scripts are refused."""
         arguments = 1, *self._place, value
         call, load = ("EVALSHA", _PUT.sha, *arguments), ("SCRIPT", "LOAD", _PUT.text)
         for commands in ([call], [load, call], [("EVAL", _PUT.text, *arguments)]):
@@ -76,7 +76,7 @@ class _RedisField:
         self._ask("HSET", *self._place, value)
 
     def _answers(self, commands: list[tuple[Any, ...]]) -> bool:
-        """Send the commands; return whether none of them was refused."""
+        """Send the commands; return False if one of them was refused."""
         try:
             for command in commands:
                 self._ask(*command)
@@ -87,7 +87,7 @@ class _RedisField:
         return True
 
     def remove(self) -> None:
-        """One command."""
+        """Delete the field."""
         self._ask("HDEL", *self._place)
 
     def close(self) -> None:
@@ -100,7 +100,7 @@ class _RedisField:
         if self._connection is None:
             self._connection = self._connect()
         try:
-            self._connection.connect()  # unless it is: only so it asks the sentinels
+            self._connection.connect()  # no-op if connected; only this call asks the sentinels
             self._connection.send_command(*command)
             self._connection.read_response()
         except BaseException as exc:
@@ -117,7 +117,7 @@ def _redis_connector(pool: Any) -> Callable[[], Any]:
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 
-    # A connection with notifications of maintenance logs when the server does not know them.
+    # Without maintenance notifications: they log if the server does not know them.
     given = {name: value for name, value in pool.connection_kwargs.items() if "maint_" not in name}
     limits = {
         name: min(given.get(name) or SECONDS, SECONDS)
@@ -130,7 +130,8 @@ def _redis_connector(pool: Any) -> Callable[[], Any]:
         return lambda: pool.connection_class(**options)
     options.pop("connection_pool", None)
     own = _own_sentinel_pool(pool, manager, options)
-    return lambda: own.make_connection()  # which refers to its pool only weakly
+    # The function keeps the pool alive: a connection has only a weak reference to it.
+    return lambda: own.make_connection()
 
 
 def _own_sentinel_pool(pool: Any, manager: Any, options: dict[str, Any]) -> Any:
@@ -147,7 +148,7 @@ def _own_sentinel_pool(pool: Any, manager: Any, options: dict[str, Any]) -> Any:
 
 
 class _SqlRow:
-    """A row of Huey's own table, under the queue of the kit."""
+    """A row of Huey's table of results, under the queue of the kit."""
 
     def __init__(
         self, connect: Callable[[], Any], put: str, delete: str, queue: str, key: str, commits: bool
@@ -160,11 +161,11 @@ class _SqlRow:
         self._place = queue, key
 
     def write(self, value: bytes) -> None:
-        """One statement."""
+        """Insert or update the row."""
         self._run(self._put, (*self._place, value))
 
     def remove(self) -> None:
-        """One statement."""
+        """Delete the row."""
         self._run(self._delete, self._place)
 
     def close(self) -> None:
@@ -188,7 +189,7 @@ class _SqlRow:
 
 
 def _sql_of(storage: Any, family: str) -> tuple[Callable[[], Any], str, str] | None:
-    """Return how to connect, and the statements that write and delete a row."""
+    """Return the function that connects, and the statements that write and delete a row."""
     if family == "SqlStorage":
         return _peewee_sql(storage)
     if family == "PostgresStorage":
@@ -220,7 +221,7 @@ def _peewee_sql(storage: Any) -> tuple[Callable[[], Any], str, str] | None:
 class _File:
     """A file in the kit's folder.
 
-    Written without Huey's lock, which a child that is forked meanwhile would hold while it lives.
+    Written without Huey's lock, which a child forked meanwhile would hold all its life.
     """
 
     def __init__(self, store: Any, key: str) -> None:
@@ -228,13 +229,13 @@ class _File:
         self._key = key
 
     def write(self, value: bytes) -> None:
-        """As a whole."""
+        """Replace the file."""
         self._store.put_unlocked(self._key, value)
 
     def remove(self) -> None:
-        """Delete it if it is there."""
+        """Delete the file if it exists."""
         with suppress(FileNotFoundError):
             os.unlink(self._store.path(self._key))
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""

@@ -37,7 +37,7 @@ class Holder:
     """None when it was taken outside of a task."""
     task_name: str | None
     incarnation: int = 0
-    """Of its program, as in `Heartbeat`; 0 where that is unknown."""
+    """As in `Heartbeat`; 0 where that is unknown."""
 
 
 class HolderText:

@@ -1,4 +1,4 @@
-"""Judge whether the process lives that holds a lock."""
+"""Judge whether the process that holds a lock is alive."""
 
 from __future__ import annotations
 
@@ -12,31 +12,30 @@ from ._judge import Judge, Process
 
 @dataclass(frozen=True)
 class HolderState:
-    """Whether the holder of a lock lives, as far as a reader knows."""
+    """Whether the holder of a lock is alive, as far as a reader knows."""
 
     alive: bool | None
     unclaimed: bool = False
-    """Whether the holder has no record, and is not known to have ever had one."""
+    """Whether the holder has no record, and no sign that it ever had one."""
     silent: float | None = None
-    """Seconds of silence that a watcher has seen; None where no watcher says so."""
+    """Seconds of silence that a watcher has seen; None if no watcher has."""
     limit: float = 0.0
-    """After how many seconds of silence the holder is dead."""
-
+    """Seconds of silence after which the holder counts as dead."""
     is_older: bool = False
     """Whether the holder ran version 0.1, and its record is not where this version looks."""
 
     @property
     def is_silent(self) -> bool:
-        """Whether the holder has been silent for so long."""
+        """Whether the holder has been silent for at least `limit` seconds."""
         return self.silent is not None and self.silent >= self.limit > 0
 
 
 def judge_holder(judge: Judge, holder: Holder, processes: Iterable[Process]) -> HolderState:
     """Judge the process of *holder*.
 
-    A process that holds a lock writes heartbeats every few seconds, so its silence counts. Where
-    it has no record, the silence is that of the missing record; if it never had one that is known
-    of, it is `unclaimed` instead of dead.
+    A process that holds a lock writes heartbeats every few seconds, so its silence counts. If it
+    has no record, the time without a record counts. A holder that never had a known record is
+    `unclaimed` instead of dead.
     """
     place = holder.place
     own = place == here() and bool(place.space)

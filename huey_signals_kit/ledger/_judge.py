@@ -1,4 +1,4 @@
-"""Judge which processes live, from the records that one reader has seen."""
+"""Judge which processes are alive, from the records that one reader has seen."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ class Judgement:
     """What a reader knows of a process."""
 
     alive: bool | None
-    """None when it cannot be told."""
+    """None if unknown."""
     gone: bool
-    """Whether nothing of it counts any more but its counters."""
+    """Whether only the counters of its record still count."""
     silent: float | None = None
-    """Seconds of silence that a watcher has seen; None where no watcher says so."""
+    """Seconds of silence that a watcher has seen; None if no watcher has."""
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process that has a record, and whether it lives; None when that cannot be told yet."""
+    """A process that has a record, and whether it is alive."""
 
     heartbeat: Heartbeat
     alive: bool | None
     gone: bool
-    """Whether nothing of it counts any more but its counters.
+    """Whether only the counters of its record still count.
 
-    Nobody runs its tasks: it ended, or has not been heard of for ten minutes.
+    The process ended, or was silent for ten minutes, so its tasks count as not running.
     """
     silent: float | None = None
-    """Seconds of silence that a watcher has seen; None where no watcher says so."""
+    """Seconds of silence that a watcher has seen; None if no watcher has."""
 
 
 @dataclass
@@ -52,15 +52,15 @@ class _Seen:
     value: bytes
     at: float
     look: int
-    """The number of the reader's look that found this value first."""
+    """The number of the look in which this value was seen first."""
     changed: bool = False
 
 
 def peer_of(place: Place) -> str:
     """Return the name under which the process at *place* is watched.
 
-    A process may have several records: one that it goes on in, and one that it has left. If one of
-    them changes, the process lives.
+    A process may have several records: the current one, and others that it has left. If one of them
+    changes, the process is alive.
     """
     where = place.host, place.space, place.pid, place.born
     return digest("\n".join(map(str, where)).encode("utf-8", "surrogatepass"))
@@ -69,9 +69,9 @@ def peer_of(place: Place) -> str:
 class Judge:
     """One reader's memory of the ledger.
 
-    It believes its own detectors. It believes the note of another watcher only if that watcher has
-    written since the reader saw the peer's present value: the note then speaks of a time in which
-    the watcher lived and its own record survived.
+    A judge trusts the detectors of its own process. It trusts the note of another watcher only if
+    that watcher has written its record after this reader first saw the peer's current value. Then
+    the watcher was alive, and its own record intact, during the silence that the note reports.
 
     Args:
         clock: The reader's own monotonic clock, in seconds.
@@ -85,14 +85,14 @@ class Judge:
         self._records: list[Heartbeat] = []
         self._newest: dict[Place, int] = {}
         self._missing: dict[str, float] = {}
-        """The holders without a record that this reader was asked about, and when."""
+        """When this reader was asked about a holder without a record, by peer."""
         self.detectors: tuple[FailureDetector, ...] = ()
-        """Those of this process."""
+        """The detectors of this process."""
         self.stale_after = 0.0
         """The reader's own setting, if it has one."""
 
     def look(self, records: list[Heartbeat], values: Mapping[str, bytes]) -> None:
-        """Take notice of all *records* of the ledger, and of their *values* by id."""
+        """Remember all *records* of the ledger, and their *values* by id."""
         self._looks += 1
         self._records = records
         present = self.peers(records, values)
@@ -108,7 +108,7 @@ class Judge:
             self._newest[record.place] = max(newest, record.incarnation)
 
     def peers(self, records: list[Heartbeat], values: Mapping[str, bytes]) -> dict[str, bytes]:
-        """Return the value of each peer; also of those without a record that are asked about."""
+        """Return the value of each peer, including holders without a record."""
         now, asked = self._clock(), self._missing.items()
         self._missing = {peer: at for peer, at in asked if now - at < _ASKED_SECONDS}
         found = dict.fromkeys(self._missing, MISSING)
@@ -129,10 +129,10 @@ class Judge:
         """Judge the process of *record*, one of those of the last look.
 
         Args:
-            record: What the process has written.
-            fresh: Whether a server says that it has written just now. If it does not say so, that
-                proves nothing: such a key can be evicted.
-            known_here: Whether this very process has written the record.
+            record: The record of the process.
+            fresh: Whether the server has a fresh key of the process. A missing key proves nothing:
+                it can be evicted.
+            known_here: Whether this process itself wrote the record.
         """
         replaced = self.is_replaced(record.place, record.incarnation)
         there = False if replaced else _is_there(record.place, known_here)
@@ -147,16 +147,16 @@ class Judge:
         seen = self._seen[peer]
         if fresh or (seen.changed and self._clock() - seen.at < OVERDUE_SECONDS):
             return Judgement(True, False, silent)
-        # Without a worker or a lock a process writes only what is new: its silence tells nothing.
+        # A process without workers and locks writes only changes: its silence proves nothing.
         dead = silent is not None and silent >= limit and bool(record.worker or record.locks)
         return Judgement(False if dead else None, gone, silent)
 
     def is_replaced(self, place: Place, incarnation: int) -> bool:
-        """Whether the process at *place* has become a later program, by ``exec``."""
+        """Return whether the process at *place* has called ``exec`` since that incarnation."""
         return bool(place.space) and 0 < incarnation < self._newest.get(place, 0)
 
     def silence_of_missing(self, place: Place) -> float | None:
-        """Return for how long no record of *place* has been there."""
+        """Return for how many seconds there has been no record of *place*; None if unknown."""
         peer = peer_of(place)
         self._missing[peer] = self._clock()
         if self._see(peer, MISSING).value != MISSING:
@@ -164,11 +164,10 @@ class Judge:
         return self._silence(peer)
 
     def limit(self, record: Heartbeat | None = None) -> float:
-        """Return after how many seconds of silence a process is dead.
+        """Return after how many seconds of silence a process counts as dead.
 
         Args:
-            record: What the process has written. Where it is missing, the longest time of all
-                records counts.
+            record: The record of the process. Without it the longest limit of all records counts.
         """
         records = self._records if record is None else [record]
         return max([self.stale_after, *(each.stale_after for each in records)]) or STALE_AFTER
@@ -192,5 +191,5 @@ def _is_there(place: Place, known_here: bool) -> bool | None:
         return place.is_there()
     if known_here:
         return True
-    # This process, before it became another program by exec.
+    # The record is of this process, from before it called exec.
     return False if place.space else None

@@ -40,7 +40,7 @@ class Lease:
         self._clock = clock
         self._turn = 0
         self.holder: Place | None = None
-        """Who had it when this process asked last and did not get it."""
+        """The holder at the last call of `acquire` that failed; else None."""
         self._seen: tuple[bytes | None, float] = (None, 0.0)
         self._after_fork()
         reset_in_child(self)

@@ -24,7 +24,7 @@ from ._unreadable import OlderVersion, UnknownTasks, UnreadableLedger, older_tex
 from ._watch import OVERDUE_SECONDS, FailureDetector
 
 _OLDER_SECONDS = 60.0
-"""How often records of version 0.1 are looked for where only that version writes them."""
+"""Seconds between two searches for records of version 0.1 in places that only it uses."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Look:
 
     @property
     def older(self) -> list[Heartbeat]:
-        """The records of version 0.1 whose processes may live."""
+        """The records of version 0.1 whose processes may be alive."""
         maybe = (e.heartbeat for e in self.processes if e.alive is not False and not e.gone)
         return [each for each in maybe if not each.stale_after]
 
@@ -83,9 +83,9 @@ class Ledger:
         the process dead, and have added what it had counted to the totals.
 
         Args:
-            record: What the process does, and has counted.
-            watch: Watch the other processes as well: then one more reading follows the write.
-            detector: What watches them; by default that of this ledger.
+            record: The record to write.
+            watch: Also watch the other processes, which takes one more reading.
+            detector: The detector to watch them with; by default that of this ledger.
         """
         with self._lock:
             self._beat(record, detector or self._detector, watch)
@@ -106,7 +106,7 @@ class Ledger:
                 return
             raw = shelf.read()
             server = shelf.run_id()
-        except Exception:  # the heartbeat is written, which is what others need
+        except Exception:  # the heartbeat itself was written
             detector.reset()
             return
         with self._watching:
@@ -114,7 +114,12 @@ class Ledger:
             detector.observe(peers, written=written, intact=intact, server=server)
 
     def believe(self, detector: FailureDetector, believed: bool) -> None:
-        """Believe what *detector* finds out, or no longer."""
+        """Trust the silences that *detector* measures, or stop trusting them.
+
+        Args:
+            detector: A detector of this process.
+            believed: Whether to trust it from now on.
+        """
         with self._watching:
             others = (each for each in self._judge.detectors if each is not detector)
             self._judge.detectors = (*others, detector) if believed else tuple(others)
@@ -171,12 +176,12 @@ class Ledger:
             ]
 
     def judge_holder(self, holder: Holder, look: Look) -> HolderState:
-        """Judge the process of *holder*, which holds a lock, by the last *look*."""
+        """Judge the process that holds a lock, by the last *look*."""
         with self._watching:
             return judge_holder(self._judge, holder, look.processes)
 
     def stale_after(self) -> float:
-        """Return the longest silence after which a process is dead."""
+        """Return the longest silence after which any process counts as dead."""
         with self._watching:
             return self._judge.limit()
 
@@ -256,8 +261,8 @@ class Ledger:
 
 
 def _values(raw: Snapshot) -> dict[str, bytes]:
-    """Return, by process, all that changes while it lives."""
-    # A process may write its record under another id, made from the first, after a while.
+    """Return, by process, all values that change while it is alive."""
+    # A process may continue under another id, ``<first id>.<number>``; ``alive:`` has the first.
     first = {each: raw.alive.get(each.partition(".")[0], b"") for each in raw.records}
     return {each: value + first[each] for each, value in raw.records.items()}
 
@@ -296,7 +301,7 @@ def open_ledger(
 
 
 def _forget_alive(shelf: Shelf, found: Snapshot) -> None:
-    # A process that lives writes its own again.
+    # A living process writes its value again.
     ids = {each.partition(".")[0] for each in found.records}
     orphaned = [each for each in found.alive if each.partition(".")[0] not in ids]
     if orphaned:

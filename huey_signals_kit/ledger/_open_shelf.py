@@ -1,4 +1,4 @@
-"""Open the values of a ledger, on whatever storage they lie."""
+"""Open the values of a ledger, on any storage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def open_shelf(huey: Any, storage: Any = None) -> Shelf:
 
     Args:
         huey: The Huey, for its serializer and its storage.
-        storage: Another storage object of the same kind, as with a connection of its own.
+        storage: Another storage object of the same kind, such as with its own connection.
     """
     storage = huey.storage if storage is None else storage
     family = family_of(storage)
@@ -27,7 +27,7 @@ def open_shelf(huey: Any, storage: Any = None) -> Shelf:
 def older_records(huey: Any) -> list[Heartbeat]:
     """Return the records that version 0.1 left among the results, unless their process is dead.
 
-    On Redis they lie where this version's do.
+    On Redis both versions use the same place, so there are none to find.
     """
     family = family_of(huey.storage)
     if family is not None and family.name in REDIS:

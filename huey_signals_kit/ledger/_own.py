@@ -116,10 +116,14 @@ class Own:
         return self._turn.id
 
     def write(self, shelf: Shelf, record: Heartbeat, last: bool = False) -> bool:
-        """Write what *record* says, *last* so that it can be added to the totals.
+        """Write *record*, and return whether the value written before was still there.
 
-        Return whether what was written before was found: if not, the ledger may have lost what
-        others have written as well.
+        If it was not, the ledger may also have lost values of other processes.
+
+        Args:
+            shelf: The values of the ledger.
+            record: The record to write.
+            last: Whether to seal the record, so that it can be added to the totals.
         """
         intact = self._certain and bool(self._maybe)
         for _ in range(_TRIES):

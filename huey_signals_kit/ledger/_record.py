@@ -37,13 +37,13 @@ class LockSkip(NamedTuple):
 
     task_id: str
     lock: str
-    """The name of the lock; empty where the error does not say it."""
+    """The name of the lock; empty if the error does not have it."""
     at: float
     """When, in seconds since the epoch, by that host's clock."""
 
 
 MOST_SKIPS = 50
-"""How many of its last lock skips a process keeps in its record."""
+"""Number of lock skips that a process keeps in its record."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,13 @@ class Heartbeat:
     """How many more tasks it has in hand, of which it cannot tell what they lead to."""
     locks: tuple[str, ...] = ()
     skips: tuple[LockSkip, ...] = ()
-    """The last `MOST_SKIPS` lock skips, in the order of time."""
+    """The last `MOST_SKIPS` lock skips, oldest first."""
     stale_after: float = STALE_AFTER
-    """After so many seconds of silence its process is dead; 0 in a record of version 0.1."""
+    """Seconds of silence after which the process counts as dead; 0 in a record of version 0.1."""
     incarnation: int = 0
-    """The larger, the later its program began in this process; 0 where that is unknown."""
+    """Grows with each ``exec`` of the process, see `INCARNATION`; 0 if unknown."""
     notes: tuple[SilenceNote, ...] = ()
-    """The peers that are silent, as its process has seen."""
+    """The silent peers that the process watches."""
     counters: Totals = field(default_factory=dict)
     sealed: bool = False
     """Its last: it is never replaced, and its counters go into the totals."""

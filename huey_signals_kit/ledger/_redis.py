@@ -1,7 +1,7 @@
 """Redis: a hash of its own, ``huey-signals.ledger.<name>``, in both layouts of the results.
 
-Beside each record is a key with a time to live, written in the same step. Version 0.1 takes a
-process without one for dead; nothing else reads it. A lease is a key that expires.
+With each record a fresh key is written, which expires: version 0.1 takes a process without that key
+for dead. In this version the key can only prove that a process is alive. A lease is a key too.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ class RedisShelf:
         return self._hash.delete_same(key, old, *others)
 
     def read(self) -> Snapshot:
-        """The whole hash, in one step; it has two fields for each process."""
+        """Read the whole hash, in one command; it has two fields for each process."""
         fields = self._hash.all()
         return Snapshot(fields.get(TOTALS), _named(fields, PROCESS), _named(fields, ALIVE))
 
     def put_alive(self, process_id: str, value: bytes) -> None:
-        """A script."""
+        """Write the field, by a script."""
         self._hash.put(ALIVE + process_id, value)
 
     def delete_alive(self, process_ids: Iterable[str]) -> None:
-        """One command."""
+        """Delete the fields, by one command."""
         self._hash.delete([ALIVE + each for each in process_ids])
 
     def run_id(self) -> str | None:
-        """Return the server's, where the user may read it."""
+        """Return the run id of the server, None if this user may not read it."""
         try:
             return str(self._storage.conn.info("server")["run_id"])
-        except Exception:  # refused by an ACL, or answered by something that is not quite Redis
+        except Exception:  # refused by an ACL, or not quite Redis
             return None
 
     def fresh(self, ids: Iterable[str]) -> frozenset[str]:

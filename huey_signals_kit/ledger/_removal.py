@@ -1,4 +1,4 @@
-"""Takes one record out of a ledger."""
+"""Removes one record from a ledger."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Where the ledger stands: values under keys that change only if they are what one thinks.
+"""The values of a ledger, written by compare-and-set.
 
-A process has two values: its record ``process:<id>``, and ``alive:<id>``, which changes while the
-process lives although its scheduler cannot run, and which anything may be written to. They lie
-where `open_kit_store` puts them.
+A process has two values: its record ``process:<id>``, and ``alive:<id>``, which a native thread
+writes without comparing, so that it changes even while the scheduler of the process cannot run.
+Both are stored where `open_kit_store` says.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TRIES = 100
 
 
 class Snapshot(NamedTuple):
-    """All values of a ledger, as they stood at one moment."""
+    """All values of a ledger at one moment."""
 
     totals: bytes | None
     records: dict[str, bytes]
@@ -42,7 +42,7 @@ class Cells(Protocol):
         """Write *new* if *old* stands there."""
 
     def delete_same(self, key: str, old: bytes) -> bool:
-        """Delete it if *old* stands there; a process's ``alive:<id>`` goes with its record."""
+        """Delete the value if it is *old*; with a record, ``alive:<id>`` is deleted too."""
 
 
 class Shelf(Cells, Protocol):
@@ -53,7 +53,7 @@ class Shelf(Cells, Protocol):
         """Where leases stand; there a value may be gone after its seconds."""
 
     def read(self) -> Snapshot:
-        """All of it, as it stood at one moment."""
+        """Return all values, as they are at one moment."""
 
     def put_alive(self, process_id: str, value: bytes) -> None:
         """Write ``alive:<process_id>``."""
@@ -62,14 +62,14 @@ class Shelf(Cells, Protocol):
         """Delete ``alive:<id>`` of each process."""
 
     def run_id(self) -> str | None:
-        """Return what is another text after the server was started again, None where unknown."""
+        """Return an id of the server that changes when it restarts; None if unknown."""
 
     def fresh(self, ids: Iterable[str]) -> frozenset[str] | None:
         """Those of the processes *ids* that are fresh, or None where no server keeps the time."""
 
 
 class StoreShelf:
-    """Any storage but Redis: keys of the kit's own data."""
+    """The values of a ledger as keys of the kit's own data, on any storage but Redis."""
 
     def __init__(self, store: KitStore) -> None:
         self._store = store
@@ -92,14 +92,14 @@ class StoreShelf:
         return self._store.replace_same(PREFIX + key, old, new)
 
     def delete_same(self, key: str, old: bytes) -> bool:
-        """One round trip; one more for a record."""
+        """Delete the value if it is *old*, in one round trip, and two for a record."""
         deleted = self._store.delete_same(PREFIX + key, old)
         if deleted and key.startswith(PROCESS):
             self.delete_alive([key[len(PROCESS) :]])
         return deleted
 
     def read(self) -> Snapshot:
-        """Again, if a dead process's counters went into the totals meanwhile."""
+        """Read all values; again if counters of a dead process went into the totals meanwhile."""
         before = self.get(TOTALS)
         for _ in range(_TRIES):
             records, alive = self._read(PROCESS), self._read(ALIVE)
@@ -118,15 +118,15 @@ class StoreShelf:
         return found
 
     def put_alive(self, process_id: str, value: bytes) -> None:
-        """One round trip."""
+        """Write the value, in one round trip."""
         self._store.put(f"{PREFIX}{ALIVE}{process_id}", value)
 
     def delete_alive(self, process_ids: Iterable[str]) -> None:
-        """One round trip."""
+        """Delete the values, in one round trip."""
         self._store.delete([f"{PREFIX}{ALIVE}{each}" for each in process_ids])
 
     def run_id(self) -> None:
-        """No server says so."""
+        """Return None: these storages have no such id."""
 
     def fresh(self, ids: Iterable[str]) -> None:
         """No server keeps the time."""

@@ -1,4 +1,4 @@
-"""What is in the way of knowing what runs, and who is dead."""
+"""Errors for a ledger that does not tell which tasks run, or which processes are dead."""
 
 from __future__ import annotations
 
@@ -6,27 +6,32 @@ from ._record import Heartbeat
 
 
 class UnreadableLedger(ValueError):
-    """Records that no version of this package, or another one, has written."""
+    """Records that this version of the package cannot read."""
 
 
 class OlderVersion(UnreadableLedger):
-    """A process of version 0.1 lives, which judges by other rules who is dead."""
+    """A process of version 0.1 may be alive, which declares processes dead by other rules."""
 
 
 class UnknownTasks(UnreadableLedger):
-    """A process has tasks in hand of which it cannot say what they lead to."""
+    """A process has tasks in flight whose contents cannot be read."""
 
 
 def older_text(record: Heartbeat) -> str:
-    """Say what a living process of version 0.1 is in the way of."""
+    """Return the message about a process of version 0.1 that may be alive."""
     return (
-        f"process {record.pid} on {record.host} runs huey-signals-kit 0.1, which takes a living "
-        "process for dead by rules of its own: nothing is swept or released while it lives. Let "
-        "all processes of this queue run one version"
+        f"process {record.pid} on {record.host} runs huey-signals-kit 0.1, which declares "
+        "processes dead by other rules: nothing is swept or released while it is alive. Run one "
+        "version in all processes of this queue"
     )
 
 
 def unknown_text(number: int, where: str) -> str:
-    """Say that *where* has tasks in hand that cannot be looked through."""
+    """Return the message that a process has tasks in flight that cannot be read.
+
+    Args:
+        number: How many tasks.
+        where: The process.
+    """
     tasks = "a task" if number == 1 else f"{number} tasks"
-    return f"cannot tell what is running: {where} has {tasks} in hand that it cannot look through"
+    return f"cannot tell what is running: {where} has {tasks} in flight that cannot be read"

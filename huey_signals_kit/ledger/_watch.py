@@ -1,10 +1,10 @@
 """Detect failed processes on other hosts. The clocks of two hosts are never compared.
 
-A process that writes heartbeats watches its peers. A peer is silent while its record keeps its
-value, and the time counts only while the watcher itself can prove that the ledger was intact: each
-of its own heartbeats found what the heartbeat before had written, none was late, and the server is
-the same. Otherwise the silence of every peer begins again at 0: a peer may have written something
-that was lost, or was unable to write.
+A process that writes heartbeats can watch its peers. A peer is silent while the value of its record
+stays the same. That time counts only while the watcher can prove that the ledger was intact: each
+of its own heartbeats found the value of the heartbeat before, none was late, and the server is the
+same. Otherwise the silence of every peer restarts at 0, because a peer may have written a value
+that was lost, or may have been unable to write.
 """
 
 from __future__ import annotations
@@ -17,36 +17,36 @@ BEAT_SECONDS = 5.0
 """How often a process writes its record."""
 
 OVERDUE_SECONDS = 3 * BEAT_SECONDS
-"""A process that has not written for so long is not known to live."""
+"""A process that has not written for so long is not known to be alive."""
 
 FORGOTTEN_SECONDS = 600.0
-"""After so long a silence a record is folded, and its running tasks count no more."""
+"""After so long a silence a record is added to the totals, and its tasks no longer count."""
 
 STALE_AFTER = 120.0
 """The default of ``install_handlers(stale_after=)``."""
 
 LEAST_STALE_AFTER = 30.0
-"""The least of it: a process that is merely busy may miss some heartbeats."""
+"""The least value of ``stale_after=``: a process that is busy may miss some heartbeats."""
 
 GAP_SECONDS = 10.0
-"""With more between two of its own heartbeats, a watcher was paused, suspended or starved."""
+"""A watcher with a longer pause between two of its own heartbeats was suspended or starved."""
 
 MISSING = b""
-"""In place of the value of a record that is not there."""
+"""The value of a record that is missing."""
 
 _MOST_NOTES = 100
 
 SilenceNote = tuple[str, str, int]
-"""In a watcher's own record: a peer, the digest of its value, seconds of silence."""
+"""A silent peer, the digest of its value, and its seconds of silence; part of a record."""
 
 
 def digest(value: bytes) -> str:
-    """Return a short text that stands for *value*."""
+    """Return a short digest of *value*."""
     return blake2b(value, digest_size=9).hexdigest()
 
 
 class FailureDetector:
-    """One watcher's knowledge of how long its peers have been silent.
+    """Measures, for one watcher, how long its peers have been silent.
 
     Args:
         clock: The watcher's own monotonic clock, in seconds.
@@ -61,7 +61,7 @@ class FailureDetector:
         return self._clock()
 
     def reset(self) -> None:
-        """Forget every silence: the time until the next heartbeat proves nothing."""
+        """Restart the silence of every peer at the next heartbeat."""
         self._written: float | None = None
         self._read = 0.0
         self._server: str | None = None
@@ -70,13 +70,13 @@ class FailureDetector:
     def observe(
         self, values: Mapping[str, bytes], *, written: float, intact: bool, server: str | None
     ) -> None:
-        """Compare the values of all peers with those after the heartbeat before.
+        """Compare the values of all peers with those at the previous heartbeat.
 
         Args:
-            values: By peer, the value of its record, `MISSING` where there is none.
-            written: When the watcher's own heartbeat, before this reading, had succeeded.
-            intact: Whether that heartbeat found what the one before had written.
-            server: The server's run id, None where it cannot be read.
+            values: The value of each peer's record, `MISSING` if it has none.
+            written: When the watcher's own heartbeat had succeeded, before *values* were read.
+            intact: Whether that heartbeat found the value of the previous one.
+            server: The run id of the server, None if unknown.
         """
         valid = intact and self._written is not None and written - self._written <= GAP_SECONDS
         valid = valid and (server is None or self._server in (None, server))
@@ -96,7 +96,7 @@ class FailureDetector:
         return silent if known == digest(value) else None
 
     def notes(self) -> tuple[SilenceNote, ...]:
-        """Return what others may learn of the peers that are silent, the longest silence first."""
+        """Return notes about the silent peers for other readers, the longest silence first."""
         silent = [
             (peer, value, int(seconds))
             for peer, (value, seconds) in self._peers.items()

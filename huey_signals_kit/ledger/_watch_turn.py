@@ -1,4 +1,4 @@
-"""Choose the processes that watch the others: a few, each on another host."""
+"""Choose a few processes that watch the other processes, each on another host."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from ._lease import Lease
 from ._watch import OVERDUE_SECONDS
 
 _MOST_WATCHERS = 3
-"""Enough that one is left when a host fails; each reads all records every few seconds."""
+"""More than one, in case a host fails; few, as each reads all records every few seconds."""
 
 
 class WatchTurn:
-    """One process's turn to watch the others.
+    """The right of one process to watch the other processes.
 
     Args:
-        lease: Makes a lease of the ledger, of a name and a number of seconds.
+        lease: Makes a lease of the ledger, from a name and a number of seconds.
     """
 
     def __init__(self, lease: Callable[[str, float], Lease]) -> None:
@@ -24,7 +24,10 @@ class WatchTurn:
         self._leases = [lease(name, OVERDUE_SECONDS) for name in names]
 
     def acquire(self) -> bool:
-        """Take or keep a turn. Return False where a process of this host, or enough others, do."""
+        """Acquire or keep the right to watch; return whether this process has it.
+
+        It has not if another process of this host, or of enough other hosts, has it.
+        """
         mine = here()
         for lease in self._leases:
             if lease.acquire():
@@ -35,7 +38,7 @@ class WatchTurn:
         return False
 
     def release(self) -> None:
-        """Let another process have the turn."""
+        """Release the right, for another process."""
         for lease in self._leases:
             if lease.held:
                 lease.release()

@@ -1,4 +1,4 @@
-"""Watch the other processes of a queue from one that writes no heartbeats, as a command."""
+"""Watch the processes of a queue from a process without heartbeats, such as a command."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ._watch import BEAT_SECONDS, FailureDetector
 
 
 class Watcher:
-    """A record that is written only to watch the others.
+    """A watcher in a process without heartbeats, with a record of its own.
 
     Args:
-        ledger: What learns what this watcher finds out.
+        ledger: The ledger that the record is written to.
         clock: A monotonic clock, in seconds.
     """
 
@@ -29,18 +29,18 @@ class Watcher:
         self.detector = FailureDetector(clock)
         self._due = clock()
         self.failures = 0
-        """How often in a row the record could not be written."""
+        """Number of failed writes of the record in a row."""
         self.error: Exception | None = None
-        """Why, the last time."""
+        """The exception of the last failed write."""
 
     def step(self) -> None:
-        """Write the record if it is due; to be called at least every few seconds."""
+        """Write the record if it is due; must be called every few seconds."""
         if self._clock() < self._due:
             return
         self._due = self._clock() + BEAT_SECONDS
         try:
             self._ledger.beat(self._next(), True, self.detector)
-        except Exception as exc:  # it begins again when the storage is well
+        except Exception as exc:  # the next step tries again
             self.failures += 1
             self.error = exc
         else:
@@ -57,7 +57,12 @@ class Watcher:
 
 @contextmanager
 def watching(ledger: Ledger, clock: Callable[[], float] = time.monotonic) -> Iterator[Watcher]:
-    """Watch the others from a process that writes no heartbeats, until the block ends."""
+    """Watch the other processes until the block ends.
+
+    Args:
+        ledger: The ledger, which trusts the watcher until then.
+        clock: A monotonic clock, in seconds.
+    """
     watcher = Watcher(ledger, clock)
     ledger.believe(watcher.detector, True)
     try:

@@ -46,9 +46,9 @@ class Attempts:
             lists.clear()
 
     def settle(self) -> bool:
-        """Add up what is in the lists, and return whether there was any.
+        """Add up the collected attempts, and return whether there were any.
 
-        Only one thread at a time may call it.
+        Only one thread at a time may call this.
         """
         found = 0
         for kind, seconds in list(self.completed.items()):

@@ -1,12 +1,12 @@
-"""A folder with a file of totals for each process, and one for all that have ended.
+"""A folder with a file of totals for each process, and one common file for ended processes.
 
-The file of an ended process is folded in two steps, under a lock of the folder:
+The file of an ended process is folded into the common file in two steps, under a lock:
 
-1. The file of the ended ones is replaced by one that has its totals, and names it.
-2. It is deleted.
+1. The common file is replaced by one that includes the totals, and names the file.
+2. The file is deleted.
 
-A reader leaves out what the file of the ended ones names, and reads all again if that file was
-replaced meanwhile: so whoever reads, and wherever a process was killed, each count is there once.
+A reader skips every file that the common file names, and reads all files again if the common file
+was replaced meanwhile. So each count is read once, wherever a process was killed.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ SUFFIX = ".json"
 ENDED = f"{PREFIX}ended{SUFFIX}"
 LOCK = f"{PREFIX}ended.lock"
 MOST = 500
-"""How many files one call of `TotalsFolder.fold` folds."""
+"""The most files that one call of `TotalsFolder.fold` folds."""
 
 _TRIES = 100
 
 
 @dataclass(frozen=True)
 class _File:
-    """What one file says, and the version of the file that said it."""
+    """The content of one file, and the version of the file that was read."""
 
     version: tuple[int, ...]
     totals: Totals
     place: Place | None
-    """Where its process runs, if it says so."""
+    """Where the process runs, if the file has it."""
     names: frozenset[str]
-    """The files whose totals are in this one."""
+    """The files whose totals are included in this one."""
 
     @property
     def has_ended(self) -> bool:
-        """Whether its process is known to have ended, as its own host knows."""
+        """Whether the process has ended, as far as its own host can tell."""
         return self.place is not None and self.place.is_there() is False
 
 
@@ -53,8 +53,8 @@ class TotalsFolder:
     """The files of one folder.
 
     Args:
-        path: The folder's.
-        report: Called with what cannot be used, and the exception.
+        path: The path of the folder.
+        report: Called with a path that cannot be used, and the exception.
     """
 
     def __init__(self, path: str, report: Callable[[str, Exception], None]) -> None:
@@ -63,7 +63,7 @@ class TotalsFolder:
         self._seen: dict[str, _File] = {}
 
     def totals(self, own: str) -> Totals:
-        """Return the totals of all files but *own*; what cannot be read is left out."""
+        """Return the totals of all files but *own*, without files that cannot be read."""
         for _ in range(_TRIES):
             before = self._version(ENDED)
             ended = self._read(ENDED)
@@ -82,7 +82,7 @@ class TotalsFolder:
         Nothing is folded while another process is folding, or where the folder cannot be locked.
         """
         if not self._can_fold(own):
-            return False  # and no lock is needed
+            return False  # without taking the lock
         try:
             with _locked(os.path.join(self.path, LOCK)):
                 return self._fold(own)
@@ -100,7 +100,7 @@ class TotalsFolder:
     def _fold(self, own: str) -> bool:
         ended = self._read(ENDED)
         if ended is None and self._version(ENDED) is not None:
-            return False  # it cannot be read: nobody knows what is in it
+            return False  # unreadable: replacing it would lose its totals
         files = self._files(own, ended)
         gone = [name for name, file in files.items() if file.has_ended][:MOST]
         half_done = self._half_done(ended)
@@ -117,7 +117,7 @@ class TotalsFolder:
         return len(gone) == MOST
 
     def _files(self, own: str, ended: _File | None) -> dict[str, _File]:
-        """Return all files but *own*, that of the ended ones, and those that are in it."""
+        """Return all files but *own*, the common file, and the files that are included in it."""
         without = {own, ENDED} | (ended.names if ended else frozenset())
         read = {name: self._read(name) for name in self._names() if name not in without}
         found = {name: file for name, file in read.items() if file is not None}
@@ -159,7 +159,7 @@ class TotalsFolder:
 
 
 def replace_file(path: str, text: str) -> None:
-    """Write *text* to a file, which has the old or the new text at any time."""
+    """Replace the text of a file atomically."""
     with open(f"{path}.new", "w", encoding="ascii") as file:
         file.write(text)
     os.replace(f"{path}.new", path)
@@ -174,9 +174,9 @@ def _place(content: dict[str, Any]) -> Place | None:
 
 @contextmanager
 def _locked(path: str) -> Iterator[None]:
-    """Hold the lock, or raise `OSError` if another process holds it.
+    """Hold the lock of the folder; raise `OSError` if another process holds it.
 
-    It belongs to this process alone: a child that is forked meanwhile does not hold it.
+    A child that is forked meanwhile does not inherit it.
     """
     import fcntl
 

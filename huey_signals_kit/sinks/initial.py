@@ -1,6 +1,6 @@
-"""The series that can be known before anything was counted, for sinks to show them at zero.
+"""The series that are known before anything was counted, which sinks show at zero.
 
-Prometheus' ``increase()`` does not see the first count of a series that begins with it.
+Otherwise ``increase()`` of Prometheus misses the first count of a series.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from .vocabulary import (
 )
 
 MOST_TASKS = 200
-"""Of how many tasks series are shown before something happened to them."""
+"""The most tasks whose series are shown before they are counted."""
 MOST_LOCKS = 1000
-"""Where there are more lock names, as of files or users, none is shown before it counts."""
+"""With more lock names than this, such as one per user, none is shown before it is counted."""
 
 _OF_A_TASK = (
     *((SIGNALS, signal) for signal in sorted(ALL_SIGNALS)),
@@ -42,14 +42,14 @@ def initial_keys(
     handlers: Iterable[tuple[str, bool]],
     labels: FoldedLabels,
 ) -> list[Key]:
-    """Return the key of each series that can be known.
+    """Return the key of each series that is known before it is counted.
 
     Args:
-        queue: its name, as a label.
-        tasks: the names of the tasks that are declared.
-        locks: the names of the locks that were made so far.
-        handlers: the name of each handler, and whether it runs in the background.
-        labels: the labels that locks are counted under.
+        queue: The name of the queue, as a label.
+        tasks: The names of the declared tasks.
+        locks: The names of the locks that were made so far.
+        handlers: The name of each handler, and whether it runs in the background.
+        labels: The labels that locks are counted under.
     """
     keys: list[Key] = [(TOKENS_CLEANED, queue, by) for by in ("skip", "sweep")]
     for task in map(valid, islice(tasks, MOST_TASKS)):

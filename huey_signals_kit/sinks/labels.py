@@ -47,7 +47,7 @@ class FoldedLabels(dict[str, str]):
     def __init__(self, most: int = 100, remembered: int = 1000) -> None:
         super().__init__()
         self._remembered = remembered
-        # No lock, as a signal handler may come in between: who takes a place has it.
+        # No lock, because a signal handler may interrupt this: popping a place is atomic.
         self._places = list(range(most))
         self._known: dict[str, int] = {}
 

@@ -99,7 +99,7 @@ class Counts:
             return found
 
     def revision(self) -> int:
-        """Return a number that is another one whenever something was counted since."""
+        """Return a number that changes whenever something is counted."""
         with self._lock:
             self._add_up()
             return self._revision

@@ -29,8 +29,8 @@ class PrometheusSink(View):
 
     A process and those that it forks after the kit was installed show their sum, whichever of
     them is scraped. Processes that have no such parent in common do so with a *directory* for
-    all of them (without it: ``PROMETHEUS_MULTIPROC_DIR``, if that is set). Each has a small file
-    there; those of processes that have ended on this host are folded into one, which counts
+    all of them (without it: ``PROMETHEUS_MULTIPROC_DIR``, if that is set). Each process has a
+    small file there. Files of ended processes of this host are folded into one, whose counts stay
     until it is deleted.
 
     With prometheus_client's own multiprocess mode, give the registry that is served.

@@ -33,7 +33,7 @@ class Source(Protocol):
     def queue(self) -> str: ...
     def totals(self) -> Totals: ...
     def initial_keys(self) -> list[Key]:
-        """Series to show at zero as long as nothing was counted."""
+        """Return the series to show at zero until they are counted."""
 
     def every(self, interval: float, do: Callable[[], object], name: str) -> None:
         """Do *do* on the tick, and once more when the process ends."""

@@ -11,12 +11,13 @@ from .readings import Totals, added, sample
 
 
 class Push:
-    """A job for the scheduler: calls *sink* with the difference, if there is one.
+    """A job for the scheduler: calls *sink* with the new counts, if there are any.
 
     Args:
-        totals: All that was counted.
-        revision: A number that changes when something is counted.
-        interval: Seconds between two calls of the sink, at least.
+        sink: The sink.
+        totals: Returns all counts.
+        revision: Returns a number that changes when something is counted.
+        interval: The least number of seconds between two calls of the sink.
     """
 
     def __init__(
@@ -39,9 +40,9 @@ class Push:
         self._called_at: float | None = None
 
     def is_wanted(self) -> bool:
-        """Return whether something was counted, and the sink was not called for a while.
+        """Return whether there are new counts, and the sink was not called for *interval* seconds.
 
-        So the first counts of a process are sent soon: it may end without a word.
+        So the first counts of a process are sent soon, in case it is killed.
         """
         last = self._called_at
         rested = last is None or time.monotonic() - last >= self._interval

@@ -23,7 +23,7 @@ WRITE_SECONDS = 1.0
 """How often a process writes what has changed."""
 
 FOLD_SECONDS = 30.0
-"""How often a process folds the files of ended ones."""
+"""Seconds between two folds of the files of ended processes."""
 
 
 class SharedTotals(Sources):

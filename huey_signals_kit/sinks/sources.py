@@ -47,7 +47,7 @@ class Sources:
         return found
 
     def shown(self, totals: Totals) -> Totals:
-        """Return *totals* with every series that can be known, at zero if it is not there."""
+        """Return *totals*, with every known series that is missing added at zero."""
         for source in self._state[0]:
             for key in source.initial_keys():
                 totals.setdefault(key, 0)

@@ -33,7 +33,7 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
 HELP: Final[dict[str, str]] = {
     SIGNALS: "Signals that Huey emitted.",
     LOCK_SKIPS: "Tasks that did not run because somebody else had the lock.",
-    LOCK_REFUSALS: "Locks that were asked for and held by another task, whoever asked.",
+    LOCK_REFUSALS: "Attempts to acquire a lock that another task held.",
     SUPPRESSED: "Errors that were not stored as Huey would have stored them.",
     TOKENS_CLEANED: "Revoke tokens deleted once they had done their work.",
     HANDLER_ERRORS: "Exceptions that handlers, sinks and subscribers raised.",
