@@ -10,7 +10,7 @@ from ._checks import checked_seconds
 
 
 class Plan(Protocol):
-    """What a verdict does with the task itself; only the plan of the winning verdict is used."""
+    """Changes of a verdict to the task itself; only the plan of the winning verdict is used."""
 
     def start(self) -> Verdict:
         """Prepare the task for another run; return the verdict that counts."""
@@ -27,8 +27,8 @@ class Verdict:
     """What becomes of an attempt's error; use `KEEP`, `DROP` and `expire`, not the class.
 
     A handler returns one, or None to leave the decision to the handlers after it.
-    ``seconds`` is how long an error that expires is kept, and None for the others. ``plan`` is
-    for handlers of this package.
+    ``seconds`` is how long an error that expires is kept, None for other verdicts. ``plan`` is for
+    handlers of this package only.
     """
 
     action: Literal["keep", "drop", "expire"]

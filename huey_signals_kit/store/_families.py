@@ -18,8 +18,8 @@ from ._redis_keys import RedisKeysStore
 from .keys import Keys
 from .protocol import Store
 
-# A family reads results without these, and the other methods it calls: a subclass that overrides
-# one of these may keep its results in a way of its own.
+# A family's store does not call these methods. A subclass that overrides one may keep its results
+# in another format, so that only the subclass itself can read them.
 _READS_RESULTS = ("peek_data", "pop_data", "delete_data", "result_items")
 _READS_QUEUE = ("enqueued_items", "scheduled_items")
 _METHODS = (
@@ -34,10 +34,10 @@ class Family(NamedTuple):
     """Storages that keep their data in the same way."""
 
     name: str
-    """Of Huey's class."""
+    """The name of Huey's storage class."""
     open: Callable[[Any], Store]
     needed: tuple[str, ...]
-    """What a storage has whose data the kit can reach by itself."""
+    """Attributes that a storage needs, so that the kit can access its data directly."""
 
 
 _REDIS = ("result_key", "queue_key", "schedule_key")
@@ -62,8 +62,8 @@ REDIS = ("RedisExpireStorage", "RedisStorage")
 def family_of(storage: Any) -> Family | None:
     """Return the family of a storage, also of a subclass that overrides some of its methods.
 
-    None if the kit does not know it, if it lacks what its class has, as with another client for
-    Redis, or if it overrides all methods: then nothing tells that it uses its class's connection.
+    None if the kit does not know the class; if attributes of the class are missing, as with another
+    client for Redis; or if all methods are overridden, so that the connection may not be used.
     """
     sql_huey: Any = sys.modules.get("huey.contrib.sql_huey")
     if sql_huey is not None and isinstance(storage, sql_huey.SqlStorage):
@@ -105,19 +105,19 @@ def is_shared(storage: Any) -> bool:
 
 
 def is_read_whole(store: Store) -> bool:
-    """Return whether finding a key by its beginning takes reading all results or their names."""
+    """Return whether a search for keys by prefix reads all results, or all their names."""
     return isinstance(store, (ForeignStore, FileStore))
 
 
 def lock_name_pages(store: Store, keys: Keys) -> Iterator[list[str]]:
-    """Yield the names of the locks in `store`, one cheap step each time; a page may have none."""
+    """Yield the names of the locks in `store`, page by page; a page may be empty."""
     pages: Any = getattr(store, "key_pages", store.keys)
     for page in pages(keys.lock_prefix):
         yield [keys.lock_name(key) for key in page]
 
 
 def _overrides(storage: Any, methods: tuple[str, ...]) -> bool:
-    """Return whether the class of `storage`, or its user, has replaced one of Huey's methods."""
+    """Return whether one of these methods of `storage` is not Huey's own."""
     modules = {_module(storage, method) for method in methods}
     return not modules <= {storages.__name__, "huey.contrib.sql_huey"}
 

@@ -56,7 +56,7 @@ class FileStore:
             self._write(self.path(key), key, value)
 
     def put_unlocked(self, key: str, value: bytes) -> None:
-        """Write a value that only one thread ever writes, so that it needs no lock."""
+        """Write a value without a lock, if only one thread ever writes it."""
         self._write(self.path(key), key, value)
 
     def path(self, key: str) -> str:

@@ -1,4 +1,4 @@
-"""Where the kit's own data live: never among Huey's results, where there is any other place.
+"""Where the kit's own data are stored: separate from Huey's results wherever possible.
 
 =================  ==============================================================================
 Redis, both        hash ``huey-signals.ledger.<name>``: ``totals``, ``process:<id>``, ``alive:<id>``
@@ -11,7 +11,7 @@ memory             a dictionary of this process
 any other storage  among its results, in Huey's own serializer
 =================  ==============================================================================
 
-Except in the hash and the keys of the ledger on Redis, every key begins with ``huey-signals:``.
+Every key begins with ``huey-signals:``, except in the ledger on Redis (hash, fresh, lease).
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from ._serialized import SerializedStore
 from .keys import OWN
 
 LEDGER, UPKEEP = "ledger", "upkeep"
-"""The two parts; on files, a folder each, so that reading one does not read the other."""
+"""The two parts; on files each has a folder, so that reading one does not read the other."""
 
 
 class KitStore(Protocol):
-    """Values of the kit under keys that begin with ``huey-signals:``; as of `Store`."""
+    """Values of the kit under keys that begin with ``huey-signals:``; a part of `Store`."""
 
     def get(self, keys: Sequence[str]) -> list[bytes | None]:
         """Return the value of each key, None for one that is missing."""
@@ -81,7 +81,7 @@ def open_kit_store(huey: Any, part: str, storage: Any = None) -> KitStore:
     Args:
         huey: The Huey, for its serializer and its storage.
         part: `LEDGER` or `UPKEEP`.
-        storage: Another storage object of the same kind, as with a connection of its own.
+        storage: Another storage object of the same kind, such as with its own connection.
     """
     storage = huey.storage if storage is None else storage
     if not is_shared(storage):
@@ -106,13 +106,13 @@ def _sql_storage(storage: Any) -> Any:
     own = _plain_copy(storage)
     own.name = kit_queue(storage.name)
     for call in ("sql", "db"):
-        if hasattr(storage, call):  # the connection is made, and lost, in the storage itself
+        if hasattr(storage, call):  # the storage itself keeps the connection
             setattr(own, call, getattr(storage, call))
     return own
 
 
 def _plain_copy(storage: Any) -> Any:
-    """Return a shallow copy that has Huey's own methods: a subclass may write values its way."""
+    """Return a shallow copy with Huey's own methods, without those that a subclass overrides."""
     theirs = (storages.__name__, "huey.contrib.sql_huey")
     base = next(each for each in type(storage).__mro__ if each.__module__ in theirs)
     own: Any = object.__new__(base)

@@ -144,8 +144,8 @@ class RedisStore:
         Each is a sorted set beside the storage's own keys; times are the server's.
 
         Args:
-            prefix: What their keys begin with.
-            names: Only semaphores of these names, found without looking through the server.
+            prefix: The prefix of their keys.
+            names: Only these semaphores, found without a scan of all keys.
         """
         connection, before = self._storage.conn, as_bytes(prefix)
         if names is None:

@@ -12,7 +12,7 @@ from ._redis import AT_ONCE, SPACE, RedisStore, pattern
 from ._scripting import Script, ScriptsRefused, run_script
 
 _Page = tuple[Any, Sequence[Any], list[scripts.Part], int]
-"""The cursor, the fields, their values where they are asked for, the bytes of all of it."""
+"""The cursor, the fields, their values (if requested), and the size of all in bytes."""
 
 
 class RedisHashStore(RedisStore):
@@ -28,7 +28,7 @@ class RedisHashStore(RedisStore):
             yield from chunks(page)
 
     def key_pages(self, prefix: str) -> Iterator[list[str]]:
-        """Yield one page of HSCAN each time, also an empty one."""
+        """Yield the fields of each page of HSCAN, even of an empty page."""
         for keys, _ in self._scan(prefix, self._keys_page):
             yield list(map(as_text, keys))
 

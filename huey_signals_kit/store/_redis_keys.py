@@ -26,7 +26,7 @@ class RedisKeysStore(RedisStore):
             yield from chunks(page)
 
     def key_pages(self, prefix: str) -> Iterator[list[str]]:
-        """Yield one page of SCAN each time, also an empty one."""
+        """Yield the keys of each page of SCAN, even of an empty page."""
         ours = self._storage.result_prefix
         match, cursor = pattern(ours + as_bytes(prefix)), 0
         while True:
@@ -46,7 +46,7 @@ class RedisKeysStore(RedisStore):
                 refused = isinstance(exc, ScriptsRefused) or type(exc).__name__ == "ResponseError"
                 if cursor != b"0" or not refused:
                     raise
-                # Also a server that only lets a script read keys which it was given.
+                # Also if the server lets a script read only the keys in KEYS.
                 yield from self._named_pages(prefix)
                 return
             pace.saw(pace.count, size)

@@ -1,7 +1,7 @@
-"""The kit's own data on Redis: fields of a hash, some with a key beside them that expires.
+"""The kit's own data on Redis: fields of a hash, some with an additional key that expires.
 
-Each script begins with a deletion, of nothing: after one a script may write although the server is
-full (``maxmemory`` with ``noeviction``), which single commands and transactions may not.
+Each script begins with a deletion of nothing. After a deletion Redis lets a script write even if
+the server is full (``maxmemory`` with ``noeviction``); single commands and transactions may not.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from ._batches import as_bytes, as_text, chunks
 from ._redis import AT_ONCE, pattern
 from ._scripting import Script, ScriptsRefused, run_script, transact
 
-# ARGV: the field, 1 if it has to have the next one as its value, that value, the new value, and
-# for how many milliseconds there is a key beside it.
+# ARGV: the field; 1 if it must have a certain value, 0 if it must be missing; that value; the new
+# value; milliseconds until the additional key KEYS[2] expires, 0 for no such key.
 _WRITE = Script("""\
 redis.call('hdel', KEYS[1], '')
 local found = redis.call('hget', KEYS[1], ARGV[1])
@@ -34,14 +34,14 @@ return 1""")
 
 
 class RedisKitStore:
-    """As `KitStore`; every operation is one round trip, and atomic.
+    """A `KitStore` on Redis; every operation is atomic, and one round trip.
 
-    Where the server refuses scripts, an optimistic transaction takes their place.
+    If the server refuses scripts, optimistic transactions replace them.
 
     Args:
         storage: Huey's storage, whose client is used.
         key: The key of the hash.
-        beside: Gives the key that expires beside a field.
+        beside: Returns the additional key of a field, which expires.
     """
 
     def __init__(self, storage: Any, key: str, beside: Callable[[str], str] | None = None) -> None:
@@ -126,7 +126,7 @@ class RedisKitStore:
         return sum(int(self._conn.hdel(self._key, *chunk)) for chunk in chunked)
 
 
-# KEYS: one that expires. A deletion comes first, as above.
+# KEYS: a key that expires. A deletion comes first, as above.
 _PUT_NEW_KEY = Script("""\
 if redis.call('exists', KEYS[1]) == 1 then return 0 end
 redis.call('del', KEYS[1])
@@ -143,11 +143,11 @@ return redis.call('del', KEYS[1])""")
 
 
 class RedisExpiringKeys:
-    """Keys of their own that expire, each written only over the value that was read.
+    """Redis keys that expire, written by compare-and-set.
 
     Args:
         storage: Huey's storage, whose client is used.
-        prefix: What all keys begin with.
+        prefix: The prefix of all keys.
     """
 
     def __init__(self, storage: Any, prefix: str) -> None:

@@ -1,6 +1,6 @@
-"""What the scripts for Redis do, by plain commands: where the server refuses scripts.
+"""Replacements of the Redis scripts by plain commands, for servers that refuse scripts.
 
-Slower, and a page of a hash comes with all its values, also the large ones.
+They are slower, and a page of a hash includes all its values, even the large ones.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .protocol import BATCH_BYTES, LARGEST
 
 
 def without_large(values: Sequence[bytes | None]) -> tuple[list[Part], int]:
-    """Return `values` with the size in place of each large one, and the bytes of them all."""
+    """Return `values`, with each large value replaced by its size, and the size of all in bytes."""
     size = sum(len(value) for value in values if value is not None)
     parts: list[Part] = [
         len(value) if value is not None and len(value) > SMALL else value for value in values
@@ -38,7 +38,7 @@ def sorted_set_page(conn: Any, name: str, cursor: Any, count: int) -> tuple[int,
 
 
 def named_values(conn: Any, keys: Sequence[bytes]) -> tuple[list[Part], int]:
-    """Return the values of `keys`, the size of each large one in its place, and their bytes."""
+    """Return the values of `keys` as `without_large` does, without reading large values."""
     sizes = _sizes(conn, [("STRLEN", key) for key in keys])
     small = [key for key, size in zip(keys, sizes, strict=True) if size <= SMALL]
     values = dict(zip(small, conn.mget(small) if small else (), strict=True))
@@ -47,18 +47,18 @@ def named_values(conn: Any, keys: Sequence[bytes]) -> tuple[list[Part], int]:
 
 
 def hash_sizes_first(conn: Any, name: str, fields: Sequence[bytes]) -> list[Any]:
-    """Return for each field its size and value, while they fit; last, how many were looked at."""
+    """Return size and value of each field, as many as fit, then the number of fields read."""
     sizes = _sizes(conn, [("HSTRLEN", name, field) for field in fields])
     return _fitting(fields, sizes, lambda some: conn.hmget(name, some))
 
 
 def keys_sizes_first(conn: Any, keys: Sequence[bytes]) -> list[Any]:
-    """Do what `hash_sizes_first` does with keys of their own."""
+    """Do the same as `hash_sizes_first` for keys instead of fields."""
     return _fitting(keys, _sizes(conn, [("STRLEN", key) for key in keys]), conn.mget)
 
 
 def hash_delete_same(conn: Any, name: str, value: bytes, fields: list[bytes]) -> list[int]:
-    """Delete the fields that have `value`; return the places of those that have another."""
+    """Delete the fields that have `value`; return the positions of the others."""
 
     def change(pipe: Any) -> list[int]:
         kept, same = _compare(pipe.hmget(name, fields), value, fields)
@@ -71,7 +71,7 @@ def hash_delete_same(conn: Any, name: str, value: bytes, fields: list[bytes]) ->
 
 
 def keys_delete_same(conn: Any, value: bytes, keys: list[bytes]) -> list[int]:
-    """Do what `hash_delete_same` does with keys of their own."""
+    """Do the same as `hash_delete_same` for keys instead of fields."""
 
     def change(pipe: Any) -> list[int]:
         kept, same = _compare(pipe.mget(keys), value, keys)
@@ -84,7 +84,7 @@ def keys_delete_same(conn: Any, value: bytes, keys: list[bytes]) -> list[int]:
 
 
 def hash_replace_same(conn: Any, name: str, field: bytes, old: bytes, new: bytes) -> bool:
-    """Write `new` to the field if it has `old`; return whether it had."""
+    """Write `new` to the field if its value is `old`; return whether it was."""
 
     def change(pipe: Any) -> bool:
         if pipe.hget(name, field) != old:
@@ -100,7 +100,7 @@ def hash_replace_same(conn: Any, name: str, field: bytes, old: bytes, new: bytes
 
 
 def keys_replace_same(conn: Any, key: bytes, old: bytes, new: bytes) -> bool:
-    """Do what `hash_replace_same` does with a key of its own."""
+    """Do the same as `hash_replace_same` for a key instead of a field."""
 
     def change(pipe: Any) -> bool:
         if pipe.get(key) != old:
@@ -122,10 +122,10 @@ def _compare(
 
 
 def _field_ttl(pipe: Any, name: str, field: bytes) -> int:
-    """Return the milliseconds that the field has left; 0 where there is no such limit."""
+    """Return the time to live of the field in milliseconds; 0 if it has none."""
     try:
         (left,) = pipe.execute_command("HPTTL", name, "FIELDS", 1, field)
-    except Exception as exc:  # before Redis 7.4 a field has none
+    except Exception as exc:  # fields cannot expire before Redis 7.4
         if "hpttl" not in str(exc).lower():
             raise
         return 0
@@ -133,7 +133,7 @@ def _field_ttl(pipe: Any, name: str, field: bytes) -> int:
 
 
 def _sizes(conn: Any, commands: list[tuple[Any, ...]]) -> list[int]:
-    """Return the answers of `commands`; 0 where the key holds something else than text."""
+    """Return the answers of `commands`, 0 for keys that are not strings or hashes."""
     pipe = conn.pipeline(transaction=False)
     for command in commands:
         pipe.execute_command(*command)

@@ -115,7 +115,7 @@ def delete(store: RedisStore, value: bytes, keys: bytes) -> int:
 
 
 def _finds_keys(store: RedisStore) -> bool:
-    """Whether a script can find the keys of *store* by itself; the server is asked once."""
+    """Return whether a script can find the keys of *store* by itself; ask the server once."""
     if store not in _found_keys:
         _found_keys[store] = _ask(store)
     return _found_keys[store]
@@ -132,7 +132,7 @@ def _ask(store: RedisStore) -> bool:
     except Exception as exc:
         if type(exc).__name__ != "ResponseError":
             raise
-        return False  # a server that lets a script use only keys which it was given
+        return False  # the server lets a script use only the keys in KEYS
     return True
 
 

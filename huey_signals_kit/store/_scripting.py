@@ -1,8 +1,8 @@
-"""Runs Lua scripts on Redis by their digest, and says where the server refuses to.
+"""Runs Lua scripts on Redis by their digest, and detects servers that refuse scripts.
 
-A script is sent once to each server; after that a call carries 40 characters, and a trace of the
-client shows a name instead of Lua source. A user may lack the rights to run scripts, and a fake
-Redis may have no Lua: then `ScriptsRefused` is raised, and the caller takes plain commands.
+A script is sent to each server once. Further calls send only its digest of 40 characters, which is
+also all that a trace of the client shows. A user may lack the right to run scripts, and a fake
+Redis may have no Lua: then `ScriptsRefused` is raised, and the caller uses plain commands.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from weakref import WeakKeyDictionary
 T = TypeVar("T")
 
 RETRY_SECONDS = 300.0
-"""How long a refusal is remembered for a connection pool."""
+"""Seconds for which a refusal is remembered for a connection pool."""
 
 _MOST_ATTEMPTS = 50
 _BY_TEXT, _NOT_AT_ALL = "eval", "none"
 
 _refusals: WeakKeyDictionary[Any, tuple[str, float]] = WeakKeyDictionary()
-"""By connection pool: how scripts run there instead, and until when that is believed."""
+"""By connection pool: how scripts run instead of EVALSHA, and until when this is remembered."""
 
 _REFUSED = re.compile(
     r"(unknown command|no permissions? to run)\W.{0,20}?\b(evalsha|eval|script)(\||\W|$)"
@@ -31,7 +31,7 @@ _REFUSED = re.compile(
     r"|\b(not (allowed|supported)|unsupported|disabled)\b.*\b(lua|scripting|eval|evalsha)\b",
     re.IGNORECASE,
 )
-# A command inside a script that the user may not call: without the script it is refused as well.
+# The script ran, but a command in it was refused: plain commands would be refused as well.
 _INSIDE_A_SCRIPT = re.compile(r"in script|running script|user_script|^script tried", re.IGNORECASE)
 
 
@@ -40,7 +40,7 @@ class ScriptsRefused(Exception):
 
 
 class ContendedError(RuntimeError):
-    """Others changed the watched keys during every attempt of a transaction."""
+    """Other clients changed the watched keys during every attempt of a transaction."""
 
 
 class Script:
@@ -58,12 +58,12 @@ def run_script(conn: Any, script: Script, keys: Sequence[Any], *args: Any) -> An
 
     Args:
         conn: The Redis client.
-        script: What to run.
+        script: The script.
         keys: The keys that the script uses.
-        *args: Its further arguments.
+        *args: The arguments of the script after the keys.
 
     Raises:
-        ScriptsRefused: The server runs no scripts; this call or an earlier one found that out.
+        ScriptsRefused: The server runs no scripts, as this call or an earlier one has shown.
     """
     way = _refusals.get(_pool(conn))
     if way is None:
@@ -108,17 +108,17 @@ def runs_scripts(conn: Any) -> bool:
 
 
 def transact(conn: Any, keys: Sequence[Any], change: Callable[[Any], T]) -> T:
-    """Run `change` as an optimistic transaction (WATCH, MULTI, EXEC); return its answer.
+    """Run `change` as an optimistic transaction (WATCH, MULTI, EXEC); return its result.
 
     Args:
         conn: The Redis client.
         keys: The keys to watch.
         change: Called with a pipeline, on which it reads, then calls ``multi()`` and queues
-            commands; where it queues none, nothing is changed. It is called again when others
+            commands; if it queues none, nothing is changed. It is called again if other clients
             wrote to the keys meanwhile.
 
     Raises:
-        ContendedError: Others wrote to the keys during every attempt.
+        ContendedError: Other clients wrote to the keys during every attempt.
     """
     for _ in range(_MOST_ATTEMPTS):
         with conn.pipeline() as pipe:
@@ -134,8 +134,9 @@ def transact(conn: Any, keys: Sequence[Any], change: Callable[[Any], T]) -> T:
             else:
                 return answer
     raise ContendedError(
-        f"{keys[0]!r} in Redis was changed by others during each of {_MOST_ATTEMPTS} transactions. "
-        "Try again later, or let this Redis user run scripts (EVALSHA and SCRIPT LOAD)"
+        f"{keys[0]!r} in Redis was changed by other clients during each of {_MOST_ATTEMPTS} "
+        "transactions. Try again later, or let this Redis user run scripts (EVALSHA and SCRIPT "
+        "LOAD)"
     )
 
 
@@ -153,7 +154,7 @@ def _run_text(conn: Any, script: Script, keys: Sequence[Any], args: Sequence[Any
 def _run_after(
     problem: Exception, conn: Any, script: Script, keys: Sequence[Any], args: Sequence[Any]
 ) -> Any:
-    """Run `script` in another way than by its digest, unless `problem` is of another kind."""
+    """Run `script` after EVALSHA failed: load it, or send its text; else raise `problem`."""
     missing = _is_missing(problem)
     if not (missing or _is_refusal(problem)):
         raise problem

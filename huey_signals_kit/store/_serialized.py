@@ -1,9 +1,9 @@
 """The kit's own data on a storage that the kit does not know: among Huey's results.
 
-Each value is a text in Huey's own serializer, so that `Huey.get` can read it. What is compared is
-the value that was read, and written over only while its bytes are the same: a serializer may write
-one value in two ways, as gzip does with the time in it. Such a storage can only be listed as a
-whole, so an index under one key names the keys that the kit has to find by their beginning.
+Each value is text in Huey's own serializer, so that `Huey.get` can read it. Values are compared
+after deserializing, because a serializer may write one value as different bytes: gzip includes the
+time. A value is replaced only while its bytes are those that were read. Such a storage can only be
+listed as a whole, so an index under one key has the keys that the kit must find by prefix.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _TRIES = 20
 
 
 class SerializedStore:
-    """As `KitStore`. Nothing is atomic but `put_new`, as Huey's calls know no comparison.
+    """A `KitStore` on any storage. Only `put_new` is atomic, as Huey has no compare-and-set.
 
-    Two processes that change the index at one moment can lose one's entry. Every later write of
-    a listed key puts it back, so a process is missing for one heartbeat at most.
+    If two processes change the index at the same time, one entry can be lost. The next write of
+    that key adds it again, so a process is missing for at most one heartbeat.
     """
 
     def __init__(self, huey: Any, storage: Any) -> None:
@@ -48,7 +48,7 @@ class SerializedStore:
         return self._store.put_new(key, self._serialized(value))
 
     def replace_same(self, key: str, old: bytes, new: bytes) -> bool:
-        """Compare with ``peek_data``, write with ``put_data``."""
+        """Write `new` if the value is `old`, by ``peek_data`` and ``put_data``."""
         (raw,) = self._store.get([key])
         if raw is None or self._plain(raw) != old:
             return False
@@ -56,7 +56,7 @@ class SerializedStore:
         return self._store.replace_same(key, raw, self._serialized(new))
 
     def delete_same(self, key: str, value: bytes) -> bool:
-        """Compare with ``peek_data``, delete with ``delete_data``."""
+        """Delete the key if it has this value, by ``peek_data`` and ``delete_data``."""
         (raw,) = self._store.get([key])
         if raw is None or self._plain(raw) != value:
             return False
@@ -66,7 +66,7 @@ class SerializedStore:
         return deleted
 
     def keys(self, prefix: str = "") -> Iterator[list[str]]:
-        """Yield the keys of the index, or, for other keys, those of all results."""
+        """Yield keys by prefix: from the index if it has them, else from all results."""
         if prefix.startswith(_LISTED):
             yield [key for key in self._index()[1] if key.startswith(prefix)]
             return
@@ -98,7 +98,7 @@ class SerializedStore:
                 self._store.put_new(INDEX, new)
             else:
                 self._store.replace_same(INDEX, raw, new)
-        # Others change it all the time; the next write of the same key tries again.
+        # Other processes keep changing the index; the next write of the key tries again.
 
     def _index(self) -> tuple[bytes | None, list[str]]:
         (raw,) = self._store.get([INDEX])
@@ -115,7 +115,7 @@ class SerializedStore:
         return raw.encode() if isinstance(raw, str) else bytes(raw)
 
     def _plain(self, raw: bytes | None) -> bytes | None:
-        """Return what `_serialized` was given; other bytes, which are not ours, as they are."""
+        """Return the value that `_serialized` wrote as *raw*; other bytes unchanged."""
         if raw is None:
             return None
         try:

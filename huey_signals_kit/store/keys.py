@@ -21,7 +21,7 @@ _GENERATED = re.compile(GENERATED)
 
 
 class Kind(str, Enum):
-    """What stands under a key; its value is the word for it in JSON and in labels of metrics."""
+    """The kind of a key; its value is the name in JSON and in labels of metrics."""
 
     RESULT = "result"
     ERROR = "error"

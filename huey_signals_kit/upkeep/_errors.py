@@ -57,7 +57,7 @@ class PurgeReport:
     expiring: int = 0
     """Of these, those that go by themselves."""
     kept: int = 0
-    """Of these, those that were stored on purpose."""
+    """Of these, errors that were stored on purpose."""
     undecided: int = 0
     """Of these, those that were left alone: replaced meanwhile, maybe another queue's, or nobody
     can say."""
@@ -86,9 +86,9 @@ def purge_errors(
 ) -> PurgeReport:
     """Remove stored errors of the classes *exceptions*, which are named without their module.
 
-    With *dry_run* nothing is deleted. With *kept* also those go that were stored on purpose, by
-    ``lock_errors="keep"`` or a handler's `KEEP`. *progress* is called now and then with what was
-    done so far.
+    With *dry_run* nothing is deleted. With *kept* errors are deleted even if they were stored on
+    purpose, by ``lock_errors="keep"`` or a handler's `KEEP`. *progress* is called now and then with
+    the report so far.
     `PurgeStopped` if the storage goes away half way: its ``report`` has what was done until then.
     """
     huey = check_huey(huey, "purge_errors()")
@@ -122,7 +122,7 @@ def class_of(error: Error) -> str:
 
 
 def is_kept(error: Error) -> bool:
-    """Return whether a stored error says that it was stored on purpose."""
+    """Return whether an error was stored on purpose, by its metadata."""
     return isinstance(error.metadata, dict) and error.metadata.get("kept") is True
 
 

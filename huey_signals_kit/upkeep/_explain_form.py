@@ -87,12 +87,12 @@ class StoredResult:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A run of the task that did not get its lock."""
+    """An attempt of the task that did not get its lock."""
 
     at: datetime
     """When, by the clock of `host`."""
     lock: str
-    """The name of the lock; empty where the error did not say it."""
+    """The name of the lock; empty if the error did not have it."""
     host: str
     pid: int
 
@@ -133,7 +133,7 @@ class Explanation:
     locks: list[LockInfo] = field(default_factory=list)
     """Those that it holds."""
     skipped: list[Skipped] = field(default_factory=list)
-    """Its recent lock skips that processes still remember, in the order of time."""
+    """Its recent lock skips that are still in heartbeats, oldest first."""
     skips: dict[str, int] = field(default_factory=dict)
     """How often tasks of this name could not get which lock; not only this one."""
     result: StoredResult | None = None

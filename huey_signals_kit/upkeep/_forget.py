@@ -1,4 +1,4 @@
-"""Removes all that the kit has written for one queue, or one record of its ledger."""
+"""Deletes everything that the kit has written for one queue, or one record of its ledger."""
 
 from __future__ import annotations
 
@@ -53,22 +53,22 @@ _KINDS = (
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What `forget` has deleted, or would delete."""
+    """The result of `forget`: what was deleted, or would be."""
 
     found: dict[str, int] = field(default_factory=dict)
-    """How many keys of each kind."""
+    """The number of keys of each kind."""
     silent: list[str] = field(default_factory=list)
-    """Processes of which it is not known whether they live: one that does writes its own again."""
+    """Processes that may be alive; a living process writes its record again."""
     dry_run: bool = False
 
     @property
     def keys(self) -> int:
-        """The number of all keys."""
+        """The number of keys of all kinds together."""
         return sum(self.found.values())
 
 
 class StillInUse(RuntimeError):
-    """Living processes use what was to be forgotten, and would write it again."""
+    """Living processes use the data that were to be deleted, and would write them again."""
 
     def __init__(self, queue: str, processes: list[str]) -> None:
         super().__init__(
@@ -85,16 +85,16 @@ def forget(
 ) -> Forgotten:
     """Delete every key that the kit has written for the queue of `huey`.
 
-    Results, tokens and locks are Huey's, and stay. So do errors that were to expire. With
-    processes on other hosts it takes up to 15 seconds to see whether they live.
+    Results, tokens and locks belong to Huey and stay; so do errors that were to expire. With
+    processes on other hosts, it takes up to 15 seconds to see whether they are alive.
 
     Args:
         huey: The Huey, with a kit or without.
         dry_run: Delete nothing, and return what would be deleted.
-        tell: Called now and then while processes are watched.
+        tell: Called repeatedly while processes are watched.
 
     Raises:
-        StillInUse: Processes that live have a record; nothing was deleted.
+        StillInUse: Living processes have a record; nothing was deleted.
     """
     check_huey(huey, "forget()")
     checked_flag(dry_run, "dry_run= of forget()")
@@ -110,7 +110,7 @@ def forget(
 
 
 def check_unused_elsewhere(huey: Any) -> None:
-    """Raise `StillInUse` if another process that lives has a record."""
+    """Raise `StillInUse` if another living process has a record."""
     living, _ = _watch(huey, lambda: None, lambda beat: not is_of_this_process(beat.id))
     if living:
         raise StillInUse(str(huey.name), living)
@@ -119,7 +119,7 @@ def check_unused_elsewhere(huey: Any) -> None:
 def forget_record(huey: Any, name: str, dry_run: bool = False) -> bool:
     """Delete one record of the ledger; return whether there was one.
 
-    The counters of a process go into the totals. A record that cannot be read is deleted.
+    The counters of a process are added to the totals. A record that cannot be read is deleted too.
 
     Args:
         huey: The Huey.
@@ -127,7 +127,7 @@ def forget_record(huey: Any, name: str, dry_run: bool = False) -> bool:
         dry_run: Delete nothing.
 
     Raises:
-        StillInUse: The process lives.
+        StillInUse: The process is alive.
     """
     check_huey(huey, "forget_record()")
     process_id = name.removeprefix("process:")
@@ -142,7 +142,13 @@ def _watch(
     tell: Callable[[], object],
     is_wanted: Callable[[Heartbeat], bool] = lambda beat: True,
 ) -> tuple[list[str], list[str]]:
-    """Return the processes that live, and those that were silent for as long as was looked."""
+    """Return the processes that are alive, and those that were silent while this watched.
+
+    Args:
+        huey: The Huey.
+        tell: Called repeatedly while processes are watched.
+        is_wanted: Whether to watch the process of a record.
+    """
     ledger, shelf = open_ledger(huey), open_shelf(huey)
     first = shelf.read()
     deadline, living = time.monotonic() + OVERDUE_SECONDS, {}
@@ -163,7 +169,7 @@ def _watch(
 
 
 def _value(snapshot: Snapshot, process_id: str) -> tuple[bytes | None, bytes | None]:
-    """Return what changes while a process lives."""
+    """Return the values that change while a process is alive."""
     return snapshot.records.get(process_id), snapshot.alive.get(process_id.partition(".")[0])
 
 
@@ -175,7 +181,7 @@ _Place = tuple[str, int, Callable[[], object]]
 
 
 def _places(huey: Any) -> Iterator[_Place]:
-    """Yield the kind of some keys, how many there are, and what deletes them."""
+    """Yield a kind of keys, how many there are, and a function that deletes them."""
     storage, family = huey.storage, family_of(huey.storage)
     if family is not None and family.name in REDIS:
         yield from _on_redis(storage)
@@ -224,7 +230,7 @@ def _in_store(huey: Any) -> Iterator[_Place]:
 
 def _folders(storage: Any) -> Iterator[_Place]:
     for folder in (kit_folder(storage), Path(storage.path, _OLD_FOLDER)):
-        # What the folder of the two parts has is counted already.
+        # The files of the ledger and the upkeep are counted already.
         index = folder / "expiring" if folder.name.startswith(".") else folder
         number = len(list(index.iterdir())) if index.is_dir() else 0
         yield (

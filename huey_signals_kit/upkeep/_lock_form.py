@@ -27,8 +27,8 @@ class LockInfo:
     """Whether the holder's process lives; None where nobody says who holds it, or it cannot be
     told yet."""
     silent: float | None = None
-    """For how many seconds the holder, on another host, has been silent while others watched it;
-    None where no process has watched it."""
+    """Seconds for which the holder, on another host, has been silent while it was watched;
+    None if no process has watched it."""
     skips: int = 0
     """How many tasks could not get it in about the last hour; names alike count as one."""
     slots: tuple[float, ...] = ()
@@ -38,7 +38,7 @@ class LockInfo:
     settled: bool = field(default=True, repr=False, compare=False)
     """Whether `alive` was looked at for long enough to free the lock, or keep it."""
     doubt: str = field(default="", repr=False, compare=False)
-    """Why it is not settled, and what would settle it."""
+    """Why the answer is not settled, and what would settle it."""
     raw: bytes = field(default=b"", repr=False, compare=False)
     """What stands in the store: only as long as that is so it is the same taking."""
     holder: Holder | None = field(default=None, repr=False, compare=False)
@@ -61,9 +61,9 @@ class LockInfo:
 
 
 class LockHeld(RuntimeError):
-    """A lock is not released that a living process holds, or one that may live.
+    """The lock was not released: its holder is alive, or may be.
 
-    So is no semaphore: its slots do not say who holds them.
+    Also raised for semaphores, whose slots do not name their holders.
     """
 
     def __init__(self, queue: str, lock: LockInfo) -> None:
@@ -76,7 +76,7 @@ class LockHeld(RuntimeError):
         lives = (
             "which lives: end that process, or have the task free it"
             if lock.alive
-            else f"of which it could not be told in time whether it lives: {lock.doubt}"
+            else f"which may be alive: {lock.doubt}"
         )
         super().__init__(
             f"the lock {lock.name!r} of {queue!r} is held by {who}{task}, {lives}. Where the lock "
@@ -88,9 +88,9 @@ def _semaphore_stays(queue: str, lock: LockInfo) -> str:
     key = f"{queue}.lock.{lock.name}"
     slots = "its slot" if len(lock.slots) == 1 else f"the last of its {len(lock.slots)} slots"
     return (
-        f"{lock.name!r} of {queue!r} is a semaphore, and a semaphore's slots do not say who holds "
-        f"them, so none is freed; {slots} was taken or renewed {min(lock.slots):.0f} s ago. "
+        f"{lock.name!r} of {queue!r} is a semaphore, whose slots do not name their holders, so "
+        f"none is freed; {slots} was taken or renewed {min(lock.slots):.0f} s ago. "
         "Huey frees a slot itself when it is older than the timeout= of lock_task_semaphore (300 "
-        "seconds by default, a day before Huey 3.5). Where no task of it can be alive: "
+        "seconds by default, a day before Huey 3.5). If no task with a slot can be running: "
         f"huey.storage.conn.delete({key!r})"
     )

@@ -1,8 +1,8 @@
 """Every lock of a queue, whoever made it, with who holds it and whether that process lives.
 
 A lock that was taken under a kit names its holder in its value. Whether that process lives is
-known at once on the host it runs on. Of another host it is known by its heartbeats, which every
-process writes that holds a lock, and by what the processes have seen that watch each other.
+known immediately on its own host. From another host it is known by heartbeats, which every process
+with a lock writes, and by the processes that watch each other.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from ._moments import moment
 from ._skip_history import note_skips, recent_skips
 
 _LOOKED_SECONDS = 2 * BEAT_SECONDS
-"""Two looks that are further apart do not belong together."""
+"""The most seconds between two looks of one series."""
 
 _NOTED_SECONDS = 2 * BEAT_SECONDS + 3.0
-"""Within so many seconds every watcher that lives has written what it knows."""
+"""Seconds within which every living watcher has written its notes."""
 
 _PATIENCE_SECONDS = OVERDUE_SECONDS
-"""How much longer than the silence of a dead process a command waits for the proof of it."""
+"""Seconds that a command waits for a verdict, beyond ``stale_after``."""
 
 _MOST_FAILURES = 3
-"""A command gives up when the storage has refused its own record so often in a row."""
+"""A command gives up after so many failed writes of its own record in a row."""
 
 _POLL_SECONDS = 0.5
 
@@ -61,9 +61,9 @@ class LockWatch:
 
     Args:
         huey: The Huey.
-        ledger: That of its queue; opened where it is missing.
+        ledger: The ledger of its queue; opened if missing.
         clock: A monotonic clock, in seconds.
-        sleep: What waits for so many seconds.
+        sleep: Waits for a number of seconds.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class LockWatch:
         note_skips(open_kit_store(self._huey, UPKEEP), self._ledger.look(), time.time())
 
     def older(self) -> list[str]:
-        """Say which processes of version 0.1 may live; see `older_text`."""
+        """Return a message for each process of version 0.1 that may be alive; see `older_text`."""
         return [older_text(each) for each in self._ledger.look().older]
 
     def claimed(self) -> set[str]:
@@ -154,16 +154,16 @@ class LockWatch:
         tell: Callable[[], object] = lambda: None,
         write: bool = False,
     ) -> list[LockInfo]:
-        """Return the locks once it is known of each holder whether it lives, as far as possible.
+        """Wait for verdicts on all holders, as far as possible; return the locks.
 
-        A name that is no lock's but a semaphore's gives that one.
+        A name of a semaphore instead of a lock returns the semaphore.
 
         Args:
             names: Only these locks.
             tell: Called while this waits.
-            write: Whether this may write a record of its own to watch the silent holders. Then it
-                waits for as long as it takes to call one dead (``stale_after``, and 15 seconds).
-                Otherwise it waits only until every watcher has said what it knows.
+            write: Whether to write a record of its own to watch the silent holders. Then this waits
+                for up to ``stale_after`` and 15 seconds. Otherwise it waits only until every
+                watcher has written its notes.
         """
         found = self.all() if names is None else self.named(names)
         if names is not None:
@@ -177,7 +177,7 @@ class LockWatch:
             patience = self._ledger.stale_after() + _PATIENCE_SECONDS
             found = self._wait(found, tell, watcher, patience)
         if watcher.failures:
-            doubt = f"this command cannot write to the storage to watch it: {watcher.error!r}"
+            doubt = f"this command cannot write to the storage to watch: {watcher.error!r}"
             found = [each if each.settled else replace(each, doubt=doubt) for each in found]
         return found
 
@@ -198,7 +198,7 @@ class LockWatch:
             self._sleep(_POLL_SECONDS)
             known = [each for each in found if each.settled]
             found = [*known, *self.named(open_ones)]
-        # Meanwhile one that was dead may be back, which had been cut off.
+        # A process that counted as dead may have been cut off, and be back.
         dead = [each.name for each in found if each.alive is False]
         found = [*(each for each in found if each.alive is not False), *self.named(dead)]
         return sorted(found, key=lambda lock: lock.name)
@@ -215,9 +215,9 @@ class LockWatch:
         place, state = holder.place, self._ledger.judge_holder(holder, look)
         if state.alive or (state.alive is False and state.silent is None):
             return _Verdict(state.alive, silent=state.silent)
-        if place == here() and place.space:  # the answer to its taking was lost
+        if place == here() and place.space:  # the response to its acquisition was lost
             long = self._is_unheld(name, raw)
-            doubt = "" if long else "this process does not know it: it is looked at again"
+            doubt = "" if long else "this process does not know the lock, and looks again"
             return _Verdict(False if long else None, settled=long, doubt=doubt)
         if look.unreadable:
             return _Verdict(None, settled=False, silent=state.silent, doubt=_UNREADABLE)
@@ -227,7 +227,7 @@ class LockWatch:
         return _Verdict(state.alive, state.unclaimed, state.is_silent, state.silent, doubt)
 
     def _is_unheld(self, name: str, raw: bytes) -> bool:
-        """Whether this process was seen not to hold it for long enough."""
+        """Return whether this process has not held the lock for long enough."""
         now = self._clock()
         first, _ = self._unheld.get((name, raw), (now, now))
         self._unheld[name, raw] = first, now
@@ -247,12 +247,12 @@ class LockWatch:
 
 
 _UNREADABLE = (
-    "the ledger has records that this version cannot read, and the holder's may be among them: "
-    "let all consumers run one version"
+    "the ledger has records that this version cannot read, perhaps the holder's: run one version "
+    "in all consumers"
 )
 
 _OLDER = (
-    "it ran version 0.1 of the kit, and has no record that this version can find: see that the "
+    "it ran version 0.1 of the kit, and this version finds no record of it: make sure that the "
     "process has ended, then clear the lock"
 )
 
@@ -260,12 +260,12 @@ _OLDER = (
 def _silence_text(silent: float | None, limit: float) -> str:
     if silent is None:
         return (
-            "no process watches it: a consumer with the kit does, and the command with --apply, "
-            f"which takes {limit:g} seconds"
+            "no process watches it. A consumer with the kit would watch it, or this command with "
+            f"--apply, which takes {limit:g} seconds"
         )
     return (
         f"it has been silent for {silent:.0f} seconds, and counts as dead after {limit:g}: try "
-        "again, while the storage is well and can be written to"
+        "again while the storage works and can be written to"
     )
 
 

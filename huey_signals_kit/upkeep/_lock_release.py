@@ -44,20 +44,20 @@ class Release:
     waiting: list[LockInfo]
     """Those that nobody claims, and that have not been seen twice, so far apart."""
     kept: list[LockInfo] = field(default_factory=list)
-    """Those whose holder may live; their `doubt` says why, and what would settle it."""
+    """Locks whose holder may be alive; their `doubt` says why, and what would settle it."""
 
 
 def release_lock(huey: Any, name: str, watch: LockWatch | None = None) -> bool:
     """Free the lock *name*; whether it was there, and still the same when it was freed.
 
-    `LockHeld` if a living process holds it, or if that is in doubt. To know it of a holder on
-    another host may take ``stale_after`` and 15 seconds.
+    Raises `LockHeld` if the holder is alive or in doubt. For a holder on another host this may take
+    ``stale_after`` and 15 seconds.
     """
     return bool(release_named(huey, name, watch))
 
 
 def release_named(huey: Any, name: str, watch: LockWatch | None = None) -> list[LockInfo]:
-    """What `release_lock` has freed."""
+    """Release a lock as `release_lock` does; return the locks that were freed."""
     huey = check_huey(huey, "release_lock()")
     if not isinstance(name, str):
         raise TypeError(f"release_lock() takes the name of a lock, got {short(name)}")
@@ -68,7 +68,7 @@ def release_named(huey: Any, name: str, watch: LockWatch | None = None) -> list[
 
 
 def check_not_held(huey: Any, lock: LockInfo) -> None:
-    """`LockHeld` if a living process holds *lock*, if that is unknown, or for a semaphore."""
+    """Raise `LockHeld` if the holder of *lock* is alive or in doubt, or for a semaphore."""
     if lock.alive or not lock.settled or lock.kind == "semaphore":
         raise LockHeld(str(huey.name), lock)
 
@@ -87,9 +87,9 @@ def release_stale(
 
     Those that name nobody, or a process on another host that has never written a heartbeat; and
     only when two calls, at least *min_age* seconds apart, have found them unchanged. With
-    *dry_run* nothing is freed or written. Where a holder on another host is silent, it may take
-    ``stale_after`` and 15 seconds; *tell* is called meanwhile. Of *names* alone it goes by what
-    *watch* knows now.
+    *dry_run* nothing is freed or written. If a holder on another host is silent, this may take
+    ``stale_after`` and 15 seconds; *tell* is called meanwhile. With *names* only these locks are
+    freed, without waiting, by what *watch* knows now.
     """
     huey = check_huey(huey, "release_stale_locks()")
     check_age(min_age, "min_age= of release_stale_locks()")

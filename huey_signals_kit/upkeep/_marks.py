@@ -1,4 +1,4 @@
-"""When tokens were first found orphaned: written down in the kit's own data, for later sweeps.
+"""When tokens were first found orphaned: stored in the kit's own data, for later sweeps.
 
 A mark takes 16 bytes, the packed id. Ids that begin with the same byte stand in one value,
 ``huey-signals:marks:<two hex digits>``, in groups that have two moments in common: when they

@@ -122,7 +122,7 @@ class _Counting:
             if not process.gone:
                 self._lives(beat.ids)
             elif not beat.worker:
-                continue  # an application that has ended without leaving
+                continue  # an application that ended without deleting its record
             running = [{"id": e.task_id, "task": e.task_name} for e in beat.running]
             started = _told(beat.started)
             self._report.consumers.append(

@@ -36,9 +36,9 @@ class PauseCounts:
     expired: list[str] = field(default_factory=list)
     """Names of tasks whose pause is over."""
     ownerless: list[str] = field(default_factory=list)
-    """Names of tasks that this Huey does not have, although their modules are imported or gone."""
+    """Names of tasks that this Huey does not have: their modules are imported, or missing."""
     unknown: list[str] = field(default_factory=list)
-    """Names of tasks whose modules are not imported here, so that they may exist."""
+    """Names of tasks that may exist, because their modules are not imported here."""
 
 
 @dataclass
@@ -99,7 +99,7 @@ class Report:
     errors: dict[str, int] = field(default_factory=dict)
     """Stored errors by the name of their class."""
     kept: dict[str, int] = field(default_factory=dict)
-    """Of these, those that were stored on purpose."""
+    """Of these, errors that were stored on purpose."""
     tokens: TokenCounts = field(default_factory=TokenCounts)
     pauses: PauseCounts = field(default_factory=PauseCounts)
     locks: LockCounts = field(default_factory=LockCounts)
@@ -113,7 +113,7 @@ class Report:
 
     @property
     def has_consumer(self) -> bool:
-        """Whether a consumer with the kit is known, be it dead."""
+        """Whether a consumer with the kit is known, alive or dead."""
         return any(each.worker for each in self.consumers)
 
     def as_dict(self) -> dict[str, Any]:

@@ -30,10 +30,10 @@ def skips_so_far(look: Look) -> Counter[str]:
 
 
 def recent_skips(store: KitStore, look: Look, now: float) -> Counter[str]:
-    """Return those of about the last hour; in the hour after the first note, all of them.
+    """Return the skips of about the last hour; within an hour of the first note, all skips.
 
-    Who looks after locks notes them every five minutes, so before the first note there were
-    none, or no one to note them.
+    A consumer notes the skips every five minutes, so before the first note there were no skips, or
+    no consumer to note them.
     """
     found = skips_so_far(look)
     notes = _read(store.get([_KEY])[0])

@@ -103,7 +103,7 @@ class Bunch:
 
 
 class Condemned:
-    """The tokens that are to be deleted: packed ids, by bucket and by the value of the token."""
+    """The tokens to delete: packed ids, by bucket and by the value of the token."""
 
     def __init__(self) -> None:
         self._buckets: dict[int, dict[int, bytearray]] = {}
@@ -111,11 +111,11 @@ class Condemned:
 
     @property
     def numbers(self) -> list[int]:
-        """The buckets that have any."""
+        """The numbers of the buckets that have tokens to delete."""
         return list(self._buckets)
 
     def add(self, number: int, due: set[bytes], bunch: Bunch) -> None:
-        """Add those of `bunch` that are `due`; each goes only if its value is still the same."""
+        """Add the `due` tokens of `bunch`; each is deleted only if its value is unchanged."""
         if due:
             by_value = self._buckets.setdefault(number, {})
             for place, ids in bunch.by_value(due):
@@ -123,7 +123,7 @@ class Condemned:
             self.size += len(due)
 
     def batches(self, number: int, size: int) -> Iterator[tuple[int, bytes]]:
-        """Yield places of a value, with up to `size` packed ids of a bucket."""
+        """Yield the place of a value, and up to `size` packed ids of the bucket that have it."""
         for place, ids in self._buckets[number].items():
             for start in range(0, len(ids), size * SIZE):
                 yield place, bytes(ids[start : start + size * SIZE])

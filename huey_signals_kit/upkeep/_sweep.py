@@ -32,7 +32,7 @@ RELEASE_SECONDS = 2.0
 
 _POLL_SECONDS = 0.5
 _NAMED = 3
-"""Processes that a message names."""
+"""The most processes that a message names."""
 
 
 class SweepCancelled(RuntimeError):
@@ -196,7 +196,10 @@ class Sweeper:
         self._renewed = now
 
     def _settle(self) -> str:
-        """Wait until every living process has said once more what it runs; return which did not."""
+        """Wait until every living process has written its record again.
+
+        Return a message about the processes that have not, empty if all have.
+        """
         before = self._ledger.beats()
         deadline = time.monotonic() + SETTLE_SECONDS
         while before:
@@ -216,8 +219,9 @@ class Sweeper:
         named = [f"process {each.pid} on {each.host} (record {each.id})" for each in found]
         more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
         return (
-            f"{', '.join(named[:_NAMED])}{more} did not say within {SETTLE_SECONDS:g} seconds what "
-            "it runs; the marks are kept. If it is suspended or cut off, sweep again when it is "
-            "back. If it has ended, a running consumer removes its record after ten minutes, and "
-            "without one this does: huey-signals forget HUEY --record ID --apply"
+            f"{', '.join(named[:_NAMED])}{more} did not write a record of running tasks within "
+            f"{SETTLE_SECONDS:g} seconds; the marks are kept. If a process is suspended or cut "
+            "off, sweep again when it is back. If it has ended, a running consumer removes its "
+            "record after ten minutes; without a consumer use: huey-signals forget HUEY --record "
+            "ID --apply"
         )

@@ -1,4 +1,4 @@
-"""Whether a Huey has a task of some name, as far as this process can tell."""
+"""Look up whether a Huey has a task, as far as this process knows."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 
 def is_declared(huey: Any, name: str) -> bool | None:
-    """Return whether *huey* has the task *name*; None where this process cannot know.
+    """Return whether *huey* has the task *name*; None if this process cannot know.
 
     A process knows the tasks of the modules that it has imported. So a task is missing only if
-    its module is imported here without it, or if there is no such module.
+    its module is imported and does not declare it, or if there is no such module.
 
     Args:
         huey: Any Huey.
@@ -33,7 +33,7 @@ def _is_imported_or_gone(name: str) -> bool:
         if module in sys.modules:
             continue
         try:
-            # Its parent is imported, so that this imports nothing.
+            # This imports nothing, because the parent is imported.
             return find_spec(module) is None
         except (ImportError, ValueError, AttributeError):
             return True

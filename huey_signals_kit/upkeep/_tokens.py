@@ -84,9 +84,9 @@ FRESH_SECONDS = 5.0
 class TokenSweep:
     """One sweep over *store*, with its marks in *own*; *clock* gives seconds since the epoch.
 
-    *is_token* tells whether a raw value reads as what Huey writes for a revoked task, and
-    *settle* waits until all living processes have said what they run, and returns which have
-    not. *keep* raises if this sweep may not go on, and is asked before each step.
+    *is_token* returns whether a raw value is one that Huey writes for a revoked task. *settle*
+    waits until all living processes have written their running tasks, and returns a message about
+    those that have not. *keep* is called before each step, and raises if this sweep must stop.
     """
 
     def __init__(
@@ -189,7 +189,7 @@ class TokenSweep:
                 if dead is None:
                     self.stopped = "a message cannot be read"
                     return
-                # Before they are deleted: a mark that outlives its token would count for the next.
+                # First the mark: if it outlived its token, it would count for the next token.
                 bucket.remove(set(each_of(ids)))
                 bucket.save(self._own)
                 gone = delete_tokens(self._store, values[place], dead)
@@ -197,13 +197,13 @@ class TokenSweep:
                 self._progress(self.report())
 
     def _still_dead(self, ids: bytes) -> bytes | None:
-        """Return those of the packed `ids` that are to be deleted; None if that is uncertain."""
+        """Return the packed `ids` that are still orphans; None if that is uncertain."""
         self._keep()
         if self._places.age() > FRESH_SECONDS + self._places.took:
             self._places.look(1)
         if not self._places.certain:
             return None
-        news, dead = self._places.news, ids  # the others were no orphans
+        news, dead = self._places.news, ids  # ids that are not new were orphans at the last look
         if news and not news.isdisjoint(each_of(ids)):
             dead = b"".join(each for each in each_of(ids) if each not in news)
         live = (len(ids) - len(dead)) // SIZE
@@ -225,7 +225,7 @@ class Judged:
     def sort(
         self, bucket: Bucket, bunch: Bunch, readable: list[bool], alive: set[bytes]
     ) -> set[bytes]:
-        """Those of *bunch* whose time has come; they keep their mark until they are deleted."""
+        """Return the tokens of *bunch* to delete; they keep their marks until the deletion."""
         orphans, undecided = bunch.split(readable)
         live = orphans & alive
         orphans -= live

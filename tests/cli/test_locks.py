@@ -169,8 +169,8 @@ def test_a_semaphore_is_not_freed_by_name(make_shop, options):
     ran = shop.run("locks", "release", shop.name, "few", "plain", *options)
     assert ran.code == 1
     assert ran.err.startswith(
-        f"huey-signals locks release: 'few' of {shop.huey.name!r} is a semaphore, and a "
-        "semaphore's slots do not say who holds them, so none is freed; the last of its 2 slots "
+        f"huey-signals locks release: 'few' of {shop.huey.name!r} is a semaphore, whose "
+        "slots do not name their holders, so none is freed; the last of its 2 slots "
         "was taken or renewed 3"
     )
     assert ran.err.endswith(f"huey.storage.conn.delete({few!r})\n")

@@ -238,9 +238,9 @@ def test_what_nobody_can_look_through_stops_deletions(make_huey, monkeypatch):
         assert held.there.wait(WAIT)
         kit._pulse.beat()
         for ledger in (open_ledger(huey), open_ledger(make_huey("sqlite", huey.name))):
-            with pytest.raises(UnreadableLedger, match="has a task in hand that it cannot look"):
+            with pytest.raises(UnreadableLedger, match="has a task in flight that cannot be read"):
                 ledger.running_ids()
-        assert "cannot look through" in kit.sweep_tokens(min_age=15).stopped
+        assert "in flight that cannot be read" in kit.sweep_tokens(min_age=15).stopped
         held.go_on.set()
         running.result()
     kit._pulse.beat()

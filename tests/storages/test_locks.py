@@ -365,7 +365,7 @@ def test_nothing_is_dead_that_could_not_have_written(make_huey, monkeypatch, by)
     monkeypatch.setattr(StoreShelf, "put_new", refuse)
     if by == "command":
         (kept,) = release_stale(huey, 900, watch=watch).kept
-        assert "cannot write to the storage to watch it: MemoryError('full')" in kept.doubt
+        assert "cannot write to the storage to watch: MemoryError('full')" in kept.doubt
         with pytest.raises(LockHeld, match="cannot write to the storage"):
             release_lock(huey, "held", watch)
     else:
@@ -424,7 +424,9 @@ def test_a_lock_of_version_01_whose_record_is_not_found_stays(make_huey):
             ["held"],
         )
         clock.now += 1000
-    with pytest.raises(LockHeld, match=r"it ran version 0\.1 .* see that the process has ended"):
+    with pytest.raises(
+        LockHeld, match=r"it ran version 0\.1 .* make sure that the process has ended"
+    ):
         release_lock(huey, "held", watch)
     assert open_ledger(huey).running_ids() == set()
     old = json.loads(Heartbeat("old", ELSEWHERE, worker="thread").dump())
