@@ -6,9 +6,9 @@ Who writes:
   does; also when the kit is installed later than that;
 - any other process, as one of the application: as long as it holds a lock, and else once it has
   counted something or has a task in hand, and then only when that changes;
-- nobody, where no other process could read it: on a storage in memory, so in immediate mode, unless
-  the process holds a lock that others can see. What is counted in immediate mode is never written,
-  also when the mode has been left.
+- no process on a storage in memory, which no other process can read, so none in immediate mode,
+  unless it holds a lock that others can see. Counts from immediate mode are never written, not even
+  after the mode is switched off.
 
 A few processes with workers, each on another host, also watch the other processes.
 

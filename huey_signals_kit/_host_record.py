@@ -34,7 +34,7 @@ WRITE_SECONDS = 10.0
 _SUFFIX = ".json"
 _LARGEST = 1 << 20
 _FORGOTTEN_SECONDS = 3600.0
-"""A file of another container that is so old is removed; a process that lives writes it again."""
+"""A file of another container is removed at this age; a living process writes it again."""
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _own_files: dict[int, int] = {}
 """By process id: the number of the last file, one for each kit."""
@@ -56,9 +56,9 @@ class HostRecord:
     at: float
     """When the record was written, by the monotonic clock, which all processes of a host share."""
     idle_since: float | None
-    """Since when none of its workers runs, by that clock; None while one does."""
+    """When the last worker of the process ended, by that clock; None while a worker runs."""
     folder: str
-    """In which the process works; another project in another folder can have the same names."""
+    """The working folder of the process; projects in other folders may have the same names."""
 
 
 class HostRecordWriter:
@@ -178,7 +178,7 @@ def working_folder() -> str:
 
 
 def _file_name(number: int) -> str:
-    # Containers that share the folder number their processes alike.
+    # Processes of two containers that share the folder may have the same number.
     place = here()
     where = zlib.crc32(f"{place.host} {place.space}".encode(errors="replace"))
     return f"{place.pid}-{number}-{where:08x}{_SUFFIX}"
@@ -197,9 +197,9 @@ def own_folder() -> Path:
 
 
 def folders() -> list[Path]:
-    """Return the folders to look in: this user's, and for root those of all users.
+    """Return the folders to look in: this user's; for root those of all users.
 
-    `OSError` where there is no folder for temporary files.
+    Raises `OSError` if there is no folder for temporary files.
     """
     own = _folder(os.geteuid())
     if os.environ.get(RUN_DIR) or os.geteuid() != 0:
@@ -230,7 +230,7 @@ def _folder(uid: int) -> Path:
 
 
 def read_records() -> list[HostRecord]:
-    """Return what the processes of this host have written."""
+    """Return the records of the processes of this host."""
     found = (_read(file) for folder in folders() if _is_trusted(folder) for file in _files(folder))
     return [each for each in found if each is not None]
 
@@ -264,7 +264,7 @@ def _read(file: Path) -> HostRecord | None:
             folder=str(content["folder"]),
         )
     except (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError):
-        return None  # it has just been removed, or is no file of ours
+        return None  # just removed, or not a file of the kit
 
 
 def _text(file: Path) -> bytes:
@@ -284,7 +284,7 @@ def _place(content: dict[str, Any]) -> Place:
 
 
 def _remove_dead(folder: Path) -> None:
-    """Remove the files of processes that are gone, and of what this one was before ``exec``."""
+    """Remove files of processes that are gone, and those this process wrote before ``exec``."""
     mine = {_file_name(number) for number in range(_own_files[os.getpid()] + 1)}
     for file in _files(folder):
         record = _read(file)

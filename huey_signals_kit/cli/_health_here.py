@@ -107,10 +107,11 @@ def _no_worker(name: str, gone: list[HostRecord]) -> str:
     where, own = " or ".join(map(str, folders()[:3])), folders()[0]
     if is_unusable(own):
         return (
-            f"{said}: none can write a file to {shown(str(own))}, which belongs to another user or "
-            f"may not be written. Let {RUN_DIR} name another folder, for them and for this command"
+            f"{said}: {shown(str(own))} belongs to another user or cannot be written, so no "
+            f"process has its file there. Set {RUN_DIR} to another folder, for the consumers and "
+            "for this command"
         )
     return (
-        f"{said}: none has written a file to {shown(where)}. Start a consumer with the kit; if one "
-        f"runs, let {RUN_DIR} name the same folder for it and for this command"
+        f"{said}: no file was written to {shown(where)}. Start a consumer with the kit; if one is "
+        f"running, set {RUN_DIR} to the same folder for it and for this command"
     )

@@ -263,8 +263,8 @@ def test_a_folder_of_another_user_is_not_believed(sqlite_shop, tmp_path, monkeyp
     write(folder)
     code, why = answer(sqlite_shop, "--here", name=sqlite_shop.name)
     assert code == 1
-    assert f"none can write a file to {folder}, which belongs to another user or" in why
-    assert f"Let {RUN_DIR} name another folder" in why
+    assert f"{folder} belongs to another user or cannot be written" in why
+    assert f"Set {RUN_DIR} to another folder" in why
     folder.rename(tmp_path / "elsewhere")
     folder.symlink_to(tmp_path / "elsewhere")
     assert answer(sqlite_shop, "--here", name=sqlite_shop.name) == (1, why)

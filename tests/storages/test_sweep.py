@@ -493,7 +493,7 @@ def test_nothing_is_deleted_until_every_process_has_said_what_it_runs(make_huey,
         impatient.setattr(_sweep, "SETTLE_SECONDS", 0.1)
         report = sweep(huey, DAY + 1)
     assert (report.deleted, report.undecided) == (0, 1)
-    assert report.stopped.startswith("process 1 on elsewhere (record silent) did not say")
+    assert report.stopped.startswith("process 1 on elsewhere (record silent) did not write")
     assert "huey-signals forget HUEY --record ID --apply" in report.stopped
     beats = itertools.count(2)
 
