@@ -328,7 +328,7 @@ def test_bombs_do_not_go_off(name):
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert time.process_time() - began < 15  # tracing makes it several times slower
-    assert peak < 150_000_000 + 4 * len(raw)
+    assert peak < 160_000_000 + 4 * len(raw)  # CPython 3.10 takes 157 for the decimal, 3.12 125
 
 
 LARGE = {
