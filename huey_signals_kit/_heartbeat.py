@@ -187,7 +187,7 @@ class Pulse:
             self._shared_counts()
 
     def _shows_locks(self) -> bool:
-        """Return whether others see locks of this process, or last read of some."""
+        """Return whether others can see locks of this process, or its last record has some."""
         return self._takings.has_shared() or "locks" in self._written[1]
 
     def _ledger_storage(self) -> Any:

@@ -116,7 +116,7 @@ class HostRecordWriter:
             try:
                 self._write()
             except (OSError, ValueError):
-                self._is_folder_ready = False  # it may be gone, and another user's since
+                self._is_folder_ready = False  # it may have been removed, and made by another user
             stop.wait(WRITE_SECONDS)
 
     def _write(self) -> None:
@@ -130,7 +130,7 @@ class HostRecordWriter:
             _remove_dead(folder)
         new = path.with_suffix(".new")
         new.unlink(missing_ok=True)
-        # Only as a new file: in a folder where all may write, the name could be a link.
+        # Only as a new file: in a folder that all users can write, the name could be a link.
         with new.open("x", encoding="ascii") as file:
             file.write(json.dumps(asdict(self._record())))
         new.replace(path)
@@ -211,13 +211,13 @@ def is_unusable(folder: Path) -> bool:
     """Return whether a process of this user could not write its file to *folder*."""
     if not os.environ.get(RUN_DIR) and os.path.lexists(folder):
         return not _belongs_to(folder, os.geteuid())
-    # A writer makes what is missing, in the nearest folder that there is.
+    # A writer makes missing folders, so the nearest existing folder decides.
     there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     return not there.is_dir() or not os.access(there, os.W_OK | os.X_OK)
 
 
 def _belongs_to(folder: Path, uid: int) -> bool:
-    # Anybody can make a folder, or a link, of this name where all may write.
+    # In a folder that all users can write, another user may have made this name.
     with suppress(OSError):
         found = folder.lstat()
         return stat.S_ISDIR(found.st_mode) and found.st_uid == uid
@@ -236,7 +236,7 @@ def read_records() -> list[HostRecord]:
 
 
 def _is_trusted(folder: Path) -> bool:
-    """Return whether only the user of its name can have written to *folder*."""
+    """Return whether only the user that *folder* is named after can write to it."""
     if os.environ.get(RUN_DIR):
         return True
     uid = folder.name.rpartition("-")[2]
@@ -268,7 +268,7 @@ def _read(file: Path) -> HostRecord | None:
 
 
 def _text(file: Path) -> bytes:
-    # Another user can have put a link, a pipe or something endless there.
+    # Another user may have put a link, a pipe or a huge file there.
     with open(os.open(file, _READ_FLAGS), "rb") as opened:
         if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
             raise ValueError("no file")
@@ -277,7 +277,7 @@ def _text(file: Path) -> bytes:
 
 def _place(content: dict[str, Any]) -> Place:
     place = Place(**content)
-    # The number becomes part of a path, and of what is printed.
+    # The number becomes part of a path, and is printed.
     if type(place.pid) is not int or type(place.born) is not int or place.pid <= 0:
         raise ValueError("no process")
     return place

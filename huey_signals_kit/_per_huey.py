@@ -19,7 +19,7 @@ class PerHuey(Generic[T]):
         self._lock = threading.RLock()  # a Huey may be gone at any moment, also at this one
 
     def __call__(self, huey: Any) -> T:
-        """That of *huey*; always the same one."""
+        """Return the object of *huey*; always the same object."""
         found = self._made.get(id(huey))
         if found is not None and found[0]() is huey:
             return found[1]
@@ -32,7 +32,7 @@ class PerHuey(Generic[T]):
             return found[1]
 
     def all(self) -> list[T]:
-        """All that there are."""
+        """Return all objects."""
         return [made for _, made in self._made.copy().values()]
 
     def _drop(self, place: int, gone: Any) -> None:

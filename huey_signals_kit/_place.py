@@ -31,7 +31,7 @@ class Place:
     """When it started, by the kernel's own count; 0 where that is unknown."""
 
     def is_there(self) -> bool | None:
-        """Whether this process is there; None if that cannot be told from here."""
+        """Return whether this process is there; None if that cannot be seen from here."""
         mine = here()
         if not self.space or (self.host, self.space) != (mine.host, mine.space):
             return None
@@ -54,7 +54,7 @@ def is_stopped(pid: int) -> bool:
 
 
 def here() -> Place:
-    """The place of this process."""
+    """Return the place of this process."""
     return _place(os.getpid())
 
 
@@ -69,7 +69,7 @@ def _space() -> str:
             return ""  # this /proc numbers other processes than this process does
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             boot = file.read().strip()
-        # When a process started is told by a clock that can be another one's.
+        # The start time of a process is by a clock that another time namespace may change.
         return f"{boot} {os.readlink('/proc/self/ns/pid')} {_time_space()}".rstrip()
     except (OSError, UnicodeDecodeError):
         return ""  # not Linux
@@ -83,7 +83,7 @@ def _time_space() -> str:
 
 
 def _born(pid: int) -> int:
-    """When *pid* started; 0 if nobody may say, `_GONE` if it is gone."""
+    """Return when *pid* started; 0 if that is unknown, `_GONE` if it is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             # The name, in brackets, may have spaces and brackets of its own.

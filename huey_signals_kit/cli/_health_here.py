@@ -62,7 +62,7 @@ def _working_on(name: str, records: list[HostRecord], queue: Callable[[], str]) 
     found = [each for each in named if each.folder == folder]
     if found:
         return found
-    # Many projects call it tasks.huey: its queue tells which of them this is.
+    # Many projects have a tasks.huey: the name of the queue distinguishes them.
     try:
         wanted = queue()
     except CommandError:

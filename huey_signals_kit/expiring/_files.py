@@ -28,7 +28,7 @@ _IS_OURS = re.compile(r"[0-9]{15}-[0-9a-f]{32}(\.tmp)?").fullmatch
 _DIGEST = 40
 _TRIES = 10
 _MOST_BYTES = 1 << 20
-"""An error that expires, and its key, take less; so a longer result is another one."""
+"""An expiring error and its key take less, so a longer value is another result."""
 
 _STILL_TO_COME_MS = 5_000
 """How long after its time a file waits for the error that it announces."""
@@ -136,7 +136,7 @@ def _remove(storage: Any, path: Path, now: float) -> None:
 
 
 def _content(path: Path | str) -> bytes:
-    # By few calls: after each, a thread may have to wait for those that compute.
+    # Few system calls: after each one this thread may wait for the interpreter lock.
     descriptor = os.open(path, os.O_RDONLY)
     try:
         return os.read(descriptor, _MOST_BYTES)

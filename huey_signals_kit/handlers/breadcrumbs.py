@@ -14,7 +14,7 @@ def leave_breadcrumb(event: Event) -> None:
     recent it is shown on every one. Of the task, only its id and attempt are kept. An event
     from a thread that the task has started is not known to be the task's.
     """
-    # A value that is known already is read without a property, which costs a call.
+    # Hot path: if the value is known already, this saves the call of the property.
     is_lock_error = event._is_lock_error or event.is_lock_error
     if is_lock_error and event._signal in LOCK_SIGNALS and not event._skip_remembered:
         event._skip_remembered = True

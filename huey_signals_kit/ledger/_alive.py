@@ -34,7 +34,7 @@ class AliveWriter(Protocol):
         """Delete the value."""
 
     def close(self) -> None:
-        """Disconnect."""
+        """Close the connection."""
 
 
 def alive_writer(huey: Any, process_id: str) -> AliveWriter | None:
@@ -91,7 +91,7 @@ class _RedisField:
         self._ask("HDEL", *self._place)
 
     def close(self) -> None:
-        """Only this connection."""
+        """Close this connection; the pool is not touched."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.disconnect()
@@ -169,7 +169,7 @@ class _SqlRow:
         self._run(self._delete, self._place)
 
     def close(self) -> None:
-        """Only this connection."""
+        """Close this connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()

@@ -261,7 +261,7 @@ class Ledger:
 
 
 def _values(raw: Snapshot) -> dict[str, bytes]:
-    """Return, by process, all values that change while it is alive."""
+    """Return, for each process, the values that change while it is alive."""
     # A process may continue under another id, ``<first id>.<number>``; ``alive:`` has the first.
     first = {each: raw.alive.get(each.partition(".")[0], b"") for each in raw.records}
     return {each: value + first[each] for each, value in raw.records.items()}
@@ -285,12 +285,12 @@ def _live_ids(huey: Any) -> tuple[set[str], int]:
 def open_ledger(
     huey: Any, stale_after: float = 0.0, storage: Callable[[], Any] | None = None
 ) -> Ledger:
-    """The ledger of the queue of *huey*, on whatever storage it has at the time.
+    """Open the ledger of the queue of *huey*, on the storage that it has at each call.
 
     Args:
         huey: The Huey.
-        stale_after: No process is taken for dead before so many seconds of silence; its record
-            may ask for more.
+        stale_after: The least number of seconds of silence after which a process counts as dead;
+            its record may ask for more.
         storage: Returns the storage to use; by default that of the Huey.
     """
 

@@ -62,7 +62,7 @@ class Takings:
         self.unfreed: list[tuple[str, Taking]] = []
         """Those that nobody holds any more, and that the storage would not give back."""
         self.storage: Any = None
-        """The storage that other processes read on which this process last took a lock."""
+        """The shared storage on which this process last acquired a lock."""
 
     def forget_desk(self) -> None:
         """No kit is installed any more."""
@@ -83,7 +83,7 @@ class Takings:
         return self.desk() is None and (bool(self.unfreed) or any(named))
 
     def has_shared(self) -> bool:
-        """Return whether locks stand in this process's name where other processes read them."""
+        """Return whether this process holds named locks that other processes can see."""
         named = [*self.live().values(), *(taking for _, taking in self.unfreed.copy())]
         return any(raw != BARE and not isinstance(store, MemoryStore) for raw, store, *_ in named)
 

@@ -116,7 +116,7 @@ class Counts:
             _move(self.pending, taken)
             _move(self.refusals, refused)
         finally:
-            # Labels are looked up here, once for each name, and not where a lock is refused.
+            # Labels are looked up here, once for each name, to keep the refusal of a lock fast.
             keys = {name: (LOCK_REFUSALS, self.lock_labels[name]) for name in set(refused)}
             taken.extend(map(keys.__getitem__, refused))
             self._totals.update(taken)
@@ -125,8 +125,8 @@ class Counts:
 
 
 def _move(waiting: deque[T], taken: list[T]) -> None:
-    # Only so many, or a busy neighbour could keep us here for ever; and fewer when a signal
-    # handler interrupts this thread and adds up.
+    # No more than this, or a busy thread could keep this loop running for ever. There may be fewer,
+    # if a signal handler interrupts this thread and adds up.
     with suppress(IndexError):
         for _ in range(len(waiting)):
             taken.append(waiting.popleft())
