@@ -61,11 +61,18 @@ def refuse_unknown(who: str, given: Mapping[str, object], function: Callable[...
     """`TypeError` if *given* has anything: the arguments that *function* does not know."""
     for name, value in given.items():
         parameters = inspect.signature(function).parameters.values()
-        known = [each.name for each in parameters if each.kind == each.KEYWORD_ONLY]
+        known = [each.name for each in parameters if _is_option(each)]
         raise TypeError(
             f"{who} has no option {name!r} (given as {short(value)}).{nearest(name, known)} "
             f"Its options are {listed(known)}"
         )
+
+
+def _is_option(parameter: inspect.Parameter) -> bool:
+    if parameter.kind == parameter.KEYWORD_ONLY:
+        return True
+    has_default = parameter.default is not parameter.empty
+    return parameter.kind == parameter.POSITIONAL_OR_KEYWORD and has_default
 
 
 _LEAVES = (FunctionType, type, BuiltinMethodType, WrapperDescriptorType)

@@ -252,8 +252,13 @@ REFUSED = {
         TypeError,
         "install_handlers() has no option 'clean_token' (given as 'never'). "
         "Did you mean 'clean_tokens'? Its options are 'clean_tokens', 'lock_exceptions', "
-        "'quiet_logs', 'registry', 'replace', 'sentry', 'sinks', 'stale_after', "
+        "'preset', 'quiet_logs', 'registry', 'replace', 'sentry', 'sinks', 'stale_after', "
         "'stale_locks', 'sweep_interval'",
+    ),
+    "presets=": (
+        installing(presets="observe"),
+        TypeError,
+        "install_handlers() has no option 'presets' (given as 'observe'). Did you mean 'preset'?",
     ),
     "sweep_interval: a string": (
         installing(sweep_interval="60"),
