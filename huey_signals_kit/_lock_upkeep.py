@@ -64,7 +64,8 @@ class LockUpkeep:
         self._reports = reports
         self._jobs = jobs
         self._pulse = pulse
-        self._turn = pulse.ledger.lease("locks turn", _TURN_SECONDS)
+        # By Huey's own name: 'a.b' and 'ab' have one ledger on Redis, and locks of their own.
+        self._turn = pulse.ledger.lease(f"locks turn {huey.name}", _TURN_SECONDS)
         self.watch = upkeep.LockWatch(huey, pulse.ledger)
         self._told: dict[str, None] = {}
         self._unsettled: set[str] = set()

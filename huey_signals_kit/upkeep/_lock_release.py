@@ -101,7 +101,7 @@ def release_stale(
         found = watch.named(sorted(names))
     locks = [each for each in found if each.kind == "lock"]
     kept = [each for each in locks if not each.settled and not each.unclaimed]
-    marks = _Marks(open_kit_store(huey, UPKEEP))
+    marks = _Marks(open_kit_store(huey, UPKEEP), str(huey.name))
     unclaimed = [each for each in locks if each.unclaimed]
     ripe, waiting = marks.sort(unclaimed, clock(), min_age)
     due = [each for each in locks if each.alive is False and each.settled] + ripe
@@ -122,9 +122,10 @@ class _Marks:
     By each host for itself, as no two have the same clock.
     """
 
-    def __init__(self, store: KitStore) -> None:
+    def __init__(self, store: KitStore, name: str) -> None:
         self._store = store
-        (self._raw,) = store.get([_MARKS])
+        self._key = f"{_MARKS} {name}"
+        (self._raw,) = store.get([self._key])
         self._seen = _read(self._raw)
         self._new: dict[str, dict[str, Mark]] = {}
         place = here()
@@ -152,11 +153,11 @@ class _Marks:
         """Write what was seen, unless somebody else has done so meanwhile."""
         new = json.dumps(dict(list(self._new.items())[:_MOST_MARKS])).encode("ascii")
         if not self._new and self._raw is not None:
-            self._store.delete_same(_MARKS, self._raw)
+            self._store.delete_same(self._key, self._raw)
         elif self._new and self._raw is None:
-            self._store.put_new(_MARKS, new)
+            self._store.put_new(self._key, new)
         elif self._raw is not None and new != self._raw:
-            self._store.replace_same(_MARKS, self._raw, new)
+            self._store.replace_same(self._key, self._raw, new)
 
 
 def _digest(raw: bytes) -> str:

@@ -746,6 +746,21 @@ def test_a_lock_that_immediate_mode_takes_on_a_shared_storage_is_claimed(make_hu
     assert beats_of(other) == []
 
 
+def test_two_hueys_whose_names_redis_cannot_tell_apart_look_after_locks_of_their_own(make_huey):
+    """Their locks differ: neither's turn, nor its marks, are in the way of the other's."""
+    hueys = [make_huey("redis", name) for name in ("two.names", "twonames")]
+    kits = [install_handlers(huey, stale_locks="release") for huey in hueys]
+    for huey in hueys:
+        assert huey.put_if_empty(key(huey, "held"), "1")
+    for now in (0, 900):
+        for huey in hueys:
+            done = release_stale(huey, 900, clock=lambda now=now: now)
+            assert [lock.name for lock in done.released] == (["held"] if now else [])
+    assert [kit._lock_upkeep._turn.acquire() for kit in kits] == [True, True]
+    for kit in kits:
+        kit._lock_upkeep._turn.release()
+
+
 def test_a_kit_uninstalled_in_a_forked_child_leaves_the_parent_its_lock(make_huey):
     """The child ends a block that the parent has entered."""
     huey = make_huey("file")

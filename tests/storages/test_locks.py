@@ -547,7 +547,7 @@ def test_two_hosts_clocks_are_not_compared(make_huey, monkeypatch):
 def test_marks_of_somebody_else_delay_no_more_than_a_release(make_huey, mark):
     """Whatever stands there."""
     huey, now = make_huey("sqlite"), [1000.0]
-    put_kit_data(huey, "locks", mark.encode())
+    put_kit_data(huey, f"locks {huey.name}", mark.encode())
     huey.put_if_empty(key(huey, "bare"), "1")
     assert release_stale(huey, 900, clock=lambda: now[0]).released == []
     now[0] += 900
