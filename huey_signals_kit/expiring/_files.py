@@ -15,7 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 from ..store import file_lock
-from ._entry import BATCH, Entry, digest
+from ._entry import Entry, digest
 
 FOLDER = ".huey-signals/expiring"
 OLD_FOLDER = "huey-signals-expiring"
@@ -27,6 +27,9 @@ _IS_BUCKET = re.compile(r"[0-9]{12}").fullmatch
 _IS_OURS = re.compile(r"[0-9]{15}-[0-9a-f]{32}(\.tmp)?").fullmatch
 _DIGEST = 40
 _TRIES = 10
+_LOCKED_TOGETHER = 10
+"""How many errors are removed under the storage's lock, which workers wait for meanwhile."""
+
 _MOST_BYTES = 1 << 20
 """An expiring error and its key take less, so a longer value is another result."""
 
@@ -67,18 +70,16 @@ class Files:
 
     def reap(self, storage: Any, now: float) -> bool:
         """Remove all errors that are due, and return False: none is left."""
-        top, number = Path(storage.path), 0
+        top = Path(storage.path)
         over = f"{_bucket(now) - 2 * BUCKET_SECONDS:012d}"
         listed, last = self._looks.pop(storage.path, (0.0, 0.0))
         is_recent = last <= now < listed + _LIST_SECONDS
         folders = _recent_folders(top, last, now) if is_recent else _all_folders(top, now)
         for folder in folders:
-            for path in _due(folder, now):
-                with suppress(FileNotFoundError):  # another process has removed it
-                    _remove(storage, path, now)
-                number += 1
-                if number % BATCH == 0:
-                    time.sleep(0)  # let other greenlets run
+            due = _due(folder, now)
+            for start in range(0, len(due), _LOCKED_TOGETHER):
+                _remove(storage, due[start : start + _LOCKED_TOGETHER], now)
+                time.sleep(0)  # greenlets have their turn
             if folder.name <= over or folder.name == OLD_FOLDER:
                 with suppress(OSError):  # not empty
                     folder.rmdir()
@@ -119,20 +120,35 @@ def _due(folder: Path, now: float) -> list[Path]:
     return [folder / name for name in names]
 
 
-def _remove(storage: Any, path: Path, now: float) -> None:
-    noted = _content(path).decode("utf-8", "replace")
-    result = storage.path_for_key(noted[_DIGEST:])
+def _remove(storage: Any, paths: list[Path], now: float) -> None:
+    notes, done = [], []
+    for path in paths:
+        with suppress(FileNotFoundError):  # another process has removed it
+            notes.append((path, _content(path).decode("utf-8", "replace")))
     with file_lock(storage):
-        try:
-            found = _content(result)
-        except FileNotFoundError:
-            if int(path.name[:15]) > now * 1000 - _STILL_TO_COME_MS:
-                return
-        else:
-            key_length = int.from_bytes(found[:4], "big")
-            if digest(found[4 + key_length :]) == noted[:_DIGEST]:
-                os.unlink(result)
-        os.unlink(path)
+        for path, noted in notes:
+            if _remove_result(storage, noted) or not _is_to_come(path, now):
+                done.append(path)
+    for path in done:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def _remove_result(storage: Any, noted: str) -> bool:
+    """Remove the error that a file announces; return whether there is a result under its key."""
+    result = storage.path_for_key(noted[_DIGEST:])
+    try:
+        found = _content(result)
+    except FileNotFoundError:
+        return False
+    key_length = int.from_bytes(found[:4], "big")
+    if digest(found[4 + key_length :]) == noted[:_DIGEST]:
+        os.unlink(result)
+    return True
+
+
+def _is_to_come(path: Path, now: float) -> bool:
+    return int(path.name[:15]) > now * 1000 - _STILL_TO_COME_MS
 
 
 def _content(path: Path | str) -> bytes:
