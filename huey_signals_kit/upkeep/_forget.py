@@ -96,7 +96,7 @@ def forget(
     Raises:
         StillInUse: Living processes have a record; nothing was deleted.
     """
-    check_huey(huey, "forget()")
+    huey = check_huey(huey, "forget()")
     checked_flag(dry_run, "dry_run= of forget()")
     living, silent = _watch(huey, tell)
     if living and not dry_run:
@@ -129,7 +129,7 @@ def forget_record(huey: Any, name: str, dry_run: bool = False) -> bool:
     Raises:
         StillInUse: The process is alive.
     """
-    check_huey(huey, "forget_record()")
+    huey = check_huey(huey, "forget_record()")
     process_id = name.removeprefix("process:")
     living, _ = _watch(huey, lambda: None, lambda beat: beat.id == process_id)
     if living and not dry_run:

@@ -14,6 +14,8 @@ from huey_signals_kit import get_kit, install_handlers, uninstall_handlers
 from huey_signals_kit.cli._finding import find_huey
 from huey_signals_kit.upkeep import (
     explain,
+    forget,
+    forget_record,
     purge_errors,
     release_lock,
     release_stale,
@@ -110,6 +112,8 @@ def test_upkeep_takes_a_proxy(pair):
     assert purge_errors(proxy, dry_run=True).deleted == 0
     assert release_stale(proxy, dry_run=True).released == []
     assert release_lock(proxy, "free") is False
+    assert forget(proxy).keys == 0
+    assert forget_record(proxy, "nothing") is False
     assert explain(proxy, "nothing")
 
 
