@@ -50,9 +50,9 @@ class Commands:
         """``huey-signals NAME``."""
         return self.start("-m", "huey_signals_kit", name, f"{APP}.huey", "--json", *options)
 
-    def report(self):
+    def report(self, code=0):
         """What ``report --json`` tells: sums by signal, and who lives."""
-        told = answer(self.command("report"))
+        told = answer(self.command("report"), code)
         counts = {}
         for each in told["counters"]:
             if each["metric"] == "huey_signals_total":
@@ -62,10 +62,10 @@ class Commands:
         return SimpleNamespace(counts=counts, workers=workers, told=told)
 
 
-def answer(process):
-    """The JSON that it prints, once it is done."""
+def answer(process, code=0):
+    """The JSON that it prints, once it is done with exit code *code*."""
     out, err = process.communicate(timeout=90)
-    assert process.returncode == 0, err + out
+    assert process.returncode == code, err + out
     return json.loads(out)
 
 
@@ -190,18 +190,16 @@ def test_a_sweep_killed_half_way_is_gone_on_with(setting, where):
     leak(huey, 1500)
     half = commands.start("-c", HALF, place.kind, place.location, place.name, where)
     deleted = int(half.stdout.readline())
-    assert deleted == 500
+    assert 500 <= deleted < 600  # it deletes by groups of marks
     began = time.monotonic()
     half.kill()
     half.communicate()
     sweeps = [answer(each) for each in [commands.command("sweep", "--apply") for _ in range(2)]]
     assert time.monotonic() - began < 30  # as long as any lease holds
-    # Those that it was about to delete need two looks anew: it might have been long ago.
     assert [each["stopped"] for each in sweeps] == ["", ""]
-    for each in sweeps:
-        assert (each["live"], each["marked"], each["deleted"]) == (1, 1000, 0)
-    last = sweep_tokens(huey, clock=lambda: time.time() + DAY + 60)
-    assert (last.live, last.deleted) == (1, 1000)
+    assert [(each["live"], each["marked"]) for each in sweeps] == [(1, 0), (1, 0)]
+    # The marks of the others are still there, and as old as they were.
+    assert sum(each["deleted"] for each in sweeps) == 1500 - deleted
     assert tokens(huey) == {f"r:{waiting.id}"}
 
 
@@ -247,7 +245,8 @@ def test_the_commands_clean_what_bare_huey_has_left(setting):
     huey.execute(huey.dequeue())
     leak(huey, 5)
     assert answer(commands.command("purge"))["deleted"] == 5
-    assert commands.report().told["errors"] == {"TaskLockedException": 5}
+    # Lock errors, and no consumer with the kit: that needs a person.
+    assert commands.report(code=1).told["errors"] == {"TaskLockedException": 5}
     assert answer(commands.command("purge", "--apply"))["deleted"] == 5
     assert answer(commands.command("sweep", "--apply"))["deleted"] == 5
     told = commands.report().told
