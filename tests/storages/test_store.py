@@ -6,7 +6,6 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from itertools import count
 from uuid import uuid4
 
 import pytest
@@ -188,18 +187,19 @@ def meanwhile():
     stop, threads, failed = threading.Event(), [], []
 
     def start(step):
-        done = count()
+        done = []
 
         def run():
             try:
                 while not stop.is_set():
-                    step(next(done))
+                    step(len(done))
+                    done.append(None)
             except BaseException as exc:
                 failed.append(exc)
 
         threads.append(threading.Thread(target=run))
         threads[-1].start()
-        wait_until(lambda: failed or done.__reduce__()[1][0] > 5, 20, "the other thread's start")
+        wait_until(lambda: failed or len(done) > 5, 20, "the other thread's start")
 
     yield start
     stop.set()
