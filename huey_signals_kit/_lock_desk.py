@@ -156,7 +156,7 @@ class LockDesk:
             if not self.active:  # by now; its heartbeat may have been the last
                 self._taken()
         else:
-            self._refusals.append(lock._name)
+            self._refusals.append(f"{lock._name}")
             if len(self._refusals) >= SETTLE_AT:
                 self._settle()
         return taken
@@ -183,7 +183,7 @@ class LockDesk:
             if self._held.setdefault(mine, taking) is not taking:
                 self._take_again(mine, taking)
         elif self.active:
-            self._refusals.append(lock._name)
+            self._refusals.append(f"{lock._name}")
         return taken
 
     def end(self, lock: NamedLock) -> None:

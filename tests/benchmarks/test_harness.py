@@ -34,7 +34,7 @@ MEASUREMENTS = [
 ]
 
 
-@pytest.mark.timeout(300)  # valgrind takes its time to start
+@pytest.mark.timeout(900)  # valgrind takes its time to start
 def test_every_row() -> None:
     """A quick run prints every measurement, and the kit stores no byte."""
     rows = _quick_run()

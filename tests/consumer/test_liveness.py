@@ -16,6 +16,8 @@ from tests.consumer.test_locks import APP, STALE_AFTER, Setting
 from tests.servers import redis_server
 from tests.support import Place
 
+pytestmark = pytest.mark.timeout(300)  # silences of 30 seconds, longer on a busy machine
+
 
 @pytest.fixture
 def setting(make_place, make_huey, tmp_path, monkeypatch):

@@ -226,6 +226,7 @@ def stopped(consumer):
         os.killpg(consumer.process.pid, signal.SIGCONT)
 
 
+@pytest.mark.timeout(300)  # it watches a silence of 30 seconds, on a busy machine for longer
 @pytest.mark.parametrize(
     ("setting", "worker"), [("sqlite", "thread"), ("redis", "process")], indirect=["setting"]
 )

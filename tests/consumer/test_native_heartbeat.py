@@ -113,9 +113,9 @@ def test_forked_children_are_unharmed(make_place, make_huey, started):
     huey = make_huey("redis", place.name)
     tasks = declare(huey)
     with started(place, every=0.001) as consumer:
-        results = [tasks.forks(20) for _ in range(3)]
+        results = [tasks.forks(10) for _ in range(2)]
         for each in results:
-            assert consumer.wait_until(lambda each=each: each.get(), "children", 100) == 20
+            assert consumer.wait_until(lambda each=each: each.get(), "children", 100) == 10
 
 
 def test_a_forked_child_has_a_thread_of_its_own(make_place, make_huey, started, tmp_path):
