@@ -94,7 +94,7 @@ def commands_of(admin, act):
         while "the end" not in (command := monitor.next_command())["command"]:
             if command["client_type"] != "lua":
                 found.append(command["command"].split()[0].upper())
-    return [each for each in found if each not in ("HELLO", "CLIENT")]  # a new connection's
+    return [each for each in found if each not in ("HELLO", "AUTH", "CLIENT")]  # of a new one
 
 
 def declare(huey):
