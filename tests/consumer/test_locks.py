@@ -25,7 +25,7 @@ from tests.support import wait_until
 APP = "tests.consumer.locks_app"
 STALE_AFTER = 30
 LOST = "huey_locks_lost_total"
-SAYS_SO = re.compile(r"Lost (\d+) locks?: (.*?)\. Each one")
+SAYS_SO = re.compile(r"Lost (\d+) locks?: (.*?)\. The ttl of each ")
 
 
 class Setting:
