@@ -13,7 +13,7 @@ from typing import Any
 from huey.api import Task, TaskWrapper
 
 from ._checks import listed, name_of, nearest, short, validate_runs
-from ._huey_facts import SIGNALS
+from .huey_internals.facts import SIGNALS
 
 _SEVERAL = (list, tuple, set, frozenset)
 

@@ -21,8 +21,8 @@ from ._filters import (
     checked_signals,
     checked_tasks,
 )
-from ._huey_facts import DECIDING
 from .event import Event, Predicate
+from .huey_internals.facts import DECIDING
 from .sinks.vocabulary import EVENTS_DROPPED
 from .verdict import Verdict
 

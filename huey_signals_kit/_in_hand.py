@@ -15,7 +15,7 @@ from weakref import ref
 
 from huey.api import Huey
 
-from ._placed import Placed
+from .huey_internals.patch import Placed
 from .ledger import Note, being_read, hands_of, nothing
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from huey.exceptions import TaskLockedException
 
 from ._checks import short
-from ._huey_facts import OTHER_ROUTES
+from .huey_internals.facts import OTHER_ROUTES
 
 # Of Huey 2.5 and later, of 2.4, and of its semaphore.
 _HUEY_TEXTS = ("unable to acquire lock ", "unable to set lock: ", "unable to acquire lock: ")

@@ -17,10 +17,10 @@ from typing import Any
 from huey import api
 from huey.api import Huey, TaskLock
 
-from ._huey_facts import is_own_method
 from ._lock_desk import HUEYS_VALUE, EndsAtDesk, LockDesk, Told
 from ._lock_storage import delete_taken
-from ._placed import Placed
+from .huey_internals.facts import is_own_method
+from .huey_internals.patch import Placed
 from .ledger import HolderText, key_of
 from .store import Keys
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from huey.signals import SIGNAL_COMPLETE, SIGNAL_ERROR, SIGNAL_EXECUTING, SIGNAL_RETRYING
 
-from ._huey_facts import SIGNALS, is_own_method, passed_exception
 from ._lock_errors import LockErrors
-from ._receivers import Receivers
 from ._tick import Jobs, tick
+from .huey_internals.facts import SIGNALS, is_own_method, passed_exception
+from .huey_internals.receivers import Receivers
 from .sinks.memory import Counts
 from .sinks.vocabulary import SIGNALS as METRIC
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from ._failures import say
 from ._fork import reset_in_child
-from ._huey_facts import LOCKED_LINE, REVOKED_LINE, whose_line
 from ._lock_errors import lock_name
 from ._tick import Jobs, tick
+from .huey_internals.facts import LOCKED_LINE, REVOKED_LINE, whose_line
 
 INTERVAL = 60.0
 _MOST_NAMED = 5

@@ -17,9 +17,9 @@ from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED
 
 from ._breadcrumbs import with_skips
 from ._handler import Handler
-from ._huey_facts import Running, running_task
 from ._skips import Skips
 from .event import Context, Event
+from .huey_internals.facts import Running, running_task
 from .verdict import Verdict
 
 SentryEvent = dict[str, Any]

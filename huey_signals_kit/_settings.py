@@ -10,7 +10,7 @@ from huey.api import Huey
 
 from ._checks import checked_seconds, short
 from ._filters import checked_flag
-from ._huey_facts import real_huey
+from .huey_internals.facts import real_huey
 from .ledger import BEAT_SECONDS, LEAST_STALE_AFTER
 from .registry import Registry
 

@@ -11,9 +11,9 @@ from blinker import NamedSignal
 from huey import signals
 
 from ._checks import short
-from ._huey_facts import DECIDING, Timing, timing_in
 from ._lock_errors import LockErrors, lock_name
 from ._skips import Skip
+from .huey_internals.facts import DECIDING, Timing, timing_in
 from .verdict import Verdict
 
 _RETRY_DECIDED = DECIDING | {signals.SIGNAL_RETRYING}

@@ -21,7 +21,7 @@ from huey.utils import Error
 
 from ._checks import short
 from ._lock_errors import lock_name
-from ._placed import Placed
+from .huey_internals.patch import Placed
 from .verdict import Verdict
 
 _NOTE = "_huey_signals_kit_note"

@@ -11,16 +11,6 @@ from huey.signals import SIGNAL_REVOKED
 from . import signals as announcements
 from ._handler import Handler, run
 from ._heartbeat import Pulse
-from ._huey_facts import (
-    DECIDING,
-    ENDED_WITHOUT_EXCEPTION,
-    LOCK_SIGNALS,
-    SIGNALS,
-    WITHOUT_EXCEPTION,
-    caught_by_huey,
-    passed_exception,
-    timing_on_stack,
-)
 from ._in_hand import InHand
 from ._lock_desk import Told
 from ._lock_errors import LockErrors
@@ -30,7 +20,6 @@ from ._lost_locks import LostLocks
 from ._meter import Meter
 from ._part import Part
 from ._quiet_logs import QuietLogs
-from ._receivers import Receivers
 from ._reports import Reports
 from ._routes import SinkRoutes
 from ._sentry import SentryEvents
@@ -39,13 +28,24 @@ from ._skips import forget
 from ._task_option import TaskOption
 from ._tick import Jobs, tick
 from ._upkeep import Upkeep, UpkeepCalls
-from ._worker import WorkerHooks
 from .event import Event
 from .expiring import Expiry
 from .gate import Gate
 from .handlers._waiting import WaitingTasks
 from .handlers.counts import count_signals
 from .handlers.tokens import token_policy
+from .huey_internals.facts import (
+    DECIDING,
+    ENDED_WITHOUT_EXCEPTION,
+    LOCK_SIGNALS,
+    SIGNALS,
+    WITHOUT_EXCEPTION,
+    caught_by_huey,
+    passed_exception,
+    timing_on_stack,
+)
+from .huey_internals.receivers import Receivers
+from .huey_internals.worker import WorkerHooks
 from .presets import build_preset
 from .registry import Registry, default_registry, structure
 from .sinks.chosen import read_sinks

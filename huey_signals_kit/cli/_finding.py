@@ -16,7 +16,7 @@ from typing import Any
 from huey.api import Huey
 
 from .._checks import nearest
-from .._huey_facts import real_huey
+from ..huey_internals.facts import real_huey
 from ..store import is_shared
 from . import _django
 from ._exits import CommandError, WrongUse

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from .._placed import Placed
+from ..huey_internals.patch import Placed
 from ..registry import structure
 
 _PREFIX = "huey-signals-kit "

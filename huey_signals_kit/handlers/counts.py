@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .._huey_facts import LOCK_SIGNALS
 from ..event import Event
+from ..huey_internals.facts import LOCK_SIGNALS
 from ..sinks.vocabulary import LOCK_SKIPS, SIGNALS
 
 

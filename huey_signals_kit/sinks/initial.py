@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import islice
 
-from .._huey_facts import SIGNALS as ALL_SIGNALS
+from ..huey_internals.facts import SIGNALS as ALL_SIGNALS
 from .labels import FoldedLabels, valid
 from .readings import Key
 from .vocabulary import (

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from .._checks import listed, nearest, short
 from .._fork import reset_in_child
-from .._huey_facts import SIGNALS
 from .._tick import tick
+from ..huey_internals.facts import SIGNALS
 from .attempts import Attempts
 from .labels import FoldedLabels, valid
 from .readings import Durations, Totals, merge

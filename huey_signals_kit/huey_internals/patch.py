@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ._huey_facts import is_own_method
+from .facts import is_own_method
 
 Around = Callable[[Callable[..., Any]], Callable[..., Any]]
 
