@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from types import MethodType
 from typing import Any, NoReturn
 
-from ._background import Background
 from ._checks import listed, name_of, short, truth_of
-from ._failures import is_exit
 from ._filters import (
     TaskFilter,
     checked_call,
@@ -23,6 +21,8 @@ from ._filters import (
 )
 from .event import Event, Predicate
 from .huey_internals.facts import DECIDING
+from .runtime.background import Background
+from .runtime.log import is_exit
 from .sinks.vocabulary import EVENTS_DROPPED
 from .verdict import Verdict
 

@@ -29,11 +29,9 @@ from typing import Any
 from uuid import uuid4
 from weakref import ref
 
-from ._fork import reset_in_child
 from ._host_record import HostRecordWriter
 from ._locks import NamedLocks
 from ._native_heartbeat import NativeHeartbeat
-from ._tick import Jobs, tick
 from .ledger import (
     BEAT_SECONDS,
     INCARNATION,
@@ -50,6 +48,8 @@ from .ledger import (
     takings_of,
     waiting_ids,
 )
+from .runtime.fork import reset_in_child
+from .runtime.scheduler import Jobs, tick
 from .sinks.readings import Totals, added, merge
 from .store import StorageUnable, is_shared
 

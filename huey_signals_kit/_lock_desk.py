@@ -19,7 +19,6 @@ from huey.exceptions import TaskLockedException
 
 from ._cleared_locks import ClearedLocks
 from ._lock_storage import BareLocks, delete_taken, names_nobody
-from ._tick import tick
 from .ledger import (
     BARE,
     READING,
@@ -31,6 +30,7 @@ from .ledger import (
     nothing,
     takings_of,
 )
+from .runtime.scheduler import tick
 from .sinks.memory import SETTLE_AT, Counts
 from .store import Keys, is_shared, open_store
 

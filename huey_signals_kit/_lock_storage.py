@@ -6,8 +6,8 @@ from typing import Any
 
 from huey.constants import EmptyData
 
-from ._failures import is_away
 from .ledger import BARE, try_holder
+from .runtime.log import is_away
 from .store import Reader, Store
 
 

@@ -10,8 +10,8 @@ from ._checks import short
 from ._heartbeat import Pulse, shares
 from ._reports import Reports
 from ._settings import Settings
-from ._tick import Jobs
 from .ledger import BEAT_SECONDS
+from .runtime.scheduler import Jobs
 from .signals import lock_released, stale_lock_found
 from .sinks.memory import Counts
 from .sinks.vocabulary import LOCKS_RELEASED, STALE_LOCKS

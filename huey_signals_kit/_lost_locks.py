@@ -6,9 +6,9 @@ import logging
 from collections import Counter, deque
 from collections.abc import Callable
 
-from ._failures import say
-from ._fork import reset_in_child
-from ._tick import Jobs, tick
+from .runtime.fork import reset_in_child
+from .runtime.log import say
+from .runtime.scheduler import Jobs, tick
 from .sinks.memory import Counts
 from .sinks.vocabulary import LOCKS_LOST
 

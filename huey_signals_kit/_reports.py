@@ -9,10 +9,10 @@ from blinker import NamedSignal
 
 from . import signals as announcements
 from ._checks import name_of, short
-from ._failures import Failures, complain
 from ._handler import Handler
-from ._job import log_last_failure
 from .event import Event
+from .runtime.job import log_last_failure
+from .runtime.log import Failures, complain
 from .sinks.vocabulary import HANDLER_ERRORS
 
 

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from ._handler import Handler
-from ._tick import Jobs
 from .huey_internals.facts import declared_tasks, known_locks
+from .runtime.scheduler import Jobs
 from .sinks.chosen import interval_of, sink_name
 from .sinks.initial import MOST_LOCKS, initial_keys
 from .sinks.labels import valid

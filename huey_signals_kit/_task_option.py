@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from ._checks import listed, nearest, short
-from ._failures import complain
+from .runtime.log import complain
 from .verdict import BY_NAME, Verdict, expire
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from . import upkeep
-from ._fork import reset_in_child
 from ._heartbeat import Pulse, shares
 from ._reports import Reports
 from ._settings import Settings
-from ._tick import Jobs
+from .runtime.fork import reset_in_child
+from .runtime.scheduler import Jobs
 from .signals import sweep_finished
 from .sinks.memory import Counts
 from .sinks.vocabulary import TOKENS_CLEANED

@@ -18,7 +18,6 @@ from ._lock_upkeep import LockCalls, LockUpkeep
 from ._locks import NamedLocks
 from ._lost_locks import LostLocks
 from ._meter import Meter
-from ._part import Part
 from ._quiet_logs import QuietLogs
 from ._reports import Reports
 from ._routes import SinkRoutes
@@ -26,7 +25,6 @@ from ._sentry import SentryEvents
 from ._settings import Settings
 from ._skips import forget
 from ._task_option import TaskOption
-from ._tick import Jobs, tick
 from ._upkeep import Upkeep, UpkeepCalls
 from .event import Event
 from .expiring import Expiry
@@ -48,6 +46,8 @@ from .huey_internals.receivers import Receivers
 from .huey_internals.worker import WorkerHooks
 from .presets import build_preset
 from .registry import Registry, default_registry, structure
+from .runtime.component import Part
+from .runtime.scheduler import Jobs, tick
 from .sinks.chosen import read_sinks
 from .sinks.memory import SETTLE_AT, Counts
 from .sinks.vocabulary import SUPPRESSED

@@ -8,8 +8,6 @@ from typing import NoReturn, TypeVar
 from weakref import WeakSet
 
 from ._checks import refuse_unknown, short
-from ._failures import complain
-from ._fork import reset_in_child
 from ._handler import (
     FailureHook,
     Handler,
@@ -20,6 +18,8 @@ from ._handler import (
     run,
 )
 from .event import Event, Predicate
+from .runtime.fork import reset_in_child
+from .runtime.log import complain
 from .verdict import Verdict
 
 F = TypeVar("F", bound=HandlerFunction)

@@ -11,7 +11,7 @@ from typing import Any
 from blinker import NamedSignal, Namespace
 
 from ._checks import validate_ran
-from ._failures import is_exit
+from .runtime.log import is_exit
 
 _namespace = Namespace()
 

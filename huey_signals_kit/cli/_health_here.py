@@ -13,7 +13,7 @@ from .._host_record import (
     read_records,
     working_folder,
 )
-from .._place import here, is_stopped
+from ..runtime.process_id import here, is_stopped
 from ._exits import CommandError
 from ._health_form import Health
 from ._tables import counted

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .._place import is_stopped
 from ..ledger import BEAT_SECONDS, Ledger, Process
+from ..runtime.process_id import is_stopped
 from ._health_form import Health
 from ._tables import counted
 from ._terminal import shown

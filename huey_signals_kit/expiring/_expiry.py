@@ -11,9 +11,9 @@ from typing import Any
 from huey import storage as storages
 from huey.utils import Error
 
-from .._failures import is_away
-from .._fork import reset_in_child
-from .._tick import Jobs, tick
+from ..runtime.fork import reset_in_child
+from ..runtime.log import is_away
+from ..runtime.scheduler import Jobs, tick
 from ._entry import Entry, Family, as_text, small_error
 from ._files import Files
 from ._peewee import PeeweeRows

@@ -6,7 +6,7 @@ import heapq
 import threading
 from typing import Any
 
-from .._fork import reset_in_child
+from ..runtime.fork import reset_in_child
 from ._entry import BATCH, Entry
 
 

@@ -15,8 +15,8 @@ from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED, SIGNAL_RETRYING
 from huey.utils import normalize_time
 
 from .._checks import checked_seconds, name_of, short
-from .._failures import complain, say
 from ..event import Event
+from ..runtime.log import complain, say
 from ..sinks.vocabulary import HANDLER_ERRORS
 from ..verdict import DROP, Verdict
 from . import _waiting

@@ -5,7 +5,7 @@ are gone. It is stored where `open_kit_store` says. Losing the ledger loses coun
 and releases; it can never cause a deletion.
 """
 
-from .._place import INCARNATION, Place, here
+from ..runtime.process_id import INCARNATION, Place, here
 from ._alive import AliveWriter, alive_writer
 from ._hands import READING, Note, being_read, hands_of, nothing
 from ._holder import Holder, HolderText, try_holder

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 from weakref import ref
 
-from .._per_huey import PerHuey
+from ..runtime.per_huey import PerHuey
 
 _PRUNED_AT = 50
 

@@ -12,8 +12,8 @@ from uuid import uuid4
 
 from huey.serializer import Serializer
 
-from .._fork import reset_in_child
-from .._place import INCARNATION, Place, here
+from ..runtime.fork import reset_in_child
+from ..runtime.process_id import INCARNATION, Place, here
 from ._record import LARGEST_PID, NOT_OURS
 
 _FORM = "held, says huey-signals-kit 1"

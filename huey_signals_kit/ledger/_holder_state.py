@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from .._place import INCARNATION, here
+from ..runtime.process_id import INCARNATION, here
 from ._holder import Holder
 from ._judge import Judge, Process
 

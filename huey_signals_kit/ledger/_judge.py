@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from .._place import Place, here
+from ..runtime.process_id import Place, here
 from ._record import Heartbeat
 from ._watch import (
     FORGOTTEN_SECONDS,

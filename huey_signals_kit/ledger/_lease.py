@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from uuid import uuid4
 
-from .._fork import reset_in_child
-from .._place import Place, here
-from .._threads import RenewedLock
+from ..runtime.fork import reset_in_child
+from ..runtime.process_id import Place, here
+from ..runtime.threads import RenewedLock
 from ._record import NOT_OURS
 from ._shelf import Cells
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .._fork import reset_in_child
-from .._threads import RenewedLock
+from ..runtime.fork import reset_in_child
+from ..runtime.threads import RenewedLock
 from ..sinks.readings import Totals, merge
 from ._holder import Holder
 from ._holder_state import HolderState, judge_holder

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from .._place import Place
+from ..runtime.process_id import Place
 from ..sinks import written
 from ..sinks.readings import Totals
 from ._watch import STALE_AFTER, SilenceNote

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from .._per_huey import PerHuey
+from ..runtime.per_huey import PerHuey
 from ..store import MemoryStore
 from ..store.protocol import Store
 

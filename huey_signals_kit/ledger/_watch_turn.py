@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .._place import here
+from ..runtime.process_id import here
 from ._lease import Lease
 from ._watch import OVERDUE_SECONDS
 

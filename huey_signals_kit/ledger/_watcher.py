@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from uuid import uuid4
 
-from .._place import INCARNATION, here
+from ..runtime.process_id import INCARNATION, here
 from ._ledger import Ledger
 from ._record import Heartbeat
 from ._watch import BEAT_SECONDS, FailureDetector

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from .._place import Place
+from ..runtime.process_id import Place
 from .readings import Totals, merge
 from .written import plain, read
 

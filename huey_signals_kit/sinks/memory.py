@@ -8,9 +8,9 @@ from contextlib import suppress
 from typing import TypeVar
 
 from .._checks import listed, nearest, short
-from .._fork import reset_in_child
-from .._tick import tick
 from ..huey_internals.facts import SIGNALS
+from ..runtime.fork import reset_in_child
+from ..runtime.scheduler import tick
 from .attempts import Attempts
 from .labels import FoldedLabels, valid
 from .readings import Durations, Totals, merge

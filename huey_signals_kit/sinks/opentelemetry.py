@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import opentelemetry.metrics as api
 
 from .._checks import short
-from .._fork import reset_in_child
+from ..runtime.fork import reset_in_child
 from .protocol import Source, View
 from .readings import Durations, sample
 from .sources import Sources

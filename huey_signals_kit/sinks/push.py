@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from .._fork import reset_in_child
+from ..runtime.fork import reset_in_child
 from .protocol import Sink
 from .readings import Totals, added, sample
 

@@ -11,9 +11,9 @@ import time
 from uuid import uuid4
 from weakref import WeakSet
 
-from .._failures import complain
-from .._place import here
-from .._threads import RenewedLock
+from ..runtime.log import complain
+from ..runtime.process_id import here
+from ..runtime.threads import RenewedLock
 from .folder import PREFIX, SUFFIX, TotalsFolder, replace_file
 from .readings import Totals, merge
 from .sources import Sources

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._fork import reset_in_child
+from ..runtime.fork import reset_in_child
 from .protocol import Source
 from .readings import Totals, merge
 

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from huey import storage as storages
 
-from .._per_huey import PerHuey
+from ..runtime.per_huey import PerHuey
 from ._families import REDIS, family_of, is_shared
 from ._files import FileStore
 from ._memory import MemoryStore

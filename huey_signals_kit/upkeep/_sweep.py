@@ -10,9 +10,9 @@ from typing import Any
 
 from .._checks import checked_seconds, short
 from .._filters import checked_flag
-from .._fork import reset_in_child
 from .._settings import check_huey
 from ..ledger import BEAT_SECONDS, Ledger, UnreadableLedger, open_ledger
+from ..runtime.fork import reset_in_child
 from ..store import UPKEEP, open_kit_store, open_store
 from ..store.safe import Reader
 from ._places import Places

@@ -27,7 +27,7 @@ from huey import MemoryHuey
 from huey.api import Huey
 from huey.storage import BaseStorage
 
-from huey_signals_kit._tick import tick
+from huey_signals_kit.runtime.scheduler import tick
 from tests.benchmarks.subject import Subject, silence_huey
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -581,7 +581,7 @@ import gevent
 huey = SqliteHuey("q", filename=sys.argv[1])
 kit = install_handlers(huey)
 gevent.joinall([gevent.spawn(kit._worker_starts) for _ in range(3)], timeout=20)
-from huey_signals_kit._tick import tick
+from huey_signals_kit.runtime.scheduler import tick
 print(tick.thread is not None, flush=True)
 """
 

@@ -11,7 +11,8 @@ from importlib.util import find_spec
 import pytest
 from huey.signals import SIGNAL_COMPLETE
 
-from huey_signals_kit import _tick, get_kit, install_handlers
+from huey_signals_kit import get_kit, install_handlers
+from huey_signals_kit.runtime import scheduler
 from tests.support import HAS_ENQUEUED, run_all, wait_until
 
 PROMETHEUS = "import prometheus_client"
@@ -248,7 +249,7 @@ print(prometheus_client.REGISTRY.get_sample_value(
 
 def test_a_sink_that_is_down_costs_the_others_nothing(make_huey, work, monkeypatch):
     """Not at the end either, when it is tried again and again."""
-    monkeypatch.setattr(_tick, "END_SECONDS", 0.5)
+    monkeypatch.setattr(scheduler, "END_SECONDS", 0.5)
     huey, own = make_huey(), Keeps()
     with install_handlers(huey, sinks=[Down(), own]):
         work(huey, done=3)
@@ -320,11 +321,11 @@ def test_a_failed_replacement_leaves_the_kit_that_was_there(make_huey, work):
     Counter("huey_signals", "Somebody else's.", registry=registry)
     huey, own = make_huey(), Keeps()
     kit = install_handlers(huey, sinks=[own])
-    jobs = _tick.tick.jobs
+    jobs = scheduler.tick.jobs
     with pytest.raises(ValueError, match="huey_signals"):
         install_handlers(huey, sinks=[PrometheusSink(registry)], replace=True)
     assert get_kit(huey) is kit
-    assert _tick.tick.jobs == jobs
+    assert scheduler.tick.jobs == jobs
     work(huey, done=3)
     kit.uninstall()
     assert completed(own) == 3

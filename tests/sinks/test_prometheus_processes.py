@@ -21,7 +21,7 @@ pytest.importorskip("prometheus_client")
 
 from prometheus_client import CollectorRegistry, start_http_server
 
-from huey_signals_kit._place import Place, here
+from huey_signals_kit.runtime.process_id import Place, here
 from huey_signals_kit.sinks.folder import ENDED, LOCK, TotalsFolder
 from huey_signals_kit.sinks.prometheus import PrometheusSink
 from huey_signals_kit.sinks.vocabulary import BOUNDS
@@ -121,7 +121,7 @@ PRELUDE = """
     from huey import MemoryHuey
     from prometheus_client import CollectorRegistry
     from huey_signals_kit import install_handlers
-    from huey_signals_kit._tick import tick
+    from huey_signals_kit.runtime.scheduler import tick
     from huey_signals_kit.sinks.prometheus import PrometheusSink
     from tests.sinks.scraping import scrape
 
@@ -385,7 +385,7 @@ def test_registries_of_one_process_show_the_same_folder(make_huey, tmp_path, wor
 @pytest.fixture(scope="session")
 def ended_place():
     """The place of a process of this host that has ended."""
-    script = "from huey_signals_kit._place import here; p = here(); print(repr(p))"
+    script = "from huey_signals_kit.runtime.process_id import here; p = here(); print(repr(p))"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     place = eval(ran.stdout, {"Place": Place})
     assert place.is_there() is False, "needs Linux's /proc"

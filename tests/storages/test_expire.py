@@ -21,11 +21,11 @@ from huey.storage import MemoryStorage, SqliteStorage
 from huey.utils import Error
 
 from huey_signals_kit import DROP, Registry, _heartbeat, expire, install_handlers, signals
-from huey_signals_kit._tick import tick
 from huey_signals_kit.expiring import _expiry, _files
 from huey_signals_kit.expiring._entry import Entry
 from huey_signals_kit.handlers import expire_lock_errors
 from huey_signals_kit.ledger import open_ledger
+from huey_signals_kit.runtime.scheduler import tick
 from tests.consumer.harness import ROOT, running_consumer
 from tests.support import KINDS, hold, results, run_all, store, stored_errors, wait_until
 

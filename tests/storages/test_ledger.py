@@ -13,7 +13,6 @@ from dataclasses import replace
 import pytest
 
 from huey_signals_kit import install_handlers
-from huey_signals_kit._place import _born
 from huey_signals_kit.ledger import (
     Heartbeat,
     LockSkip,
@@ -25,6 +24,7 @@ from huey_signals_kit.ledger import (
 )
 from huey_signals_kit.ledger._ledger import Ledger
 from huey_signals_kit.ledger._record import try_load
+from huey_signals_kit.runtime.process_id import _born
 from huey_signals_kit.sinks.readings import Durations
 from huey_signals_kit.upkeep import report
 from tests.consumer.harness import ROOT

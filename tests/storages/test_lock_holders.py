@@ -14,9 +14,8 @@ from huey.api import TaskLock
 from huey.exceptions import TaskLockedException
 from huey.serializer import Serializer, SignedSerializer
 
-from huey_signals_kit import _tick, get_kit, install_handlers, uninstall_handlers
+from huey_signals_kit import get_kit, install_handlers, uninstall_handlers
 from huey_signals_kit._locks import NamedLocks
-from huey_signals_kit._tick import tick
 from huey_signals_kit.ledger import (
     Heartbeat,
     Place,
@@ -28,6 +27,8 @@ from huey_signals_kit.ledger import (
     open_ledger,
     takings_of,
 )
+from huey_signals_kit.runtime import scheduler
+from huey_signals_kit.runtime.scheduler import tick
 from huey_signals_kit.store import UPKEEP, open_kit_store, open_store
 from huey_signals_kit.upkeep import (
     LockHeld,
@@ -232,7 +233,7 @@ def test_a_storage_that_fails_as_a_lock_is_freed_frees_it_at_a_later_beat(
     with pytest.raises(Exception, match="unable to open"):
         lock.__exit__(None, None, None)
     if gone:
-        monkeypatch.setattr(_tick, "END_SECONDS", 0.2)
+        monkeypatch.setattr(scheduler, "END_SECONDS", 0.2)
         kit.uninstall()
     huey.storage.filename = filename
     assert conn is not None

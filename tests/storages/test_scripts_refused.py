@@ -10,9 +10,9 @@ from huey.exceptions import TaskLockedException
 from huey.utils import Error
 
 from huey_signals_kit import install_handlers
-from huey_signals_kit._tick import tick
 from huey_signals_kit.expiring import _expiry
 from huey_signals_kit.ledger import open_ledger, takings_of
+from huey_signals_kit.runtime.scheduler import tick
 from huey_signals_kit.store import Script, ScriptsRefused, _scripting, open_store, run_script
 from huey_signals_kit.store.protocol import LARGEST
 from huey_signals_kit.upkeep import (

@@ -14,8 +14,8 @@ import pytest
 from huey.registry import Message
 
 from huey_signals_kit import _upkeep, install_handlers
-from huey_signals_kit._tick import tick
 from huey_signals_kit.ledger import Heartbeat, Place, Running, here, open_ledger
+from huey_signals_kit.runtime.scheduler import tick
 from huey_signals_kit.signals import sweep_finished
 from huey_signals_kit.store import UPKEEP, open_kit_store
 from huey_signals_kit.upkeep import SweepStopped, _marks, _slice, _sweep, _tokens, sweep_tokens

@@ -10,7 +10,7 @@ import pytest
 from huey.signals import SIGNAL_LOCKED
 
 from huey_signals_kit import DROP, Event, Registry, install_handlers, signals
-from huey_signals_kit._failures import Failures
+from huey_signals_kit.runtime.log import Failures
 from tests.support import hold, run_all, stored_errors, wait_until
 
 

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from huey_signals_kit._threads import RenewedLock, start_thread
+from huey_signals_kit.runtime.threads import RenewedLock, start_thread
 
 
 def python(script):

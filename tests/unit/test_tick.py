@@ -12,9 +12,10 @@ import time
 
 import pytest
 
-from huey_signals_kit import _tick, install_handlers
-from huey_signals_kit._job import RETRY_PAUSES
-from huey_signals_kit._tick import Tick
+from huey_signals_kit import install_handlers
+from huey_signals_kit.runtime import scheduler
+from huey_signals_kit.runtime.job import RETRY_PAUSES
+from huey_signals_kit.runtime.scheduler import Tick
 from tests.support import HAS_ENQUEUED, run_all, wait_until
 
 
@@ -152,7 +153,7 @@ def test_a_signal_handler_that_starts_the_thread_again_does_not_hang(tick):
     """It can interrupt the very thread that is starting it."""
     started = []
     tick.every(3600, lambda: None, "seldom")
-    real = _tick.start_thread
+    real = scheduler.start_thread
 
     def start(thread):
         started.append(thread.name)
@@ -160,7 +161,7 @@ def test_a_signal_handler_that_starts_the_thread_again_does_not_hang(tick):
         real(thread)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_tick, "start_thread", start)
+        patch.setattr(scheduler, "start_thread", start)
         tick.start()
     assert started == ["huey-signals-kit"]
     wait_until(tick.thread.is_alive, 10, "the thread")
@@ -179,7 +180,7 @@ def test_no_job_on_its_own_thread_holds_another_up(tick):
 
 def test_a_job_that_is_wanted_does_not_wait_for_its_interval(tick, monkeypatch):
     """But it is not asked all the time."""
-    monkeypatch.setattr(_tick, "ASK_SECONDS", 0.05)
+    monkeypatch.setattr(scheduler, "ASK_SECONDS", 0.05)
     wanted, done, asked = [], threading.Event(), []
 
     def when():
@@ -202,7 +203,7 @@ def test_a_process_ends_where_no_thread_can_be_started_at_exit():
         """
         import atexit, threading
         from huey import MemoryHuey
-        from huey_signals_kit import _tick, install_handlers
+        from huey_signals_kit import scheduler, install_handlers
         class Hangs:
             name, interval = "hangs", 3600
             def send(self, changes):
@@ -266,7 +267,7 @@ def test_a_child_forked_while_the_tick_holds_its_lock_has_a_tick_of_its_own():
     lines = python(
         """
         import os, threading, time
-        from huey_signals_kit._tick import tick
+        from huey_signals_kit.runtime.scheduler import tick
         parents, done = [], threading.Event()
         def work():
             parents.append(os.getpid())
@@ -303,7 +304,7 @@ def test_a_child_forked_while_a_job_is_running_can_run_it():
     lines = python(
         """
         import os, threading
-        from huey_signals_kit._tick import tick
+        from huey_signals_kit.runtime.scheduler import tick
         inside, release = threading.Event(), threading.Event()
         def work():
             inside.set()
@@ -327,7 +328,7 @@ def test_what_is_to_come_before_the_end_comes_before_the_last_jobs():
     """A background handler may count something, which a sink is still to have."""
     lines = python(
         """
-        from huey_signals_kit._tick import tick
+        from huey_signals_kit.runtime.scheduler import tick
         tick.every(3600, lambda: print("job"), "job")
         tick.before_end(lambda: print("before"))
         """
@@ -341,8 +342,8 @@ def test_sinks_are_right_in_parent_and_child_forked_while_the_locks_are_held():
         """
         import os, threading
         from huey import MemoryHuey
-        from huey_signals_kit import _tick, install_handlers
-        from huey_signals_kit._tick import tick
+        from huey_signals_kit import scheduler, install_handlers
+        from huey_signals_kit.runtime.scheduler import tick
         class Sink:
             interval = 3600
             def send(self, changes):
@@ -388,7 +389,7 @@ def test_the_end_of_the_process_sends_what_is_left():
     lines = python(
         """
         from huey import MemoryHuey
-        from huey_signals_kit import _tick, install_handlers
+        from huey_signals_kit import scheduler, install_handlers
         class Sink:
             def send(self, changes):
                 print(*sorted(each.labels["signal"] for each in changes if "signal" in each.labels))

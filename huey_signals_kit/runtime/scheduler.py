@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from ._fork import reset_in_child
-from ._job import Job, LastRun, OnFailure
-from ._threads import start_thread
+from .fork import reset_in_child
+from .job import Job, LastRun, OnFailure
+from .threads import start_thread
 
 DRAIN_SECONDS = 5.0
 """How long a process that ends waits for the events queued for background handlers."""

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 
-from ._checks import short
-from ._fork import reset_in_child
+from .._checks import short
+from .fork import reset_in_child
 
 log = logging.getLogger("huey_signals_kit")
 

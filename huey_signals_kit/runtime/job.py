@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from ._checks import short
-from ._failures import Failures, complain
-from ._fork import reset_in_child
+from .._checks import short
+from .fork import reset_in_child
+from .log import Failures, complain
 
 RETRY_PAUSES = (0.1, 0.3)
 """Seconds before each retry of a job that fails in its last run."""

@@ -10,10 +10,10 @@ from contextlib import suppress
 from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
-from ._failures import complain
-from ._fork import reset_in_child
-from ._threads import start_thread
-from ._tick import DRAIN_SECONDS, tick
+from .fork import reset_in_child
+from .log import complain
+from .scheduler import DRAIN_SECONDS, tick
+from .threads import start_thread
 
 CAPACITY = 1000
 """How many events wait for one handler; after that the oldest goes."""
