@@ -3,16 +3,6 @@
 `open_store` opens any storage; nothing that is read through it is unpickled or can run code.
 """
 
-from ._families import (
-    REDIS,
-    family_of,
-    is_read_whole,
-    is_shared,
-    lock_name_pages,
-    open_store,
-)
-from ._file_lock import file_lock
-from ._foreign import StorageUnable
 from ._kit_data import (
     LEDGER,
     UPKEEP,
@@ -22,17 +12,20 @@ from ._kit_data import (
     open_kit_store,
     redis_key,
 )
-from ._memory import MemoryStore
-from ._own_messages import ids_in_plain
-from ._own_messages import inside as parts_of
-from ._peewee import connected as peewee_connected
-from ._redis import RedisStore
-from ._redis import pattern as redis_pattern
-from ._redis_kit import RedisExpiringKeys, RedisKitStore
-from ._scripting import Script, ScriptsRefused, run_script, transact
+from ._open import REDIS, family_of, is_read_whole, is_shared, lock_name_pages, open_store
+from .backends.file_lock import file_lock
+from .backends.generic import StorageUnable
+from .backends.memory import MemoryStore
+from .backends.peewee import connected as peewee_connected
+from .backends.redis import RedisStore
+from .backends.redis import pattern as redis_pattern
+from .backends.redis_kit import RedisExpiringKeys, RedisKitStore
+from .backends.redis_scripting import Script, ScriptsRefused, run_script, transact
 from .keys import Keys, Kind
 from .protocol import BATCH, LARGEST, Entry, Store
-from .safe import Reader, ReadMessage, Unreadable
+from .reader import Reader, ReadMessage, Unreadable
+from .unpickle.trusted import ids_in_plain
+from .unpickle.trusted import inside as parts_of
 
 __all__ = [
     "BATCH",

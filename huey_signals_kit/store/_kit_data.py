@@ -24,11 +24,11 @@ from typing import Any, Protocol
 from huey import storage as storages
 
 from ..runtime.per_huey import PerHuey
-from ._families import REDIS, family_of, is_shared
-from ._files import FileStore
-from ._memory import MemoryStore
-from ._redis_kit import RedisKitStore
-from ._serialized import SerializedStore
+from ._open import REDIS, family_of, is_shared
+from .backends.files import FileStore
+from .backends.generic_kit import SerializedStore
+from .backends.memory import MemoryStore
+from .backends.redis_kit import RedisKitStore
 from .keys import OWN
 
 LEDGER, UPKEEP = "ledger", "upkeep"

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from ._redis import RedisStore
-from ._redis_tokens import delete, pages
+from .backends.redis import RedisStore
+from .backends.redis_tokens import delete, pages
 from .keys import TOKEN
 from .protocol import Entry, Store
 

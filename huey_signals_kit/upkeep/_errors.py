@@ -27,7 +27,7 @@ from ..ledger import UnreadableLedger, open_ledger
 from ..store import Store, open_store
 from ..store.keys import Keys, Kind
 from ..store.protocol import Entry
-from ..store.safe import Reader, Unreadable
+from ..store.reader import Reader, Unreadable
 from ._places import Places
 from ._stopped import Stopped
 

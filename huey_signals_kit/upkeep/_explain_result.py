@@ -7,7 +7,7 @@ from typing import Any
 from huey.utils import Error
 
 from ..store import Reader, Unreadable, parts_of
-from ..store.safe import Foreign
+from ..store.reader import Foreign
 from ._errors import class_of
 from ._explain_form import StoredResult
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 from huey.registry import Message
 
-from ..store.safe import StoredMessage
+from ..store.reader import StoredMessage
 from ._explain_form import CALLBACK, HANDLER, STAGE
 
 _ID, _NAME, _ON_COMPLETE, _ON_ERROR, _CHORD = 0, 1, 8, 9, 13

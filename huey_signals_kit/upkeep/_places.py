@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import Protocol
 
 from ..store.protocol import Store
-from ..store.safe import Unreadable
+from ..store.reader import Unreadable
 from ._ids import packed
 
 

@@ -15,7 +15,7 @@ from ..ledger import Ledger, Look, open_ledger
 from ..sinks.readings import Totals, merge, sample
 from ..store import UPKEEP, Entry, Store, open_kit_store, open_store
 from ..store.keys import Keys, Kind
-from ..store.safe import Reader, ReadMessage, Unreadable
+from ..store.reader import Reader, ReadMessage, Unreadable
 from . import _marks as marks
 from ._errors import class_of, is_kept
 from ._ids import packed

@@ -14,7 +14,7 @@ from .._settings import check_huey
 from ..ledger import BEAT_SECONDS, Ledger, UnreadableLedger, open_ledger
 from ..runtime.fork import reset_in_child
 from ..store import UPKEEP, open_kit_store, open_store
-from ..store.safe import Reader
+from ..store.reader import Reader
 from ._places import Places
 from ._sweep_report import SweepReport, SweepStopped
 from ._tokens import TokenSweep

@@ -21,7 +21,7 @@ from ..ledger import Ledger, UnreadableLedger, open_ledger
 from ..store import UPKEEP, open_kit_store, open_store
 from ..store.keys import PAUSE, TOKEN, Keys, Kind, is_generated
 from ..store.protocol import Entry, Store
-from ..store.safe import Reader, ReadMessage, Unreadable
+from ..store.reader import Reader, ReadMessage, Unreadable
 from . import _marks as marks
 from ._places import Places
 from ._task_registry import is_declared

@@ -21,7 +21,7 @@ from huey.signals import SIGNAL_COMPLETE, SIGNAL_EXECUTING, SIGNAL_RETRYING
 from huey_signals_kit import install_handlers, uninstall_handlers
 from huey_signals_kit.ledger import UnreadableLedger, _in_flight, hands_of, open_ledger
 from huey_signals_kit.ledger._in_flight import live_ids
-from huey_signals_kit.store import _own_messages
+from huey_signals_kit.store.unpickle import trusted
 from tests.consumer.harness import ROOT
 
 WAIT = 30
@@ -232,7 +232,7 @@ def test_what_nobody_can_look_through_stops_deletions(make_huey, monkeypatch):
 
     kit = install_handlers(huey)
     huey.revoke_by_id(str(uuid.uuid4()))
-    monkeypatch.setattr(_own_messages, "_PARTS", 10)
+    monkeypatch.setattr(trusted, "_PARTS", 10)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(huey.execute, job.s([[each] for each in range(20)]))
         assert held.there.wait(WAIT)

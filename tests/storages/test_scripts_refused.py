@@ -13,7 +13,8 @@ from huey_signals_kit import install_handlers
 from huey_signals_kit.expiring import _expiry
 from huey_signals_kit.ledger import open_ledger, takings_of
 from huey_signals_kit.runtime.scheduler import tick
-from huey_signals_kit.store import Script, ScriptsRefused, _scripting, open_store, run_script
+from huey_signals_kit.store import Script, ScriptsRefused, open_store, run_script
+from huey_signals_kit.store.backends import redis_scripting
 from huey_signals_kit.store.protocol import LARGEST
 from huey_signals_kit.upkeep import (
     purge_errors,
@@ -224,14 +225,14 @@ def test_a_refusal_is_asked_for_once(as_user, kind, quiet):
 def test_a_server_that_allows_scripts_later_is_asked_again(as_user, monkeypatch):
     """A refusal is believed for some minutes."""
     now = 1000.0
-    monkeypatch.setattr(_scripting.time, "monotonic", lambda: now)
+    monkeypatch.setattr(redis_scripting.time, "monotonic", lambda: now)
     conn = as_user("redis", ["-@scripting"]).storage.conn
     with pytest.raises(ScriptsRefused):
         run_script(conn, ECHO, (), "one")
     as_user.set_rules([])
     with pytest.raises(ScriptsRefused):
         run_script(conn, ECHO, (), "one")
-    now += _scripting.RETRY_SECONDS
+    now += redis_scripting.RETRY_SECONDS
     assert run_script(conn, ECHO, (), "one") == b"one"
 
 
@@ -242,9 +243,9 @@ def test_a_script_is_sent_once_and_then_named(as_user):
     sent = [commands_of(as_user.admin, lambda: run_script(conn, script, (), "x")) for _ in range(2)]
     assert sent == [["EVALSHA", "SCRIPT", "EVALSHA"], ["EVALSHA"]]
     calls = [(str(number),) for number in range(3)]
-    assert _scripting.run_script_often(conn, script, (), calls) == [b"0", b"1", b"2"]
+    assert redis_scripting.run_script_often(conn, script, (), calls) == [b"0", b"1", b"2"]
     other = Script(f"return ARGV[1] -- {uuid4()}")
-    assert _scripting.run_script_often(conn, other, (), calls) == [b"0", b"1", b"2"]
+    assert redis_scripting.run_script_often(conn, other, (), calls) == [b"0", b"1", b"2"]
 
 
 def test_what_fails_inside_a_script_is_no_refusal(as_user):

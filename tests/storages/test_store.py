@@ -13,7 +13,7 @@ from huey.api import Huey
 from huey.storage import BaseStorage, MemoryStorage
 
 from huey_signals_kit.store import BATCH, LARGEST, Script, StorageUnable, open_store
-from huey_signals_kit.store._prefixes import key_range
+from huey_signals_kit.store.backends.key_ranges import key_range
 from tests.support import wait_until
 
 FAR = datetime(2045, 1, 1)
@@ -325,7 +325,7 @@ def test_a_server_that_hides_keys_from_scripts_is_read_by_commands(make_huey, mo
     fill(huey, [f"r:{number}" for number in range(1500)])
     fill(huey, ["large"], bytes(10_000))
     refused = Script("return redis.error_reply('ERR undeclared key')")
-    monkeypatch.setattr("huey_signals_kit.store._redis_scripts.SCANNED_PAIRS", refused)
+    monkeypatch.setattr("huey_signals_kit.store.backends.redis_scripts.SCANNED_PAIRS", refused)
     entries = {entry.key: entry.value for entry in flat(open_store(huey).entries())}
     assert len(entries) == 1501
     assert set(entries.values()) == {b"value", bytes(10_000)}

@@ -13,7 +13,7 @@ from huey.signals import SIGNAL_INTERRUPTED
 from huey_signals_kit import Registry, install_handlers
 from huey_signals_kit.handlers import RescheduleLocked
 from huey_signals_kit.store import open_store
-from huey_signals_kit.store.safe import Reader
+from huey_signals_kit.store.reader import Reader
 from huey_signals_kit.upkeep._ids import packed
 from huey_signals_kit.upkeep._places import Places
 from tests.support import hold

@@ -31,7 +31,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huey_signals_kit.store import LARGEST, Reader, Unreadable
-from huey_signals_kit.store.safe import Foreign, StoredMessage
+from huey_signals_kit.store.reader import Foreign, StoredMessage
 
 STORED = json.loads(Path(__file__).with_name("stored_by_huey.json").read_text())
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
@@ -459,7 +459,7 @@ def test_signatures_are_checked_before_anything_is_read(compression, monkeypatch
     wrong = signed("other", compression=compression).serializer.serialize(["a"])
     changed = bytearray(signed().serializer.serialize(["a"]))
     changed[-1] ^= 1
-    monkeypatch.setattr("huey_signals_kit.store.safe.load", trap)
+    monkeypatch.setattr("huey_signals_kit.store.reader.load", trap)
     for raw in (wrong, bytes(changed), pickle.dumps(["a"]), b":", b"a:"):
         with over("without the signature of this Huey's secret"):
             reader.value(raw)

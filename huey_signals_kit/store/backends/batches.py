@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, TypeVar
 
-from .protocol import BATCH, BATCH_BYTES, LARGEST, Entry
+from ..protocol import BATCH, BATCH_BYTES, LARGEST, Entry
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ._sql import Dialect, SqlStore
+from .sql import Dialect, SqlStore
 
 
 class PeeweeStore(SqlStore):

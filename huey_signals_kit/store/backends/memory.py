@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from ._batches import as_bytes, as_text, bounded, chunks, entry
-from .protocol import LARGEST, Entry
+from ..protocol import LARGEST, Entry
+from .batches import as_bytes, as_text, bounded, chunks, entry
 
 
 class MemoryStore:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
-from ._scripting import Script
+from .redis_scripting import Script
 
 SMALL = 4096
 """Bytes up to which a value comes with the page that it is on; of a larger one, only the size."""

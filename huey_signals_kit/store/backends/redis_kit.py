@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from ._batches import as_bytes, as_text, chunks
-from ._redis import AT_ONCE, pattern
-from ._scripting import Script, ScriptsRefused, run_script, transact
+from .batches import as_bytes, as_text, chunks
+from .redis import AT_ONCE, pattern
+from .redis_scripting import Script, ScriptsRefused, run_script, transact
 
 # ARGV: the field; 1 if it must have a certain value, 0 if it must be missing; that value; the new
 # value; milliseconds until the additional key KEYS[2] expires, 0 for no such key.

@@ -7,8 +7,8 @@ from typing import Any
 
 from huey.constants import EmptyData
 
-from ._batches import as_text, bounded, chunks, entry
-from .protocol import LARGEST, Entry
+from ..protocol import LARGEST, Entry
+from .batches import as_text, bounded, chunks, entry
 
 
 class StorageUnable(Exception):

@@ -8,9 +8,9 @@ from typing import Any
 from huey.api import Result, Task
 from huey.registry import Message
 
-from ._known import StoredMessage, Unreadable
-from .keys import generated_in
-from .protocol import LARGEST
+from ..keys import generated_in
+from ..protocol import LARGEST
+from .types import StoredMessage, Unreadable
 
 _PARTS = 1_000_000
 _PLAIN: tuple[Any, ...] = (list, tuple, set, frozenset, deque)

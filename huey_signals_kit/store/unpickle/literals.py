@@ -7,8 +7,8 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from ._known import DIGITS, Foreign, Unreadable
-from ._pickles import Machine
+from .machine import Machine
+from .types import DIGITS, Foreign, Unreadable
 
 Op = Callable[[Machine], Any]
 

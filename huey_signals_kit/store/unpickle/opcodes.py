@@ -6,9 +6,9 @@ from collections.abc import Callable
 from sys import getsizeof
 from typing import Any
 
-from . import _numbers_and_texts as values
-from ._known import Foreign, StoredMessage, Unreadable, keys, named
-from ._pickles import MARKS, Machine, build_top, call_named
+from . import literals as values
+from .machine import MARKS, Machine, build_top, call_named
+from .types import Foreign, StoredMessage, Unreadable, keys, named
 
 Op = Callable[[Machine], Any]
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from huey.constants import EmptyData
 
-from ._batches import as_bytes, as_text, chunks, entry, fetched
-from ._file_lock import file_lock
-from .protocol import LARGEST, Entry
+from ..protocol import LARGEST, Entry
+from .batches import as_bytes, as_text, chunks, entry, fetched
+from .file_lock import file_lock
 
 _HEADER = 4
 _LONGEST_KEY = 1024 * 1024  # more is no key

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, TypeVar
 
-from ._batches import as_text, chunks, entry, fetched
-from ._prefixes import key_range
-from .protocol import BATCH, Entry
+from ..protocol import BATCH, Entry
+from .batches import as_text, chunks, entry, fetched
+from .key_ranges import key_range
 
 T = TypeVar("T")
 R = TypeVar("R")

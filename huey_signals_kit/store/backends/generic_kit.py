@@ -12,9 +12,9 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from ._foreign import ForeignStore
-from .keys import OWN
-from .safe import Reader, Unreadable
+from ..keys import OWN
+from ..reader import Reader, Unreadable
+from .generic import ForeignStore
 
 INDEX = f"{OWN}index"
 _LISTED = (f"{OWN}process:", f"{OWN}alive:")

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 from huey import storage as storages
 
-from . import _sql
-from ._files import FileStore
-from ._foreign import ForeignStore
-from ._memory import MemoryStore
-from ._peewee import PeeweeStore
-from ._redis_hash import RedisHashStore
-from ._redis_keys import RedisKeysStore
+from .backends import sql
+from .backends.files import FileStore
+from .backends.generic import ForeignStore
+from .backends.memory import MemoryStore
+from .backends.peewee import PeeweeStore
+from .backends.redis_hash import RedisHashStore
+from .backends.redis_keys import RedisKeysStore
 from .keys import Keys
 from .protocol import Store
 
@@ -45,10 +45,10 @@ _CONNECTION = ("evalsha", "pipeline", "hget", "hdel")
 _FAMILIES = (
     Family("RedisExpireStorage", RedisKeysStore, ("result_prefix", *_REDIS)),
     Family("RedisStorage", RedisHashStore, _REDIS),
-    Family("SqliteStorage", lambda made: _sql.SqlStore(made, _sql.sqlite(made)), ("sql", "db")),
+    Family("SqliteStorage", lambda made: sql.SqlStore(made, sql.sqlite(made)), ("sql", "db")),
     Family(
         "PostgresStorage",
-        lambda made: _sql.SqlStore(made, _sql.postgres(made)),
+        lambda made: sql.SqlStore(made, sql.postgres(made)),
         ("sql", "db", "table_kv"),
     ),
     Family("FileStorage", FileStore, ("result_path", "path_for_key", "lock")),

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ._redis_scripts import SMALL, Part
-from ._scripting import transact
-from .protocol import BATCH_BYTES, LARGEST
+from ..protocol import BATCH_BYTES, LARGEST
+from .redis_scripting import transact
+from .redis_scripts import SMALL, Part
 
 
 def without_large(values: Sequence[bytes | None]) -> tuple[list[Part], int]:

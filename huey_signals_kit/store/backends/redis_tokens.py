@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from ._batches import Pace, as_text
-from ._redis import RedisStore, pattern
-from ._redis_hash import RedisHashStore
-from ._redis_keys import RedisKeysStore
-from ._redis_scripts import SMALL, filled
-from ._scripting import Script, ScriptsRefused, run_script, run_script_often, runs_scripts
-from .protocol import Entry
+from ..protocol import Entry
+from .batches import Pace, as_text
+from .redis import RedisStore, pattern
+from .redis_hash import RedisHashStore
+from .redis_keys import RedisKeysStore
+from .redis_scripting import Script, ScriptsRefused, run_script, run_script_often, runs_scripts
+from .redis_scripts import SMALL, filled
 
 Page = tuple[list[tuple[bytes, bytes]], list[Entry]]
 """Values, each with its keys of 38 bytes in one text; and all other keys."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from huey.utils import Error
 
-from ._known import Foreign, Known, StoredMessage, Unreadable, build, named, unwrapped
+from .types import Foreign, Known, StoredMessage, Unreadable, build, named, unwrapped
 
 ROOM = 32 * 1024 * 1024
 FACTOR = 24

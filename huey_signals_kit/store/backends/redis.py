@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from math import isfinite
 from typing import Any
 
-from ._batches import Pace, as_bytes, as_text, bounded, chunks, entry
-from ._redis_plain import sorted_set_page
-from ._redis_scripts import SORTED_SET, Part, unpacked
-from ._scripting import ScriptsRefused, run_script
-from .protocol import BATCH_BYTES, LARGEST, Entry
+from ..protocol import BATCH_BYTES, LARGEST, Entry
+from .batches import Pace, as_bytes, as_text, bounded, chunks, entry
+from .redis_commands import sorted_set_page
+from .redis_scripting import ScriptsRefused, run_script
+from .redis_scripts import SORTED_SET, Part, unpacked
 
 _PRIORITY = 8
 """What a priority queue puts before each message: the time in microseconds."""

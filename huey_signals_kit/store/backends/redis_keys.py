@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from . import _redis_plain as plain
-from . import _redis_scripts as scripts
-from ._batches import Pace, as_bytes, as_text, chunks
-from ._redis import AT_ONCE, SPACE, RedisStore, pattern
-from ._scripting import Script, ScriptsRefused, run_script
+from . import redis_commands as plain
+from . import redis_scripts as scripts
+from .batches import Pace, as_bytes, as_text, chunks
+from .redis import AT_ONCE, SPACE, RedisStore, pattern
+from .redis_scripting import Script, ScriptsRefused, run_script
 
 
 class RedisKeysStore(RedisStore):

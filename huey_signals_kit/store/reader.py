@@ -18,11 +18,11 @@ from huey import serializer as serializers
 from huey.api import Huey
 from huey.utils import Error
 
-from ._known import Foreign, StoredMessage, Unreadable
-from ._opcodes import load
-from ._own_messages import messages_in
 from .keys import GENERATED
 from .protocol import LARGEST
+from .unpickle.opcodes import load
+from .unpickle.trusted import messages_in
+from .unpickle.types import Foreign, StoredMessage, Unreadable
 
 __all__ = ["Foreign", "ReadMessage", "Reader", "StoredMessage", "Unreadable"]
 
