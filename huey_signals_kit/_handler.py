@@ -21,9 +21,9 @@ from ._filters import (
 )
 from .event import Event, Predicate
 from .huey_internals.facts import DECIDING
+from .metrics.names import EVENTS_DROPPED
 from .runtime.background import Background
 from .runtime.log import is_exit
-from .sinks.vocabulary import EVENTS_DROPPED
 from .verdict import Verdict
 
 HandlerFunction = Callable[[Event], "Verdict | None"]

@@ -48,9 +48,9 @@ from .ledger import (
     takings_of,
     waiting_ids,
 )
+from .metrics.values import Totals, added, merge
 from .runtime.fork import reset_in_child
 from .runtime.scheduler import Jobs, tick
-from .sinks.readings import Totals, added, merge
 from .store import StorageUnable, is_shared
 
 _FIRST_SECONDS = 1.0

@@ -30,8 +30,8 @@ from .ledger import (
     nothing,
     takings_of,
 )
+from .metrics.counter import SETTLE_AT, Counts
 from .runtime.scheduler import tick
-from .sinks.memory import SETTLE_AT, Counts
 from .store import Keys, is_shared, open_store
 
 HUEYS_VALUE = "1"

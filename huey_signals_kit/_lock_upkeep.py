@@ -11,10 +11,10 @@ from ._heartbeat import Pulse, shares
 from ._reports import Reports
 from ._settings import Settings
 from .ledger import BEAT_SECONDS
+from .metrics.counter import Counts
+from .metrics.names import LOCKS_RELEASED, STALE_LOCKS
 from .runtime.scheduler import Jobs
 from .signals import lock_released, stale_lock_found
-from .sinks.memory import Counts
-from .sinks.vocabulary import LOCKS_RELEASED, STALE_LOCKS
 from .store import Keys, is_read_whole, lock_name_pages, open_store
 
 CHOICES = ("report", "release")

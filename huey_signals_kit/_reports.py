@@ -11,9 +11,9 @@ from . import signals as announcements
 from ._checks import name_of, short
 from ._handler import Handler
 from .event import Event
+from .metrics.names import HANDLER_ERRORS
 from .runtime.job import log_last_failure
 from .runtime.log import Failures, complain
-from .sinks.vocabulary import HANDLER_ERRORS
 
 
 class Reports:

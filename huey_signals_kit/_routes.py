@@ -8,14 +8,14 @@ from typing import Any
 
 from ._handler import Handler
 from .huey_internals.facts import declared_tasks, known_locks
+from .metrics.counter import Counts
+from .metrics.initial import MOST_LOCKS, initial_keys
+from .metrics.labels import valid
+from .metrics.values import Key
 from .runtime.scheduler import Jobs
 from .sinks.chosen import interval_of, sink_name
-from .sinks.initial import MOST_LOCKS, initial_keys
-from .sinks.labels import valid
-from .sinks.memory import Counts
 from .sinks.protocol import Sink, View
 from .sinks.push import Push
-from .sinks.readings import Key
 
 
 class SinkRoutes:

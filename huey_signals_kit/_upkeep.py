@@ -10,11 +10,11 @@ from . import upkeep
 from ._heartbeat import Pulse, shares
 from ._reports import Reports
 from ._settings import Settings
+from .metrics.counter import Counts
+from .metrics.names import TOKENS_CLEANED
 from .runtime.fork import reset_in_child
 from .runtime.scheduler import Jobs
 from .signals import sweep_finished
-from .sinks.memory import Counts
-from .sinks.vocabulary import TOKENS_CLEANED
 
 _CLEANED = (TOKENS_CLEANED, "sweep")
 _FIRST_SECONDS = 60.0

@@ -17,7 +17,6 @@ from ._lock_errors import LockErrors
 from ._lock_upkeep import LockCalls, LockUpkeep
 from ._locks import NamedLocks
 from ._lost_locks import LostLocks
-from ._meter import Meter
 from ._quiet_logs import QuietLogs
 from ._reports import Reports
 from ._routes import SinkRoutes
@@ -44,13 +43,14 @@ from .huey_internals.facts import (
 )
 from .huey_internals.receivers import Receivers
 from .huey_internals.worker import WorkerHooks
+from .metrics.counter import SETTLE_AT, Counts
+from .metrics.meter import Meter
+from .metrics.names import SUPPRESSED
 from .presets import build_preset
 from .registry import Registry, default_registry, structure
 from .runtime.component import Part
 from .runtime.scheduler import Jobs, tick
 from .sinks.chosen import read_sinks
-from .sinks.memory import SETTLE_AT, Counts
-from .sinks.vocabulary import SUPPRESSED
 from .verdict import Verdict
 
 ATTRIBUTE = "_huey_signals_kit"

@@ -6,9 +6,9 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 from ..ledger import BEAT_SECONDS
-from ..sinks.labels import fold, valid
-from ..sinks.readings import Totals
-from ..sinks.vocabulary import LOCK_SKIPS, SIGNALS
+from ..metrics.labels import fold, valid
+from ..metrics.names import LOCK_SKIPS, SIGNALS
+from ..metrics.values import Totals
 from ..upkeep import LockInfo
 from ._top_form import EVENTS, Event, SeenLock
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..event import Event
 from ..huey_internals.facts import LOCK_SIGNALS
-from ..sinks.vocabulary import LOCK_SKIPS, SIGNALS
+from ..metrics.names import LOCK_SKIPS, SIGNALS
 
 
 def count_signals(event: Event) -> None:

@@ -16,8 +16,8 @@ from huey.utils import normalize_time
 
 from .._checks import checked_seconds, name_of, short
 from ..event import Event
+from ..metrics.names import HANDLER_ERRORS
 from ..runtime.log import complain, say
-from ..sinks.vocabulary import HANDLER_ERRORS
 from ..verdict import DROP, Verdict
 from . import _waiting
 from ._waiting import Wait

@@ -11,8 +11,8 @@ from huey.api import PeriodicTask
 from .._checks import listed, nearest, short, truth_of
 from .._filters import checked_call
 from ..event import Event, Predicate
+from ..metrics.names import TOKENS_CLEANED
 from ..signals import token_cleaned
-from ..sinks.vocabulary import TOKENS_CLEANED
 
 CleanTokens = Literal["generated", "always", "never"] | Predicate
 """The type of ``clean_tokens=``."""

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..metrics.values import Totals, merge
 from ..runtime.fork import reset_in_child
 from ..runtime.threads import RenewedLock
-from ..sinks.readings import Totals, merge
 from ._holder import Holder
 from ._holder_state import HolderState, judge_holder
 from ._in_flight import live_ids

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import ref
 
-from ..sinks.readings import Totals, added, merge
+from ..metrics.values import Totals, added, merge
 from ._record import Heartbeat, try_load
 from ._shelf import PROCESS, TOTALS, Shelf
 from ._totals import Folded, fold, opened, try_load_totals

@@ -7,9 +7,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ..metrics import serialize
+from ..metrics.values import Totals
 from ..runtime.process_id import Place
-from ..sinks import written
-from ..sinks.readings import Totals
 from ._watch import STALE_AFTER, SilenceNote
 
 _VERSION = 1
@@ -111,7 +111,7 @@ class Heartbeat:
             "incarnation": self.incarnation,
             "notes": self.notes,
             "sealed": self.sealed,
-            **written.plain(self.counters),
+            **serialize.plain(self.counters),
         }
         return json.dumps(content, separators=(",", ":")).encode("ascii")
 
@@ -150,7 +150,7 @@ def _load(raw: bytes) -> Heartbeat:
         stale_after=_number(content.get("stale_after", 0)),
         incarnation=_whole(content.get("incarnation", 0)),
         notes=tuple(_note(*each) for each in content.get("notes", ())),
-        counters=written.read(content),
+        counters=serialize.read(content),
         sealed=bool(content["sealed"]),
     )
 

@@ -23,8 +23,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
-from ..sinks import written
-from ..sinks.readings import Totals, merge
+from ..metrics import serialize
+from ..metrics.values import Totals, merge
 from ._record import NOT_OURS, Heartbeat, parsed, try_load
 from ._shelf import PROCESS, TOTALS, Shelf
 
@@ -60,7 +60,7 @@ class Folded:
             "revision": self.revision,
             "ids": self.ids,
             "recent": self.recent,
-            **written.plain(self.counters),
+            **serialize.plain(self.counters),
         }
         return json.dumps(content, separators=(",", ":")).encode("ascii")
 
@@ -79,7 +79,7 @@ def _load(raw: bytes) -> Folded:
         raise ValueError(f"the version {content['version']!r}")
     epoch, revision = str(content["epoch"]), int(content["revision"])
     ids, recent = tuple(map(str, content["ids"])), int(content.get("recent", 0))
-    return Folded(epoch, revision, ids, recent, written.read(content))
+    return Folded(epoch, revision, ids, recent, serialize.read(content))
 
 
 def opened(shelf: Shelf) -> Folded | None:

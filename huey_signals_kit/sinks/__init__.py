@@ -7,8 +7,8 @@ raises, that is logged and counted, and the next call has what this one had; so 
 without a word, when it returns False.
 """
 
+from ..metrics.names import BOUNDS
+from ..metrics.values import Durations, Sample
 from .protocol import Sink
-from .readings import Durations, Sample
-from .vocabulary import BOUNDS
 
 __all__ = ["BOUNDS", "Durations", "Sample", "Sink"]

@@ -18,9 +18,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from ..metrics.serialize import plain, read
+from ..metrics.values import Totals, merge
 from ..runtime.process_id import Place
-from .readings import Totals, merge
-from .written import plain, read
 
 PREFIX = "huey-signals-"
 SUFFIX = ".json"

@@ -11,11 +11,11 @@ from weakref import WeakKeyDictionary
 import opentelemetry.metrics as api
 
 from .._checks import short
+from ..metrics.names import BOUNDS, HELP, LABELS, TASK_SECONDS
+from ..metrics.values import Durations, sample
 from ..runtime.fork import reset_in_child
 from .protocol import Source, View
-from .readings import Durations, sample
 from .sources import Sources
-from .vocabulary import BOUNDS, HELP, LABELS, TASK_SECONDS
 
 _SCOPE = "huey_signals_kit"
 _AT_THE_END = 86_400.0  # seconds; the job matters when the process ends

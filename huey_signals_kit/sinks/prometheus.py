@@ -13,10 +13,10 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.utils import floatToGoString
 
 from .._checks import short
+from ..metrics.names import BOUNDS, HELP, LABELS, TASK_SECONDS
+from ..metrics.values import Durations, Totals, merge
 from .protocol import Source, View
-from .readings import Durations, Totals, merge
 from .shared import WRITE_SECONDS, SharedTotals
-from .vocabulary import BOUNDS, HELP, LABELS, TASK_SECONDS
 
 ENVIRONMENT = "PROMETHEUS_MULTIPROC_DIR"
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Literal, Protocol, runtime_checkable
 
-from .readings import Key, Sample, Totals
+from ..metrics.values import Key, Sample, Totals
 
 DEFAULT_INTERVAL = 10.0
 """Seconds between two calls of a sink that has no ``interval``."""

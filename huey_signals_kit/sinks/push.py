@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from ..metrics.values import Totals, added, sample
 from ..runtime.fork import reset_in_child
 from .protocol import Sink
-from .readings import Totals, added, sample
 
 
 class Push:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import sentry_sdk
 
-from .readings import Durations, Sample
+from ..metrics.values import Durations, Sample
 
 NEEDED = "2.44"
 _FLUSH_SECONDS = 2.0

@@ -11,13 +11,13 @@ import time
 from uuid import uuid4
 from weakref import WeakSet
 
+from ..metrics.serialize import plain
+from ..metrics.values import Totals, merge
 from ..runtime.log import complain
 from ..runtime.process_id import here
 from ..runtime.threads import RenewedLock
 from .folder import PREFIX, SUFFIX, TotalsFolder, replace_file
-from .readings import Totals, merge
 from .sources import Sources
-from .written import plain
 
 WRITE_SECONDS = 1.0
 """How often a process writes what has changed."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ..metrics.values import Totals, merge
 from ..runtime.fork import reset_in_child
 from .protocol import Source
-from .readings import Totals, merge
 
 
 class Sources:

@@ -9,8 +9,8 @@ from typing import Any
 from .._checks import short
 from .._settings import check_huey
 from ..ledger import BEAT_SECONDS, Ledger, Look, Process, open_ledger
-from ..sinks.labels import valid
-from ..sinks.vocabulary import LABELS, LOCK_SKIPS
+from ..metrics.labels import valid
+from ..metrics.names import LABELS, LOCK_SKIPS
 from ..store import BATCH, Keys, Kind, Reader, open_store
 from ..store.keys import CHORD, PAUSE, TOKEN
 from ._explain_form import (

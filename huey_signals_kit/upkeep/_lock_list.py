@@ -27,7 +27,7 @@ from ..ledger import (
     try_holder,
     watching,
 )
-from ..sinks.labels import fold, valid
+from ..metrics.labels import fold, valid
 from ..store import UPKEEP, Keys, Reader, Store, Unreadable, open_kit_store, open_store
 from ._lock_form import LockInfo
 from ._moments import moment

@@ -12,7 +12,7 @@ from huey.utils import Error
 
 from .._settings import check_huey
 from ..ledger import Ledger, Look, open_ledger
-from ..sinks.readings import Totals, merge, sample
+from ..metrics.values import Totals, merge, sample
 from ..store import UPKEEP, Entry, Store, open_kit_store, open_store
 from ..store.keys import Keys, Kind
 from ..store.reader import Reader, ReadMessage, Unreadable

@@ -9,7 +9,7 @@ import json
 from collections import Counter
 
 from ..ledger import Look
-from ..sinks.vocabulary import LOCK_SKIPS
+from ..metrics.names import LOCK_SKIPS
 from ..store import KitStore
 
 SPAN_SECONDS = 3600.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from huey_signals_kit.sinks.labels import valid
+from huey_signals_kit.metrics.labels import valid
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ pytest.importorskip("opentelemetry.sdk.metrics")
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
+from huey_signals_kit.metrics.names import BOUNDS, LABELS
 from huey_signals_kit.sinks.opentelemetry import OpenTelemetrySink
-from huey_signals_kit.sinks.vocabulary import BOUNDS, LABELS
 
 
 class Observed:

@@ -17,8 +17,8 @@ pytest.importorskip("prometheus_client")
 
 from prometheus_client import CollectorRegistry, Counter, make_wsgi_app
 
+from huey_signals_kit.metrics.names import LABELS
 from huey_signals_kit.sinks.prometheus import PrometheusSink
-from huey_signals_kit.sinks.vocabulary import LABELS
 from tests.sinks.scraping import Scrape, scrape
 
 NAMES = [

@@ -21,10 +21,10 @@ pytest.importorskip("prometheus_client")
 
 from prometheus_client import CollectorRegistry, start_http_server
 
+from huey_signals_kit.metrics.names import BOUNDS
 from huey_signals_kit.runtime.process_id import Place, here
 from huey_signals_kit.sinks.folder import ENDED, LOCK, TotalsFolder
 from huey_signals_kit.sinks.prometheus import PrometheusSink
-from huey_signals_kit.sinks.vocabulary import BOUNDS
 from tests.sinks.scraping import Scrape, scrape, scrape_port
 
 ENVIRONMENT = "PROMETHEUS_MULTIPROC_DIR"

@@ -24,8 +24,8 @@ from huey_signals_kit.ledger import (
 )
 from huey_signals_kit.ledger._ledger import Ledger
 from huey_signals_kit.ledger._record import try_load
+from huey_signals_kit.metrics.values import Durations
 from huey_signals_kit.runtime.process_id import _born
-from huey_signals_kit.sinks.readings import Durations
 from huey_signals_kit.upkeep import report
 from tests.consumer.harness import ROOT
 from tests.locks import watched

@@ -16,9 +16,9 @@ from huey.exceptions import TaskLockedException
 from huey_signals_kit import install_handlers
 from huey_signals_kit.handlers import count_lock_skips, count_signals
 from huey_signals_kit.huey_internals.facts import SIGNALS
-from huey_signals_kit.sinks.labels import fold
-from huey_signals_kit.sinks.memory import SETTLE_AT, Counts
-from huey_signals_kit.sinks.vocabulary import LABELS
+from huey_signals_kit.metrics.counter import SETTLE_AT, Counts
+from huey_signals_kit.metrics.labels import fold
+from huey_signals_kit.metrics.names import LABELS
 from huey_signals_kit.store.keys import Kind
 from tests.support import hold, run_all, stored_errors
 

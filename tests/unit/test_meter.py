@@ -11,10 +11,10 @@ from huey.exceptions import CancelExecution, RetryTask, TaskLockedException
 from huey.signals import SIGNAL_COMPLETE
 
 from huey_signals_kit import Registry, install_handlers
-from huey_signals_kit._meter import Meter
 from huey_signals_kit.handlers import count_signals
-from huey_signals_kit.sinks.attempts import _durations, _taken
-from huey_signals_kit.sinks.memory import SETTLE_AT
+from huey_signals_kit.metrics.attempts import _durations, _taken
+from huey_signals_kit.metrics.counter import SETTLE_AT
+from huey_signals_kit.metrics.meter import Meter
 from tests.support import hold, run_all
 
 SIGNALS = "huey_signals_total"

@@ -9,9 +9,9 @@ from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
 from ...ledger import Look
-from ...sinks.labels import valid
+from ...metrics.labels import valid
+from ...metrics.values import Totals, merge
 from ...sinks.prometheus import families
-from ...sinks.readings import Totals, merge
 from ...upkeep import Report
 from .asking import NoAnswer
 from .readings import Readings

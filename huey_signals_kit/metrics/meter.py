@@ -13,12 +13,12 @@ from typing import Any
 
 from huey.signals import SIGNAL_COMPLETE, SIGNAL_ERROR, SIGNAL_EXECUTING, SIGNAL_RETRYING
 
-from ._lock_errors import LockErrors
-from .huey_internals.facts import SIGNALS, is_own_method, passed_exception
-from .huey_internals.receivers import Receivers
-from .runtime.scheduler import Jobs, tick
-from .sinks.memory import Counts
-from .sinks.vocabulary import SIGNALS as METRIC
+from .._lock_errors import LockErrors
+from ..huey_internals.facts import SIGNALS, is_own_method, passed_exception
+from ..huey_internals.receivers import Receivers
+from ..runtime.scheduler import Jobs, tick
+from .counter import Counts
+from .names import SIGNALS as METRIC
 
 _OTHER_ENDS = frozenset(
     {"canceled", "error", "interrupted", "locked", "rate-limited", "retrying", "timeout"}

@@ -10,8 +10,7 @@ from itertools import islice
 
 from ..huey_internals.facts import SIGNALS as ALL_SIGNALS
 from .labels import FoldedLabels, valid
-from .readings import Key
-from .vocabulary import (
+from .names import (
     EVENTS_DROPPED,
     HANDLER_ERRORS,
     LOCK_REFUSALS,
@@ -22,6 +21,7 @@ from .vocabulary import (
     SUPPRESSED,
     TOKENS_CLEANED,
 )
+from .values import Key
 
 MOST_TASKS = 200
 """The most tasks whose series are shown before they are counted."""

@@ -10,8 +10,8 @@ from typing import Any
 
 from huey.signals import SIGNAL_COMPLETE, SIGNAL_EXECUTING
 
-from .readings import Durations, Totals
-from .vocabulary import BOUNDS, SIGNALS, TASK_SECONDS
+from .names import BOUNDS, SIGNALS, TASK_SECONDS
+from .values import Durations, Totals
 
 
 class _Lists(dict[type, "list[Any]"]):

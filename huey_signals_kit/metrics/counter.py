@@ -13,8 +13,8 @@ from ..runtime.fork import reset_in_child
 from ..runtime.scheduler import tick
 from .attempts import Attempts
 from .labels import FoldedLabels, valid
-from .readings import Durations, Totals, merge
-from .vocabulary import LABELS, LOCK_REFUSALS
+from .names import LABELS, LOCK_REFUSALS
+from .values import Durations, Totals, merge
 
 SETTLE_AT = 500
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .vocabulary import BOUNDS, LABELS
+from .names import BOUNDS, LABELS
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .readings import Durations, Key, Totals, Value
-from .vocabulary import BOUNDS, LABELS, TASK_SECONDS
+from .names import BOUNDS, LABELS, TASK_SECONDS
+from .values import Durations, Key, Totals, Value
 
 # Beyond all that is counted, and sums of any number of these can still be written and read.
 _LARGEST = 2**63 - 1
