@@ -30,7 +30,6 @@ from uuid import uuid4
 from weakref import ref
 
 from ._host_record import HostRecordWriter
-from ._locks import NamedLocks
 from ._native_heartbeat import NativeHeartbeat
 from .ledger import (
     BEAT_SECONDS,
@@ -48,6 +47,7 @@ from .ledger import (
     takings_of,
     waiting_ids,
 )
+from .locks.patch import NamedLocks
 from .metrics.values import Totals, added, merge
 from .runtime.fork import reset_in_child
 from .runtime.scheduler import Jobs, tick

@@ -11,12 +11,8 @@ from huey.signals import SIGNAL_REVOKED
 from . import signals as announcements
 from ._handler import Handler, run
 from ._heartbeat import Pulse
-from ._in_hand import InHand
-from ._lock_desk import Told
 from ._lock_errors import LockErrors
 from ._lock_upkeep import LockCalls, LockUpkeep
-from ._locks import NamedLocks
-from ._lost_locks import LostLocks
 from ._quiet_logs import QuietLogs
 from ._reports import Reports
 from ._routes import SinkRoutes
@@ -43,6 +39,10 @@ from .huey_internals.facts import (
 )
 from .huey_internals.receivers import Receivers
 from .huey_internals.worker import WorkerHooks
+from .inflight.patch import InHand
+from .locks.lost_locks import LostLocks
+from .locks.manager import Told
+from .locks.patch import NamedLocks
 from .metrics.counter import SETTLE_AT, Counts
 from .metrics.meter import Meter
 from .metrics.names import SUPPRESSED

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from huey_signals_kit.ledger import BEAT_SECONDS, Place, here, watching
-from huey_signals_kit.ledger._holder import HolderText
+from huey_signals_kit.locks.holder import HolderText
 
 GONE = replace(here(), pid=2**22 + 5, born=17)
 """A place of this host where no process is."""

@@ -5,11 +5,12 @@ are gone. It is stored where `open_kit_store` says. Losing the ledger loses coun
 and releases; it can never cause a deletion.
 """
 
+from ..inflight.claims import READING, Note, being_read, hands_of, nothing
+from ..inflight.tasks import InFlight, has_worker, waiting_ids
+from ..locks.held import BARE, Mine, Taking, Takings, is_held_here, key_of, takings_of
+from ..locks.holder import Holder, HolderText, try_holder
 from ..runtime.process_id import INCARNATION, Place, here
 from ._alive import AliveWriter, alive_writer
-from ._hands import READING, Note, being_read, hands_of, nothing
-from ._holder import Holder, HolderText, try_holder
-from ._in_flight import InFlight, has_worker, waiting_ids
 from ._judge import Process
 from ._lease import Lease
 from ._ledger import Ledger, Look, open_ledger
@@ -18,7 +19,6 @@ from ._own import is_of_this_process
 from ._record import MOST_SKIPS, Heartbeat, LockSkip, Running
 from ._removal import remove_record
 from ._shelf import Snapshot
-from ._takings import BARE, Mine, Taking, Takings, is_held_here, key_of, takings_of
 from ._unreadable import UnreadableLedger, older_text
 from ._watch import BEAT_SECONDS, LEAST_STALE_AFTER, OVERDUE_SECONDS, STALE_AFTER
 from ._watch_turn import WatchTurn

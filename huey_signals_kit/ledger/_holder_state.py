@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from ..locks.holder import Holder
 from ..runtime.process_id import INCARNATION, here
-from ._holder import Holder
 from ._judge import Judge, Process
 
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..inflight.tasks import live_ids
+from ..locks.holder import Holder
 from ..metrics.values import Totals, merge
 from ..runtime.fork import reset_in_child
 from ..runtime.threads import RenewedLock
-from ._holder import Holder
 from ._holder_state import HolderState, judge_holder
-from ._in_flight import live_ids
 from ._judge import Judge, Judgement, Process
 from ._lease import Lease
 from ._open_shelf import older_records, open_shelf

@@ -19,8 +19,9 @@ from huey import SqliteHuey
 from huey.signals import SIGNAL_COMPLETE, SIGNAL_EXECUTING, SIGNAL_RETRYING
 
 from huey_signals_kit import install_handlers, uninstall_handlers
-from huey_signals_kit.ledger import UnreadableLedger, _in_flight, hands_of, open_ledger
-from huey_signals_kit.ledger._in_flight import live_ids
+from huey_signals_kit.inflight import tasks
+from huey_signals_kit.inflight.tasks import live_ids
+from huey_signals_kit.ledger import UnreadableLedger, hands_of, open_ledger
 from huey_signals_kit.store.unpickle import trusted
 from tests.consumer.harness import ROOT
 
@@ -335,7 +336,7 @@ def test_a_schedule_that_nobody_gets_out_of_does_not_silence_the_process(make_hu
     huey, waiting, held = make_huey("sqlite"), Held(), Held()
     read = huey.read_schedule
     huey.read_schedule = lambda *args: (waiting(), read(*args))[1]
-    monkeypatch.setattr(_in_flight, "READING_SECONDS", 0.1)
+    monkeypatch.setattr(tasks, "READING_SECONDS", 0.1)
 
     @huey.task()
     def job(*_):

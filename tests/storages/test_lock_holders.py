@@ -15,18 +15,18 @@ from huey.exceptions import TaskLockedException
 from huey.serializer import Serializer, SignedSerializer
 
 from huey_signals_kit import get_kit, install_handlers, uninstall_handlers
-from huey_signals_kit._locks import NamedLocks
 from huey_signals_kit.ledger import (
     Heartbeat,
     Place,
     _holder_state,
     _judge,
-    _takings,
     here,
     key_of,
     open_ledger,
     takings_of,
 )
+from huey_signals_kit.locks import held
+from huey_signals_kit.locks.patch import NamedLocks
 from huey_signals_kit.runtime import scheduler
 from huey_signals_kit.runtime.scheduler import tick
 from huey_signals_kit.store import UPKEEP, open_kit_store, open_store
@@ -416,7 +416,7 @@ def test_a_block_whose_lock_another_has_by_now_leaves_it_after_any_number_of_oth
 @pytest.mark.skipif(VERSION < (3, 4), reason="locks have a ttl since Huey 3.4")
 def test_locks_whose_ttl_nobody_waits_for_are_forgotten_quietly(make_huey, caplog, monkeypatch):
     """As one throttles calls: taken, and never freed."""
-    monkeypatch.setattr(_takings, "_MOST_LOST", 10)
+    monkeypatch.setattr(held, "_MOST_LOST", 10)
     huey = make_huey("memory")
     kit = install_handlers(huey)
     for number in range(100):

@@ -9,8 +9,8 @@ from collections import Counter
 import pytest
 
 from huey_signals_kit import install_handlers
-from huey_signals_kit._cleared_locks import ClearedLocks
-from huey_signals_kit._lost_locks import INTERVAL, LostLocks
+from huey_signals_kit.locks.cleared import ClearedLocks
+from huey_signals_kit.locks.lost_locks import INTERVAL, LostLocks
 from huey_signals_kit.metrics.counter import Counts
 from huey_signals_kit.runtime.scheduler import Jobs, tick
 from huey_signals_kit.store import UPKEEP, open_kit_store

@@ -17,22 +17,12 @@ from typing import Any, NamedTuple
 from huey.api import Task, TaskLock
 from huey.exceptions import TaskLockedException
 
-from ._cleared_locks import ClearedLocks
-from ._lock_storage import BareLocks, delete_taken, names_nobody
-from .ledger import (
-    BARE,
-    READING,
-    HolderText,
-    Mine,
-    Taking,
-    hands_of,
-    key_of,
-    nothing,
-    takings_of,
-)
-from .metrics.counter import SETTLE_AT, Counts
-from .runtime.scheduler import tick
-from .store import Keys, is_shared, open_store
+from ..ledger import BARE, READING, HolderText, Mine, Taking, hands_of, key_of, nothing, takings_of
+from ..metrics.counter import SETTLE_AT, Counts
+from ..runtime.scheduler import tick
+from ..store import Keys, is_shared, open_store
+from .cleared import ClearedLocks
+from .values import BareLocks, delete_taken, names_nobody
 
 HUEYS_VALUE = "1"
 _FRAMES = 200

@@ -17,12 +17,12 @@ from typing import Any
 from huey import api
 from huey.api import Huey, TaskLock
 
-from ._lock_desk import HUEYS_VALUE, EndsAtDesk, LockDesk, Told
-from ._lock_storage import delete_taken
-from .huey_internals.facts import is_own_method
-from .huey_internals.patch import Placed
-from .ledger import HolderText, key_of
-from .store import Keys
+from ..huey_internals.facts import is_own_method
+from ..huey_internals.patch import Placed
+from ..ledger import HolderText, key_of
+from ..store import Keys
+from .manager import HUEYS_VALUE, EndsAtDesk, LockDesk, Told
+from .values import delete_taken
 
 _ENTER = TaskLock.__enter__.__code__
 

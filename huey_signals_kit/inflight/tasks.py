@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..ledger._record import Running
 from ..store import Reader, Unreadable, ids_in_plain
-from ._hands import READING, Note, hands_of
-from ._record import Running
+from .claims import READING, Note, hands_of
 
 MOST_IDS = 20_000
 """Ids of one task in hand that are told every few seconds."""

@@ -6,11 +6,11 @@ import logging
 from collections import Counter, deque
 from collections.abc import Callable
 
-from .metrics.counter import Counts
-from .metrics.names import LOCKS_LOST
-from .runtime.fork import reset_in_child
-from .runtime.log import say
-from .runtime.scheduler import Jobs, tick
+from ..metrics.counter import Counts
+from ..metrics.names import LOCKS_LOST
+from ..runtime.fork import reset_in_child
+from ..runtime.log import say
+from ..runtime.scheduler import Jobs, tick
 
 INTERVAL = 60.0
 _FIRST_SECONDS = 1.0  # one check may find many lost locks

@@ -6,9 +6,9 @@ from typing import Any
 
 from huey.constants import EmptyData
 
-from .ledger import BARE, try_holder
-from .runtime.log import is_away
-from .store import Reader, Store
+from ..ledger import BARE, try_holder
+from ..runtime.log import is_away
+from ..store import Reader, Store
 
 
 class BareLocks:
