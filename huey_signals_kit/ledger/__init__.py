@@ -11,16 +11,16 @@ from ..locks.held import BARE, Mine, Taking, Takings, is_held_here, key_of, taki
 from ..locks.holder import Holder, HolderText, try_holder
 from ..runtime.process_id import INCARNATION, Place, here
 from ._alive import AliveWriter, alive_writer
-from ._judge import Process
+from ._backend import Snapshot
+from ._failure_detector import BEAT_SECONDS, LEAST_STALE_AFTER, OVERDUE_SECONDS, STALE_AFTER
 from ._lease import Lease
 from ._ledger import Ledger, Look, open_ledger
-from ._open_shelf import open_shelf
-from ._own import is_of_this_process
+from ._liveness import Process
+from ._open import open_shelf
+from ._own_record import is_of_this_process
 from ._record import MOST_SKIPS, Heartbeat, LockSkip, Running
 from ._removal import remove_record
-from ._shelf import Snapshot
 from ._unreadable import UnreadableLedger, older_text
-from ._watch import BEAT_SECONDS, LEAST_STALE_AFTER, OVERDUE_SECONDS, STALE_AFTER
 from ._watch_turn import WatchTurn
 from ._watcher import Watcher, watching
 

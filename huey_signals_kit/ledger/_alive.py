@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from ..store import LEDGER, REDIS, Script, family_of, kit_queue, open_kit_store, redis_key
-from ._shelf import ALIVE, PREFIX
+from ._backend import ALIVE, PREFIX
 
 SECONDS = 5.0
 """Timeout of a connection, in seconds."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..locks.holder import Holder
 from ..runtime.process_id import INCARNATION, here
-from ._judge import Judge, Process
+from ._liveness import Judge, Process
 
 
 @dataclass(frozen=True)

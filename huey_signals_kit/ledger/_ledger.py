@@ -12,16 +12,16 @@ from ..locks.holder import Holder
 from ..metrics.values import Totals, merge
 from ..runtime.fork import reset_in_child
 from ..runtime.threads import RenewedLock
+from ._backend import PROCESS, TOTALS, Shelf, Snapshot
+from ._failure_detector import OVERDUE_SECONDS, FailureDetector
 from ._holder_state import HolderState, judge_holder
-from ._judge import Judge, Judgement, Process
 from ._lease import Lease
-from ._open_shelf import older_records, open_shelf
-from ._own import Own, huey_of, is_of_this_process
+from ._liveness import Judge, Judgement, Process
+from ._open import older_records, open_shelf
+from ._own_record import Own, huey_of, is_of_this_process
 from ._record import Heartbeat, try_load
-from ._shelf import PROCESS, TOTALS, Shelf, Snapshot
 from ._totals import fold, try_load_totals
 from ._unreadable import OlderVersion, UnknownTasks, UnreadableLedger, older_text, unknown_text
-from ._watch import OVERDUE_SECONDS, FailureDetector
 
 _OLDER_SECONDS = 60.0
 """Seconds between two searches for records of version 0.1 in places that only it uses."""

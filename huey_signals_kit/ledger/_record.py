@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ..metrics import serialize
 from ..metrics.values import Totals
 from ..runtime.process_id import Place
-from ._watch import STALE_AFTER, SilenceNote
+from ._failure_detector import STALE_AFTER, SilenceNote
 
 _VERSION = 1
 LARGEST_PID = 2**31 - 1

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._open_shelf import open_shelf
+from ._backend import PROCESS, TOTALS
+from ._open import open_shelf
 from ._record import try_load
-from ._shelf import PROCESS, TOTALS
 from ._totals import fold
 
 

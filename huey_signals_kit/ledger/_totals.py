@@ -25,8 +25,8 @@ from uuid import uuid4
 
 from ..metrics import serialize
 from ..metrics.values import Totals, merge
+from ._backend import PROCESS, TOTALS, Shelf
 from ._record import NOT_OURS, Heartbeat, parsed, try_load
-from ._shelf import PROCESS, TOTALS, Shelf
 
 _VERSION = 1
 _TRIES = 1000

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..runtime.process_id import here
+from ._failure_detector import OVERDUE_SECONDS
 from ._lease import Lease
-from ._watch import OVERDUE_SECONDS
 
 _MOST_WATCHERS = 3
 """More than one, in case a host fails; few, as each reads all records every few seconds."""

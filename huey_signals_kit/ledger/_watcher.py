@@ -9,9 +9,9 @@ from dataclasses import replace
 from uuid import uuid4
 
 from ..runtime.process_id import INCARNATION, here
+from ._failure_detector import BEAT_SECONDS, FailureDetector
 from ._ledger import Ledger
 from ._record import Heartbeat
-from ._watch import BEAT_SECONDS, FailureDetector
 
 
 class Watcher:

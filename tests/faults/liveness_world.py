@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import replace
 
 from huey_signals_kit.ledger import Heartbeat, Holder, Place
+from huey_signals_kit.ledger._backend import PROCESS, TOTALS, Snapshot
 from huey_signals_kit.ledger._ledger import Ledger
-from huey_signals_kit.ledger._shelf import PROCESS, TOTALS, Snapshot
 from huey_signals_kit.upkeep import LockInfo, LockWatch
 
 BEAT = 5.0

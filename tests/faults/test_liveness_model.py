@@ -8,8 +8,8 @@ import random
 import pytest
 
 from huey_signals_kit.ledger import _watch
-from huey_signals_kit.ledger._judge import Judge
-from huey_signals_kit.ledger._watch import FailureDetector
+from huey_signals_kit.ledger._failure_detector import FailureDetector
+from huey_signals_kit.ledger._liveness import Judge
 from tests.faults.liveness_world import BEAT, STALE_AFTER, Run
 
 RUNS = int(os.environ.get("HUEY_SIGNALS_KIT_LIVENESS_RUNS", "150"))
@@ -57,7 +57,7 @@ def cap_gaps(monkeypatch):
 
     def capped(self, values, *, written, intact, server):
         if self._written is not None:
-            self._read = max(self._read, written - _watch.BEAT_SECONDS)
+            self._read = max(self._read, written - _failure_detector.BEAT_SECONDS)
         observe(self, values, written=written, intact=True, server=None)
 
     ignore_failed_writes(monkeypatch)
@@ -83,7 +83,7 @@ def ignore_failed_writes(monkeypatch):
         self.reset = lambda: None
 
     trust_the_ledger(monkeypatch)
-    monkeypatch.setattr(_watch, "GAP_SECONDS", float("inf"))
+    monkeypatch.setattr(_failure_detector, "GAP_SECONDS", float("inf"))
     monkeypatch.setattr(FailureDetector, "__init__", once)
 
 

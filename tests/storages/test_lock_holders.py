@@ -19,7 +19,7 @@ from huey_signals_kit.ledger import (
     Heartbeat,
     Place,
     _holder_state,
-    _judge,
+    _liveness,
     here,
     key_of,
     open_ledger,
@@ -917,7 +917,7 @@ def test_what_is_throttled_by_a_ttl_is_not_lost(make_huey):
 def test_where_processes_cannot_be_told_apart_heartbeats_tell(make_huey, monkeypatch):
     """Two containers under one host's name, each with a process 1."""
     nowhere = Place(here().host, "", 1, 17)
-    for module in (_lock_list, _judge, _holder_state):
+    for module in (_lock_list, _liveness, _holder_state):
         monkeypatch.setattr(module, "here", lambda: nowhere)
     huey, now = make_huey("sqlite"), [0.0]
     watch = LockWatch(huey, open_ledger(huey), lambda: now[0])

@@ -18,7 +18,7 @@ from huey.exceptions import TaskLockedException
 
 from huey_signals_kit import get_kit, install_handlers, uninstall_handlers
 from huey_signals_kit.ledger import INCARNATION, Heartbeat, UnreadableLedger, here, open_ledger
-from huey_signals_kit.ledger._shelf import StoreShelf
+from huey_signals_kit.ledger._backend import StoreShelf
 from huey_signals_kit.runtime.process_id import _born
 from huey_signals_kit.signals import lock_released, stale_lock_found
 from huey_signals_kit.upkeep import (

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from ..runtime.process_id import Place, here
-from ._record import Heartbeat
-from ._watch import (
+from ._failure_detector import (
     FORGOTTEN_SECONDS,
     MISSING,
     OVERDUE_SECONDS,
@@ -16,6 +15,7 @@ from ._watch import (
     FailureDetector,
     digest,
 )
+from ._record import Heartbeat
 
 _ASKED_SECONDS = 60.0
 

@@ -24,10 +24,10 @@ from typing import Any
 from weakref import ref
 
 from ..metrics.values import Totals, added, merge
+from ._backend import PROCESS, TOTALS, Shelf
+from ._failure_detector import FORGOTTEN_SECONDS
 from ._record import Heartbeat, try_load
-from ._shelf import PROCESS, TOTALS, Shelf
 from ._totals import Folded, fold, opened, try_load_totals
-from ._watch import FORGOTTEN_SECONDS
 
 _TRIES = 5
 # Whose tasks each record has that this process writes; with the process, as a child is another.

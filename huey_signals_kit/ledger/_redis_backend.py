@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..store import RedisExpiringKeys, RedisKitStore, redis_key
-from ._shelf import ALIVE, PROCESS, TOTALS, Cells, Snapshot
+from ._backend import ALIVE, PROCESS, TOTALS, Cells, Snapshot
 
 
 class RedisShelf:

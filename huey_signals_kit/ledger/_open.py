@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..store import LEDGER, REDIS, family_of, open_kit_store, open_store
+from ._backend import PREFIX, PROCESS, Shelf, StoreShelf
 from ._record import Heartbeat, try_load
-from ._redis import RedisShelf
-from ._shelf import PREFIX, PROCESS, Shelf, StoreShelf
+from ._redis_backend import RedisShelf
 
 
 def open_shelf(huey: Any, storage: Any = None) -> Shelf:
