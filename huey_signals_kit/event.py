@@ -12,8 +12,8 @@ from huey import signals
 
 from ._checks import short
 from ._lock_errors import LockErrors, lock_name
-from ._skips import Skip
 from .huey_internals.facts import DECIDING, Timing, timing_in
+from .integrations.recent_skips import Skip
 from .verdict import Verdict
 
 _RETRY_DECIDED = DECIDING | {signals.SIGNAL_RETRYING}

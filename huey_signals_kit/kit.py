@@ -13,12 +13,8 @@ from ._handler import Handler, run
 from ._heartbeat import Pulse
 from ._lock_errors import LockErrors
 from ._lock_upkeep import LockCalls, LockUpkeep
-from ._quiet_logs import QuietLogs
 from ._reports import Reports
-from ._routes import SinkRoutes
-from ._sentry import SentryEvents
 from ._settings import Settings
-from ._skips import forget
 from ._task_option import TaskOption
 from ._upkeep import Upkeep, UpkeepCalls
 from .event import Event
@@ -40,6 +36,9 @@ from .huey_internals.facts import (
 from .huey_internals.receivers import Receivers
 from .huey_internals.worker import WorkerHooks
 from .inflight.patch import InHand
+from .integrations.quiet_logs import QuietLogs
+from .integrations.recent_skips import forget
+from .integrations.sentry_events import SentryEvents
 from .locks.lost_locks import LostLocks
 from .locks.manager import Told
 from .locks.patch import NamedLocks
@@ -50,7 +49,8 @@ from .presets import build_preset
 from .registry import Registry, default_registry, structure
 from .runtime.component import Part
 from .runtime.scheduler import Jobs, tick
-from .sinks.chosen import read_sinks
+from .sinks._configured import read_sinks
+from .sinks._runner import SinkRoutes
 from .verdict import Verdict
 
 ATTRIBUTE = "_huey_signals_kit"

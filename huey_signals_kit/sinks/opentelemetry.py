@@ -14,8 +14,8 @@ from .._checks import short
 from ..metrics.names import BOUNDS, HELP, LABELS, TASK_SECONDS
 from ..metrics.values import Durations, sample
 from ..runtime.fork import reset_in_child
+from ._sources import Sources
 from .protocol import Source, View
-from .sources import Sources
 
 _SCOPE = "huey_signals_kit"
 _AT_THE_END = 86_400.0  # seconds; the job matters when the process ends

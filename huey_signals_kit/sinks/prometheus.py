@@ -15,8 +15,8 @@ from prometheus_client.utils import floatToGoString
 from .._checks import short
 from ..metrics.names import BOUNDS, HELP, LABELS, TASK_SECONDS
 from ..metrics.values import Durations, Totals, merge
+from ._shared_totals import WRITE_SECONDS, SharedTotals
 from .protocol import Source, View
-from .shared import WRITE_SECONDS, SharedTotals
 
 ENVIRONMENT = "PROMETHEUS_MULTIPROC_DIR"
 

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from huey_signals_kit.ledger import _watch
+from huey_signals_kit.ledger import _failure_detector
 from huey_signals_kit.ledger._failure_detector import FailureDetector
 from huey_signals_kit.ledger._liveness import Judge
 from tests.faults.liveness_world import BEAT, STALE_AFTER, Run

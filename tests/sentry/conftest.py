@@ -11,7 +11,8 @@ import sentry_sdk
 from huey.api import Huey
 from sentry_sdk import integrations, scope
 
-from huey_signals_kit import Kit, _sentry, install_handlers
+from huey_signals_kit import Kit, install_handlers
+from huey_signals_kit.integrations import sentry_events
 from tests.sentry.transport import DSN, Recorder, integrations_for
 
 # What integrations put in the place of other code, for the life of the process.
@@ -26,8 +27,8 @@ REMEMBERED = [
 @pytest.fixture
 def pristine() -> Iterator[None]:
     """Sentry is as it was before the first `sentry_sdk.init`, and is so again afterwards."""
-    _sentry._processor.kits.clear()  # of Hueys that other tests have left to the collector
-    _sentry._processor.take_out()
+    sentry_events._processor.kits.clear()  # of Hueys that other tests have left to the collector
+    sentry_events._processor.take_out()
     code = [(owner, name, getattr(owner, name)) for owner, name in PATCHED]
     contents = [list(each) for each in REMEMBERED]
     with scope.isolation_scope():

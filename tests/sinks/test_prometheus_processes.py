@@ -23,7 +23,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from huey_signals_kit.metrics.names import BOUNDS
 from huey_signals_kit.runtime.process_id import Place, here
-from huey_signals_kit.sinks.folder import ENDED, LOCK, TotalsFolder
+from huey_signals_kit.sinks._totals_folder import ENDED, LOCK, TotalsFolder
 from huey_signals_kit.sinks.prometheus import PrometheusSink
 from tests.sinks.scraping import Scrape, scrape, scrape_port
 
@@ -460,7 +460,7 @@ def test_an_unreadable_file_of_ended_processes_stops_the_folding(tmp_path, ended
 FOLD = """
     import os, signal, sys
     from huey_signals_kit.sinks import folder as module
-    from huey_signals_kit.sinks.folder import TotalsFolder
+    from huey_signals_kit.sinks._totals_folder import TotalsFolder
 
     def kill():
         os.kill(os.getpid(), signal.SIGKILL)

@@ -9,7 +9,8 @@ import threading
 import pytest
 from huey.exceptions import TaskLockedException
 
-from huey_signals_kit import _quiet_logs, install_handlers, uninstall_handlers
+from huey_signals_kit import install_handlers, uninstall_handlers
+from huey_signals_kit.integrations import quiet_logs
 from tests.consumer.app import declare as declare_app
 from tests.consumer.harness import running_consumer
 from tests.support import hold, run_all
@@ -99,7 +100,7 @@ def test_revoked_tasks_are_summed_up_by_task(make_huey, caplog):
 
 def test_a_minute_is_said_by_the_tick(make_huey, caplog, monkeypatch):
     """No worker has to stop for it, and a minute without skips says nothing."""
-    monkeypatch.setattr(_quiet_logs, "INTERVAL", 0.05)
+    monkeypatch.setattr(quiet_logs, "INTERVAL", 0.05)
     huey = make_huey()
     kit = install_handlers(huey, quiet_logs=True)
     said = threading.Event()

@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 
-from huey_signals_kit._skips import MAX_AGE, MOST, MOST_TASKS, Skips
+from huey_signals_kit.integrations.recent_skips import MAX_AGE, MOST, MOST_TASKS, Skips
 
 
 def skip(second, task_id="id"):

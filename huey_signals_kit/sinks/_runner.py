@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from ._handler import Handler
-from .huey_internals.facts import declared_tasks, known_locks
-from .metrics.counter import Counts
-from .metrics.initial import MOST_LOCKS, initial_keys
-from .metrics.labels import valid
-from .metrics.values import Key
-from .runtime.scheduler import Jobs
-from .sinks.chosen import interval_of, sink_name
-from .sinks.protocol import Sink, View
-from .sinks.push import Push
+from .._handler import Handler
+from ..huey_internals.facts import declared_tasks, known_locks
+from ..metrics.counter import Counts
+from ..metrics.initial import MOST_LOCKS, initial_keys
+from ..metrics.labels import valid
+from ..metrics.values import Key
+from ..runtime.scheduler import Jobs
+from ._configured import interval_of, sink_name
+from ._delta_sender import Push
+from .protocol import Sink, View
 
 
 class SinkRoutes:

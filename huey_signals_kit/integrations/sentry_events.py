@@ -15,12 +15,12 @@ from weakref import WeakValueDictionary
 from huey.exceptions import TaskLockedException
 from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED
 
-from ._breadcrumbs import with_skips
-from ._handler import Handler
-from ._skips import Skips
-from .event import Context, Event
-from .huey_internals.facts import Running, running_task
-from .verdict import Verdict
+from .._handler import Handler
+from ..event import Context, Event
+from ..huey_internals.facts import Running, running_task
+from ..verdict import Verdict
+from .recent_skips import Skips
+from .sentry_breadcrumbs import with_skips
 
 SentryEvent = dict[str, Any]
 

@@ -16,8 +16,8 @@ from ..metrics.values import Totals, merge
 from ..runtime.log import complain
 from ..runtime.process_id import here
 from ..runtime.threads import RenewedLock
-from .folder import PREFIX, SUFFIX, TotalsFolder, replace_file
-from .sources import Sources
+from ._sources import Sources
+from ._totals_folder import PREFIX, SUFFIX, TotalsFolder, replace_file
 
 WRITE_SECONDS = 1.0
 """How often a process writes what has changed."""

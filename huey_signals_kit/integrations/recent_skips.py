@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from .runtime.fork import reset_in_child
+from ..runtime.fork import reset_in_child
 
 MOST = 20
 """How many skips of one task are remembered."""

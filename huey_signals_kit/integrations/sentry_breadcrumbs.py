@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
 
-from ._skips import Skip
+from .recent_skips import Skip
 
 Breadcrumb = dict[str, Any]
 

@@ -9,11 +9,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ._lock_errors import lock_name
-from .huey_internals.facts import LOCKED_LINE, REVOKED_LINE, whose_line
-from .runtime.fork import reset_in_child
-from .runtime.log import say
-from .runtime.scheduler import Jobs, tick
+from .._lock_errors import lock_name
+from ..huey_internals.facts import LOCKED_LINE, REVOKED_LINE, whose_line
+from ..runtime.fork import reset_in_child
+from ..runtime.log import say
+from ..runtime.scheduler import Jobs, tick
 
 INTERVAL = 60.0
 _MOST_NAMED = 5
