@@ -3,8 +3,8 @@
 ``install_handlers(huey, preset="quiet-locks")`` is all that most applications need.
 """
 
-from ._handler import Handler
 from ._install import AlreadyInstalled, get_kit, install_handlers, uninstall_handlers
+from .dispatch.handler import Handler
 from .event import Event
 from .kit import Kit
 from .presets import available_presets, register_preset

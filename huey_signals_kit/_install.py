@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from typing import Any, Literal, NoReturn
 
 from ._checks import refuse_unknown
-from ._filters import checked_flag
 from ._settings import Settings, check_huey
+from .dispatch.filters import checked_flag
 from .handlers.tokens import CleanTokens
 from .kit import ATTRIBUTE, Kit
 from .presets import AnyPreset

@@ -9,7 +9,7 @@ from typing import Any
 from huey.api import Huey
 
 from ._checks import checked_seconds, short
-from ._filters import checked_flag
+from .dispatch.filters import checked_flag
 from .huey_internals.facts import real_huey
 from .ledger import BEAT_SECONDS, LEAST_STALE_AFTER
 from .registry import Registry

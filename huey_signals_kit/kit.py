@@ -9,18 +9,15 @@ from typing import Any
 from huey.signals import SIGNAL_REVOKED
 
 from . import signals as announcements
-from ._handler import Handler, run
-from ._heartbeat import Pulse
 from ._lock_errors import LockErrors
-from ._lock_upkeep import LockCalls, LockUpkeep
-from ._reports import Reports
 from ._settings import Settings
-from ._task_option import TaskOption
-from ._upkeep import Upkeep, UpkeepCalls
+from .dispatch.handler import Handler, run
+from .dispatch.reporter import Reports
+from .dispatch.task_option import TaskOption
 from .event import Event
 from .expiring import Expiry
 from .gate import Gate
-from .handlers._waiting import WaitingTasks
+from .handlers._wait_state import WaitingTasks
 from .handlers.counts import count_signals
 from .handlers.tokens import token_policy
 from .huey_internals.facts import (
@@ -39,6 +36,9 @@ from .inflight.patch import InHand
 from .integrations.quiet_logs import QuietLogs
 from .integrations.recent_skips import forget
 from .integrations.sentry_events import SentryEvents
+from .jobs.heartbeat import Pulse
+from .jobs.stale_locks import LockCalls, LockUpkeep
+from .jobs.token_sweeps import Upkeep, UpkeepCalls
 from .locks.lost_locks import LostLocks
 from .locks.manager import Told
 from .locks.patch import NamedLocks

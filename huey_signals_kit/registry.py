@@ -8,7 +8,7 @@ from typing import NoReturn, TypeVar
 from weakref import WeakSet
 
 from ._checks import refuse_unknown, short
-from ._handler import (
+from .dispatch.handler import (
     FailureHook,
     Handler,
     HandlerFunction,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from .._host_record import (
+from ..jobs.host_record import (
     RUN_DIR,
     HostRecord,
     folders,

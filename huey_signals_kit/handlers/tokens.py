@@ -9,7 +9,7 @@ from typing import Any, Literal
 from huey.api import PeriodicTask
 
 from .._checks import listed, nearest, short, truth_of
-from .._filters import checked_call
+from ..dispatch.filters import checked_call
 from ..event import Event, Predicate
 from ..metrics.names import TOKENS_CLEANED
 from ..signals import token_cleaned

@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 from huey.exceptions import TaskLockedException
 from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED
 
-from .._handler import Handler
+from ..dispatch.handler import Handler
 from ..event import Context, Event
 from ..huey_internals.facts import Running, running_task
 from ..verdict import Verdict

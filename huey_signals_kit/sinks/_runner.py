@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from .._handler import Handler
+from ..dispatch.handler import Handler
 from ..huey_internals.facts import declared_tasks, known_locks
 from ..metrics.counter import Counts
 from ..metrics.initial import MOST_LOCKS, initial_keys

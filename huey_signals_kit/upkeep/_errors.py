@@ -21,8 +21,8 @@ from typing import Any
 from huey.utils import Error
 
 from .._checks import short
-from .._filters import checked_flag
 from .._settings import check_huey
+from ..dispatch.filters import checked_flag
 from ..ledger import UnreadableLedger, open_ledger
 from ..store import Store, open_store
 from ..store.keys import Keys, Kind

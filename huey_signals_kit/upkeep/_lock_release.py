@@ -11,8 +11,8 @@ from hashlib import blake2b
 from typing import Any
 
 from .._checks import short
-from .._filters import checked_flag
 from .._settings import check_huey
+from ..dispatch.filters import checked_flag
 from ..ledger import here
 from ..store import UPKEEP, Keys, KitStore, open_kit_store, open_store
 from ._lock_form import LockHeld, LockInfo

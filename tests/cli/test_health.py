@@ -14,10 +14,10 @@ import pytest
 pytest.importorskip("typer", exc_type=ImportError)
 pytest.importorskip("rich", exc_type=ImportError)
 
-from huey_signals_kit import _host_record
-from huey_signals_kit._host_record import RUN_DIR, HostRecord, HostRecordWriter, read_records
 from huey_signals_kit.cli import _health
 from huey_signals_kit.cli._health_queue import Reading, judge_queue
+from huey_signals_kit.jobs import host_record
+from huey_signals_kit.jobs.host_record import RUN_DIR, HostRecord, HostRecordWriter, read_records
 from huey_signals_kit.ledger import Heartbeat, Process, Running, here, open_ledger
 from tests.consumer.harness import running_consumer
 from tests.consumer.locks_app import HOST
@@ -240,19 +240,19 @@ def test_files_of_others_are_passed_over(sqlite_shop, run_dir):
 def test_no_file_is_written_into_a_folder_of_another_user(tmp_path, monkeypatch):
     """Nor where the folder's name leads elsewhere; the worker goes on."""
     monkeypatch.delenv(RUN_DIR, raising=False)
-    monkeypatch.setattr(_host_record.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(host_record.tempfile, "gettempdir", lambda: str(tmp_path))
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (tmp_path / f"huey-signals-{os.geteuid()}").symlink_to(elsewhere)
     with pytest.raises(PermissionError):
-        _host_record.own_folder()
+        host_record.own_folder()
     assert list(elsewhere.iterdir()) == []
 
 
 def as_another_user(monkeypatch, tmp_path, uid=4321):
     """Have no `RUN_DIR`, but `huey-signals-UID` in a folder where all may write."""
     monkeypatch.delenv(RUN_DIR, raising=False)
-    monkeypatch.setattr(_host_record.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(host_record.tempfile, "gettempdir", lambda: str(tmp_path))
     monkeypatch.setattr(os, "geteuid", lambda: uid)
     return tmp_path / f"huey-signals-{uid}"
 
@@ -322,7 +322,7 @@ def test_no_folder_for_temporary_files(sqlite_shop, tmp_path, monkeypatch):
     def gettempdir():
         raise FileNotFoundError("No usable temporary directory found")
 
-    monkeypatch.setattr(_host_record.tempfile, "gettempdir", gettempdir)
+    monkeypatch.setattr(host_record.tempfile, "gettempdir", gettempdir)
     code, why = answer(sqlite_shop, "--here", name=sqlite_shop.name)
     assert code == 1
     expected = (
@@ -343,7 +343,7 @@ def writer(sqlite_shop, run_dir):
 
 def test_a_folder_that_was_removed_is_made_again(run_dir, monkeypatch, sqlite_shop):
     """A clean-up of temporary files is no reason to restart."""
-    monkeypatch.setattr(_host_record, "WRITE_SECONDS", 0.05)
+    monkeypatch.setattr(host_record, "WRITE_SECONDS", 0.05)
     writer = HostRecordWriter(sqlite_shop.huey)
     writer.begin("thread")
     for _ in range(2):
@@ -354,7 +354,7 @@ def test_a_folder_that_was_removed_is_made_again(run_dir, monkeypatch, sqlite_sh
 
 def test_a_file_is_not_written_through_a_link(run_dir, tmp_path, sqlite_shop, monkeypatch):
     """In a folder where all may write, another user can put one under its name."""
-    monkeypatch.setattr(_host_record, "WRITE_SECONDS", 0.05)
+    monkeypatch.setattr(host_record, "WRITE_SECONDS", 0.05)
     writer = HostRecordWriter(sqlite_shop.huey)
     writer.begin("thread")
     wait_until(read_records, 30, "the file")
@@ -377,15 +377,15 @@ def test_containers_that_share_the_folder(run_dir, writer, monkeypatch):
     (file,) = run_dir.glob("*.json")
     other = replace(here(), space="another container")
     with monkeypatch.context() as patch:
-        patch.setattr(_host_record, "here", lambda: other)
-        name = _host_record._file_name(int(file.name.split("-")[1]))
+        patch.setattr(host_record, "here", lambda: other)
+        name = host_record._file_name(int(file.name.split("-")[1]))
     assert name != file.name
     assert name.split("-")[:2] == file.name.split("-")[:2]
     of_other = write(run_dir, place=other).rename(run_dir / name)
-    _host_record._remove_dead(run_dir)
+    host_record._remove_dead(run_dir)
     assert of_other.exists()
     os.utime(of_other, (1, 1))
-    _host_record._remove_dead(run_dir)
+    host_record._remove_dead(run_dir)
     assert not of_other.exists()
     assert file.exists()
 

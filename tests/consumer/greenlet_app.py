@@ -94,7 +94,8 @@ if "HUEY_KIT_TEST_KIND" in os.environ:
     parts = ("KIND", "LOCATION", "NAME")
     huey = Place(*(os.environ[f"HUEY_KIT_TEST_{part}"] for part in parts)).open()
     declare(huey)
-    from huey_signals_kit import _native_heartbeat, install_handlers
+    from huey_signals_kit import install_handlers
+    from huey_signals_kit.jobs import native_heartbeat
 
-    _native_heartbeat.BEAT_SECONDS = float(os.environ[EVERY])
+    native_heartbeat.BEAT_SECONDS = float(os.environ[EVERY])
     install_handlers(huey)

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from huey_signals_kit import _native_heartbeat, install_handlers
-from huey_signals_kit._native_heartbeat import NativeHeartbeat
+from huey_signals_kit import install_handlers
+from huey_signals_kit.jobs import native_heartbeat
+from huey_signals_kit.jobs.native_heartbeat import NativeHeartbeat
 from huey_signals_kit.ledger._ledger import open_shelf
 from tests.consumer.greenlet_app import EVERY, GATES, declare
 from tests.consumer.harness import running_consumer
@@ -185,9 +186,9 @@ def native(make_huey, monkeypatch):
     from gevent import monkey
 
     monkeypatch.setattr(monkey, "is_module_patched", lambda name: True)
-    monkeypatch.setattr(_native_heartbeat, "BEAT_SECONDS", 0.001)
+    monkeypatch.setattr(native_heartbeat, "BEAT_SECONDS", 0.001)
     writer = Writer()
-    monkeypatch.setattr(_native_heartbeat, "alive_writer", lambda huey, process_id: writer)
+    monkeypatch.setattr(native_heartbeat, "alive_writer", lambda huey, process_id: writer)
     native = NativeHeartbeat(make_huey("sqlite"))
     yield native, writer
     native.stop(1)
@@ -214,7 +215,7 @@ def test_a_thread_that_cannot_start_stops_nobody(native, monkeypatch):
     def fails(huey, process_id):
         raise AttributeError("no pool")
 
-    monkeypatch.setattr(_native_heartbeat, "alive_writer", fails)
+    monkeypatch.setattr(native_heartbeat, "alive_writer", fails)
     heartbeat.start("id")
     heartbeat.start("id")
     assert list(heartbeat.errors) == ["AttributeError: no pool"]

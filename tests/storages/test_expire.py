@@ -20,10 +20,11 @@ from huey.exceptions import TaskException, TaskLockedException
 from huey.storage import MemoryStorage, SqliteStorage
 from huey.utils import Error
 
-from huey_signals_kit import DROP, Registry, _heartbeat, expire, install_handlers, signals
+from huey_signals_kit import DROP, Registry, expire, install_handlers, signals
 from huey_signals_kit.expiring import _expiry, _files
 from huey_signals_kit.expiring._entry import Entry
 from huey_signals_kit.handlers import expire_lock_errors
+from huey_signals_kit.jobs import heartbeat
 from huey_signals_kit.ledger import open_ledger
 from huey_signals_kit.runtime.scheduler import tick
 from tests.consumer.harness import ROOT, running_consumer
@@ -599,7 +600,7 @@ def test_a_folder_that_another_process_removes_is_made_again(make_huey, monkeypa
 
 def test_no_heartbeat_waits_for_the_removal_of_errors(make_huey, monkeypatch):
     """However long a storage takes for that."""
-    monkeypatch.setattr(_heartbeat, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.05)
     huey, inside, release = make_huey("file"), threading.Event(), threading.Event()
 
     def reap(*_):

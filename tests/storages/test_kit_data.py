@@ -12,7 +12,8 @@ from huey import storage as storages
 from huey.api import Huey
 from huey.serializer import Serializer, SignedSerializer
 
-from huey_signals_kit import Kit, _lock_upkeep, install_handlers
+from huey_signals_kit import Kit, install_handlers
+from huey_signals_kit.jobs import stale_locks
 from huey_signals_kit.ledger import Heartbeat, Place, here, open_ledger, open_shelf
 from huey_signals_kit.store import UPKEEP, open_kit_store, open_store
 from huey_signals_kit.upkeep import StillInUse, forget, forget_record, report
@@ -434,7 +435,7 @@ def test_at_rest_an_unknown_storage_is_not_listed():
 @pytest.mark.parametrize("kind", ["redis", "redis-expire"])
 def test_the_store_is_looked_through_a_few_pages_at_a_time(make_huey, monkeypatch, kind):
     """However many results there are; a dead process's lock that nothing names is found so."""
-    monkeypatch.setattr(_lock_upkeep, "_PAGES", 2)
+    monkeypatch.setattr(stale_locks, "_PAGES", 2)
     huey = make_huey(kind)
     for number in range(3000):
         huey.storage.put_data(f"result {number}", b"1" * 100)

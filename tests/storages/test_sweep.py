@@ -13,7 +13,8 @@ import huey as huey_package
 import pytest
 from huey.registry import Message
 
-from huey_signals_kit import _upkeep, install_handlers
+from huey_signals_kit import install_handlers
+from huey_signals_kit.jobs import token_sweeps
 from huey_signals_kit.ledger import Heartbeat, Place, Running, here, open_ledger
 from huey_signals_kit.runtime.scheduler import tick
 from huey_signals_kit.signals import sweep_finished
@@ -662,7 +663,7 @@ def forget_a_day(huey):
 
 def test_sweeps_on_the_tick_begin_with_a_worker(make_huey, monkeypatch):
     """Asked for by ``sweep_interval=``: an application process does not sweep, a worker does."""
-    monkeypatch.setattr(_upkeep, "_FIRST_SECONDS", 0.05)
+    monkeypatch.setattr(token_sweeps, "_FIRST_SECONDS", 0.05)
     huey = make_huey("sqlite")
     leak(huey, 3)
     heard = []

@@ -6,15 +6,15 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from . import upkeep
-from ._heartbeat import Pulse, shares
-from ._reports import Reports
-from ._settings import Settings
-from .metrics.counter import Counts
-from .metrics.names import TOKENS_CLEANED
-from .runtime.fork import reset_in_child
-from .runtime.scheduler import Jobs
-from .signals import sweep_finished
+from .. import upkeep
+from .._settings import Settings
+from ..dispatch.reporter import Reports
+from ..metrics.counter import Counts
+from ..metrics.names import TOKENS_CLEANED
+from ..runtime.fork import reset_in_child
+from ..runtime.scheduler import Jobs
+from ..signals import sweep_finished
+from .heartbeat import Pulse, shares
 
 _CLEANED = (TOKENS_CLEANED, "sweep")
 _FIRST_SECONDS = 60.0

@@ -12,8 +12,8 @@ from typing import Any
 
 from huey.api import Task, TaskWrapper
 
-from ._checks import listed, name_of, nearest, short, validate_runs
-from .huey_internals.facts import SIGNALS
+from .._checks import listed, name_of, nearest, short, validate_runs
+from ..huey_internals.facts import SIGNALS
 
 _SEVERAL = (list, tuple, set, frozenset)
 

@@ -8,8 +8,14 @@ from dataclasses import dataclass
 from types import MethodType
 from typing import Any, NoReturn
 
-from ._checks import listed, name_of, short, truth_of
-from ._filters import (
+from .._checks import listed, name_of, short, truth_of
+from ..event import Event, Predicate
+from ..huey_internals.facts import DECIDING
+from ..metrics.names import EVENTS_DROPPED
+from ..runtime.background import Background
+from ..runtime.log import is_exit
+from ..verdict import Verdict
+from .filters import (
     TaskFilter,
     checked_call,
     checked_exceptions,
@@ -19,12 +25,6 @@ from ._filters import (
     checked_signals,
     checked_tasks,
 )
-from .event import Event, Predicate
-from .huey_internals.facts import DECIDING
-from .metrics.names import EVENTS_DROPPED
-from .runtime.background import Background
-from .runtime.log import is_exit
-from .verdict import Verdict
 
 HandlerFunction = Callable[[Event], "Verdict | None"]
 FailureHook = Callable[["Handler", Event, BaseException], None]

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from . import upkeep
-from ._checks import short
-from ._heartbeat import Pulse, shares
-from ._reports import Reports
-from ._settings import Settings
-from .ledger import BEAT_SECONDS
-from .metrics.counter import Counts
-from .metrics.names import LOCKS_RELEASED, STALE_LOCKS
-from .runtime.scheduler import Jobs
-from .signals import lock_released, stale_lock_found
-from .store import Keys, is_read_whole, lock_name_pages, open_store
+from .. import upkeep
+from .._checks import short
+from .._settings import Settings
+from ..dispatch.reporter import Reports
+from ..ledger import BEAT_SECONDS
+from ..metrics.counter import Counts
+from ..metrics.names import LOCKS_RELEASED, STALE_LOCKS
+from ..runtime.scheduler import Jobs
+from ..signals import lock_released, stale_lock_found
+from ..store import Keys, is_read_whole, lock_name_pages, open_store
+from .heartbeat import Pulse, shares
 
 CHOICES = ("report", "release")
 _JOB = "stale locks"

@@ -15,8 +15,8 @@ from collections import deque
 from typing import Any
 from uuid import uuid4
 
-from .ledger import BEAT_SECONDS, AliveWriter, alive_writer
-from .runtime.fork import reset_in_child
+from ..ledger import BEAT_SECONDS, AliveWriter, alive_writer
+from ..runtime.fork import reset_in_child
 
 _MOST_ERRORS = 10
 

@@ -29,9 +29,7 @@ from typing import Any
 from uuid import uuid4
 from weakref import ref
 
-from ._host_record import HostRecordWriter
-from ._native_heartbeat import NativeHeartbeat
-from .ledger import (
+from ..ledger import (
     BEAT_SECONDS,
     INCARNATION,
     MOST_SKIPS,
@@ -47,11 +45,13 @@ from .ledger import (
     takings_of,
     waiting_ids,
 )
-from .locks.patch import NamedLocks
-from .metrics.values import Totals, added, merge
-from .runtime.fork import reset_in_child
-from .runtime.scheduler import Jobs, tick
-from .store import StorageUnable, is_shared
+from ..locks.patch import NamedLocks
+from ..metrics.values import Totals, added, merge
+from ..runtime.fork import reset_in_child
+from ..runtime.scheduler import Jobs, tick
+from ..store import StorageUnable, is_shared
+from .host_record import HostRecordWriter
+from .native_heartbeat import NativeHeartbeat
 
 _FIRST_SECONDS = 1.0
 _STOP_SECONDS = 0.5

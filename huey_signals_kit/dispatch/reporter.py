@@ -7,13 +7,13 @@ from typing import Any
 
 from blinker import NamedSignal
 
-from . import signals as announcements
-from ._checks import name_of, short
-from ._handler import Handler
-from .event import Event
-from .metrics.names import HANDLER_ERRORS
-from .runtime.job import log_last_failure
-from .runtime.log import Failures, complain
+from .. import signals as announcements
+from .._checks import name_of, short
+from ..event import Event
+from ..metrics.names import HANDLER_ERRORS
+from ..runtime.job import log_last_failure
+from ..runtime.log import Failures, complain
+from .handler import Handler
 
 
 class Reports:

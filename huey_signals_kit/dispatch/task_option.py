@@ -8,9 +8,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from ._checks import listed, nearest, short
-from .runtime.log import complain
-from .verdict import BY_NAME, Verdict, expire
+from .._checks import listed, nearest, short
+from ..runtime.log import complain
+from ..verdict import BY_NAME, Verdict, expire
 
 
 class TaskOption:

@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any
 from weakref import ref
 
-from .runtime.fork import reset_in_child
-from .runtime.process_id import Place, here, place_of
-from .runtime.scheduler import tick
-from .runtime.threads import start_thread
+from ..runtime.fork import reset_in_child
+from ..runtime.process_id import Place, here, place_of
+from ..runtime.scheduler import tick
+from ..runtime.threads import start_thread
 
 RUN_DIR = "HUEY_SIGNALS_RUN_DIR"
 WRITE_SECONDS = 10.0
