@@ -4,13 +4,14 @@ It takes any Huey, with a kit or without. Nothing alive is ever touched: what is
 garbage stays, and is counted.
 """
 
-from ._errors import LOCK_ERRORS, PurgeReport, PurgeStopped, checked_classes, purge_errors
-from ._explain import explain
-from ._explain_form import Chord, Explanation, Place, Revocation, Skipped, StoredResult
-from ._forget import Forgotten, StillInUse, check_unused_elsewhere, forget, forget_record
-from ._lock_form import LockHeld, LockInfo
-from ._lock_list import LockWatch
-from ._lock_release import (
+from ._common import Stopped
+from .errors import LOCK_ERRORS, PurgeReport, PurgeStopped, checked_classes, purge_errors
+from .explain.explain import explain
+from .explain.model import Chord, Explanation, Place, Revocation, Skipped, StoredResult
+from .forget import Forgotten, StillInUse, check_unused_elsewhere, forget, forget_record
+from .locks.info import LockHeld, LockInfo
+from .locks.inspection import LockWatch
+from .locks.release import (
     UNCLAIMED_SECONDS,
     Release,
     check_not_held,
@@ -19,13 +20,12 @@ from ._lock_release import (
     release_seen,
     release_stale,
 )
-from ._report import report
-from ._report_form import Consumer, LockCounts, Report
-from ._stopped import Stopped
-from ._sweep import DAY, LEAST_AGE, Sweeper, check_age, sweep_tokens
-from ._sweep_report import SweepReport, SweepStopped
-from ._token_form import Standing, TokenInfo, TokensDeleted, TokensStopped
-from ._token_list import TokenList, delete_named_tokens, next_sweep, standings
+from .report.model import Consumer, LockCounts, Report
+from .report.report import report
+from .tokens.info import Standing, TokenInfo, TokensDeleted, TokensStopped
+from .tokens.listing import TokenList, delete_named_tokens, next_sweep, standings
+from .tokens.report import SweepReport, SweepStopped
+from .tokens.sweeper import DAY, LEAST_AGE, Sweeper, check_age, sweep_tokens
 
 __all__ = [
     "DAY",

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("typer", exc_type=ImportError)
 pytest.importorskip("rich", exc_type=ImportError)
 
-from huey_signals_kit.upkeep import _errors
+from huey_signals_kit.upkeep import errors
 from tests.support import results, store, stored_errors
 
 
@@ -58,7 +58,7 @@ def test_as_a_command(sqlite_shop):
 def keep_all(huey):
     """Marks every stored error as the kit marks those that are stored on purpose."""
     for key, metadata in stored_errors(huey).items():
-        huey.put_result(key, _errors.Error({**metadata, "kept": True}))
+        huey.put_result(key, errors.Error({**metadata, "kept": True}))
 
 
 def test_errors_that_were_stored_on_purpose(shop):
@@ -85,7 +85,7 @@ def test_classes_of_ones_own(sqlite_shop):
     """Only these; the advice has them as well, and a long name still fits."""
     sqlite_shop.fill()
     long = "E" * 200
-    sqlite_shop.huey.put_result("one", _errors.Error({"error": f"{long}('no')"}))
+    sqlite_shop.huey.put_result("one", errors.Error({"error": f"{long}('no')"}))
     names = ["--exception", long, "--exception", "ValueError"]
     ran = sqlite_shop.run("purge", sqlite_shop.name, *names)
     assert ran.row("would be deleted") == ["1"]
@@ -148,7 +148,7 @@ def test_a_storage_that_goes_away_half_way(sqlite_shop, monkeypatch):
         raise OSError("the disk has gone away")
 
     sqlite_shop.fill()
-    monkeypatch.setattr(_errors.Places, "look", gone)
+    monkeypatch.setattr(errors.Places, "look", gone)
     ran = sqlite_shop.run("purge", sqlite_shop.name, "--apply")
     assert (ran.code, ran.out) == (1, "")
     assert "the disk has gone away; until then 13 keys were read and 0 deleted" in ran.err

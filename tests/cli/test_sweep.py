@@ -16,8 +16,9 @@ pytest.importorskip("rich", exc_type=ImportError)
 
 from huey_signals_kit.cli import _sweep
 from huey_signals_kit.ledger import open_ledger
-from huey_signals_kit.upkeep import _marks, sweep_tokens
-from huey_signals_kit.upkeep._sweep import LEASE, LEASE_SECONDS
+from huey_signals_kit.upkeep import sweep_tokens
+from huey_signals_kit.upkeep.tokens import marks
+from huey_signals_kit.upkeep.tokens.sweeper import LEASE, LEASE_SECONDS
 from tests.support import delete_kit_data, kit_data, store, tokens
 
 TWO_LOOKS = (
@@ -170,7 +171,7 @@ def test_one_signal_ends_it_while_the_storage_hangs(frozen_shop, signum):
 def test_the_second_signal_ends_it_at_once(frozen_shop):
     """Whatever it waits for: here for its lease, which it cannot let go."""
     shop = frozen_shop(b"hscan")
-    patience = "\nimport huey_signals_kit.upkeep._sweep as it\nit.RELEASE_SECONDS = 1000\n"
+    patience = "\nimport huey_signals_kit.upkeep.tokens.sweeper as it\nit.RELEASE_SECONDS = 1000\n"
     shop.write(shop.module, (shop.path / f"{shop.module}.py").read_text() + patience)
     process = hangs(shop)
     process.send_signal(signal.SIGINT)
@@ -215,7 +216,7 @@ def test_a_storage_that_goes_away_half_way(sqlite_shop, monkeypatch):
         raise OSError("the disk has gone away")
 
     sqlite_shop.fill()
-    monkeypatch.setattr(_marks, "drop_unseen", gone)
+    monkeypatch.setattr(marks, "drop_unseen", gone)
     ran = sqlite_shop.run("sweep", sqlite_shop.name, "--apply")
     assert (ran.code, ran.out) == (1, "")
     assert ran.err == (

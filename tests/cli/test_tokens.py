@@ -11,7 +11,8 @@ pytest.importorskip("typer", exc_type=ImportError)
 pytest.importorskip("rich", exc_type=ImportError)
 
 from huey_signals_kit.cli import _tokens_view
-from huey_signals_kit.upkeep import TokenInfo, TokenList, _token_list
+from huey_signals_kit.upkeep import TokenInfo, TokenList
+from huey_signals_kit.upkeep.tokens import listing
 from tests.support import run_all, tokens
 
 LONG = "x" * 200
@@ -209,7 +210,7 @@ def test_a_storage_that_goes_away_half_way(sqlite_shop, monkeypatch):
     def gone(*_):
         raise OSError("the disk has gone away")
 
-    monkeypatch.setattr(_token_list.Places, "look", gone)
+    monkeypatch.setattr(listing.Places, "look", gone)
     ran = sqlite_shop.run("tokens", "delete", sqlite_shop.name, "*", "--apply")
     assert (ran.code, ran.out) == (1, "")
     assert "the disk has gone away; until then 0 keys were read and 0 deleted" in ran.err

@@ -14,9 +14,10 @@ from typing import Any
 
 def dead(huey: Any) -> None:
     """Take every holder for dead."""
-    from huey_signals_kit.upkeep import LockWatch, _lock_list
+    from huey_signals_kit.upkeep import LockWatch
+    from huey_signals_kit.upkeep.locks import inspection
 
-    verdict = _lock_list._Verdict(alive=False, unclaimed=False, settled=True)
+    verdict = inspection._Verdict(alive=False, unclaimed=False, settled=True)
     LockWatch._lives = lambda self, name, raw, holder, look: verdict
 
 
@@ -35,9 +36,10 @@ def silent(huey: Any) -> None:
 
 def never(huey: Any) -> None:
     """Free no stale lock."""
-    from huey_signals_kit.upkeep import LockWatch, _lock_list
+    from huey_signals_kit.upkeep import LockWatch
+    from huey_signals_kit.upkeep.locks import inspection
 
-    verdict = _lock_list._Verdict(alive=None, unclaimed=False, settled=True)
+    verdict = inspection._Verdict(alive=None, unclaimed=False, settled=True)
     LockWatch._lives = lambda self, name, raw, holder, look: verdict
 
 

@@ -12,21 +12,15 @@ import random
 import sys
 import time
 
-from huey_signals_kit.upkeep import (
-    LockHeld,
-    LockWatch,
-    _lock_list,
-    _lock_release,
-    release_lock,
-    release_stale,
-)
+from huey_signals_kit.upkeep import LockHeld, LockWatch, release_lock, release_stale
+from huey_signals_kit.upkeep.locks import inspection, release
 from tests.support import Place
 
 
 def do_it(wrong):
     """Have this process do it so."""
     if wrong == "living":
-        dead = _lock_list._Verdict(alive=False, unclaimed=False, settled=True)
+        dead = inspection._Verdict(alive=False, unclaimed=False, settled=True)
         LockWatch._lives = lambda self, name, raw, holder, look: dead
     elif wrong == "later":
 
@@ -34,7 +28,7 @@ def do_it(wrong):
             time.sleep(random.choice([0, 0.5]))
             return bool(huey.lock_task(lock.name).clear())
 
-        _lock_release.release_seen = release_later
+        release.release_seen = release_later
 
 
 def main():

@@ -12,13 +12,13 @@ import json
 import sys
 import time
 
-from huey_signals_kit.upkeep import LEAST_AGE, Sweeper, _places
+from huey_signals_kit.upkeep import LEAST_AGE, Sweeper, _live_ids
 from tests.support import Place
 
 
 def overlook(place):
     """Have this process see nothing there."""
-    look, add = _places.Places.look, _places.Places._add
+    look, add = _live_ids.Places.look, _live_ids.Places._add
 
     def blind(self, rounds=2):
         if place == "running":
@@ -27,7 +27,7 @@ def overlook(place):
             setattr(self._store, place, lambda: iter(()))
         look(self, rounds)
 
-    _places.Places.look = blind
+    _live_ids.Places.look = blind
 
 
 def main():

@@ -30,15 +30,9 @@ from huey_signals_kit.locks.patch import NamedLocks
 from huey_signals_kit.runtime import scheduler
 from huey_signals_kit.runtime.scheduler import tick
 from huey_signals_kit.store import UPKEEP, open_kit_store, open_store
-from huey_signals_kit.upkeep import (
-    LockHeld,
-    LockWatch,
-    Release,
-    _lock_list,
-    release_lock,
-    release_stale,
-)
-from huey_signals_kit.upkeep._skip_history import note_skips, recent_skips
+from huey_signals_kit.upkeep import LockHeld, LockWatch, Release, release_lock, release_stale
+from huey_signals_kit.upkeep.locks import inspection
+from huey_signals_kit.upkeep.locks.skip_history import note_skips, recent_skips
 from tests.locks import ELSEWHERE, taken_by
 from tests.support import run_all, store, wait_until
 
@@ -917,7 +911,7 @@ def test_what_is_throttled_by_a_ttl_is_not_lost(make_huey):
 def test_where_processes_cannot_be_told_apart_heartbeats_tell(make_huey, monkeypatch):
     """Two containers under one host's name, each with a process 1."""
     nowhere = Place(here().host, "", 1, 17)
-    for module in (_lock_list, _liveness, _holder_state):
+    for module in (inspection, _liveness, _holder_state):
         monkeypatch.setattr(module, "here", lambda: nowhere)
     huey, now = make_huey("sqlite"), [0.0]
     watch = LockWatch(huey, open_ledger(huey), lambda: now[0])

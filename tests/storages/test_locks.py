@@ -21,14 +21,8 @@ from huey_signals_kit.ledger import INCARNATION, Heartbeat, UnreadableLedger, he
 from huey_signals_kit.ledger._backend import StoreShelf
 from huey_signals_kit.runtime.process_id import _born
 from huey_signals_kit.signals import lock_released, stale_lock_found
-from huey_signals_kit.upkeep import (
-    LockHeld,
-    LockWatch,
-    _lock_release,
-    release_lock,
-    release_stale,
-    sweep_tokens,
-)
+from huey_signals_kit.upkeep import LockHeld, LockWatch, release_lock, release_stale, sweep_tokens
+from huey_signals_kit.upkeep.locks import release
 from tests.locks import ELSEWHERE, GONE, key, taken_by, watched
 from tests.support import delete_kit_data, kit_data, put_kit_data, run_all, store
 
@@ -536,7 +530,7 @@ def test_two_hosts_clocks_are_not_compared(make_huey, monkeypatch):
     huey.put_if_empty(key(huey, "bare"), "1")
     hosts = [here(), replace(here(), host="another"), here()]
     for host, now, freed in zip(hosts, (1000.0, 9_000_000.0, 1900.0), (0, 0, 1), strict=True):
-        monkeypatch.setattr(_lock_release, "here", lambda host=host: host)
+        monkeypatch.setattr(release, "here", lambda host=host: host)
         assert len(release_stale(huey, 900, clock=lambda now=now: now).released) == freed
 
 

@@ -13,7 +13,7 @@ from huey.utils import Error
 
 from huey_signals_kit import KEEP, expire, install_handlers, uninstall_handlers
 from huey_signals_kit.ledger import hands_of
-from huey_signals_kit.upkeep import PurgeStopped, _errors, purge_errors
+from huey_signals_kit.upkeep import PurgeStopped, errors, purge_errors
 from huey_signals_kit.upkeep import report as report_of
 from tests.support import hold, huey_class, run_all, store, stored_errors
 
@@ -339,13 +339,13 @@ def test_one_that_was_replaced_meanwhile_stays(make_huey, monkeypatch):
     hold(huey, "held")
     task = guarded()
     run_all(huey)
-    look = _errors.Places.look
+    look = errors.Places.look
 
     def replaced(places):
         look(places)
         huey.put_result(task.id, "a real result")
 
-    monkeypatch.setattr(_errors.Places, "look", replaced)
+    monkeypatch.setattr(errors.Places, "look", replaced)
     report = purge_errors(huey)
     assert (report.deleted, report.undecided) == (0, 1)
     assert task.get() == "a real result"
@@ -353,7 +353,7 @@ def test_one_that_was_replaced_meanwhile_stays(make_huey, monkeypatch):
 
 def test_many_go_in_steps(make_huey, monkeypatch):
     """However many there are, only some are held at a time, and progress is told."""
-    monkeypatch.setattr(_errors, "_AT_ONCE", 10)
+    monkeypatch.setattr(errors, "_AT_ONCE", 10)
     huey = make_huey("redis")
     guarded, *_ = declare(huey)
     hold(huey, "held")
@@ -367,7 +367,7 @@ def test_many_go_in_steps(make_huey, monkeypatch):
 
 def test_a_storage_that_goes_away_is_reported_with_what_was_done(make_huey, monkeypatch):
     """The exception has the report."""
-    monkeypatch.setattr(_errors, "_AT_ONCE", 1)
+    monkeypatch.setattr(errors, "_AT_ONCE", 1)
     huey = make_huey("sqlite")
     guarded, *_ = declare(huey)
     hold(huey, "held")
@@ -377,7 +377,7 @@ def test_a_storage_that_goes_away_is_reported_with_what_was_done(make_huey, monk
     def gone(self):
         raise OSError("the storage has gone away")
 
-    monkeypatch.setattr(_errors.Places, "look", gone)
+    monkeypatch.setattr(errors.Places, "look", gone)
     with pytest.raises(PurgeStopped, match="the storage has gone away") as stopped:
         purge_errors(huey)
     assert (stopped.value.report.matched, stopped.value.report.deleted) == (1, 0)
@@ -432,4 +432,4 @@ REMOTE = f"Traceback (most recent call last):\n  File\nRuntimeError: far away:\n
 )
 def test_the_class_of_an_error_is_what_its_text_and_its_traceback_agree_on(text, traceback, name):
     """What says two things is of neither: nobody deletes it by name."""
-    assert _errors.class_of(Error({"error": text, "traceback": traceback})) == name
+    assert errors.class_of(Error({"error": text, "traceback": traceback})) == name

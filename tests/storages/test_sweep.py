@@ -19,8 +19,9 @@ from huey_signals_kit.ledger import Heartbeat, Place, Running, here, open_ledger
 from huey_signals_kit.runtime.scheduler import tick
 from huey_signals_kit.signals import sweep_finished
 from huey_signals_kit.store import UPKEEP, open_kit_store
-from huey_signals_kit.upkeep import SweepStopped, _marks, _slice, _sweep, _tokens, sweep_tokens
-from huey_signals_kit.upkeep._places import Places
+from huey_signals_kit.upkeep import SweepStopped, sweep_tokens
+from huey_signals_kit.upkeep._live_ids import Places
+from huey_signals_kit.upkeep.tokens import marks, slices, sweep, sweeper
 from tests.support import delete_kit_data, put_kit_data, run_all, store, tokens, wait_until
 
 chord_only = pytest.mark.skipif(not hasattr(huey_package, "chord"), reason="chords came in 3.0")
@@ -402,10 +403,10 @@ def test_it_takes_a_huey():
 
 def test_a_storage_that_goes_away_is_reported_with_what_was_done(any_huey, monkeypatch):
     """Half way: the exception has the report, and the next sweep goes on with the marks."""
-    monkeypatch.setattr(_tokens, "DELETED_AT_ONCE", 1)
+    monkeypatch.setattr(sweep, "DELETED_AT_ONCE", 1)
     leak(any_huey, 5)
     sweep(any_huey, 0)
-    delete, calls = _tokens.delete_tokens, []
+    delete, calls = sweep.delete_tokens, []
 
     def once(*given):
         calls.append(given)
@@ -414,7 +415,7 @@ def test_a_storage_that_goes_away_is_reported_with_what_was_done(any_huey, monke
         return delete(*given)
 
     with monkeypatch.context() as patched:
-        patched.setattr(_tokens, "delete_tokens", once)
+        patched.setattr(sweep, "delete_tokens", once)
         with pytest.raises(SweepStopped, match="it has deleted 1: OSError") as stopped:
             sweep(any_huey, DAY + 1)
     report = stopped.value.report
@@ -434,8 +435,8 @@ def leak(huey, count):
 
 def test_slices_do_not_change_what_is_found(any_huey, monkeypatch):
     """Some tokens at a time, each slice judged by itself."""
-    monkeypatch.setattr(_tokens, "SLICE", 7)
-    monkeypatch.setattr(_slice, "MOST_VALUES", 3)
+    monkeypatch.setattr(sweep, "SLICE", 7)
+    monkeypatch.setattr(slices, "MOST_VALUES", 3)
     job, *_ = declare(any_huey)
     leak(any_huey, 30)
     waiting = job()
@@ -479,7 +480,7 @@ def test_a_heartbeat_that_cannot_be_read_stops_deletions(make_huey):
 
 def test_nothing_is_deleted_until_every_process_has_said_what_it_runs(make_huey, monkeypatch):
     """One that is silent is waited for, and if it stays so the tokens and their marks stay."""
-    monkeypatch.setattr(_sweep, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(sweeper, "_POLL_SECONDS", 0.01)
     huey = make_huey("sqlite")
     leak(huey, 1)
     sweep(huey, 0)
@@ -491,7 +492,7 @@ def test_nothing_is_deleted_until_every_process_has_said_what_it_runs(make_huey,
 
     write_beat(1)
     with monkeypatch.context() as impatient:
-        impatient.setattr(_sweep, "SETTLE_SECONDS", 0.1)
+        impatient.setattr(sweeper, "SETTLE_SECONDS", 0.1)
         report = sweep(huey, DAY + 1)
     assert (report.deleted, report.undecided) == (0, 1)
     assert report.stopped.startswith("process 1 on elsewhere (record silent) did not write")
@@ -502,7 +503,7 @@ def test_nothing_is_deleted_until_every_process_has_said_what_it_runs(make_huey,
         write_beat(next(beats))
 
     clock = types.SimpleNamespace(monotonic=time.monotonic, sleep=beaten)
-    monkeypatch.setattr(_sweep, "time", clock)
+    monkeypatch.setattr(sweeper, "time", clock)
     assert sweep(huey, DAY + 60).deleted == 1
     assert next(beats) == 3
 
@@ -510,11 +511,11 @@ def test_nothing_is_deleted_until_every_process_has_said_what_it_runs(make_huey,
 def test_a_silent_process_is_waited_for_once(make_huey, monkeypatch):
     """Not again for each slice, or the sweep of many tokens would not end."""
     huey = make_huey("sqlite")
-    monkeypatch.setattr(_tokens, "SLICE", 7)
+    monkeypatch.setattr(sweep, "SLICE", 7)
     leak(huey, 30)
     sweep(huey, 0)
     waited = []
-    monkeypatch.setattr(_sweep.Sweeper, "_settle", lambda sweeper: waited.append(1) or "silent")
+    monkeypatch.setattr(sweeper.Sweeper, "_settle", lambda sweeper: waited.append(1) or "silent")
     report = sweep(huey, DAY + 1)
     assert (report.deleted, report.undecided, report.stopped) == (0, 30, "silent")
     assert waited == [1]
@@ -552,7 +553,7 @@ def test_a_token_seen_alive_loses_its_mark_at_once(any_huey, monkeypatch):
         raise OSError("the storage has gone away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(_marks, "drop_unseen", gone)
+        patched.setattr(marks, "drop_unseen", gone)
         with pytest.raises(SweepStopped):
             sweep(any_huey, DAY + 1)
     any_huey.storage.flush_queue()
@@ -600,7 +601,7 @@ def test_a_sweep_that_was_held_up_for_too_long_ends(make_huey, monkeypatch):
     """Another one may have begun: the lease is asked for before each step."""
     huey = make_huey("sqlite")
     leak(huey, 3)
-    monkeypatch.setattr(_sweep, "LEASE_SECONDS", 0)
+    monkeypatch.setattr(sweeper, "LEASE_SECONDS", 0)
 
     def taken(report):
         delete_kit_data(huey, "lease:sweep")
@@ -620,14 +621,14 @@ def test_marks_that_another_sweep_has_replaced_end_this_one(make_huey, monkeypat
         look(places, rounds)
         put_kit_data(huey, f"marks:{key[2:4]}", b"1")
 
-    read = _marks.buckets
+    read = marks.buckets
 
     def late(store, numbers):
         for number, bucket in read(store, numbers):
             put_kit_data(huey, f"marks:{key[2:4]}", b"1")
             yield number, bucket
 
-    monkeypatch.setattr(_marks, "buckets", late)
+    monkeypatch.setattr(marks, "buckets", late)
     with pytest.raises(SweepStopped, match="MarksReplaced"):
         sweep(huey, 0)
 
@@ -656,7 +657,7 @@ def test_a_kit_counts_and_announces_its_sweeps(make_huey):
 def forget_a_day(huey):
     """Make all marks a day older."""
     store = open_kit_store(huey, UPKEEP)
-    for _, bucket in _marks.buckets(store, range(256)):
+    for _, bucket in marks.buckets(store, range(256)):
         bucket.groups = {(first - DAY, seen): ids for (first, seen), ids in bucket.groups.items()}
         bucket.save(store)
 

@@ -15,7 +15,7 @@ from huey_signals_kit.handlers import RescheduleLocked
 from huey_signals_kit.store import open_store
 from huey_signals_kit.store.reader import Reader
 from huey_signals_kit.upkeep._ids import packed
-from huey_signals_kit.upkeep._places import Places
+from huey_signals_kit.upkeep._live_ids import Places
 from tests.support import hold
 
 chord_only = pytest.mark.skipif(not hasattr(huey_package, "chord"), reason="chords came in 3.0")

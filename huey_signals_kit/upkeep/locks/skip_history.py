@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 
-from ..ledger import Look
-from ..metrics.names import LOCK_SKIPS
-from ..store import KitStore
+from ...ledger import Look
+from ...metrics.names import LOCK_SKIPS
+from ...store import KitStore
 
 SPAN_SECONDS = 3600.0
 NOTED_EVERY = 300.0

@@ -6,29 +6,19 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .._checks import short
-from .._settings import check_huey
-from ..ledger import BEAT_SECONDS, Ledger, Look, Process, open_ledger
-from ..metrics.labels import valid
-from ..metrics.names import LABELS, LOCK_SKIPS
-from ..store import BATCH, Keys, Kind, Reader, open_store
-from ..store.keys import CHORD, PAUSE, TOKEN
-from ._explain_form import (
-    ARGUMENT,
-    DUE,
-    NESTED,
-    RUNNING,
-    Chord,
-    Explanation,
-    Place,
-    Revocation,
-    Skipped,
-)
-from ._explain_messages import MOST_PLACES, MessageSearch
-from ._explain_result import read_result
-from ._lock_list import LockWatch
-from ._moments import moment
-from ._nested import ChordConfig
+from ..._checks import short
+from ..._settings import check_huey
+from ...ledger import BEAT_SECONDS, Ledger, Look, Process, open_ledger
+from ...metrics.labels import valid
+from ...metrics.names import LABELS, LOCK_SKIPS
+from ...store import BATCH, Keys, Kind, Reader, open_store
+from ...store.keys import CHORD, PAUSE, TOKEN
+from .._moments import moment
+from ..locks.inspection import LockWatch
+from .messages import MOST_PLACES, MessageSearch
+from .model import ARGUMENT, DUE, NESTED, RUNNING, Chord, Explanation, Place, Revocation, Skipped
+from .nested import ChordConfig
+from .result import read_result
 
 _PATIENCE_SECONDS = BEAT_SECONDS + 2.0
 _POLL_SECONDS = 0.2

@@ -17,8 +17,8 @@ import struct
 import time
 from collections.abc import Iterator, Sequence
 
-from ..store import KitStore
-from ._ids import SIZE, each_of
+from ...store import KitStore
+from .._ids import SIZE, each_of
 
 BUCKETS = 256
 AT_ONCE = 8

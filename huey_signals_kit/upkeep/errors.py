@@ -28,8 +28,8 @@ from ..store import Store, open_store
 from ..store.keys import Keys, Kind
 from ..store.protocol import Entry
 from ..store.reader import Reader, Unreadable
-from ._places import Places
-from ._stopped import Stopped
+from ._common import Stopped
+from ._live_ids import Places
 
 LOCK_ERRORS = ("TaskLockedException",)
 # As many as memory allows: before each deletion all places are looked at, which on a storage in

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby, repeat
 from operator import itemgetter
 
-from ._ids import SIZE, each_of
-from ._marks import BUCKETS
+from .._ids import SIZE, each_of
+from .marks import BUCKETS
 
 MOST_VALUES = 50_000
 """Different values that one slice holds; nearly all tokens have one of two."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ._stopped import Stopped
+from .._common import Stopped
 
 
 @dataclass(frozen=True)

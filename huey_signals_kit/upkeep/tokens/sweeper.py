@@ -8,16 +8,16 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
-from .._checks import checked_seconds, short
-from .._settings import check_huey
-from ..dispatch.filters import checked_flag
-from ..ledger import BEAT_SECONDS, Ledger, UnreadableLedger, open_ledger
-from ..runtime.fork import reset_in_child
-from ..store import UPKEEP, open_kit_store, open_store
-from ..store.reader import Reader
-from ._places import Places
-from ._sweep_report import SweepReport, SweepStopped
-from ._tokens import TokenSweep
+from ..._checks import checked_seconds, short
+from ..._settings import check_huey
+from ...dispatch.filters import checked_flag
+from ...ledger import BEAT_SECONDS, Ledger, UnreadableLedger, open_ledger
+from ...runtime.fork import reset_in_child
+from ...store import UPKEEP, open_kit_store, open_store
+from ...store.reader import Reader
+from .._live_ids import Places
+from .report import SweepReport, SweepStopped
+from .sweep import TokenSweep
 
 LEAST_AGE = 3 * BEAT_SECONDS
 DAY = 86_400.0

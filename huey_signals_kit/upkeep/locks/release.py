@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from .._checks import short
-from .._settings import check_huey
-from ..dispatch.filters import checked_flag
-from ..ledger import here
-from ..store import UPKEEP, Keys, KitStore, open_kit_store, open_store
-from ._lock_form import LockHeld, LockInfo
-from ._lock_list import LockWatch
-from ._sweep import check_age
+from ..._checks import short
+from ..._settings import check_huey
+from ...dispatch.filters import checked_flag
+from ...ledger import here
+from ...store import UPKEEP, Keys, KitStore, open_kit_store, open_store
+from ..tokens.sweeper import check_age
+from .info import LockHeld, LockInfo
+from .inspection import LockWatch
 
 UNCLAIMED_SECONDS = 900.0
 """How far apart two looks at a lock are that nobody claims, before it is freed."""

@@ -10,19 +10,19 @@ from typing import Any
 
 from huey.utils import Error
 
-from .._settings import check_huey
-from ..ledger import Ledger, Look, open_ledger
-from ..metrics.values import Totals, merge, sample
-from ..store import UPKEEP, Entry, Store, open_kit_store, open_store
-from ..store.keys import Keys, Kind
-from ..store.reader import Reader, ReadMessage, Unreadable
-from . import _marks as marks
-from ._errors import class_of, is_kept
-from ._ids import packed
-from ._lock_list import LockWatch
-from ._moments import moment
-from ._report_form import Consumer, KindTotal, Report
-from ._task_registry import is_declared
+from ..._settings import check_huey
+from ...ledger import Ledger, Look, open_ledger
+from ...metrics.values import Totals, merge, sample
+from ...store import UPKEEP, Entry, Store, open_kit_store, open_store
+from ...store.keys import Keys, Kind
+from ...store.reader import Reader, ReadMessage, Unreadable
+from .._ids import packed
+from .._moments import moment
+from .._task_registry import is_declared
+from ..errors import class_of, is_kept
+from ..locks.inspection import LockWatch
+from ..tokens import marks
+from .model import Consumer, KindTotal, Report
 
 
 def report(

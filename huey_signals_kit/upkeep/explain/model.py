@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ._lock_form import LockInfo
+from ..locks.info import LockInfo
 
 SCHEDULE, QUEUE, RUNNING, DUE = "schedule", "queue", "running", "due"
 STAGE, HANDLER, CALLBACK = "stage", "error handler", "chord callback"

@@ -6,10 +6,10 @@ from typing import Any
 
 from huey.utils import Error
 
-from ..store import Reader, Unreadable, parts_of
-from ..store.reader import Foreign
-from ._errors import class_of
-from ._explain_form import StoredResult
+from ...store import Reader, Unreadable, parts_of
+from ...store.reader import Foreign
+from ..errors import class_of
+from .model import StoredResult
 
 LONGEST = 200
 """How many characters of a value are told; of a longer one no more than its class and its size."""

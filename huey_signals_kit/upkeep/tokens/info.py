@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ..store.protocol import Entry
-from ._stopped import Stopped
+from ...store.protocol import Entry
+from .._common import Stopped
 
 LIVE, CUSTOM, ORPHANED = "live", "custom", "orphaned"
 ACTIVE, EXPIRED, OWNERLESS = "active", "expired", "ownerless"

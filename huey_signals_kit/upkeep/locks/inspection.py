@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from ..ledger import (
+from ...ledger import (
     BEAT_SECONDS,
     OVERDUE_SECONDS,
     Holder,
@@ -27,11 +27,11 @@ from ..ledger import (
     try_holder,
     watching,
 )
-from ..metrics.labels import fold, valid
-from ..store import UPKEEP, Keys, Reader, Store, Unreadable, open_kit_store, open_store
-from ._lock_form import LockInfo
-from ._moments import moment
-from ._skip_history import note_skips, recent_skips
+from ...metrics.labels import fold, valid
+from ...store import UPKEEP, Keys, Reader, Store, Unreadable, open_kit_store, open_store
+from .._moments import moment
+from .info import LockInfo
+from .skip_history import note_skips, recent_skips
 
 _LOOKED_SECONDS = 2 * BEAT_SECONDS
 """The most seconds between two looks of one series."""

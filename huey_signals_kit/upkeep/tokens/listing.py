@@ -15,17 +15,17 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
 
-from .._settings import check_huey
-from ..dispatch.filters import checked_flag
-from ..ledger import Ledger, UnreadableLedger, open_ledger
-from ..store import UPKEEP, open_kit_store, open_store
-from ..store.keys import PAUSE, TOKEN, Keys, Kind, is_generated
-from ..store.protocol import Entry, Store
-from ..store.reader import Reader, ReadMessage, Unreadable
-from . import _marks as marks
-from ._places import Places
-from ._task_registry import is_declared
-from ._token_form import (
+from ..._settings import check_huey
+from ...dispatch.filters import checked_flag
+from ...ledger import Ledger, UnreadableLedger, open_ledger
+from ...store import UPKEEP, open_kit_store, open_store
+from ...store.keys import PAUSE, TOKEN, Keys, Kind, is_generated
+from ...store.protocol import Entry, Store
+from ...store.reader import Reader, ReadMessage, Unreadable
+from .._live_ids import Places
+from .._task_registry import is_declared
+from . import marks
+from .info import (
     ACTIVE,
     CUSTOM,
     EXPIRED,

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from ..store import Reader, ReadMessage, Store, Unreadable
-from ._explain_form import ARGUMENT, NESTED, QUEUE, SCHEDULE, Explanation, Place
-from ._nested import ChordConfig, Found, find_in
+from ...store import Reader, ReadMessage, Store, Unreadable
+from .model import ARGUMENT, NESTED, QUEUE, SCHEDULE, Explanation, Place
+from .nested import ChordConfig, Found, find_in
 
 MOST_PLACES = 100
 """How many places are told; a chord's callback stands in each of its parts."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ..ledger import Holder
+from ...ledger import Holder
 
 
 @dataclass(frozen=True)

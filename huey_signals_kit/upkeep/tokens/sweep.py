@@ -63,15 +63,15 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ..store import KitStore
-from ..store.protocol import Store
-from ..store.tokens import Tokens, delete_tokens, read_tokens
-from . import _marks as marks
-from ._ids import SIZE, each_of
-from ._marks import Bucket
-from ._places import Places
-from ._slice import Bunch, Condemned, Slice
-from ._sweep_report import SweepReport
+from ...store import KitStore
+from ...store.protocol import Store
+from ...store.tokens import Tokens, delete_tokens, read_tokens
+from .._ids import SIZE, each_of
+from .._live_ids import Places
+from . import marks
+from .marks import Bucket
+from .report import SweepReport
+from .slices import Bunch, Condemned, Slice
 
 SLICE = 550_000
 """Tokens read before the places are: 20 bytes each."""

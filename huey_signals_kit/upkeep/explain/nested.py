@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, TypeGuard
 
 from huey.registry import Message
 
-from ..store.reader import StoredMessage
-from ._explain_form import CALLBACK, HANDLER, STAGE
+from ...store.reader import StoredMessage
+from .model import CALLBACK, HANDLER, STAGE
 
 _ID, _NAME, _ON_COMPLETE, _ON_ERROR, _CHORD = 0, 1, 8, 9, 13
 _CALLBACK = 3
