@@ -11,7 +11,7 @@ def main() -> None:
     _open_closed_streams()
     try:
         from .cli import app
-        from .cli._ending import run
+        from .cli._shared.process_exit import run
     except ModuleNotFoundError as exc:
         if exc.name not in ("typer", "rich"):
             raise

@@ -9,11 +9,11 @@ import typer
 
 from ..upkeep import Forgotten, StillInUse, forget_record
 from ..upkeep import forget as forget_all
-from ._exits import CommandError
-from ._progress import progress
-from ._tables import print_table
-from ._terminal import say, say_command, shown
-from ._work import Apply, AsJson, HueyName, print_json, work_on
+from ._shared.command import Apply, AsJson, HueyName, print_json, work_on
+from ._shared.exits import CommandError
+from ._shared.progress import progress
+from ._shared.tables import print_table
+from ._shared.terminal import say, say_command, shown
 
 HELP = """\b
 Exit codes:

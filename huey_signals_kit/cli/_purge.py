@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from ..upkeep import LOCK_ERRORS, PurgeReport, checked_classes, purge_errors
-from ._exits import NEEDS_PERSON, WrongUse
-from ._progress import progress
-from ._tables import print_table
-from ._terminal import say, say_command
-from ._work import Apply, AsJson, HueyName, print_json, work_on
+from ._shared.command import Apply, AsJson, HueyName, print_json, work_on
+from ._shared.exits import NEEDS_PERSON, WrongUse
+from ._shared.progress import progress
+from ._shared.tables import print_table
+from ._shared.terminal import say, say_command
 
 HELP = """\b
 Exit codes:

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from ..upkeep import SweepReport, next_sweep, sweep_tokens
-from ._ages import parse_age, span
-from ._exits import NEEDS_PERSON
-from ._progress import progress
-from ._tables import print_table
-from ._terminal import say, say_command
-from ._work import Apply, AsJson, HueyName, print_json, work_on
+from ._shared.command import Apply, AsJson, HueyName, print_json, work_on
+from ._shared.durations import parse_age, span
+from ._shared.exits import NEEDS_PERSON
+from ._shared.progress import progress
+from ._shared.tables import print_table
+from ._shared.terminal import say, say_command
 
 DEFAULT_AGE = "1d"
 _WAIT_SECONDS = 35.0

@@ -30,8 +30,8 @@ from huey_signals_kit.cli._demo.places import Place
 from huey_signals_kit.cli._demo.rounds import Comparison
 from huey_signals_kit.cli._demo.settings import Settings
 from huey_signals_kit.cli._demo.work import Plan
-from huey_signals_kit.cli._exits import CommandError
-from huey_signals_kit.cli._redis import masked
+from huey_signals_kit.cli._shared.exits import CommandError
+from huey_signals_kit.cli._shared.redis import masked
 from tests.support import wait_until
 
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ pytest.importorskip("typer", exc_type=ImportError)
 pytest.importorskip("rich", exc_type=ImportError)
 
 from huey_signals_kit import install_handlers
-from huey_signals_kit.cli import _explain
+from huey_signals_kit.cli._explain.command import command
 from huey_signals_kit.ledger import (
     MOST_SKIPS,
     Heartbeat,
@@ -477,7 +477,7 @@ def test_a_storage_that_goes_away(sqlite_shop, monkeypatch):
     def gone(*_, **__):
         raise OSError("the disk has gone away")
 
-    monkeypatch.setattr(_explain, "find", gone)
+    monkeypatch.setattr(command, "find", gone)
     ran = sqlite_shop.run("explain", sqlite_shop.name, "nobody")
     assert (ran.code, ran.out) == (1, "")
     assert "the disk has gone away" in ran.err
@@ -493,6 +493,6 @@ def test_what_it_looks_through_is_shown(sqlite_shop, monkeypatch):
     def progress(doing):
         yield said.append
 
-    monkeypatch.setattr(_explain, "progress", progress)
+    monkeypatch.setattr(command, "progress", progress)
     told(sqlite_shop, sqlite_shop.tasks.job())
     assert said == ["4 tasks read"]

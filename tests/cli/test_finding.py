@@ -15,7 +15,7 @@ import redis
 pytest.importorskip("typer", exc_type=ImportError)
 pytest.importorskip("rich", exc_type=ImportError)
 
-from huey_signals_kit.cli._secrets import without_secrets
+from huey_signals_kit.cli._shared.redact import without_secrets
 from tests.support import Unavailable, huey_class, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -357,9 +357,9 @@ def test_a_storage_of_the_users_own(folder, body, said):
 
 def test_a_mistake_of_the_kit_is_not_taken_for_a_storage(sqlite_shop, monkeypatch):
     """It is shown as what it is, with its traceback."""
-    from huey_signals_kit.cli import _report
+    from huey_signals_kit.cli._report.command import command
 
-    monkeypatch.setattr(_report, "make_report", lambda huey: 1 // 0)
+    monkeypatch.setattr(command, "make_report", lambda huey: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         sqlite_shop.run("report", sqlite_shop.name)
 

@@ -14,8 +14,9 @@ import pytest
 pytest.importorskip("typer", exc_type=ImportError)
 pytest.importorskip("rich", exc_type=ImportError)
 
-from huey_signals_kit.cli import _health
-from huey_signals_kit.cli._health_queue import Reading, judge_queue
+from huey_signals_kit.cli._health.command.queue import Reading, judge_queue
+
+from huey_signals_kit.cli._health.command import command
 from huey_signals_kit.jobs import host_record
 from huey_signals_kit.jobs.host_record import RUN_DIR, HostRecord, HostRecordWriter, read_records
 from huey_signals_kit.ledger import Heartbeat, Process, Running, here, open_ledger
@@ -188,7 +189,7 @@ def redis_server(tmp_path):
 
 def test_a_storage_that_hangs(frozen_shop, monkeypatch):
     """Is told as that, in time for the next probe."""
-    monkeypatch.setattr(_health, "SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(command, "SILENT_SECONDS", 0.5)
     shop = frozen_shop(b"hgetall")
     code, why = answer(shop, name=shop.name)
     assert code == 1

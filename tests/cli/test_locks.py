@@ -12,7 +12,7 @@ pytest.importorskip("typer", exc_type=ImportError)
 pytest.importorskip("rich", exc_type=ImportError)
 
 from huey_signals_kit import install_handlers, uninstall_handlers
-from huey_signals_kit.cli import _locks_view
+from huey_signals_kit.cli._locks.command import view
 from huey_signals_kit.upkeep import LockHeld, LockWatch, release_lock
 from tests.consumer.harness import ROOT
 from tests.locks import ELSEWHERE, GONE, key, taken_by
@@ -190,4 +190,4 @@ def test_a_semaphore_is_not_freed_by_name(make_shop, options):
 )
 def test_a_span_has_its_two_largest_units(seconds, said):
     """Nobody needs more of how long a lock is held."""
-    assert _locks_view.short_span(seconds) == said
+    assert view.short_span(seconds) == said

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("typer", exc_type=ImportError)
 pytest.importorskip("rich", exc_type=ImportError)
 
-from huey_signals_kit.cli import _tokens_view
+from huey_signals_kit.cli._tokens.command import view
 from huey_signals_kit.upkeep import TokenInfo, TokenList
 from huey_signals_kit.upkeep.tokens import listing
 from tests.support import run_all, tokens
@@ -223,13 +223,13 @@ def test_many_are_listed_as_they_come(sqlite_shop, monkeypatch):
     events = []
     info = TokenList._info
     monkeypatch.setattr(TokenList, "_info", lambda *args: events.append("read") or info(*args))
-    add = _tokens_view.TextList.add
+    add = view.TextList.add
 
-    def adding(self: _tokens_view.TextList, token: TokenInfo) -> None:
+    def adding(self: view.TextList, token: TokenInfo) -> None:
         events.append("shown")
         add(self, token)
 
-    monkeypatch.setattr(_tokens_view.TextList, "add", adding)
+    monkeypatch.setattr(view.TextList, "add", adding)
     ran = sqlite_shop.run("tokens", "list", sqlite_shop.name, "--limit", "0")
     assert len(listed(ran)) == events.count("read") == 2500
     assert events.index("shown") <= 1000

@@ -18,12 +18,12 @@ import pytest
 pytest.importorskip("typer", exc_type=ImportError)
 pytest.importorskip("rich", exc_type=ImportError)
 
+from huey_signals_kit.cli._top.command.model import Seen, SeenLock, SeenProcess, SeenTask
+from huey_signals_kit.cli._top.command.poller import Looker
+from huey_signals_kit.cli._top.command.view import screen
 from rich.cells import cell_len
 
-from huey_signals_kit.cli import _top_look
-from huey_signals_kit.cli._top_form import Seen, SeenLock, SeenProcess, SeenTask
-from huey_signals_kit.cli._top_look import Looker
-from huey_signals_kit.cli._top_view import screen
+from huey_signals_kit.cli._top.command import poller
 from huey_signals_kit.ledger import Heartbeat, Running, here, open_ledger
 from huey_signals_kit.upkeep import LockInfo, LockWatch
 from tests import servers
@@ -171,8 +171,8 @@ def later(read):
         return read(*args, **options)
     return wait_and_read
 
-_top_look.make_report = later(_top_look.make_report)
-_top_look.LockWatch.all = later(_top_look.LockWatch.all)
+poller.make_report = later(poller.make_report)
+poller.LockWatch.all = later(poller.LockWatch.all)
 """
 
 
@@ -533,14 +533,14 @@ def test_rates_begin_anew_when_counters_were_lost(sqlite_shop):
 def test_the_store_is_read_for_a_tenth_of_the_time(sqlite_shop, monkeypatch):
     """The lengths of queue and schedule are of now, the rest as old as is said."""
     clock, made = Clock(), []
-    real = _top_look.make_report
+    real = poller.make_report
 
     def slow(huey, **options):
         clock.now += 10
         made.append(clock.now)
         return real(huey, **options)
 
-    monkeypatch.setattr(_top_look, "make_report", slow)
+    monkeypatch.setattr(poller, "make_report", slow)
     looker = Looker(sqlite_shop.huey, clock)
     assert looker.look(None).store["keys"].now == 0
     sqlite_shop.huey.put("custom", 1)
@@ -555,17 +555,17 @@ def test_the_store_is_read_for_a_tenth_of_the_time(sqlite_shop, monkeypatch):
 
 def test_a_report_that_fails_is_made_anew_at_once(sqlite_shop, monkeypatch):
     """However long it took to fail, the next look is as good as any."""
-    clock, real = Clock(), _top_look.make_report
+    clock, real = Clock(), poller.make_report
 
     def fail(huey, **options):
         clock.now += 1000
         raise OSError("gone")
 
-    monkeypatch.setattr(_top_look, "make_report", fail)
+    monkeypatch.setattr(poller, "make_report", fail)
     looker = Looker(sqlite_shop.huey, clock)
     with pytest.raises(OSError, match="gone"):
         looker.look(None)
-    monkeypatch.setattr(_top_look, "make_report", real)
+    monkeypatch.setattr(poller, "make_report", real)
     assert looker.look(None).store["keys"].now == 0
 
 

@@ -11,7 +11,7 @@ from huey import MemoryHuey, SqliteHuey
 from huey.exceptions import TaskLockedException
 
 from huey_signals_kit import get_kit, install_handlers, uninstall_handlers
-from huey_signals_kit.cli._finding import find_huey
+from huey_signals_kit.cli._shared.find_huey import find_huey
 from huey_signals_kit.upkeep import (
     explain,
     forget,

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from .. import _redis
-from .._exits import CommandError, exit_codes
-from .._interrupts import Interrupts
-from .._terminal import console
+from .._shared import redis
+from .._shared.exits import CommandError, exit_codes
+from .._shared.interrupts import Interrupts
+from .._shared.terminal import console
 from . import view
 from .places import ground
 from .rounds import Comparison, compare
@@ -45,7 +45,7 @@ def demo(
     with exit_codes("demo"):
         plan = Plan.of(tasks)
         if redis is not None:
-            _redis.check(redis)
+            redis.check(redis)
         if not as_json:
             view.introduce(console(), plan, "a Redis" if redis else "a temporary SQLite file")
         found = _run(plan, workers, redis)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .._exits import CommandError
+from .._shared.exits import CommandError
 from .settings import Settings
 from .tally import Tally
 

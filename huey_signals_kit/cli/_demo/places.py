@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from huey import RedisHuey, SqliteHuey
 
-from .. import _redis
+from .._shared import redis
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Place:
     @property
     def shown(self) -> str:
         """The location as it may be shown: a URL without its password."""
-        return _redis.masked(self.location) if self.storage == "redis" else self.location
+        return redis.masked(self.location) if self.storage == "redis" else self.location
 
     def open(self) -> Any:
         """A new Huey on this queue."""
@@ -56,14 +56,14 @@ class Ground:
     def clear(self) -> None:
         """Remove every key of these places from Redis; the folder is its owner's to remove."""
         if self._redis_url:
-            _redis.delete_keys(self._redis_url, self._prefix)
+            redis.delete_keys(self._redis_url, self._prefix)
 
 
 @contextmanager
 def ground(folder: Path, redis_url: str | None) -> Iterator[Ground]:
     """Ground to make places on, in *folder* or on a Redis, cleared in the end."""
     found = Ground(folder, redis_url)
-    with _redis.failures_told(redis_url, f"keys with {_NAME} in their names may be left there"):
+    with redis.failures_told(redis_url, f"keys with {_NAME} in their names may be left there"):
         try:
             yield found
         finally:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .._exits import CommandError
+from .._shared.exits import CommandError
 from .consumer import running_consumer
 from .figures import Figures, measure
 from .places import Ground, Place

@@ -13,7 +13,7 @@ from ...metrics.labels import valid
 from ...metrics.values import Totals, merge
 from ...sinks.prometheus import families
 from ...upkeep import Report
-from .asking import NoAnswer
+from .._shared.background_read import NoAnswer
 from .readings import Readings
 
 Tell = Callable[[Exception | None, str], object]

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from .._exits import CommandError, WrongUse
-from .._storages import failure
-from .._work import AsJson, HueyName, print_json, work_on
+from .._shared.command import AsJson, HueyName, print_json, work_on
+from .._shared.exits import CommandError, WrongUse
+from .._shared.storage_errors import failure
 from .readings import Readings
 
 _WAKES_SECONDS = 1.0

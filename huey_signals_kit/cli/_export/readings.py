@@ -8,7 +8,7 @@ from typing import Any
 from ...ledger import Look, open_ledger
 from ...upkeep import LockWatch, Report
 from ...upkeep import report as make_report
-from .asking import Asking, NoAnswer
+from .._shared.background_read import Asking, NoAnswer
 
 LOOK_SECONDS = 5.0
 """How long a scrape waits for the counters; Prometheus itself waits for ten by default."""
