@@ -9,15 +9,14 @@ from typing import Annotated
 import typer
 
 from . import _forget, _purge, _sweep
-from ._demo.command import EXAMPLES, demo
-from ._explain import command
-from ._export.command import EXAMPLES as EXPORT_EXAMPLES
-from ._export.command import export
-from ._health import command
+from ._demo import command as _demo
+from ._explain import command as _explain
+from ._export import command as _export
+from ._health import command as _health
 from ._locks.command import locks
-from ._report import command
+from ._report import command as _report
 from ._tokens.command import tokens
-from ._top import command
+from ._top import command as _top
 
 app = typer.Typer(
     name="huey-signals",
@@ -49,14 +48,14 @@ def main(
     """Keep lock errors and spent revoke tokens out of Huey's result store."""
 
 
-app.command(epilog=EXAMPLES)(demo)
-app.command(epilog=command.EXIT_CODES)(command.report)
+app.command(epilog=_demo.EXAMPLES)(_demo.demo)
+app.command(epilog=_report.EXIT_CODES)(_report.report)
 app.command(epilog=_sweep.HELP)(_sweep.sweep)
 app.command(epilog=_purge.HELP)(_purge.purge)
 app.add_typer(tokens, name="tokens")
 app.add_typer(locks, name="locks")
-app.command(epilog=command.HELP)(command.top)
-app.command(epilog=command.HELP)(command.explain)
-app.command(epilog=EXPORT_EXAMPLES)(export)
-app.command(epilog=command.HELP)(command.health)
+app.command(epilog=_top.HELP)(_top.top)
+app.command(epilog=_explain.HELP)(_explain.explain)
+app.command(epilog=_export.EXAMPLES)(_export.export)
+app.command(epilog=_health.HELP)(_health.health)
 app.command(epilog=_forget.HELP)(_forget.forget)

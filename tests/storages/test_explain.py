@@ -17,7 +17,7 @@ from huey.utils import Error
 from huey_signals_kit import install_handlers
 from huey_signals_kit.ledger import Heartbeat, Place, Running, here, open_ledger
 from huey_signals_kit.upkeep import Revocation, explain
-from huey_signals_kit.upkeep.explain import explain
+from huey_signals_kit.upkeep.explain import explain as explain_module
 from tests.support import hold, put_kit_data, run_all, store, wait_until
 
 FAR = datetime.datetime(2099, 1, 1)
@@ -504,7 +504,7 @@ def test_at_several_places_at_once(any_huey):
 def test_one_that_moves_while_it_is_looked_for(any_huey, monkeypatch):
     """Out of the schedule just before that is read, say."""
     task = declare(any_huey).s()
-    opened = explain.open_store(any_huey)
+    opened = explain_module.open_store(any_huey)
 
     class Moving:
         def __getattr__(self, name):
@@ -514,7 +514,7 @@ def test_one_that_moves_while_it_is_looked_for(any_huey, monkeypatch):
             yield from opened.scheduled()
             any_huey.enqueue(task)
 
-    monkeypatch.setattr(explain, "open_store", lambda huey: Moving())
+    monkeypatch.setattr(explain_module, "open_store", lambda huey: Moving())
     assert found_in(any_huey, task) == [("queue", (), task.id)]
 
 

@@ -21,7 +21,8 @@ from huey_signals_kit.signals import sweep_finished
 from huey_signals_kit.store import UPKEEP, open_kit_store
 from huey_signals_kit.upkeep import SweepStopped, sweep_tokens
 from huey_signals_kit.upkeep._live_ids import Places
-from huey_signals_kit.upkeep.tokens import marks, slices, sweep, sweeper
+from huey_signals_kit.upkeep.tokens import marks, slices, sweeper
+from huey_signals_kit.upkeep.tokens import sweep as sweep_module
 from tests.support import delete_kit_data, put_kit_data, run_all, store, tokens, wait_until
 
 chord_only = pytest.mark.skipif(not hasattr(huey_package, "chord"), reason="chords came in 3.0")
@@ -403,10 +404,10 @@ def test_it_takes_a_huey():
 
 def test_a_storage_that_goes_away_is_reported_with_what_was_done(any_huey, monkeypatch):
     """Half way: the exception has the report, and the next sweep goes on with the marks."""
-    monkeypatch.setattr(sweep, "DELETED_AT_ONCE", 1)
+    monkeypatch.setattr(sweep_module, "DELETED_AT_ONCE", 1)
     leak(any_huey, 5)
     sweep(any_huey, 0)
-    delete, calls = sweep.delete_tokens, []
+    delete, calls = sweep_module.delete_tokens, []
 
     def once(*given):
         calls.append(given)
@@ -415,7 +416,7 @@ def test_a_storage_that_goes_away_is_reported_with_what_was_done(any_huey, monke
         return delete(*given)
 
     with monkeypatch.context() as patched:
-        patched.setattr(sweep, "delete_tokens", once)
+        patched.setattr(sweep_module, "delete_tokens", once)
         with pytest.raises(SweepStopped, match="it has deleted 1: OSError") as stopped:
             sweep(any_huey, DAY + 1)
     report = stopped.value.report
@@ -435,7 +436,7 @@ def leak(huey, count):
 
 def test_slices_do_not_change_what_is_found(any_huey, monkeypatch):
     """Some tokens at a time, each slice judged by itself."""
-    monkeypatch.setattr(sweep, "SLICE", 7)
+    monkeypatch.setattr(sweep_module, "SLICE", 7)
     monkeypatch.setattr(slices, "MOST_VALUES", 3)
     job, *_ = declare(any_huey)
     leak(any_huey, 30)
@@ -511,7 +512,7 @@ def test_nothing_is_deleted_until_every_process_has_said_what_it_runs(make_huey,
 def test_a_silent_process_is_waited_for_once(make_huey, monkeypatch):
     """Not again for each slice, or the sweep of many tokens would not end."""
     huey = make_huey("sqlite")
-    monkeypatch.setattr(sweep, "SLICE", 7)
+    monkeypatch.setattr(sweep_module, "SLICE", 7)
     leak(huey, 30)
     sweep(huey, 0)
     waited = []

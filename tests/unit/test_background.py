@@ -10,7 +10,7 @@ from huey.signals import SIGNAL_LOCKED
 
 from huey_signals_kit import DROP, Registry, install_handlers
 from huey_signals_kit.handlers import RescheduleLocked
-from huey_signals_kit.runtime import background
+from huey_signals_kit.runtime import background as background_module
 from huey_signals_kit.runtime.background import CAPACITY, Background
 from tests.support import hold, run_all, stored_errors, wait_until
 
@@ -225,7 +225,7 @@ def test_a_handler_says_that_it_runs_in_the_background():
 
 def test_its_thread_ends_when_there_is_nothing_to_do(monkeypatch):
     """A kit that was uninstalled leaves no thread for ever."""
-    monkeypatch.setattr(background, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(background_module, "IDLE_SECONDS", 0.05)
     handled = []
     background = Background("idle", handled.append, lambda lost: pytest.fail(str(lost)))
     background.submit(1)

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from .._shared import redis
 from .._shared.exits import CommandError, exit_codes
 from .._shared.interrupts import Interrupts
+from .._shared.redis import check as check_redis
 from .._shared.terminal import console
 from . import view
 from .places import ground
@@ -45,7 +45,7 @@ def demo(
     with exit_codes("demo"):
         plan = Plan.of(tasks)
         if redis is not None:
-            redis.check(redis)
+            check_redis(redis)
         if not as_json:
             view.introduce(console(), plan, "a Redis" if redis else "a temporary SQLite file")
         found = _run(plan, workers, redis)
