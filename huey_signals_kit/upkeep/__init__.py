@@ -6,8 +6,8 @@ garbage stays, and is counted.
 
 from ._common import Stopped
 from .errors import LOCK_ERRORS, PurgeReport, PurgeStopped, checked_classes, purge_errors
-from .explain.explain import explain
-from .explain.model import Chord, Explanation, Place, Revocation, Skipped, StoredResult
+from .explanation.explain import explain
+from .explanation.model import Chord, Explanation, Place, Revocation, Skipped, StoredResult
 from .forget import Forgotten, StillInUse, check_unused_elsewhere, forget, forget_record
 from .locks.info import LockHeld, LockInfo
 from .locks.inspection import LockWatch
@@ -20,8 +20,8 @@ from .locks.release import (
     release_seen,
     release_stale,
 )
-from .report.model import Consumer, LockCounts, Report
-from .report.report import report
+from .reports.model import Consumer, LockCounts, Report
+from .reports.report import report
 from .tokens.info import Standing, TokenInfo, TokensDeleted, TokensStopped
 from .tokens.listing import TokenList, delete_named_tokens, next_sweep, standings
 from .tokens.report import SweepReport, SweepStopped

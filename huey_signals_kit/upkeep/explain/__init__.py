@@ -1,1 +1,0 @@
-"""TODO huey_signals_kit/upkeep/explain."""

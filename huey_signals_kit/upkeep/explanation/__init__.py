@@ -1,0 +1,1 @@
+"""TODO huey_signals_kit/upkeep/explanation."""
