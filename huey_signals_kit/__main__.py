@@ -10,8 +10,7 @@ def main() -> None:
     """Run the command line, or say which extra it needs."""
     _open_closed_streams()
     try:
-        from .cli import app
-        from .cli._shared.process_exit import run
+        from .cli import app, run
     except ModuleNotFoundError as exc:
         if exc.name not in ("typer", "rich"):
             raise

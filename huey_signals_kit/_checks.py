@@ -9,8 +9,11 @@ import math
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping
 from types import BuiltinMethodType, FunctionType, MethodType, WrapperDescriptorType
+from typing import Any
 
 from huey.api import Huey, TaskWrapper
+
+from .huey_internals.facts import real_huey
 
 
 def listed(names: Iterable[object]) -> str:
@@ -156,3 +159,49 @@ def _called_by(function: object) -> object:
 
 def _is_of_huey(thing: object) -> bool:
     return type(thing).__module__ == "huey.api" and not isinstance(thing, Huey)
+
+
+def check_huey(huey: object, who: str) -> Any:
+    """Return *huey*, or the Huey that it wraps as a lazy proxy; raise `TypeError` for neither."""
+    found = real_huey(huey)
+    if found is not None:
+        return found
+    hint = ""
+    if isinstance(huey, Huey):
+        hint = ", a proxy whose Huey cannot be found; give the Huey itself"
+    elif isinstance(huey, Mapping):
+        hint = (
+            "; settings such as Django's HUEY = {...} are not a Huey: in the ready() of an "
+            "AppConfig, install the kit on the Huey that djhuey makes from them: "
+            "from huey.contrib.djhuey import HUEY; install_handlers(HUEY)"
+        )
+    elif isinstance(huey, type) and issubclass(huey, Huey):
+        hint = f", which is a class; make an instance: {huey.__name__}('my-app')"
+    for attribute in ("huey", "HUEY"):
+        if real_huey(getattr(huey, attribute, None)) is not None:
+            hint = f"; its attribute {attribute!r} is one"
+    raise TypeError(f"{who} takes a Huey, got {short(huey)}{hint}")
+
+
+def checked_flag(value: object, what: str) -> bool:
+    """*value* if it is True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{what} takes True or False, got {short(value)}")
+    return value
+
+
+def checked_call(function: object, what: str) -> Callable[[Any], Any]:
+    """*function* if it can be called with one event and answers at once."""
+    if not callable(function):
+        raise TypeError(f"{what} is not callable: {short(function)}")
+    validate_runs(function, what)
+    try:
+        inspect.signature(function).bind(object())
+    except TypeError:
+        raise TypeError(
+            f"{what}, {name_of(function)}{inspect.signature(function)}, "
+            "must take exactly one argument, the Event (event.task and event.exception are in it)"
+        ) from None
+    except ValueError:
+        pass  # a builtin that hides its signature
+    return function

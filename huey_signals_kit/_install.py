@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, Literal, NoReturn
 
-from ._checks import refuse_unknown
-from ._settings import Settings, check_huey
-from .dispatch.filters import checked_flag
+from ._checks import check_huey, checked_flag, refuse_unknown
+from ._settings import Settings
 from .handlers.tokens import CleanTokens
 from .kit import ATTRIBUTE, Kit
 from .presets import AnyPreset
-from .registry import Registry, structure
+from .registry import Registry
+from .runtime.configuration import structure
 from .sinks.protocol import AnySink
 
 

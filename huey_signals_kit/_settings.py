@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from huey.api import Huey
-
-from ._checks import checked_seconds, short
-from .dispatch.filters import checked_flag
-from .huey_internals.facts import real_huey
+from ._checks import checked_flag, checked_seconds, short
 from .ledger import BEAT_SECONDS, LEAST_STALE_AFTER
 from .registry import Registry
 
@@ -81,25 +75,3 @@ def _checked_stale_after(stale_after: object) -> float:
 
 def _as_tuple(value: object) -> tuple[object, ...]:
     return tuple(value) if isinstance(value, (list, tuple)) else (value,)
-
-
-def check_huey(huey: object, who: str) -> Any:
-    """Return *huey*, or the Huey that it wraps as a lazy proxy; raise `TypeError` for neither."""
-    found = real_huey(huey)
-    if found is not None:
-        return found
-    hint = ""
-    if isinstance(huey, Huey):
-        hint = ", a proxy whose Huey cannot be found; give the Huey itself"
-    elif isinstance(huey, Mapping):
-        hint = (
-            "; settings such as Django's HUEY = {...} are not a Huey: in the ready() of an "
-            "AppConfig, install the kit on the Huey that djhuey makes from them: "
-            "from huey.contrib.djhuey import HUEY; install_handlers(HUEY)"
-        )
-    elif isinstance(huey, type) and issubclass(huey, Huey):
-        hint = f", which is a class; make an instance: {huey.__name__}('my-app')"
-    for attribute in ("huey", "HUEY"):
-        if real_huey(getattr(huey, attribute, None)) is not None:
-            hint = f"; its attribute {attribute!r} is one"
-    raise TypeError(f"{who} takes a Huey, got {short(huey)}{hint}")

@@ -17,21 +17,19 @@ from .dispatch.task_option import TaskOption
 from .event import Event
 from .expiring import Expiry
 from .gate import Gate
-from .handlers._wait_state import WaitingTasks
 from .handlers.counts import count_signals
 from .handlers.tokens import token_policy
+from .handlers.wait_state import WaitingTasks
 from .huey_internals.facts import (
     DECIDING,
     ENDED_WITHOUT_EXCEPTION,
     LOCK_SIGNALS,
     SIGNALS,
     WITHOUT_EXCEPTION,
-    caught_by_huey,
     passed_exception,
-    timing_on_stack,
 )
-from .huey_internals.receivers import Receivers
-from .huey_internals.worker import WorkerHooks
+from .huey_internals.patch import Receivers, WorkerHooks
+from .huey_internals.stack import caught_by_huey, timing_on_stack
 from .inflight.patch import InHand
 from .integrations.quiet_logs import QuietLogs
 from .integrations.recent_skips import forget
@@ -46,11 +44,12 @@ from .metrics.counter import SETTLE_AT, Counts
 from .metrics.meter import Meter
 from .metrics.names import SUPPRESSED
 from .presets import build_preset
-from .registry import Registry, default_registry, structure
+from .registry import Registry, default_registry
 from .runtime.component import Part
+from .runtime.configuration import structure
 from .runtime.scheduler import Jobs, tick
-from .sinks._configured import read_sinks
-from .sinks._runner import SinkRoutes
+from .sinks.configured import read_sinks
+from .sinks.runner import SinkRoutes
 from .verdict import Verdict
 
 ATTRIBUTE = "_huey_signals_kit"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Hashable, Iterator
 from typing import NoReturn, TypeVar
 from weakref import WeakSet
@@ -18,25 +17,11 @@ from .dispatch.handler import (
     run,
 )
 from .event import Event, Predicate
-from .runtime.fork import reset_in_child
+from .runtime.configuration import structure
 from .runtime.log import complain
 from .verdict import Verdict
 
 F = TypeVar("F", bound=HandlerFunction)
-
-
-class _Structure:
-    """The one lock over all registries: a change runs through every registry that includes it."""
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-        reset_in_child(self)
-
-    def _after_fork(self) -> None:
-        self.lock = threading.RLock()
-
-
-structure = _Structure()
 
 
 class Registry:

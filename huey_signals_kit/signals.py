@@ -5,13 +5,7 @@ A kit announces what it hears: with ``tidy-tokens`` alone, for one, it hears of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from blinker import NamedSignal, Namespace
-
-from ._checks import validate_ran
-from .runtime.log import is_exit
+from blinker import Namespace
 
 _namespace = Namespace()
 
@@ -48,24 +42,3 @@ handler_failed = _namespace.signal(
     "handler-failed",
     doc="A handler raised. Sent with ``handler`` (its name), ``event`` and ``exception``.",
 )
-
-
-def announce(
-    signal: NamedSignal,
-    huey: Any,
-    failed: Callable[[Any, BaseException], None],
-    **payload: Any,
-) -> None:
-    """Send *signal* to each subscriber by itself: one that raises is passed to *failed*.
-
-    blinker's own ``send`` stops at the first subscriber that raises.
-    """
-    if signal.is_muted:
-        return
-    for subscriber in list(signal.receivers_for(huey)):
-        try:
-            validate_ran(subscriber(huey, **payload), "the subscriber")
-        except BaseException as exc:
-            if is_exit(exc):
-                raise
-            failed(subscriber, exc)

@@ -14,7 +14,7 @@ import pytest
 from huey.api import Huey
 
 from huey_signals_kit import uninstall_handlers
-from huey_signals_kit.ledger import takings_of
+from huey_signals_kit.locks.held import takings_of
 from huey_signals_kit.runtime.scheduler import tick
 from tests.servers import NoServer, postgres_server, redis_server
 from tests.support import (

@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import replace
 
-from huey_signals_kit.ledger import BEAT_SECONDS, Place, here, watching
+from huey_signals_kit.ledger import BEAT_SECONDS, watching
 from huey_signals_kit.locks.holder import HolderText
+from huey_signals_kit.runtime.process_id import Place, here
 
 GONE = replace(here(), pid=2**22 + 5, born=17)
 """A place of this host where no process is."""

@@ -1,1 +1,1 @@
-"""TODO huey_signals_kit/dispatch."""
+"""From a signal of Huey to a verdict: the receiver, handlers, filters, and the task option."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from huey.api import Task, TaskWrapper
 
-from .._checks import listed, name_of, nearest, short, validate_runs
+from .._checks import checked_call, listed, name_of, nearest, short
 from ..huey_internals.facts import SIGNALS
 
 _SEVERAL = (list, tuple, set, frozenset)
@@ -98,30 +98,6 @@ def checked_priority(priority: object) -> float:
     if math.isnan(priority):
         raise ValueError("priority= of on() takes a number, got nan, which has no order")
     return priority
-
-
-def checked_flag(value: object, what: str) -> bool:
-    """*value* if it is True or False."""
-    if not isinstance(value, bool):
-        raise TypeError(f"{what} takes True or False, got {short(value)}")
-    return value
-
-
-def checked_call(function: object, what: str) -> Callable[[Any], Any]:
-    """*function* if it can be called with one event and answers at once."""
-    if not callable(function):
-        raise TypeError(f"{what} is not callable: {short(function)}")
-    validate_runs(function, what)
-    try:
-        inspect.signature(function).bind(object())
-    except TypeError:
-        raise TypeError(
-            f"{what}, {name_of(function)}{inspect.signature(function)}, "
-            "must take exactly one argument, the Event (event.task and event.exception are in it)"
-        ) from None
-    except ValueError:
-        pass  # a builtin that hides its signature
-    return function
 
 
 def checked_handler(function: object) -> Callable[[Any], Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MethodType
 from typing import Any, NoReturn
 
-from .._checks import listed, name_of, short, truth_of
+from .._checks import checked_call, checked_flag, listed, name_of, short, truth_of
 from ..event import Event, Predicate
 from ..huey_internals.facts import DECIDING
 from ..metrics.names import EVENTS_DROPPED
@@ -17,9 +17,7 @@ from ..runtime.log import is_exit
 from ..verdict import Verdict
 from .filters import (
     TaskFilter,
-    checked_call,
     checked_exceptions,
-    checked_flag,
     checked_handler,
     checked_priority,
     checked_signals,

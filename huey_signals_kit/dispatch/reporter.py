@@ -8,11 +8,11 @@ from typing import Any
 from blinker import NamedSignal
 
 from .. import signals as announcements
-from .._checks import name_of, short
+from .._checks import name_of, short, validate_ran
 from ..event import Event
 from ..metrics.names import HANDLER_ERRORS
 from ..runtime.job import log_last_failure
-from ..runtime.log import Failures, complain
+from ..runtime.log import Failures, complain, is_exit
 from .handler import Handler
 
 
@@ -27,7 +27,7 @@ class Reports:
     def tell(self, signal: NamedSignal, **payload: object) -> None:
         """Make one of the kit's announcements to its subscribers, whatever they raise."""
         if signal.receivers:
-            announcements.announce(signal, self._huey, self._subscriber_failed, **payload)
+            _announce(signal, self._huey, self._subscriber_failed, **payload)
 
     def handler_failed(self, handler: Handler, event: Event, exc: BaseException) -> None:
         """Log, count and announce that *handler* raised *exc* on *event*."""
@@ -76,3 +76,24 @@ class Reports:
             f"Subscriber {name}", "to an announcement", exc, ("subscriber", name, id(owner))
         )
         self._tally((HANDLER_ERRORS, name))
+
+
+def _announce(
+    signal: NamedSignal,
+    huey: Any,
+    failed: Callable[[Any, BaseException], None],
+    **payload: Any,
+) -> None:
+    """Send *signal* to each subscriber by itself: one that raises is passed to *failed*.
+
+    blinker's own ``send`` stops at the first subscriber that raises.
+    """
+    if signal.is_muted:
+        return
+    for subscriber in list(signal.receivers_for(huey)):
+        try:
+            validate_ran(subscriber(huey, **payload), "the subscriber")
+        except BaseException as exc:
+            if is_exit(exc):
+                raise
+            failed(subscriber, exc)

@@ -19,8 +19,8 @@ from ..event import Event
 from ..metrics.names import HANDLER_ERRORS
 from ..runtime.log import complain, say
 from ..verdict import DROP, Verdict
-from . import _wait_state
-from ._wait_state import Wait
+from . import wait_state
+from .wait_state import Wait
 
 _TEN_YEARS = 10 * 365 * 86_400.0
 _HIDES = "_huey_signals_kit_hides"
@@ -74,7 +74,7 @@ class RescheduleLocked:
         task, signal = event._task, event._signal
         if signal not in (SIGNAL_LOCKED, SIGNAL_ERROR) or not event.is_lock_error:
             if signal in (SIGNAL_ERROR, SIGNAL_RETRYING):
-                _wait_state.clear(task)
+                wait_state.clear(task)
             return None
         if event._huey.immediate or self._has_a_word_of_its_own(event):
             return None
@@ -126,7 +126,7 @@ class _Rescheduling:
         # the id is about to be deleted by Huey, and then the task would run.
         if huey.is_revoked(task.id, peek=True):
             return _end(task)
-        begun = _wait_state.read(task) or _wait_state.begin(task, huey, now)
+        begun = wait_state.read(task) or wait_state.begin(task, huey, now)
         wait, delay = handler.next_wait(begun)
         if now + delay > handler.end_of(wait):
             _say_given_up(event, now - wait.since)
@@ -149,7 +149,7 @@ class _Rescheduling:
         retries = int(task.retries)
         task.retries = _Retries(retries, another=True)
         if wait is not None:
-            _wait_state.write(task, wait)
+            wait_state.write(task, wait)
         try:
             return requeue(task, timestamp, self._eta)
         except Exception as exc:
@@ -229,19 +229,19 @@ def _unhide(task: Any) -> None:
 
 def _check_serializer(huey: Any, task: Any, wait: Wait) -> None:
     """Raise if *task* with *wait* cannot be serialized and read, before anything is stored."""
-    before = _wait_state.read(task)
-    _wait_state.write(task, wait)
+    before = wait_state.read(task)
+    wait_state.write(task, wait)
     try:
         message = huey.serialize_task(task)
         # A serializer of the user may lose the name of the time zone: then every wait of the task
         # would look like its first, and it would never be given up.
         if type(huey.serializer).__module__.partition(".")[0] == "huey":
             return
-        found = _wait_state.read(huey.deserialize_task(message))
+        found = wait_state.read(huey.deserialize_task(message))
     finally:
-        _wait_state.clear(task)
+        wait_state.clear(task)
         if before is not None:
-            _wait_state.write(task, before)
+            wait_state.write(task, before)
     if found != wait:
         raise TypeError(
             f"{short(huey.serializer)} loses the name of a datetime's time zone, in which "

@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 from huey.api import PeriodicTask
 
-from .._checks import listed, nearest, short, truth_of
-from ..dispatch.filters import checked_call
+from .._checks import checked_call, listed, nearest, short, truth_of
 from ..event import Event, Predicate
 from ..metrics.names import TOKENS_CLEANED
 from ..signals import token_cleaned

@@ -1,1 +1,1 @@
-"""TODO huey_signals_kit/huey_internals."""
+"""Everything that relies on Huey beyond its documented interface, for Huey 2.5 and later."""

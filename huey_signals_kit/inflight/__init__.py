@@ -1,1 +1,1 @@
-"""TODO huey_signals_kit/inflight."""
+"""Which tasks this process has taken from the queue or the schedule and not finished."""

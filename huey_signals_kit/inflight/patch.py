@@ -16,7 +16,7 @@ from weakref import ref
 from huey.api import Huey
 
 from ..huey_internals.patch import Placed
-from ..ledger import Note, being_read, hands_of, nothing
+from .claims import Note, being_read, hands_of, nothing
 
 
 class InHand:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..ledger._record import Running
 from ..store import Reader, Unreadable, ids_in_plain
 from .claims import READING, Note, hands_of
 
@@ -16,6 +15,18 @@ MOST_IDS = 20_000
 
 READING_SECONDS = 2.0
 """How long a schedule that is being read is waited for."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A task that a process is running."""
+
+    task_id: str
+    task_name: str
+    since: float
+    """When a heartbeat first found it running, by that host's clock."""
+    nested: tuple[str, ...] = ()
+    """The ids of its pipeline, error handlers and chord callbacks, at any depth."""
 
 
 @dataclass(frozen=True)

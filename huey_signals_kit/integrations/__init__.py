@@ -1,1 +1,1 @@
-"""TODO huey_signals_kit/integrations."""
+"""What the kit adds to other tools: to the events of Sentry, and to the log of Huey."""

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .._lock_errors import lock_name
-from ..huey_internals.facts import LOCKED_LINE, REVOKED_LINE, whose_line
+from ..huey_internals.facts import LOCKED_LINE, REVOKED_LINE
+from ..huey_internals.stack import whose_line
 from ..runtime.fork import reset_in_child
 from ..runtime.log import say
 from ..runtime.scheduler import Jobs, tick

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from ..event import Skip
 from ..runtime.fork import reset_in_child
 
 MOST = 20
@@ -16,9 +17,6 @@ MAX_AGE = 15 * 60
 """After how many seconds a skip is forgotten."""
 MOST_TASKS = 500
 """Of how many tasks skips are remembered."""
-
-Skip = tuple[float, str, str, int]
-"""Seconds since the epoch, the lock's name or ``""``, the task's id, and which attempt it was."""
 
 
 class Skips:

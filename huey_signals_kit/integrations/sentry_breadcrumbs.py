@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
 
-from .recent_skips import Skip
+from ..event import Skip
 
 Breadcrumb = dict[str, Any]
 

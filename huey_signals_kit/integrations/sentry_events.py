@@ -17,7 +17,7 @@ from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED
 
 from ..dispatch.handler import Handler
 from ..event import Context, Event
-from ..huey_internals.facts import Running, running_task
+from ..huey_internals.stack import Running, running_task
 from ..verdict import Verdict
 from .recent_skips import Skips
 from .sentry_breadcrumbs import with_skips

@@ -1,1 +1,1 @@
-"""TODO huey_signals_kit/jobs."""
+"""What a kit runs on the scheduler: the heartbeat, token sweeps, the search for stale locks."""

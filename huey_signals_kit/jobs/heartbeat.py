@@ -29,25 +29,22 @@ from typing import Any
 from uuid import uuid4
 from weakref import ref
 
+from ..inflight.claims import hands_of
+from ..inflight.tasks import InFlight, has_worker, waiting_ids
 from ..ledger import (
     BEAT_SECONDS,
-    INCARNATION,
     MOST_SKIPS,
     STALE_AFTER,
     Heartbeat,
-    InFlight,
     LockSkip,
     WatchTurn,
-    hands_of,
-    has_worker,
-    here,
     open_ledger,
-    takings_of,
-    waiting_ids,
 )
+from ..locks.held import takings_of
 from ..locks.patch import NamedLocks
 from ..metrics.values import Totals, added, merge
 from ..runtime.fork import reset_in_child
+from ..runtime.process_id import INCARNATION, here
 from ..runtime.scheduler import Jobs, tick
 from ..store import StorageUnable, is_shared
 from .host_record import HostRecordWriter

@@ -5,11 +5,6 @@ are gone. It is stored where `open_kit_store` says. Losing the ledger loses coun
 and releases; it can never cause a deletion.
 """
 
-from ..inflight.claims import READING, Note, being_read, hands_of, nothing
-from ..inflight.tasks import InFlight, has_worker, waiting_ids
-from ..locks.held import BARE, Mine, Taking, Takings, is_held_here, key_of, takings_of
-from ..locks.holder import Holder, HolderText, try_holder
-from ..runtime.process_id import INCARNATION, Place, here
 from ._alive import AliveWriter, alive_writer
 from ._backend import Snapshot
 from ._failure_detector import BEAT_SECONDS, LEAST_STALE_AFTER, OVERDUE_SECONDS, STALE_AFTER
@@ -18,56 +13,34 @@ from ._ledger import Ledger, Look, open_ledger
 from ._liveness import Process
 from ._open import open_shelf
 from ._own_record import is_of_this_process
-from ._record import MOST_SKIPS, Heartbeat, LockSkip, Running
+from ._record import MOST_SKIPS, Heartbeat, LockSkip
 from ._removal import remove_record
 from ._unreadable import UnreadableLedger, older_text
 from ._watch_turn import WatchTurn
 from ._watcher import Watcher, watching
 
 __all__ = [
-    "BARE",
     "BEAT_SECONDS",
-    "INCARNATION",
     "LEAST_STALE_AFTER",
     "MOST_SKIPS",
     "OVERDUE_SECONDS",
-    "READING",
     "STALE_AFTER",
     "AliveWriter",
     "Heartbeat",
-    "Holder",
-    "HolderText",
-    "InFlight",
     "Lease",
     "Ledger",
     "LockSkip",
     "Look",
-    "Mine",
-    "Note",
-    "Place",
     "Process",
-    "Running",
     "Snapshot",
-    "Taking",
-    "Takings",
     "UnreadableLedger",
     "WatchTurn",
     "Watcher",
     "alive_writer",
-    "being_read",
-    "hands_of",
-    "has_worker",
-    "here",
-    "is_held_here",
     "is_of_this_process",
-    "key_of",
-    "nothing",
     "older_text",
     "open_ledger",
     "open_shelf",
     "remove_record",
-    "takings_of",
-    "try_holder",
-    "waiting_ids",
     "watching",
 ]

@@ -8,10 +8,9 @@ from collections.abc import Callable
 from uuid import uuid4
 
 from ..runtime.fork import reset_in_child
-from ..runtime.process_id import Place, here
+from ..runtime.process_id import NOT_OURS, Place, here
 from ..runtime.threads import RenewedLock
 from ._backend import Cells
-from ._record import NOT_OURS
 
 _LARGEST = 1000
 """Bytes of a value that is read; ours take a third of that."""

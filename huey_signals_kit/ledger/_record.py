@@ -7,29 +7,15 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ..inflight.tasks import Running
 from ..metrics import serialize
 from ..metrics.values import Totals
-from ..runtime.process_id import Place
+from ..runtime.process_id import LARGEST_PID, NOT_OURS, Place
 from ._failure_detector import STALE_AFTER, SilenceNote
 
 _VERSION = 1
-LARGEST_PID = 2**31 - 1
 _MOST_PARTS = 1_000_000
 _LARGEST_NUMBER = 2**63 - 1
-NOT_OURS = (LookupError, TypeError, ValueError, ArithmeticError, RecursionError)
-"""What reading anything but a record of ours can raise."""
-
-
-@dataclass(frozen=True)
-class Running:
-    """A task that a process is running."""
-
-    task_id: str
-    task_name: str
-    since: float
-    """When a heartbeat first found it running, by that host's clock."""
-    nested: tuple[str, ...] = ()
-    """The ids of its pipeline, error handlers and chord callbacks, at any depth."""
 
 
 class LockSkip(NamedTuple):

@@ -25,8 +25,9 @@ from uuid import uuid4
 
 from ..metrics import serialize
 from ..metrics.values import Totals, merge
+from ..runtime.process_id import NOT_OURS
 from ._backend import PROCESS, TOTALS, Shelf
-from ._record import NOT_OURS, Heartbeat, parsed, try_load
+from ._record import Heartbeat, parsed, try_load
 
 _VERSION = 1
 _TRIES = 1000

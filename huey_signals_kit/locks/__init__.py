@@ -1,1 +1,1 @@
-"""TODO huey_signals_kit/locks."""
+"""Locks whose value names their holder."""

@@ -10,8 +10,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from ..ledger import try_holder
 from ..store import UPKEEP, Reader, is_shared, open_kit_store, open_store
+from .holder import try_holder
 
 MOST = 500
 """How many acquisitions the list keeps; holders read it every few seconds."""

@@ -12,9 +12,8 @@ from uuid import uuid4
 
 from huey.serializer import Serializer
 
-from ..ledger._record import LARGEST_PID, NOT_OURS
 from ..runtime.fork import reset_in_child
-from ..runtime.process_id import INCARNATION, Place, here
+from ..runtime.process_id import INCARNATION, LARGEST_PID, NOT_OURS, Place, here
 
 _FORM = "held, says huey-signals-kit 1"
 _LONGEST = 100_000

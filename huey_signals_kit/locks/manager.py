@@ -11,22 +11,22 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from types import FrameType
 from typing import Any, NamedTuple
 
-from huey.api import Task, TaskLock
+from huey.api import TaskLock
 from huey.exceptions import TaskLockedException
 
-from ..ledger import BARE, READING, HolderText, Mine, Taking, hands_of, key_of, nothing, takings_of
+from ..huey_internals.stack import task_in_frames
+from ..inflight.claims import READING, hands_of, nothing
 from ..metrics.counter import SETTLE_AT, Counts
 from ..runtime.scheduler import tick
 from ..store import Keys, is_shared, open_store
 from .cleared import ClearedLocks
+from .held import BARE, Mine, Taking, key_of, takings_of
+from .holder import HolderText
 from .values import BareLocks, delete_taken, names_nobody
 
 HUEYS_VALUE = "1"
-_FRAMES = 200
-"""How far up the stack the task is looked for that takes a lock."""
 
 
 class Told(NamedTuple):
@@ -128,7 +128,7 @@ class LockDesk:
         task = made()
         try:
             if task is None or task is READING or not huey._tasks_in_flight:
-                task = _task_in(sys._getframe(1))
+                task = task_in_frames(sys._getframe(1))
             raw = self._text.write(task, huey.serializer)
             if storage is not self._storage or tick.thread is None:
                 self._begin(storage)
@@ -254,17 +254,3 @@ class LockDesk:
         if is_shared(storage):
             self.takings.storage = storage
         self._taken()
-
-
-def _task_in(frame: FrameType) -> Any:
-    """The task that *frame* runs in, or None."""
-    each: FrameType | None = frame
-    for _ in range(_FRAMES):
-        if each is None:
-            return None
-        if each.f_code.co_name == "execute":
-            found = each.f_locals.get("self")
-            if isinstance(found, Task):
-                return found
-        each = each.f_back
-    return None

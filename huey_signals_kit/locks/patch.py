@@ -19,8 +19,9 @@ from huey.api import Huey, TaskLock
 
 from ..huey_internals.facts import is_own_method
 from ..huey_internals.patch import Placed
-from ..ledger import HolderText, key_of
 from ..store import Keys
+from .held import key_of
+from .holder import HolderText
 from .manager import HUEYS_VALUE, EndsAtDesk, LockDesk, Told
 from .values import delete_taken
 

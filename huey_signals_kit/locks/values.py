@@ -6,9 +6,10 @@ from typing import Any
 
 from huey.constants import EmptyData
 
-from ..ledger import BARE, try_holder
 from ..runtime.log import is_away
 from ..store import Reader, Store
+from .held import BARE
+from .holder import try_holder
 
 
 class BareLocks:

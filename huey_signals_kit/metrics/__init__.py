@@ -1,1 +1,1 @@
-"""TODO huey_signals_kit/metrics."""
+"""Counting in memory: the metrics and their labels, the counter, and the forms of its values."""

@@ -15,7 +15,7 @@ from huey.signals import SIGNAL_COMPLETE, SIGNAL_ERROR, SIGNAL_EXECUTING, SIGNAL
 
 from .._lock_errors import LockErrors
 from ..huey_internals.facts import SIGNALS, is_own_method, passed_exception
-from ..huey_internals.receivers import Receivers
+from ..huey_internals.patch import Receivers
 from ..runtime.scheduler import Jobs, tick
 from .counter import Counts
 from .names import SIGNALS as METRIC

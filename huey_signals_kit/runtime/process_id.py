@@ -15,6 +15,10 @@ INCARNATION = time.monotonic_ns()
 After ``exec`` the process keeps its number and start time, but gets a later incarnation.
 """
 
+LARGEST_PID = 2**31 - 1
+NOT_OURS = (LookupError, TypeError, ValueError, ArithmeticError, RecursionError)
+"""What reading anything but a record of ours can raise."""
+
 
 @dataclass(frozen=True)
 class Place:

@@ -23,7 +23,6 @@ from typing import Any, Protocol
 
 from huey import storage as storages
 
-from ..runtime.per_huey import PerHuey
 from ._open import REDIS, family_of, is_shared
 from .backends.files import FileStore
 from .backends.generic_kit import SerializedStore
@@ -31,6 +30,7 @@ from .backends.memory import MemoryStore
 from .backends.redis_kit import RedisKitStore
 from .keys import OWN
 
+_IN_MEMORY = "_huey_signals_kit_data"
 LEDGER, UPKEEP = "ledger", "upkeep"
 """The two parts; on files each has a folder, so that reading one does not read the other."""
 
@@ -85,7 +85,9 @@ def open_kit_store(huey: Any, part: str, storage: Any = None) -> KitStore:
     """
     storage = huey.storage if storage is None else storage
     if not is_shared(storage):
-        return _in_memory(storage)
+        # In the storage, so that the data lives as long and belongs to that storage alone.
+        in_memory: KitStore = vars(storage).setdefault(_IN_MEMORY, _memory_store())
+        return in_memory
     family = family_of(storage)
     if family is None:
         return SerializedStore(huey, storage)
@@ -120,4 +122,5 @@ def _plain_copy(storage: Any) -> Any:
     return own
 
 
-_in_memory = PerHuey(lambda: MemoryStore(storages.MemoryStorage()))
+def _memory_store() -> MemoryStore:
+    return MemoryStore(storages.MemoryStorage())

@@ -20,9 +20,7 @@ from typing import Any
 
 from huey.utils import Error
 
-from .._checks import short
-from .._settings import check_huey
-from ..dispatch.filters import checked_flag
+from .._checks import check_huey, checked_flag, short
 from ..ledger import UnreadableLedger, open_ledger
 from ..store import Store, open_store
 from ..store.keys import Keys, Kind

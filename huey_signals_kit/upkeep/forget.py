@@ -11,8 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .._settings import check_huey
-from ..dispatch.filters import checked_flag
+from .._checks import check_huey, checked_flag
 from ..ledger import (
     OVERDUE_SECONDS,
     Heartbeat,

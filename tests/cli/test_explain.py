@@ -16,15 +16,9 @@ pytest.importorskip("rich", exc_type=ImportError)
 
 from huey_signals_kit import install_handlers
 from huey_signals_kit.cli._explain.command import command
-from huey_signals_kit.ledger import (
-    MOST_SKIPS,
-    Heartbeat,
-    LockSkip,
-    Place,
-    Running,
-    here,
-    open_ledger,
-)
+from huey_signals_kit.inflight.tasks import Running
+from huey_signals_kit.ledger import MOST_SKIPS, Heartbeat, LockSkip, open_ledger
+from huey_signals_kit.runtime.process_id import Place, here
 from huey_signals_kit.upkeep import explain
 from tests.cli.conftest import FAR, LONG
 from tests.consumer import top_app

@@ -26,9 +26,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from huey_signals_kit.cli._export import collector as collecting
 from huey_signals_kit.cli._export import readings
 from huey_signals_kit.cli._shared.background_read import Asking, NoAnswer
-from huey_signals_kit.ledger import Heartbeat, here, open_ledger
+from huey_signals_kit.ledger import Heartbeat, open_ledger
 from huey_signals_kit.metrics.names import BOUNDS, LABELS
 from huey_signals_kit.metrics.values import Durations
+from huey_signals_kit.runtime.process_id import here
 from huey_signals_kit.upkeep import report
 from tests.locks import ELSEWHERE, GONE, taken_by
 from tests.support import put_kit_data, run_all, wait_until

@@ -10,7 +10,8 @@ import pytest
 pytest.importorskip("typer", exc_type=ImportError)
 pytest.importorskip("rich", exc_type=ImportError)
 
-from huey_signals_kit.ledger import Heartbeat, Place, here, open_ledger
+from huey_signals_kit.ledger import Heartbeat, open_ledger
+from huey_signals_kit.runtime.process_id import Place, here
 from huey_signals_kit.upkeep import forget, sweep_tokens
 from tests.support import kit_data, put_kit_data, store
 

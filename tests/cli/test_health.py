@@ -17,9 +17,11 @@ pytest.importorskip("rich", exc_type=ImportError)
 from huey_signals_kit.cli._health.command.queue import Reading, judge_queue
 
 from huey_signals_kit.cli._health.command import command
+from huey_signals_kit.inflight.tasks import Running
 from huey_signals_kit.jobs import host_record
 from huey_signals_kit.jobs.host_record import RUN_DIR, HostRecord, HostRecordWriter, read_records
-from huey_signals_kit.ledger import Heartbeat, Process, Running, here, open_ledger
+from huey_signals_kit.ledger import Heartbeat, Process, open_ledger
+from huey_signals_kit.runtime.process_id import here
 from tests.consumer.harness import running_consumer
 from tests.consumer.locks_app import HOST
 from tests.locks import ELSEWHERE, GONE

@@ -14,7 +14,9 @@ pytest.importorskip("typer", exc_type=ImportError)
 pytest.importorskip("rich", exc_type=ImportError)
 
 from huey_signals_kit import install_handlers
-from huey_signals_kit.ledger import Heartbeat, Running, here, open_ledger
+from huey_signals_kit.inflight.tasks import Running
+from huey_signals_kit.ledger import Heartbeat, open_ledger
+from huey_signals_kit.runtime.process_id import here
 from huey_signals_kit.upkeep import report, sweep_tokens
 from tests.locks import GONE, taken_by
 from tests.support import put_kit_data, store

@@ -24,7 +24,9 @@ from huey_signals_kit.cli._top.command.view import screen
 from rich.cells import cell_len
 
 from huey_signals_kit.cli._top.command import poller
-from huey_signals_kit.ledger import Heartbeat, Running, here, open_ledger
+from huey_signals_kit.inflight.tasks import Running
+from huey_signals_kit.ledger import Heartbeat, open_ledger
+from huey_signals_kit.runtime.process_id import here
 from huey_signals_kit.upkeep import LockInfo, LockWatch
 from tests import servers
 from tests.consumer import top_app

@@ -10,9 +10,11 @@ import itertools
 from contextlib import suppress
 from dataclasses import replace
 
-from huey_signals_kit.ledger import Heartbeat, Holder, Place
+from huey_signals_kit.ledger import Heartbeat
 from huey_signals_kit.ledger._backend import PROCESS, TOTALS, Snapshot
 from huey_signals_kit.ledger._ledger import Ledger
+from huey_signals_kit.locks.holder import Holder
+from huey_signals_kit.runtime.process_id import Place
 from huey_signals_kit.upkeep import LockInfo, LockWatch
 
 BEAT = 5.0

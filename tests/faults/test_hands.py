@@ -20,8 +20,9 @@ from huey.signals import SIGNAL_COMPLETE, SIGNAL_EXECUTING, SIGNAL_RETRYING
 
 from huey_signals_kit import install_handlers, uninstall_handlers
 from huey_signals_kit.inflight import tasks
+from huey_signals_kit.inflight.claims import hands_of
 from huey_signals_kit.inflight.tasks import live_ids
-from huey_signals_kit.ledger import UnreadableLedger, hands_of, open_ledger
+from huey_signals_kit.ledger import UnreadableLedger, open_ledger
 from huey_signals_kit.store.unpickle import trusted
 from tests.consumer.harness import ROOT
 

@@ -18,7 +18,8 @@ from uuid import uuid4
 from huey.serializer import Serializer, SignedSerializer
 from huey.utils import Error
 
-from huey_signals_kit.ledger import Heartbeat, UnreadableLedger, here, open_ledger
+from huey_signals_kit.ledger import Heartbeat, UnreadableLedger, open_ledger
+from huey_signals_kit.runtime.process_id import here
 from huey_signals_kit.upkeep import Sweeper, purge_errors, report
 from tests.faults import hostile
 from tests.support import Place

@@ -95,7 +95,7 @@ def test_auto_picks_what_is_set_up(set_up, picked):
         picked = [each for each in picked if each != "sentry"]
     script = f"""
 {set_up}
-from huey_signals_kit.sinks._configured import read_sinks, sink_name
+from huey_signals_kit.sinks.configured import read_sinks, sink_name
 print(*map(sink_name, read_sinks(("auto",))))
 """
     assert python(script) == picked
@@ -134,7 +134,7 @@ def test_a_package_that_is_broken_is_not_called_missing(tmp_path, monkeypatch):
     script = f"""
         import sys
         sys.path.insert(0, {str(tmp_path)!r})
-        from huey_signals_kit.sinks._configured import read_sinks
+        from huey_signals_kit.sinks.configured import read_sinks
         try:
             read_sinks(("prometheus",))
         except ModuleNotFoundError as exc:

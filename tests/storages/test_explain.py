@@ -15,7 +15,9 @@ import pytest
 from huey.utils import Error
 
 from huey_signals_kit import install_handlers
-from huey_signals_kit.ledger import Heartbeat, Place, Running, here, open_ledger
+from huey_signals_kit.inflight.tasks import Running
+from huey_signals_kit.ledger import Heartbeat, open_ledger
+from huey_signals_kit.runtime.process_id import Place, here
 from huey_signals_kit.upkeep import Revocation, explain
 from huey_signals_kit.upkeep.explanation import explain as explain_module
 from tests.support import hold, put_kit_data, run_all, store, wait_until

@@ -10,7 +10,8 @@ import pytest
 from huey import RedisExpireHuey, RedisHuey
 
 from huey_signals_kit import install_handlers
-from huey_signals_kit.ledger import Heartbeat, Place, here, open_ledger, open_shelf
+from huey_signals_kit.ledger import Heartbeat, open_ledger, open_shelf
+from huey_signals_kit.runtime.process_id import Place, here
 from tests.locks import taken_by
 from tests.servers import find_redis, redis_server
 from tests.support import delete_kit_data, hold, kit_data, locks, wait_until

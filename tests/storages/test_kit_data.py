@@ -14,7 +14,8 @@ from huey.serializer import Serializer, SignedSerializer
 
 from huey_signals_kit import Kit, install_handlers
 from huey_signals_kit.jobs import stale_locks
-from huey_signals_kit.ledger import Heartbeat, Place, here, open_ledger, open_shelf
+from huey_signals_kit.ledger import Heartbeat, open_ledger, open_shelf
+from huey_signals_kit.runtime.process_id import Place, here
 from huey_signals_kit.store import UPKEEP, open_kit_store, open_store
 from huey_signals_kit.upkeep import StillInUse, forget, forget_record, report
 from tests import servers

@@ -13,19 +13,12 @@ from dataclasses import replace
 import pytest
 
 from huey_signals_kit import install_handlers
-from huey_signals_kit.ledger import (
-    Heartbeat,
-    LockSkip,
-    Place,
-    Running,
-    UnreadableLedger,
-    here,
-    open_ledger,
-)
+from huey_signals_kit.inflight.tasks import Running
+from huey_signals_kit.ledger import Heartbeat, LockSkip, UnreadableLedger, open_ledger
 from huey_signals_kit.ledger._ledger import Ledger
 from huey_signals_kit.ledger._record import try_load
 from huey_signals_kit.metrics.values import Durations
-from huey_signals_kit.runtime.process_id import _born
+from huey_signals_kit.runtime.process_id import Place, _born, here
 from huey_signals_kit.upkeep import report
 from tests.consumer.harness import ROOT
 from tests.locks import watched

@@ -12,9 +12,11 @@ from huey.api import Huey
 from huey.utils import Error
 
 from huey_signals_kit.expiring._expiry import Expiry
-from huey_signals_kit.ledger import Heartbeat, Place, Running, open_ledger
+from huey_signals_kit.inflight.tasks import Running
+from huey_signals_kit.ledger import Heartbeat, open_ledger
 from huey_signals_kit.ledger import _totals as totals
 from huey_signals_kit.ledger._ledger import Ledger
+from huey_signals_kit.runtime.process_id import Place
 from huey_signals_kit.upkeep import purge_errors
 from tests.locks import watched
 from tests.support import REDIS_KINDS, delete_kit_data, kit_data, put_kit_data, store, wait_until

@@ -15,19 +15,12 @@ from huey.exceptions import TaskLockedException
 from huey.serializer import Serializer, SignedSerializer
 
 from huey_signals_kit import get_kit, install_handlers, uninstall_handlers
-from huey_signals_kit.ledger import (
-    Heartbeat,
-    Place,
-    _holder_state,
-    _liveness,
-    here,
-    key_of,
-    open_ledger,
-    takings_of,
-)
+from huey_signals_kit.ledger import Heartbeat, _holder_state, _liveness, open_ledger
 from huey_signals_kit.locks import held
+from huey_signals_kit.locks.held import key_of, takings_of
 from huey_signals_kit.locks.patch import NamedLocks
 from huey_signals_kit.runtime import scheduler
+from huey_signals_kit.runtime.process_id import Place, here
 from huey_signals_kit.runtime.scheduler import tick
 from huey_signals_kit.store import UPKEEP, open_kit_store, open_store
 from huey_signals_kit.upkeep import LockHeld, LockWatch, Release, release_lock, release_stale

@@ -17,9 +17,9 @@ import pytest
 from huey.exceptions import TaskLockedException
 
 from huey_signals_kit import get_kit, install_handlers, uninstall_handlers
-from huey_signals_kit.ledger import INCARNATION, Heartbeat, UnreadableLedger, here, open_ledger
+from huey_signals_kit.ledger import Heartbeat, UnreadableLedger, open_ledger
 from huey_signals_kit.ledger._backend import StoreShelf
-from huey_signals_kit.runtime.process_id import _born
+from huey_signals_kit.runtime.process_id import INCARNATION, _born, here
 from huey_signals_kit.signals import lock_released, stale_lock_found
 from huey_signals_kit.upkeep import LockHeld, LockWatch, release_lock, release_stale, sweep_tokens
 from huey_signals_kit.upkeep.locks import release

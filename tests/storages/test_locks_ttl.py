@@ -14,7 +14,7 @@ import pytest
 from huey.exceptions import TaskLockedException
 
 from huey_signals_kit import install_handlers, uninstall_handlers
-from huey_signals_kit.ledger import here
+from huey_signals_kit.runtime.process_id import here
 from huey_signals_kit.upkeep import LockWatch, release_stale
 from tests.consumer.harness import ROOT
 from tests.support import KINDS, REDIS_KINDS, run_all, store, wait_until

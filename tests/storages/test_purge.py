@@ -12,7 +12,7 @@ from huey.exceptions import TaskException, TaskLockedException
 from huey.utils import Error
 
 from huey_signals_kit import KEEP, expire, install_handlers, uninstall_handlers
-from huey_signals_kit.ledger import hands_of
+from huey_signals_kit.inflight.claims import hands_of
 from huey_signals_kit.upkeep import PurgeStopped, errors, purge_errors
 from huey_signals_kit.upkeep import report as report_of
 from tests.support import hold, huey_class, run_all, store, stored_errors

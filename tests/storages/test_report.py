@@ -10,7 +10,8 @@ import pytest
 from huey.serializer import Serializer
 
 from huey_signals_kit import install_handlers
-from huey_signals_kit.ledger import Heartbeat, here, open_ledger
+from huey_signals_kit.ledger import Heartbeat, open_ledger
+from huey_signals_kit.runtime.process_id import here
 from huey_signals_kit.upkeep import report, sweep_tokens
 from tests.locks import ELSEWHERE, GONE, key, taken_by
 from tests.support import hold, run_all, store

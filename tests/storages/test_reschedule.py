@@ -17,7 +17,7 @@ from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED, SIGNAL_RETRYING
 
 from huey_signals_kit import DROP, KEEP, Event, Registry, expire, install_handlers
 from huey_signals_kit.handlers import RescheduleLocked
-from huey_signals_kit.handlers._wait_state import read
+from huey_signals_kit.handlers.wait_state import read
 from tests.support import hold, results, run_all, store, stored_errors, tokens, wait_until
 
 chord_only = pytest.mark.skipif(not hasattr(huey_package, "chord"), reason="chords came in 3.0")

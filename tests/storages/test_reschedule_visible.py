@@ -12,7 +12,7 @@ from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED, SIGNAL_RETRYING
 
 from huey_signals_kit import Registry, install_handlers, uninstall_handlers
 from huey_signals_kit.handlers import RescheduleLocked
-from huey_signals_kit.handlers._wait_state import read
+from huey_signals_kit.handlers.wait_state import read
 from tests.support import HAS_ENQUEUED, hold, results, run_all, stored_errors, tokens
 
 chord_only = pytest.mark.skipif(not hasattr(huey_package, "chord"), reason="chords came in 3.0")

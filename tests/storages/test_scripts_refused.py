@@ -11,7 +11,8 @@ from huey.utils import Error
 
 from huey_signals_kit import install_handlers
 from huey_signals_kit.expiring import _expiry
-from huey_signals_kit.ledger import open_ledger, takings_of
+from huey_signals_kit.ledger import open_ledger
+from huey_signals_kit.locks.held import takings_of
 from huey_signals_kit.runtime.scheduler import tick
 from huey_signals_kit.store import Script, ScriptsRefused, open_store, run_script
 from huey_signals_kit.store.backends import redis_scripting

@@ -14,8 +14,10 @@ import pytest
 from huey.registry import Message
 
 from huey_signals_kit import install_handlers
+from huey_signals_kit.inflight.tasks import Running
 from huey_signals_kit.jobs import token_sweeps
-from huey_signals_kit.ledger import Heartbeat, Place, Running, here, open_ledger
+from huey_signals_kit.ledger import Heartbeat, open_ledger
+from huey_signals_kit.runtime.process_id import Place, here
 from huey_signals_kit.runtime.scheduler import tick
 from huey_signals_kit.signals import sweep_finished
 from huey_signals_kit.store import UPKEEP, open_kit_store

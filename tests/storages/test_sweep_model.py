@@ -21,7 +21,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from huey_signals_kit.ledger import Heartbeat, Running, here, open_ledger
+from huey_signals_kit.inflight.tasks import Running
+from huey_signals_kit.ledger import Heartbeat, open_ledger
+from huey_signals_kit.runtime.process_id import here
 from huey_signals_kit.store.keys import generated_in
 from huey_signals_kit.upkeep import sweep_tokens
 from tests.support import tokens

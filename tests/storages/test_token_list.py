@@ -8,7 +8,9 @@ import uuid
 
 import pytest
 
-from huey_signals_kit.ledger import Heartbeat, Running, here, open_ledger
+from huey_signals_kit.inflight.tasks import Running
+from huey_signals_kit.ledger import Heartbeat, open_ledger
+from huey_signals_kit.runtime.process_id import here
 from huey_signals_kit.upkeep import (
     Standing,
     TokenList,

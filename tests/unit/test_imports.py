@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,48 +13,28 @@ import pytest
 import huey_signals_kit
 
 PACKAGE = Path(huey_signals_kit.__file__).parent
-# From the ground up; a file may import from its own layer and those before it.
-LAYERS = [
-    {
-        "_checks",
-        "_huey_facts",
-        "_place",
-        "_placed",
-        "_fork",
-        "_threads",
-        "_part",
-        "_per_huey",
-        "verdict",
-    },
-    {"_lock_errors", "_failures", "_skips", "_receivers", "_worker"},
-    {"event", "_job", "_tick"},
-    {"_filters", "signals", "sinks", "_background", "_breadcrumbs"},
-    {"_handler", "_reports", "_meter", "_quiet_logs", "_routes", "_lost_locks"},
-    {"registry", "store", "ledger"},
-    {
-        "handlers",
-        "gate",
-        "_task_option",
-        "_sentry",
-        "expiring",
-        "_heartbeat",
-        "_native_heartbeat",
-        "_host_record",
-        "_in_hand",
-        "_cleared_locks",
-        "_lock_desk",
-        "_lock_storage",
-        "_locks",
-    },
+# From the ground up: a room, a file at the root or a folder, may import from its own line and
+# those before it.
+LINES = [
+    {"_checks", "signals", "huey_internals", "store"},
+    {"verdict", "_lock_errors", "runtime"},
+    {"event", "gate", "metrics", "inflight", "expiring"},
+    {"handlers", "dispatch", "sinks", "ledger", "locks"},
+    {"registry", "integrations", "upkeep"},
     {"presets", "_settings"},
-    {"upkeep"},
-    {"_upkeep", "_lock_upkeep"},
+    {"jobs"},
     {"kit"},
     {"_install"},
     {"__init__"},
-    {"cli"},
+    {"cli", "contrib", "testing", "web"},
     {"__main__"},
 ]
+NEVER = {
+    "ledger": {"sinks"},
+    "locks": {"ledger"},
+    "upkeep": {"registry", "dispatch", "kit"},
+    "store": {room for line in LINES for room in line} - {"store"},
+}
 HEAVY = ("redis", "sentry_sdk", "typer", "rich", "prometheus_client", "opentelemetry", "django")
 
 
@@ -92,16 +73,63 @@ print(*[name for name in {HEAVY!r} if name in set(sys.modules) - before])
     assert python(script) == []
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.stem)
-def test_nothing_imports_upwards(path):
-    """Every file knows only its own layer and those below."""
-    rank = {name: place for place, layer in enumerate(LAYERS) for name in layer}
+def imports_of(path):
+    """The files and folders of the package that *path* imports, as parts of their paths."""
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.level:
             base = parts[: len(parts) - node.level]
             names = [node.module] if node.module else [alias.name for alias in node.names]
             for name in names:
-                target = (*base, *name.split("."))[0]
-                # What is no file is a public name, from the top.
-                assert rank.get(target, rank["__init__"]) <= rank[parts[0]], f"imports {target}"
+                target = (*base, *name.split("."))
+                is_file = PACKAGE.joinpath(*target).with_suffix(".py").exists()
+                is_folder = PACKAGE.joinpath(*target).is_dir()
+                yield target if is_file or is_folder else (*base, "__init__")
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+ROOM_IMPORTS = {
+    (path.relative_to(PACKAGE).with_suffix("").parts[0], target[0])
+    for path in FILES
+    for target in imports_of(path)
+}
+
+
+def test_every_file_and_folder_has_a_line():
+    """A new room must be put into the table."""
+    rooms = {path.relative_to(PACKAGE).with_suffix("").parts[0] for path in FILES}
+    assert rooms <= set().union(*LINES)
+
+
+@pytest.mark.parametrize(("room", "target"), sorted(ROOM_IMPORTS))
+def test_no_room_imports_upwards(room, target):
+    """A room uses its own line and those before it, and never what it must not know."""
+    rank = {name: line for line, names in enumerate(LINES) for name in names}
+    assert rank[target] <= rank[room]
+    assert target not in NEVER.get(room, ())
+
+
+def test_no_two_rooms_need_each_other():
+    """The imports between rooms have no circle, of whatever length."""
+    order = TopologicalSorter()
+    for room, target in ROOM_IMPORTS:
+        if room != target:
+            order.add(room, target)
+    assert list(order.static_order())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_private_file_is_imported_by_its_own_folder_alone(path):
+    """A file whose name begins with an underscore is no door to its folder."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    for target in imports_of(path):
+        private = next((i for i, part in enumerate(target) if part[0] == "_" != part[1:2]), None)
+        if private is not None:
+            assert target[:private] == parts[:private]
+
+
+def test_the_root_has_few_files():
+    """At most 13, of which at most 4 are private."""
+    files = [path.stem for path in PACKAGE.glob("*.py")]
+    assert len(files) <= 13
+    assert len([name for name in files if name[0] == "_" != name[1]]) <= 4

@@ -1,1 +1,1 @@
-"""TODO huey_signals_kit/cli/_locks."""
+"""``huey-signals locks``."""

@@ -1,1 +1,1 @@
-"""TODO huey_signals_kit/cli/_shared."""
+"""What several commands use: finding the Huey, output, errors, Ctrl-C."""

@@ -1,1 +1,1 @@
-"""TODO huey_signals_kit/store/backends."""
+"""One file for each kind of storage, and what they share."""

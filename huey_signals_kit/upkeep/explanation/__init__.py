@@ -1,1 +1,1 @@
-"""TODO huey_signals_kit/upkeep/explanation."""
+"""Where one task is, and why it does not run."""

@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..._checks import short
-from ..._settings import check_huey
+from ..._checks import check_huey, short
 from ...ledger import BEAT_SECONDS, Ledger, Look, Process, open_ledger
 from ...metrics.labels import valid
 from ...metrics.names import LABELS, LOCK_SKIPS

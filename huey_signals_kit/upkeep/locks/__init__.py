@@ -1,1 +1,1 @@
-"""TODO huey_signals_kit/upkeep/locks."""
+"""Locks: who holds them, and the release of those whose holder is dead."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ...ledger import Holder
+from ...locks.holder import Holder
 
 
 @dataclass(frozen=True)

@@ -15,19 +15,17 @@ from typing import Any, NamedTuple
 from ...ledger import (
     BEAT_SECONDS,
     OVERDUE_SECONDS,
-    Holder,
     Ledger,
     Look,
     Watcher,
-    here,
-    is_held_here,
     older_text,
     open_ledger,
-    takings_of,
-    try_holder,
     watching,
 )
+from ...locks.held import is_held_here, takings_of
+from ...locks.holder import Holder, try_holder
 from ...metrics.labels import fold, valid
+from ...runtime.process_id import here
 from ...store import UPKEEP, Keys, Reader, Store, Unreadable, open_kit_store, open_store
 from .._moments import moment
 from .info import LockInfo

@@ -10,10 +10,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from ..._checks import short
-from ..._settings import check_huey
-from ...dispatch.filters import checked_flag
-from ...ledger import here
+from ..._checks import check_huey, checked_flag, short
+from ...runtime.process_id import here
 from ...store import UPKEEP, Keys, KitStore, open_kit_store, open_store
 from ..tokens.sweeper import check_age
 from .info import LockHeld, LockInfo

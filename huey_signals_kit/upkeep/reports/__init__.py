@@ -1,1 +1,1 @@
-"""TODO huey_signals_kit/upkeep/reports."""
+"""What a queue's storage holds, and who works on it."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from huey.utils import Error
 
-from ..._settings import check_huey
+from ..._checks import check_huey
 from ...ledger import Ledger, Look, open_ledger
 from ...metrics.values import Totals, merge, sample
 from ...store import UPKEEP, Entry, Store, open_kit_store, open_store

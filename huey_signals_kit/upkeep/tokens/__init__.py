@@ -1,1 +1,1 @@
-"""TODO huey_signals_kit/upkeep/tokens."""
+"""Revoke tokens: the sweep that deletes orphaned ones, and their list."""

@@ -15,8 +15,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
 
-from ..._settings import check_huey
-from ...dispatch.filters import checked_flag
+from ..._checks import check_huey, checked_flag
 from ...ledger import Ledger, UnreadableLedger, open_ledger
 from ...store import UPKEEP, open_kit_store, open_store
 from ...store.keys import PAUSE, TOKEN, Keys, Kind, is_generated

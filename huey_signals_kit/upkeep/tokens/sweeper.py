@@ -8,9 +8,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
-from ..._checks import checked_seconds, short
-from ..._settings import check_huey
-from ...dispatch.filters import checked_flag
+from ..._checks import check_huey, checked_flag, checked_seconds, short
 from ...ledger import BEAT_SECONDS, Ledger, UnreadableLedger, open_ledger
 from ...runtime.fork import reset_in_child
 from ...store import UPKEEP, open_kit_store, open_store

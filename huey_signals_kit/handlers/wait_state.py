@@ -19,7 +19,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from ..huey_internals.patch import Placed
-from ..registry import structure
+from ..runtime.configuration import structure
 
 _PREFIX = "huey-signals-kit "
 _WAIT = "_huey_signals_kit_wait"

@@ -13,8 +13,8 @@ from ..metrics.initial import MOST_LOCKS, initial_keys
 from ..metrics.labels import valid
 from ..metrics.values import Key
 from ..runtime.scheduler import Jobs
-from ._configured import interval_of, sink_name
 from ._delta_sender import Push
+from .configured import interval_of, sink_name
 from .protocol import Sink, View
 
 
