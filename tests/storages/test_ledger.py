@@ -681,10 +681,11 @@ def test_a_lease_that_cannot_be_read_blocks_no_longer_than_any(make_huey, open_s
 
 APPLICATION = """
 import signal, sys, threading
-from huey_signals_kit import _heartbeat, install_handlers
+from huey_signals_kit import install_handlers
+from huey_signals_kit.jobs import heartbeat
 from tests.support import Place
 
-_heartbeat.BEAT_SECONDS = _heartbeat._FIRST_SECONDS = 3600
+heartbeat.BEAT_SECONDS = heartbeat._FIRST_SECONDS = 3600
 huey = Place(*sys.argv[1:4]).open()
 
 class Sink:

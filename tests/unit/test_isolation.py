@@ -7,6 +7,7 @@ import logging
 from unittest.mock import MagicMock, Mock
 
 import pytest
+from blinker import NamedSignal
 from huey.signals import SIGNAL_LOCKED
 
 from huey_signals_kit import DROP, Event, Registry, install_handlers, signals
@@ -28,7 +29,7 @@ def huey(make_huey):
     huey.guarded = guarded
     yield huey
     for signal in vars(signals).values():
-        if isinstance(signal, signals.NamedSignal):
+        if isinstance(signal, NamedSignal):
             signal._clear_state()
 
 
@@ -329,7 +330,7 @@ def test_every_announcement_is_made_with_the_huey_as_sender(huey):
         signal.connect(subscriber, sender=huey, weak=False)
 
     for signal in vars(signals).values():
-        if isinstance(signal, signals.NamedSignal):
+        if isinstance(signal, NamedSignal):
             hear(signal)
     skip(huey)
     huey.revoke_by_id(huey.guarded().id)

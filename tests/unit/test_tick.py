@@ -203,7 +203,8 @@ def test_a_process_ends_where_no_thread_can_be_started_at_exit():
         """
         import atexit, threading
         from huey import MemoryHuey
-        from huey_signals_kit import scheduler, install_handlers
+        from huey_signals_kit import install_handlers
+        from huey_signals_kit.runtime import scheduler
         class Hangs:
             name, interval = "hangs", 3600
             def send(self, changes):
@@ -342,7 +343,8 @@ def test_sinks_are_right_in_parent_and_child_forked_while_the_locks_are_held():
         """
         import os, threading
         from huey import MemoryHuey
-        from huey_signals_kit import scheduler, install_handlers
+        from huey_signals_kit import install_handlers
+        from huey_signals_kit.runtime import scheduler
         from huey_signals_kit.runtime.scheduler import tick
         class Sink:
             interval = 3600
@@ -389,7 +391,8 @@ def test_the_end_of_the_process_sends_what_is_left():
     lines = python(
         """
         from huey import MemoryHuey
-        from huey_signals_kit import scheduler, install_handlers
+        from huey_signals_kit import install_handlers
+        from huey_signals_kit.runtime import scheduler
         class Sink:
             def send(self, changes):
                 print(*sorted(each.labels["signal"] for each in changes if "signal" in each.labels))
