@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from huey_signals_kit.ledger import BEAT_SECONDS, watching
 from huey_signals_kit.locks.holder import HolderText
-from huey_signals_kit.runtime.process_id import Place, here
+from huey_signals_kit.runtime.process_id import ProcessId, this_process
 
-GONE = replace(here(), pid=2**22 + 5, born=17)
+GONE = replace(this_process(), pid=2**22 + 5, start_time=17)
 """A place of this host where no process is."""
-ELSEWHERE = Place("another-host", "another boot", 4711, 99)
+ELSEWHERE = ProcessId("another-host", "another boot", 4711, 99)
 
 
 def key(huey, name):
@@ -23,7 +23,7 @@ def taken_by(huey, name, place, beats=True, incarnation=5):
     text = HolderText()
     text.says(beats)
     written = huey.serializer.deserialize(text.write(None, huey.serializer)).split("\n")
-    written[1:5] = [str(place.pid), str(place.born), place.host, place.space]
+    written[1:5] = [str(place.pid), str(place.start_time), place.host, place.pid_namespace]
     process = written[6].partition("@")[0]
     written[6] = f"{process}@{incarnation}" if incarnation else process
     assert huey.put_if_empty(key(huey, name), "\n".join(written))

@@ -44,7 +44,7 @@ from ..locks.held import takings_of
 from ..locks.patch import NamedLocks
 from ..metrics.values import Totals, added, merge
 from ..runtime.fork import reset_in_child
-from ..runtime.process_id import INCARNATION, here
+from ..runtime.process_id import INCARNATION, this_process
 from ..runtime.scheduler import Jobs, tick
 from ..store import StorageUnable, is_shared
 from .host_record import HostRecordWriter
@@ -276,7 +276,7 @@ class Pulse:
         self._sequence += 1
         return Heartbeat(
             id=self._id,
-            place=here(),
+            place=this_process(),
             worker=self._worker,
             started=self._started,
             sequence=self._sequence,

@@ -19,18 +19,19 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 from weakref import ref
 
 from ..runtime.fork import reset_in_child
-from ..runtime.process_id import Place, here, place_of
+from ..runtime.process_id import ProcessId, process_with_pid, this_process
 from ..runtime.scheduler import tick
 from ..runtime.threads import start_thread
 
 RUN_DIR = "HUEY_SIGNALS_RUN_DIR"
 WRITE_SECONDS = 10.0
+_PLACE_FIELDS = ("host", "space", "pid", "born")
 _SUFFIX = ".json"
 _LARGEST = 1 << 20
 _FORGOTTEN_SECONDS = 3600.0
@@ -48,10 +49,10 @@ class HostRecord:
     """The name of the Huey."""
     names: tuple[str, ...]
     """Module attributes that are the Huey, as ``package.module.attribute``."""
-    place: Place
+    place: ProcessId
     worker: str
     """As in `ledger.Heartbeat`."""
-    parent: Place | None
+    parent: ProcessId | None
     """The consumer that forked the process; None for the consumer itself."""
     at: float
     """When the record was written, by the monotonic clock, which all processes of a host share."""
@@ -132,7 +133,7 @@ class HostRecordWriter:
         new.unlink(missing_ok=True)
         # Only as a new file: in a folder that all users can write, the name could be a link.
         with new.open("x", encoding="ascii") as file:
-            file.write(json.dumps(asdict(self._record())))
+            file.write(json.dumps(_as_json(self._record())))
         new.replace(path)
         if self._stop.is_set():
             path.unlink()
@@ -148,9 +149,9 @@ class HostRecordWriter:
         return HostRecord(
             queue=str(self._huey.name),
             names=self._names,
-            place=here(),
+            place=this_process(),
             worker=self._worker,
-            parent=place_of(os.getppid()) if forked else None,
+            parent=process_with_pid(os.getppid()) if forked else None,
             at=time.monotonic(),
             idle_since=self._idle_since,
             folder=working_folder(),
@@ -179,8 +180,8 @@ def working_folder() -> str:
 
 def _file_name(number: int) -> str:
     # Processes of two containers that share the folder may have the same number.
-    place = here()
-    where = zlib.crc32(f"{place.host} {place.space}".encode(errors="replace"))
+    place = this_process()
+    where = zlib.crc32(f"{place.host} {place.pid_namespace}".encode(errors="replace"))
     return f"{place.pid}-{number}-{where:08x}{_SUFFIX}"
 
 
@@ -275,10 +276,23 @@ def _text(file: Path) -> bytes:
         return opened.read(_LARGEST)
 
 
-def _place(content: dict[str, Any]) -> Place:
-    place = Place(**content)
+def _as_json(record: HostRecord) -> dict[str, Any]:
+    parent = record.parent
+    return {
+        **vars(record),
+        "place": _place_as_json(record.place),
+        "parent": None if parent is None else _place_as_json(parent),
+    }
+
+
+def _place_as_json(place: ProcessId) -> dict[str, Any]:
+    return dict(zip(_PLACE_FIELDS, astuple(place), strict=True))
+
+
+def _place(content: dict[str, Any]) -> ProcessId:
+    place = ProcessId(*(content[name] for name in _PLACE_FIELDS))
     # The number becomes part of a path, and is printed.
-    if type(place.pid) is not int or type(place.born) is not int or place.pid <= 0:
+    if type(place.pid) is not int or type(place.start_time) is not int or place.pid <= 0:
         raise ValueError("no process")
     return place
 
@@ -290,9 +304,9 @@ def _remove_dead(folder: Path) -> None:
         record = _read(file)
         if record is None or file.name in mine:
             continue
-        there = record.place.is_there()
+        there = record.place.is_alive()
         with suppress(OSError):
             if there is None:
                 there = time.time() - file.stat().st_mtime <= _FORGOTTEN_SECONDS
-            if not there or record.place == here():
+            if not there or record.place == this_process():
                 file.unlink()

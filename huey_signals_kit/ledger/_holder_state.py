@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ..locks.holder import Holder
-from ..runtime.process_id import INCARNATION, here
+from ..runtime.process_id import INCARNATION, this_process
 from ._liveness import Judge, Process
 
 
@@ -38,11 +38,11 @@ def judge_holder(judge: Judge, holder: Holder, processes: Iterable[Process]) -> 
     `unclaimed` instead of dead.
     """
     place = holder.place
-    own = place == here() and bool(place.space)
+    own = place == this_process() and bool(place.pid_namespace)
     replaced = own and 0 < holder.incarnation < INCARNATION
     if replaced or judge.is_replaced(place, holder.incarnation):
         return HolderState(False)
-    if not own and (there := place.is_there()) is not None:
+    if not own and (there := place.is_alive()) is not None:
         return HolderState(there)
     if own:
         return HolderState(None)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from uuid import uuid4
 
 from ..runtime.fork import reset_in_child
-from ..runtime.process_id import NOT_OURS, Place, here
+from ..runtime.process_id import FOREIGN_DATA_ERRORS, ProcessId, this_process
 from ..runtime.threads import RenewedLock
 from ._backend import Cells
 
@@ -38,7 +38,7 @@ class Lease:
         self._seconds = seconds
         self._clock = clock
         self._turn = 0
-        self.holder: Place | None = None
+        self.holder: ProcessId | None = None
         """The holder at the last call of `acquire` that failed; else None."""
         self._seen: tuple[bytes | None, float] = (None, 0.0)
         self._after_fork()
@@ -92,8 +92,8 @@ class Lease:
 
     def _value(self) -> bytes:
         self._turn += 1
-        place = here()
-        where = [place.host, place.space, place.pid, place.born]
+        place = this_process()
+        where = [place.host, place.pid_namespace, place.pid, place.start_time]
         return json.dumps([self._holder, self._turn, self._seconds, where]).encode("ascii")
 
     def _is_mine(self, found: bytes | None) -> bool:
@@ -101,7 +101,7 @@ class Lease:
 
     def _is_free(self, found: bytes) -> bool:
         _, seconds, place = _read(found)
-        if place is not None and place.is_there() is False:
+        if place is not None and place.is_alive() is False:
             return True
         now = self._clock()
         if self._seen[0] != found:
@@ -109,15 +109,15 @@ class Lease:
         return now - self._seen[1] >= (seconds or self._seconds)
 
 
-def _read(raw: bytes) -> tuple[str, float, Place | None]:
+def _read(raw: bytes) -> tuple[str, float, ProcessId | None]:
     """Holder, seconds and place; of what is not ours, nothing."""
     try:
         if len(raw) > _LARGEST:
             raise ValueError(f"{len(raw)} bytes")
-        holder, _, seconds, (host, space, pid, born) = json.loads(raw.decode("ascii"))
+        holder, _, seconds, (host, pid_namespace, pid, start_time) = json.loads(raw.decode("ascii"))
         if not 0 < int(pid) < 2**31:
             raise ValueError(f"the process id {pid!r}")
-        place = Place(str(host), str(space), int(pid), int(born))
+        place = ProcessId(str(host), str(pid_namespace), int(pid), int(start_time))
         return str(holder), float(seconds) if 0 < seconds <= _LONGEST else 0.0, place
-    except NOT_OURS:
+    except FOREIGN_DATA_ERRORS:
         return "", 0.0, None

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from ..runtime.process_id import Place, here
+from ..runtime.process_id import ProcessId, this_process
 from ._failure_detector import (
     FORGOTTEN_SECONDS,
     MISSING,
@@ -56,13 +56,13 @@ class _Seen:
     changed: bool = False
 
 
-def peer_of(place: Place) -> str:
+def peer_of(place: ProcessId) -> str:
     """Return the name under which the process at *place* is watched.
 
     A process may have several records: the current one, and others that it has left. If one of them
     changes, the process is alive.
     """
-    where = place.host, place.space, place.pid, place.born
+    where = place.host, place.pid_namespace, place.pid, place.start_time
     return digest("\n".join(map(str, where)).encode("utf-8", "surrogatepass"))
 
 
@@ -83,7 +83,7 @@ class Judge:
         self._seen: dict[str, _Seen] = {}
         self._notes: dict[str, list[tuple[_Seen, str, int]]] = {}
         self._records: list[Heartbeat] = []
-        self._newest: dict[Place, int] = {}
+        self._newest: dict[ProcessId, int] = {}
         self._missing: dict[str, float] = {}
         """When this reader was asked about a holder without a record, by peer."""
         self.detectors: tuple[FailureDetector, ...] = ()
@@ -151,11 +151,11 @@ class Judge:
         dead = silent is not None and silent >= limit and bool(record.worker or record.locks)
         return Judgement(False if dead else None, gone, silent)
 
-    def is_replaced(self, place: Place, incarnation: int) -> bool:
+    def is_replaced(self, place: ProcessId, incarnation: int) -> bool:
         """Return whether the process at *place* has called ``exec`` since that incarnation."""
-        return bool(place.space) and 0 < incarnation < self._newest.get(place, 0)
+        return bool(place.pid_namespace) and 0 < incarnation < self._newest.get(place, 0)
 
-    def silence_of_missing(self, place: Place) -> float | None:
+    def silence_of_missing(self, place: ProcessId) -> float | None:
         """Return for how many seconds there has been no record of *place*; None if unknown."""
         peer = peer_of(place)
         self._missing[peer] = self._clock()
@@ -186,10 +186,10 @@ class Judge:
                 yield float(seconds)
 
 
-def _is_there(place: Place, known_here: bool) -> bool | None:
-    if place != here():
-        return place.is_there()
+def _is_there(place: ProcessId, known_here: bool) -> bool | None:
+    if place != this_process():
+        return place.is_alive()
     if known_here:
         return True
     # The record is of this process, from before it called exec.
-    return False if place.space else None
+    return False if place.pid_namespace else None

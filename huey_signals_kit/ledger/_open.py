@@ -40,5 +40,5 @@ def older_records(huey: Any) -> list[Heartbeat]:
         if each is not None
         and not each.sealed
         and not each.stale_after
-        and each.place.is_there() is not False
+        and each.place.is_alive() is not False
     ]

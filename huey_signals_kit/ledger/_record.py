@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ..inflight.tasks import Running
 from ..metrics import serialize
 from ..metrics.values import Totals
-from ..runtime.process_id import LARGEST_PID, NOT_OURS, Place
+from ..runtime.process_id import FOREIGN_DATA_ERRORS, LARGEST_PID, ProcessId
 from ._failure_detector import STALE_AFTER, SilenceNote
 
 _VERSION = 1
@@ -37,7 +37,7 @@ class Heartbeat:
     """One process: what it does now, and all that it has counted."""
 
     id: str
-    place: Place
+    place: ProcessId
     worker: str = ""
     """``"thread"``, ``"process"`` or ``"greenlet"``, ``"scheduler"`` for one without a worker but
     with the scheduler; empty for any other."""
@@ -84,7 +84,7 @@ class Heartbeat:
         content = {
             "version": _VERSION,
             "id": self.id,
-            "place": [place.host, place.space, place.pid, place.born],
+            "place": [place.host, place.pid_namespace, place.pid, place.start_time],
             "worker": self.worker,
             "started": self.started,
             "sequence": self.sequence,
@@ -106,7 +106,7 @@ def try_load(raw: bytes) -> Heartbeat | None:
     """What `Heartbeat.dump` has made; None if it is anything else."""
     try:
         return _load(raw)
-    except NOT_OURS:
+    except FOREIGN_DATA_ERRORS:
         return None
 
 
@@ -153,10 +153,10 @@ def _note(peer: Any, value: Any, seconds: Any) -> SilenceNote:
     return _text(peer), _text(value), _whole(seconds)
 
 
-def _place(host: Any, space: Any, pid: Any, born: Any) -> Place:
+def _place(host: Any, pid_namespace: Any, pid: Any, start_time: Any) -> ProcessId:
     if not 0 < _whole(pid) <= LARGEST_PID:
         raise ValueError(f"the process id {pid!r}")
-    return Place(_text(host), _text(space), pid, _whole(born))
+    return ProcessId(_text(host), _text(pid_namespace), pid, _whole(start_time))
 
 
 def _text(value: Any) -> str:

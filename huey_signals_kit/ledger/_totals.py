@@ -25,7 +25,7 @@ from uuid import uuid4
 
 from ..metrics import serialize
 from ..metrics.values import Totals, merge
-from ..runtime.process_id import NOT_OURS
+from ..runtime.process_id import FOREIGN_DATA_ERRORS
 from ._backend import PROCESS, TOTALS, Shelf
 from ._record import Heartbeat, parsed, try_load
 
@@ -70,7 +70,7 @@ def try_load_totals(raw: bytes | None) -> Folded | None:
     """What `Folded.dump` has made; None if it is anything else."""
     try:
         return None if raw is None else _load(raw)
-    except NOT_OURS:
+    except FOREIGN_DATA_ERRORS:
         return None
 
 

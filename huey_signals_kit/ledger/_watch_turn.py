@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..runtime.process_id import here
+from ..runtime.process_id import this_process
 from ._failure_detector import OVERDUE_SECONDS
 from ._lease import Lease
 
@@ -28,12 +28,15 @@ class WatchTurn:
 
         It has not if another process of this host, or of enough other hosts, has it.
         """
-        mine = here()
+        mine = this_process()
         for lease in self._leases:
             if lease.acquire():
                 return True
             holder = lease.holder
-            if holder is not None and (holder.host, holder.space) == (mine.host, mine.space):
+            if holder is not None and (holder.host, holder.pid_namespace) == (
+                mine.host,
+                mine.pid_namespace,
+            ):
                 return False
         return False
 

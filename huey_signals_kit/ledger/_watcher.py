@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from uuid import uuid4
 
-from ..runtime.process_id import INCARNATION, here
+from ..runtime.process_id import INCARNATION, this_process
 from ._failure_detector import BEAT_SECONDS, FailureDetector
 from ._ledger import Ledger
 from ._record import Heartbeat
@@ -25,7 +25,9 @@ class Watcher:
     def __init__(self, ledger: Ledger, clock: Callable[[], float]) -> None:
         self._ledger = ledger
         self._clock = clock
-        self._record = Heartbeat(uuid4().hex, here(), started=time.time(), incarnation=INCARNATION)
+        self._record = Heartbeat(
+            uuid4().hex, this_process(), started=time.time(), incarnation=INCARNATION
+        )
         self.detector = FailureDetector(clock)
         self._due = clock()
         self.failures = 0

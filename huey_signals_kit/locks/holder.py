@@ -13,7 +13,13 @@ from uuid import uuid4
 from huey.serializer import Serializer
 
 from ..runtime.fork import reset_in_child
-from ..runtime.process_id import INCARNATION, LARGEST_PID, NOT_OURS, Place, here
+from ..runtime.process_id import (
+    FOREIGN_DATA_ERRORS,
+    INCARNATION,
+    LARGEST_PID,
+    ProcessId,
+    this_process,
+)
 
 _FORM = "held, says huey-signals-kit 1"
 _LONGEST = 100_000
@@ -29,7 +35,7 @@ class Holder:
     """No other taking of any lock has the same."""
     since: float
     """By the clock of that host."""
-    place: Place
+    place: ProcessId
     beats: bool
     """Whether the process had written a heartbeat before."""
     task_id: str | None
@@ -57,8 +63,16 @@ class HolderText:
         if beats is self._beats:
             return
         self._beats = beats
-        place, flag = here(), "b" if beats else "-"
-        lines = _FORM, place.pid, place.born, place.host, place.space, flag, self._process
+        place, flag = this_process(), "b" if beats else "-"
+        lines = (
+            _FORM,
+            place.pid,
+            place.start_time,
+            place.host,
+            place.pid_namespace,
+            flag,
+            self._process,
+        )
         self._head = "\n".join(map(str, lines))
         self._forms: dict[type, tuple[Any, int, bytes, bytes]] = {}
 
@@ -104,12 +118,19 @@ def try_holder(value: Any) -> Holder | None:
         return None
     try:
         return _holder(*value.split("\n", 8)[1:])
-    except NOT_OURS:
+    except FOREIGN_DATA_ERRORS:
         return None
 
 
 def _holder(
-    pid: str, born: str, host: str, space: str, beats: str, process: str, length: str, rest: str
+    pid: str,
+    start_time: str,
+    host: str,
+    pid_namespace: str,
+    beats: str,
+    process: str,
+    length: str,
+    rest: str,
 ) -> Holder:
     name = None if length == "-" else rest[: int(length)]
     moment, _, task_id = rest[len(name or "") :].partition(" ")
@@ -118,7 +139,7 @@ def _holder(
     return Holder(
         taking=f"{process}-{int(moment)}",
         since=int(moment) / 1e9,
-        place=Place(host, space, int(pid), int(born)),
+        place=ProcessId(host, pid_namespace, int(pid), int(start_time)),
         beats=beats == "b",
         task_id=None if name is None else task_id,
         task_name=name,

@@ -16,36 +16,39 @@ After ``exec`` the process keeps its number and start time, but gets a later inc
 """
 
 LARGEST_PID = 2**31 - 1
-NOT_OURS = (LookupError, TypeError, ValueError, ArithmeticError, RecursionError)
+FOREIGN_DATA_ERRORS = (LookupError, TypeError, ValueError, ArithmeticError, RecursionError)
 """What reading anything but a record of ours can raise."""
 
 
 @dataclass(frozen=True)
-class Place:
+class ProcessId:
     """One process, told from any other that had its number before."""
 
     host: str
-    space: str
+    pid_namespace: str
     """What numbers of processes are unique in, empty where that is unknown.
 
     A host's name is not enough: containers can share one and still number their own.
     """
     pid: int
-    born: int
+    start_time: int
     """When it started, by the kernel's own count; 0 where that is unknown."""
 
-    def is_there(self) -> bool | None:
+    def is_alive(self) -> bool | None:
         """Return whether this process is there; None if that cannot be seen from here."""
-        mine = here()
-        if not self.space or (self.host, self.space) != (mine.host, mine.space):
+        mine = this_process()
+        if not self.pid_namespace or (self.host, self.pid_namespace) != (
+            mine.host,
+            mine.pid_namespace,
+        ):
             return None
-        born = _born(self.pid)
-        return None if 0 in (born, self.born) else born == self.born
+        start_time = _start_time(self.pid)
+        return None if 0 in (start_time, self.start_time) else start_time == self.start_time
 
 
-def place_of(pid: int) -> Place:
+def process_with_pid(pid: int) -> ProcessId:
     """Return the place of the process *pid* of this host."""
-    return replace(here(), pid=pid, born=max(_born(pid), 0))
+    return replace(this_process(), pid=pid, start_time=max(_start_time(pid), 0))
 
 
 def is_stopped(pid: int) -> bool:
@@ -57,36 +60,36 @@ def is_stopped(pid: int) -> bool:
         return False
 
 
-def here() -> Place:
+def this_process() -> ProcessId:
     """Return the place of this process."""
     return _place(os.getpid())
 
 
 @lru_cache(maxsize=1)
-def _place(pid: int) -> Place:
-    return Place(socket.gethostname(), _space(), pid, max(_born(pid), 0))
+def _place(pid: int) -> ProcessId:
+    return ProcessId(socket.gethostname(), _pid_namespace(), pid, max(_start_time(pid), 0))
 
 
-def _space() -> str:
+def _pid_namespace() -> str:
     try:
         if os.readlink("/proc/self") != str(os.getpid()):
             return ""  # this /proc numbers other processes than this process does
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             boot = file.read().strip()
         # The start time of a process is by a clock that another time namespace may change.
-        return f"{boot} {os.readlink('/proc/self/ns/pid')} {_time_space()}".rstrip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')} {_time_namespace()}".rstrip()
     except (OSError, UnicodeDecodeError):
         return ""  # not Linux
 
 
-def _time_space() -> str:
+def _time_namespace() -> str:
     try:
         return os.readlink("/proc/self/ns/time")
     except OSError:  # before Linux 5.6
         return ""
 
 
-def _born(pid: int) -> int:
+def _start_time(pid: int) -> int:
     """Return when *pid* started; 0 if that is unknown, `_GONE` if it is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
@@ -94,10 +97,10 @@ def _born(pid: int) -> int:
             state, *rest = file.read().rpartition(b")")[2].split()
         return _GONE if state in (b"Z", b"X") else int(rest[18])
     except (OSError, ValueError, IndexError):
-        return _GONE if _is_gone(pid) else 0
+        return _GONE if _has_ended(pid) else 0
 
 
-def _is_gone(pid: int) -> bool:
+def _has_ended(pid: int) -> bool:
     # Some systems hide the processes of other users in /proc.
     try:
         os.kill(pid, 0)

@@ -14,7 +14,7 @@ from weakref import WeakSet
 from ..metrics.serialize import plain
 from ..metrics.values import Totals, merge
 from ..runtime.log import complain
-from ..runtime.process_id import here
+from ..runtime.process_id import this_process
 from ..runtime.threads import RenewedLock
 from ._sources import Sources
 from ._totals_folder import PREFIX, SUFFIX, TotalsFolder, replace_file
@@ -82,9 +82,9 @@ class SharedTotals(Sources):
             os.makedirs(folder, exist_ok=True)
         elif not os.path.isdir(folder):
             return  # who made it has ended, and nobody asks any more
-        place = here()
+        place = this_process()
         content = {
-            "place": (place.host, place.space, place.pid, place.born),
+            "place": (place.host, place.pid_namespace, place.pid, place.start_time),
             **plain(totals),
         }
         replace_file(os.path.join(folder, self._own), json.dumps(content))

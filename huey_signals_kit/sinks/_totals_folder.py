@@ -20,7 +20,7 @@ from typing import Any
 
 from ..metrics.serialize import plain, read
 from ..metrics.values import Totals, merge
-from ..runtime.process_id import Place
+from ..runtime.process_id import ProcessId
 
 PREFIX = "huey-signals-"
 SUFFIX = ".json"
@@ -38,7 +38,7 @@ class _File:
 
     version: tuple[int, ...]
     totals: Totals
-    place: Place | None
+    place: ProcessId | None
     """Where the process runs, if the file has it."""
     names: frozenset[str]
     """The files whose totals are included in this one."""
@@ -46,7 +46,7 @@ class _File:
     @property
     def has_ended(self) -> bool:
         """Whether the process has ended, as far as its own host can tell."""
-        return self.place is not None and self.place.is_there() is False
+        return self.place is not None and self.place.is_alive() is False
 
 
 class TotalsFolder:
@@ -165,11 +165,11 @@ def replace_file(path: str, text: str) -> None:
     os.replace(f"{path}.new", path)
 
 
-def _place(content: dict[str, Any]) -> Place | None:
+def _place(content: dict[str, Any]) -> ProcessId | None:
     if "place" not in content:
         return None
-    host, space, pid, born = content["place"]
-    return Place(str(host), str(space), int(pid), int(born))
+    host, pid_namespace, pid, start_time = content["place"]
+    return ProcessId(str(host), str(pid_namespace), int(pid), int(start_time))
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from huey_signals_kit import install_handlers
 from huey_signals_kit.cli._explain.command import command
 from huey_signals_kit.inflight.tasks import Running
 from huey_signals_kit.ledger import MOST_SKIPS, Heartbeat, LockSkip, open_ledger
-from huey_signals_kit.runtime.process_id import Place, here
+from huey_signals_kit.runtime.process_id import ProcessId, this_process
 from huey_signals_kit.upkeep import explain
 from tests.cli.conftest import FAR, LONG
 from tests.consumer import top_app
@@ -26,9 +26,9 @@ from tests.consumer.harness import running_consumer
 from tests.consumer.ledger_app import GATE, declare
 from tests.support import hold, put_kit_data, run_all, store, wait_until
 
-GONE = replace(here(), pid=2**22 + 5, born=17)
+GONE = replace(this_process(), pid=2**22 + 5, born=17)
 """A place of this host where no process is."""
-ELSEWHERE = Place("another-host", "another boot", 4711, 99)
+ELSEWHERE = ProcessId("another-host", "another boot", 4711, 99)
 
 
 @pytest.fixture(params=["sqlite", "redis"])
@@ -46,7 +46,7 @@ def told(shop, task, code=0):
 
 
 def beats(shop, place=None, **says):
-    open_ledger(shop.huey).beat(Heartbeat("one", place or here(), "thread", 1.0, 1, **says))
+    open_ledger(shop.huey).beat(Heartbeat("one", place or this_process(), "thread", 1.0, 1, **says))
 
 
 def scheduled(shop, task, eta=FAR):
@@ -112,7 +112,7 @@ def test_running_in_a_real_consumer(shop, tmp_path, monkeypatch):
         consumer.wait_until(lambda: not len(shop.huey), "the task to be taken")
         words = told(shop, task)
         assert "Running for about" in words
-        assert f"in process {consumer.process.pid} on host {here().host} (alive)." in words
+        assert f"in process {consumer.process.pid} on host {this_process().host} (alive)." in words
         words = told(shop, later)
         assert f"Belongs to tests.consumer.ledger_app.slow {task.id}, which is running" in words
         gate.touch()
@@ -134,7 +134,7 @@ def test_skipped_in_a_real_consumer(shop, tmp_path, monkeypatch):
 
         consumer.wait_until(skips, "a skip in the ledger")
         (skip,) = skips()
-        assert (skip.lock, skip.host, skip.pid) == (top_app.LOCK, here().host, pid)
+        assert (skip.lock, skip.host, skip.pid) == (top_app.LOCK, this_process().host, pid)
         assert abs(skip.at.timestamp() - time.time()) < 60
         (task,) = (each for each in tasks if explain(shop.huey, each.id).skipped)
         words = told(shop, task)
@@ -195,7 +195,9 @@ def test_running_on_another_host(shop):
 def test_due(shop):
     """In the hands of the scheduler."""
     beats(shop, waiting=("nightly",))
-    assert f"In hand: process {here().pid} on host {here().host} has it" in told(shop, "nightly")
+    assert f"In hand: process {this_process().pid} on host {this_process().host} has it" in told(
+        shop, "nightly"
+    )
 
 
 def test_a_later_stage(shop):
@@ -300,7 +302,7 @@ def test_the_locks_that_it_holds(shop):
         run_all(shop.huey)
     (words,) = seen
     assert "Holds the lock 'mine' since 20" in words
-    assert f"in process {here().pid} (alive)." in words
+    assert f"in process {this_process().pid} (alive)." in words
 
 
 def test_skips(shop):

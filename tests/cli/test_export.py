@@ -29,12 +29,12 @@ from huey_signals_kit.cli._shared.background_read import Asking, NoAnswer
 from huey_signals_kit.ledger import Heartbeat, open_ledger
 from huey_signals_kit.metrics.names import BOUNDS, LABELS
 from huey_signals_kit.metrics.values import Durations
-from huey_signals_kit.runtime.process_id import here
+from huey_signals_kit.runtime.process_id import this_process
 from huey_signals_kit.upkeep import report
 from tests.locks import ELSEWHERE, GONE, taken_by
 from tests.support import put_kit_data, run_all, wait_until
 
-NOBODY = replace(here(), pid=2**30)
+NOBODY = replace(this_process(), pid=2**30)
 """A place of this host where no process is."""
 
 
@@ -83,7 +83,7 @@ def scraped(shop, interval):
 def beat(shop, counters, process="one", sequence=1, place=None):
     """A process that has counted."""
     counters = {(key[0], shop.huey.name, *key[1:]): value for key, value in counters.items()}
-    place = place or here()
+    place = place or this_process()
     record = Heartbeat(process, place, "thread", 5.0, sequence, counters=counters)
     open_ledger(shop.huey).beat(record)
 

@@ -11,11 +11,11 @@ pytest.importorskip("typer", exc_type=ImportError)
 pytest.importorskip("rich", exc_type=ImportError)
 
 from huey_signals_kit.ledger import Heartbeat, open_ledger
-from huey_signals_kit.runtime.process_id import Place, here
+from huey_signals_kit.runtime.process_id import ProcessId, this_process
 from huey_signals_kit.upkeep import forget, sweep_tokens
 from tests.support import kit_data, put_kit_data, store
 
-ELSEWHERE = Place("elsewhere", "another space", 7, 1)
+ELSEWHERE = ProcessId("elsewhere", "another space", 7, 1)
 
 
 def test_it_says_what_it_would_delete_and_then_does(shop):
@@ -46,7 +46,7 @@ def test_the_report_tells_of_what_version_0_1_left(sqlite_shop):
 
 def test_a_living_process_keeps_it_from_all(sqlite_shop):
     """It is named, with what to do, and the exit code says that a person is needed."""
-    open_ledger(sqlite_shop.huey).beat(Heartbeat("me", here(), "thread"))
+    open_ledger(sqlite_shop.huey).beat(Heartbeat("me", this_process(), "thread"))
     ran = sqlite_shop.run("forget", sqlite_shop.name, "--apply")
     assert ran.code == 1
     assert f"process {os.getpid()} on" in ran.err

@@ -21,7 +21,7 @@ from huey_signals_kit.inflight.tasks import Running
 from huey_signals_kit.jobs import host_record
 from huey_signals_kit.jobs.host_record import RUN_DIR, HostRecord, HostRecordWriter, read_records
 from huey_signals_kit.ledger import Heartbeat, Process, open_ledger
-from huey_signals_kit.runtime.process_id import here
+from huey_signals_kit.runtime.process_id import this_process
 from tests.consumer.harness import running_consumer
 from tests.consumer.locks_app import HOST
 from tests.locks import ELSEWHERE, GONE
@@ -79,7 +79,7 @@ def write(run_dir, **said):
         if name in said:
             said[name] = time.monotonic() - said[name]
     now, project = time.monotonic(), os.getcwd()
-    record = HostRecord("q", (NAME,), here(), "thread", None, now, None, project)
+    record = HostRecord("q", (NAME,), this_process(), "thread", None, now, None, project)
     record = replace(record, **said)
     run_dir.mkdir(exist_ok=True)
     path = run_dir / f"{record.place.pid}-{len(list(run_dir.iterdir()))}.json"
@@ -204,7 +204,10 @@ def test_a_storage_that_hangs(frozen_shop, monkeypatch):
         ({"at": 125}, "hangs: it has run no Python code for 1"),
         ({"idle_since": 35}, "the workers of process"),
         ({"worker": "scheduler"}, "no process of this host works on"),
-        ({"place": replace(here(), space="another boot")}, "no process of this host works on"),
+        (
+            {"place": replace(this_process(), pid_namespace="another boot")},
+            "no process of this host works on",
+        ),
         ({"names": (), "queue": "other"}, "no process of this host works on"),
     ],
 )
@@ -222,7 +225,13 @@ def test_what_a_file_tells(sqlite_shop, run_dir, said, why):
     [
         {"idle_since": 1},
         {"at": 60},
-        {"place": replace(here(), space=f"{here().space.split()[0]} another container", pid=1)},
+        {
+            "place": replace(
+                this_process(),
+                pid_namespace=f"{this_process().pid_namespace.split()[0]} another container",
+                pid=1,
+            )
+        },
     ],
 )
 def test_what_is_no_reason_to_restart(sqlite_shop, run_dir, said):
@@ -378,7 +387,7 @@ def test_a_file_is_not_written_through_a_link(run_dir, tmp_path, sqlite_shop, mo
 def test_containers_that_share_the_folder(run_dir, writer, monkeypatch):
     """Their processes can have the same numbers: each has a file, until it is long forgotten."""
     (file,) = run_dir.glob("*.json")
-    other = replace(here(), space="another container")
+    other = replace(this_process(), pid_namespace="another container")
     with monkeypatch.context() as patch:
         patch.setattr(host_record, "here", lambda: other)
         name = host_record._file_name(int(file.name.split("-")[1]))
@@ -399,7 +408,7 @@ def test_a_kit_that_is_uninstalled_leaves_no_file(sqlite_shop, run_dir):
     writer.begin("thread")
     wait_until(read_records, 30, "the file")
     (record,) = read_records()
-    assert (record.queue, record.place) == (sqlite_shop.huey.name, here())
+    assert (record.queue, record.place) == (sqlite_shop.huey.name, this_process())
     assert sqlite_shop.name in record.names
     writer.end()
     wait_until(lambda: not list(run_dir.iterdir()), 30, "no file")

@@ -16,7 +16,7 @@ pytest.importorskip("rich", exc_type=ImportError)
 from huey_signals_kit import install_handlers
 from huey_signals_kit.inflight.tasks import Running
 from huey_signals_kit.ledger import Heartbeat, open_ledger
-from huey_signals_kit.runtime.process_id import here
+from huey_signals_kit.runtime.process_id import this_process
 from huey_signals_kit.upkeep import report, sweep_tokens
 from tests.locks import GONE, taken_by
 from tests.support import put_kit_data, store
@@ -122,7 +122,7 @@ def test_lock_errors_with_a_kit_in_the_application_only_need_a_person(sqlite_sho
         ran = sqlite_shop.run("report", sqlite_shop.name)
         assert ran.code == 1
         assert NO_CONSUMER in ran.words
-    place = replace(here(), pid=here().pid, born=1)
+    place = replace(this_process(), pid=this_process().pid, born=1)
     for worker in ("scheduler", "thread"):
         ledger = open_ledger(sqlite_shop.huey)
         ledger.beat(Heartbeat(uuid.uuid4().hex, place, worker=worker))
@@ -150,7 +150,7 @@ def test_records_that_cannot_be_read(shop):
     assert "huey-signals forget HUEY --record process:one --apply" in ran.err
     for name in ("process:one", "totals"):
         assert shop.run("forget", shop.name, "--record", name, "--apply").code == 0
-    beats(shop, "two", here())
+    beats(shop, "two", this_process())
     assert shop.run("report", shop.name).code == 0
 
 
@@ -162,8 +162,8 @@ def test_messages_that_only_dead_consumers_would_take(shop):
     """Call for a person; as long as one process with workers may live they do not."""
     for n in range(50):
         shop.tasks.job(n)
-    beats(shop, "application", here(), "")
-    beats(shop, "scheduler", here(), "scheduler")
+    beats(shop, "application", this_process(), "")
+    beats(shop, "scheduler", this_process(), "scheduler")
     assert shop.run("report", shop.name).code == 0
     beats(shop, "one", GONE)
     ran = shop.run("report", shop.name)
@@ -172,7 +172,7 @@ def test_messages_that_only_dead_consumers_would_take(shop):
         "- 50 messages wait in the queue, and every process with workers that is known "
         f"here is dead (process {GONE.pid} on {GONE.host}). Start a consumer, unless"
     ) in ran.words
-    beats(shop, "two", here())
+    beats(shop, "two", this_process())
     assert shop.run("report", shop.name).code == 0
 
 
@@ -221,9 +221,9 @@ def test_who_works_and_what_was_counted(shop):
     counters = {("huey_signals_total", queue, f"task{n}", "locked"): n for n in range(1, 30)}
     counters["huey_lock_skips_total", queue, LONG, LONG] = 1
     running = (Running(str(uuid.uuid4()), LONG, 1.0), Running("two", "reports.daily", 1.0))
-    beat = Heartbeat("one", here(), "thread", 5.0, 1, running=running, counters=counters)
+    beat = Heartbeat("one", this_process(), "thread", 5.0, 1, running=running, counters=counters)
     open_ledger(shop.huey).beat(beat)
-    open_ledger(shop.huey).beat(replace(beat, id="two", place=replace(here(), pid=2**30)))
+    open_ledger(shop.huey).beat(replace(beat, id="two", place=replace(this_process(), pid=2**30)))
     ran = shop.run("report", shop.name)
     assert ran.code == 0
     assert ran.out.count("died with") == 1

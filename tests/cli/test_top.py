@@ -26,7 +26,7 @@ from rich.cells import cell_len
 from huey_signals_kit.cli._top.command import poller
 from huey_signals_kit.inflight.tasks import Running
 from huey_signals_kit.ledger import Heartbeat, open_ledger
-from huey_signals_kit.runtime.process_id import here
+from huey_signals_kit.runtime.process_id import this_process
 from huey_signals_kit.upkeep import LockInfo, LockWatch
 from tests import servers
 from tests.consumer import top_app
@@ -34,9 +34,9 @@ from tests.consumer.harness import running_consumer
 from tests.support import delete_kit_data, hold, kit_data, put_kit_data, wait_until
 from tests.terminal import terminal
 
-NOBODY = replace(here(), pid=2**30)
+NOBODY = replace(this_process(), pid=2**30)
 """A place of this host where no process is."""
-ELSEWHERE = replace(here(), host="elsewhere", space="another")
+ELSEWHERE = replace(this_process(), host="elsewhere", pid_namespace="another")
 HOSTILE = "a\x1b]0;owned\x07\x1b[2J\r\n\u202e名前"
 SKIPS = "huey_lock_skips_total"
 SIGNALS = "huey_signals_total"
@@ -50,7 +50,7 @@ def beat(shop, counters=None, process="one", sequence=1, place=None, running=(),
     said = {"worker": "thread", "started": 5.0, **said}
     record = Heartbeat(
         process,
-        place or here(),
+        place or this_process(),
         sequence=sequence,
         running=tuple(running),
         counters=counters,

@@ -52,11 +52,11 @@ class Process:
     """A process of any host, as the kernel numbers it for this process."""
 
     pid: int
-    space: str
+    pid_namespace: str
     """The pid namespace, as ``/proc/PID/ns/pid`` names it."""
     inner_pid: int
     """Its number on its host."""
-    born: int
+    start_time: int
     """When it started, by the kernel's clock."""
 
 
@@ -67,8 +67,8 @@ def processes(spaces: set[str] | None = None) -> list[Process]:
         if not entry.name.isdigit():
             continue
         try:
-            space = os.readlink(entry / "ns/pid")
-            if spaces is not None and space not in spaces:
+            pid_namespace = os.readlink(entry / "ns/pid")
+            if spaces is not None and pid_namespace not in spaces:
                 continue
             status = (entry / "status").read_text()
             state, *rest = (entry / "stat").read_text().rpartition(")")[2].split()
@@ -76,7 +76,7 @@ def processes(spaces: set[str] | None = None) -> list[Process]:
             continue
         if state not in "ZX":
             numbers = status.partition("NSpid:")[2].split("\n")[0].split()
-            found.append(Process(int(entry.name), space, int(numbers[-1]), int(rest[18])))
+            found.append(Process(int(entry.name), pid_namespace, int(numbers[-1]), int(rest[18])))
     return found
 
 
@@ -107,7 +107,7 @@ class Host:
         self._unshare = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
         children = Path(f"/proc/{self._unshare.pid}/task/{self._unshare.pid}/children")
         self.init = int(wait_until(children.read_text, 10, "the first process").split()[0])
-        self.space = os.readlink(f"/proc/{self.init}/ns/pid")
+        self.pid_namespace = os.readlink(f"/proc/{self.init}/ns/pid")
         name = Path(f"/proc/{self.init}/cmdline")
         wait_until(lambda: b"SIGCHLD" in name.read_bytes(), 10, "the host to be up")
         ip = ["ip", "link", "add", self.link, "type", "veth", "peer", "name", "eth0"]
@@ -160,7 +160,7 @@ class Host:
 
     def send(self, inner_pid: int, signum: signal.Signals) -> bool:
         """Send a signal to a process of the host; whether there was one."""
-        for process in processes({self.space}):
+        for process in processes({self.pid_namespace}):
             if process.inner_pid == inner_pid:
                 os.kill(process.pid, signum)
                 if signum == signal.SIGCONT:  # an nsenter stops together with its child

@@ -14,7 +14,7 @@ from huey_signals_kit.ledger import Heartbeat
 from huey_signals_kit.ledger._backend import PROCESS, TOTALS, Snapshot
 from huey_signals_kit.ledger._ledger import Ledger
 from huey_signals_kit.locks.holder import Holder
-from huey_signals_kit.runtime.process_id import Place
+from huey_signals_kit.runtime.process_id import ProcessId
 from huey_signals_kit.upkeep import LockInfo, LockWatch
 
 BEAT = 5.0
@@ -133,7 +133,7 @@ class Process:
 
     def __init__(self, world, server, name, watches, **record):
         self.world, self.server, self.name, self.watches = world, server, name, watches
-        self.place = Place(f"host-{name}", f"boot of {name}", 1, 7)
+        self.place = ProcessId(f"host-{name}", f"boot of {name}", 1, 7)
         self.record = Heartbeat(
             name, self.place, worker="thread", stale_after=STALE_AFTER, incarnation=5, **record
         )

@@ -21,9 +21,9 @@ class HolderId:
     """The process and task that the value of a lock names; all empty for a foreign value."""
 
     host: str = ""
-    space: str = ""
+    pid_namespace: str = ""
     pid: int = 0
-    born: int = 0
+    start_time: int = 0
     task_id: str = ""
     raw: bytes = b""
 
@@ -35,10 +35,10 @@ class HolderId:
         """Read the value of a lock that the kit took."""
         try:
             lines = pickle.loads(raw).split("\n")
-            _, pid, born, host, space, *_ = lines
+            _, pid, start_time, host, pid_namespace, *_ = lines
         except Exception:
             return cls(raw=raw)
-        return cls(host, space, int(pid), int(born), lines[-1].split(" ")[-1], raw)
+        return cls(host, pid_namespace, int(pid), int(start_time), lines[-1].split(" ")[-1], raw)
 
 
 @dataclass
@@ -54,23 +54,25 @@ class Stored:
 
     def look_at_processes(self) -> None:
         """Take a new sample of the processes of all hosts."""
-        found = processes({host.space for host in self.hosts.values()})
-        self._running = {(each.space, each.inner_pid, each.born) for each in found}
+        found = processes({host.pid_namespace for host in self.hosts.values()})
+        self._running = {(each.pid_namespace, each.inner_pid, each.start_time) for each in found}
 
     def is_running(self, host: str, pid: int) -> bool:
         """Return whether the host's present boot has a process with this number."""
-        space = self.hosts[host].space
-        return any((space, pid) == each[:2] for each in self._running)
+        pid_namespace = self.hosts[host].pid_namespace
+        return any((pid_namespace, pid) == each[:2] for each in self._running)
 
     def is_running_holder(self, holder: HolderId) -> bool:
         """Return whether exactly this process runs."""
-        return self._key(holder.space, holder.pid, holder.born) in self._running
+        return self._key(holder.pid_namespace, holder.pid, holder.start_time) in self._running
 
     @staticmethod
-    def _key(space: str, pid: int, born: int) -> tuple[str, int, int]:
-        # The kit's name of a space: boot id, pid namespace, time namespace.
-        name = next((part for part in space.split() if part.startswith("pid:")), space)
-        return name, pid, born
+    def _key(pid_namespace: str, pid: int, start_time: int) -> tuple[str, int, int]:
+        # The kit's name of a pid_namespace: boot id, pid namespace, time namespace.
+        name = next(
+            (part for part in pid_namespace.split() if part.startswith("pid:")), pid_namespace
+        )
+        return name, pid, start_time
 
     def sample(self, now: float) -> dict[str, HolderId] | None:
         """Return the locks and note the records, or None when the storage does not answer."""
@@ -98,11 +100,11 @@ class Stored:
         for fields, raw in ((each, raw) for each in hashes for raw in each.values()):
             try:
                 record = json.loads(raw)
-                _, space, pid, born = record["place"]
+                _, pid_namespace, pid, start_time = record["place"]
                 raw += fields.get(f"alive:{record['id']}".encode(), b"")
             except (ValueError, LookupError, TypeError):
                 continue
-            key = self._key(space, pid, born)
+            key = self._key(pid_namespace, pid, start_time)
             self._present.add(key)
             before = self._records.get(key)
             if before is None or before[0] != raw:
@@ -110,10 +112,10 @@ class Stored:
 
     def has_record(self, holder: HolderId) -> bool:
         """Return whether the process had a record in the last sample."""
-        return self._key(holder.space, holder.pid, holder.born) in self._present
+        return self._key(holder.pid_namespace, holder.pid, holder.start_time) in self._present
 
     def silent_for(self, host: str, pid: int, now: float) -> float | None:
         """Return for how many seconds the record of a process of this boot has not changed."""
-        space = self.hosts[host].space
-        changed = [at for key, (_, at) in self._records.items() if key[:2] == (space, pid)]
+        pid_namespace = self.hosts[host].pid_namespace
+        changed = [at for key, (_, at) in self._records.items() if key[:2] == (pid_namespace, pid)]
         return now - max(changed) if changed else None

@@ -19,7 +19,7 @@ from huey.serializer import Serializer, SignedSerializer
 from huey.utils import Error
 
 from huey_signals_kit.ledger import Heartbeat, UnreadableLedger, open_ledger
-from huey_signals_kit.runtime.process_id import here
+from huey_signals_kit.runtime.process_id import this_process
 from huey_signals_kit.upkeep import Sweeper, purge_errors, report
 from tests.faults import hostile
 from tests.support import Place
@@ -152,7 +152,7 @@ class Run:
             ledger.running_ids()
         except UnreadableLedger:
             self.hidden += 1
-        beat = Heartbeat(uuid4().hex, here(), "thread", 1.0, 1)
+        beat = Heartbeat(uuid4().hex, this_process(), "thread", 1.0, 1)
         ledger.beat(beat)
         ledger.leave(beat)
         for name in ("sweep", "tidy", "sweep turn"):

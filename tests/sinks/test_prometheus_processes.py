@@ -22,7 +22,7 @@ pytest.importorskip("prometheus_client")
 from prometheus_client import CollectorRegistry, start_http_server
 
 from huey_signals_kit.metrics.names import BOUNDS
-from huey_signals_kit.runtime.process_id import Place, here
+from huey_signals_kit.runtime.process_id import ProcessId, this_process
 from huey_signals_kit.sinks._totals_folder import ENDED, LOCK, TotalsFolder
 from huey_signals_kit.sinks.prometheus import PrometheusSink
 from tests.sinks.scraping import Scrape, scrape, scrape_port
@@ -387,9 +387,9 @@ def ended_place():
     """The place of a process of this host that has ended."""
     script = "from huey_signals_kit.runtime.process_id import here; p = here(); print(repr(p))"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    place = eval(ran.stdout, {"Place": Place})
-    assert place.is_there() is False, "needs Linux's /proc"
-    return [place.host, place.space, place.pid, place.born]
+    place = eval(ran.stdout, {"Place": ProcessId})
+    assert place.is_alive() is False, "needs Linux's /proc"
+    return [place.host, place.pid_namespace, place.pid, place.start_time]
 
 
 def write_ended(folder, place, number):
@@ -428,12 +428,12 @@ def test_the_files_of_ended_processes_become_one(tmp_path, ended_place):
 
 def test_only_files_of_processes_that_are_known_to_have_ended_are_folded(tmp_path, ended_place):
     """Not this process's, one of another host, or one that says no place."""
-    host, space, pid, born = ended_place
-    me = here()
+    host, space, pid, start_time = ended_place
+    me = this_process()
     kept = [
-        [me.host, me.space, me.pid, me.born],
-        ["elsewhere", space, pid, born],
-        [host, "", pid, born],
+        [me.host, me.pid_namespace, me.pid, me.start_time],
+        ["elsewhere", space, pid, start_time],
+        [host, "", pid, start_time],
         None,
     ]
     for place in kept:

@@ -17,16 +17,16 @@ from huey.utils import Error
 from huey_signals_kit import install_handlers
 from huey_signals_kit.inflight.tasks import Running
 from huey_signals_kit.ledger import Heartbeat, open_ledger
-from huey_signals_kit.runtime.process_id import Place, here
+from huey_signals_kit.runtime.process_id import ProcessId, this_process
 from huey_signals_kit.upkeep import Revocation, explain
 from huey_signals_kit.upkeep.explanation import explain as explain_module
 from tests.support import hold, put_kit_data, run_all, store, wait_until
 
 FAR = datetime.datetime(2099, 1, 1)
 PAST = datetime.datetime(2001, 1, 1)
-GONE = replace(here(), pid=2**22 + 5, born=17)
+GONE = replace(this_process(), pid=2**22 + 5, start_time=17)
 """A place of this host where no process is."""
-ELSEWHERE = Place("another-host", "another boot", 4711, 99)
+ELSEWHERE = ProcessId("another-host", "another boot", 4711, 99)
 JOB = f"{__name__}.job"
 HAS_CHORDS = hasattr(huey_package, "chord")
 
@@ -46,7 +46,9 @@ def found_in(huey, task):
 
 
 def beats(huey, process="one", place=None, sequence=1, **says):
-    open_ledger(huey).beat(Heartbeat(process, place or here(), "thread", 1.0, sequence, **says))
+    open_ledger(huey).beat(
+        Heartbeat(process, place or this_process(), "thread", 1.0, sequence, **says)
+    )
 
 
 def scheduled(huey, task, eta=FAR):
@@ -161,7 +163,7 @@ def test_one_that_runs(make_huey):
         found = wait_until(lambda: _placed(explain(huey, task.id, patience=0)), 30, "a beat")
         (place,) = found.places
         assert (place.where, place.path, place.alive) == ("running", (), True)
-        assert (place.host, place.pid) == (here().host, here().pid)
+        assert (place.host, place.pid) == (this_process().host, this_process().pid)
         assert abs(place.since.timestamp() - time.time()) < 60
         assert found.task_name == f"{__name__}.slow"
         assert found_in(huey, later) == [("running", ("nested",), task.id)]

@@ -11,13 +11,13 @@ from huey import RedisExpireHuey, RedisHuey
 
 from huey_signals_kit import install_handlers
 from huey_signals_kit.ledger import Heartbeat, open_ledger, open_shelf
-from huey_signals_kit.runtime.process_id import Place, here
+from huey_signals_kit.runtime.process_id import ProcessId, this_process
 from tests.locks import taken_by
 from tests.servers import find_redis, redis_server
 from tests.support import delete_kit_data, hold, kit_data, locks, wait_until
 
 redis = pytest.importorskip("redis")
-ELSEWHERE = Place("elsewhere", "another space", 7, 1)
+ELSEWHERE = ProcessId("elsewhere", "another space", 7, 1)
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +68,8 @@ def test_stale_locks_are_freed(full):
     huey, fill = full
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    mine = here()
-    taken_by(huey, "dead", Place(mine.host, mine.space, process.pid, 1))
+    mine = this_process()
+    taken_by(huey, "dead", ProcessId(mine.host, mine.pid_namespace, process.pid, 1))
     huey.put_if_empty(f"{huey.name}.lock.old", "1")
     kit = install_handlers(huey, sentry=False)
     fill()

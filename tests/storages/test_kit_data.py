@@ -15,14 +15,14 @@ from huey.serializer import Serializer, SignedSerializer
 from huey_signals_kit import Kit, install_handlers
 from huey_signals_kit.jobs import stale_locks
 from huey_signals_kit.ledger import Heartbeat, open_ledger, open_shelf
-from huey_signals_kit.runtime.process_id import Place, here
+from huey_signals_kit.runtime.process_id import ProcessId, this_process
 from huey_signals_kit.store import UPKEEP, open_kit_store, open_store
 from huey_signals_kit.upkeep import StillInUse, forget, forget_record, report
 from tests import servers
 from tests.locks import taken_by
 from tests.support import REDIS_KINDS, hold, kit_data, locks, put_kit_data, store, wait_until
 
-ELSEWHERE = Place("elsewhere", "another space", 7, 1)
+ELSEWHERE = ProcessId("elsewhere", "another space", 7, 1)
 DONE = ("huey_signals_total", "q", "tasks.t", "complete")
 
 
@@ -34,7 +34,7 @@ def used(any_huey):
 
 def use(huey):
     ledger = open_ledger(huey)
-    ledger.leave(Heartbeat("ended", here(), "thread", counters={DONE: 3}))
+    ledger.leave(Heartbeat("ended", this_process(), "thread", counters={DONE: 3}))
     put_kit_data(huey, "process:dead", Heartbeat("dead", dead_place(), "thread").dump())
     open_shelf(huey).put_alive("dead", b"1")
     assert ledger.lease("another", 60).acquire()
@@ -51,8 +51,8 @@ def use(huey):
 def dead_place():
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    mine = here()
-    return Place(mine.host, mine.space, process.pid, 1)
+    mine = this_process()
+    return ProcessId(mine.host, mine.pid_namespace, process.pid, 1)
 
 
 def error():
@@ -118,7 +118,7 @@ def test_forgetting_one_queue_leaves_the_others(any_kind, make_huey):
 def test_a_living_process_is_named_and_nothing_is_forgotten(make_huey):
     """It would write its record again; one whose life is in doubt is told with what was done."""
     huey = make_huey("redis")
-    open_ledger(huey).beat(Heartbeat("me", here(), "thread"))
+    open_ledger(huey).beat(Heartbeat("me", this_process(), "thread"))
     other = make_huey("redis", huey.name)
     with pytest.raises(StillInUse, match=rf"process {os.getpid()} on .* Stop this process"):
         forget(other)

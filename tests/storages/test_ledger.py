@@ -18,7 +18,7 @@ from huey_signals_kit.ledger import Heartbeat, LockSkip, UnreadableLedger, open_
 from huey_signals_kit.ledger._ledger import Ledger
 from huey_signals_kit.ledger._record import try_load
 from huey_signals_kit.metrics.values import Durations
-from huey_signals_kit.runtime.process_id import Place, _born, here
+from huey_signals_kit.runtime.process_id import ProcessId, _born, this_process
 from huey_signals_kit.upkeep import report
 from tests.consumer.harness import ROOT
 from tests.locks import watched
@@ -31,7 +31,7 @@ from tests.support import (
     wait_until,
 )
 
-ELSEWHERE = Place("another-host", "another boot", 4711, 99)
+ELSEWHERE = ProcessId("another-host", "another boot", 4711, 99)
 SIGNALS, SECONDS = "huey_signals_total", "huey_task_seconds"
 DONE = (SIGNALS, "q", "tasks.t", "complete")
 SKIPPED = ("huey_lock_skips_total", "q", "tasks.t", "media:*")
@@ -74,9 +74,9 @@ def beat(process_id, count=0, sequence=1, **more):
 def ended():
     """The place of a process of this host that has ended."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        place = replace(here(), pid=process.pid, born=_born(process.pid))
-        assert place.is_there() is True
-    assert place.is_there() is False
+        place = replace(this_process(), pid=process.pid, start_time=_born(process.pid))
+        assert place.is_alive() is True
+    assert place.is_alive() is False
     return place
 
 
@@ -466,8 +466,12 @@ def test_a_process_of_this_host_is_known_dead_at_once(any_huey, ended):
     ledger = open_ledger(any_huey)
     running = (Running("t1", "tasks.t", 0.0),)
     ledger.beat(beat("dead", 1, place=ended, running=running))
-    ledger.beat(beat("renumbered", 1, place=replace(here(), born=here().born + 1)))
-    ledger.beat(beat("me", 1, place=here(), running=(Running("t2", "tasks.t", 0.0),)))
+    ledger.beat(
+        beat(
+            "renumbered", 1, place=replace(this_process(), start_time=this_process().start_time + 1)
+        )
+    )
+    ledger.beat(beat("me", 1, place=this_process(), running=(Running("t2", "tasks.t", 0.0),)))
     reader = open_ledger(any_huey)
     found = {each.heartbeat.id: each.alive for each in reader.processes()}
     assert found == {"dead": False, "renumbered": False, "me": True}
@@ -478,7 +482,7 @@ def test_a_process_of_this_host_is_known_dead_at_once(any_huey, ended):
 def test_beats_tell_when_all_others_have_said_what_they_run(any_huey, open_shelf, clock):
     """The number of each changes with every heartbeat; this process has nothing to wait for."""
     process, reader = open_ledger(any_huey), Ledger(open_shelf, clock=clock)
-    process.beat(beat("me", place=here()))
+    process.beat(beat("me", place=this_process()))
     rewriter = beat("other", sequence=7)
     open_shelf().put_new("process:other", rewriter.dump(), 15)
     assert reader.beats() == {"other": 7}
@@ -489,7 +493,7 @@ def test_beats_tell_when_all_others_have_said_what_they_run(any_huey, open_shelf
 def test_a_program_that_this_process_was_before_is_dead(any_huey, open_shelf):
     """A consumer that restarts itself by exec keeps its process id, and when it was started."""
     shelf = open_shelf()
-    shelf.put_new("process:before", beat("before", 4, place=here()).dump(), 15)
+    shelf.put_new("process:before", beat("before", 4, place=this_process()).dump(), 15)
     ledger = open_ledger(any_huey)
     assert [each.alive for each in ledger.processes()] == [False]
     assert ledger.fold_dead() == 1
@@ -664,7 +668,7 @@ def test_a_lease_that_is_not_renewed_is_free_after_its_time(any_huey, open_shelf
 
 def test_the_lease_of_a_killed_process_of_this_host_is_free_at_once(any_huey, open_shelf, ended):
     """Nobody has to wait for what nobody holds."""
-    place = [ended.host, ended.space, ended.pid, ended.born]
+    place = [ended.host, ended.pid_namespace, ended.pid, ended.start_time]
     value = json.dumps(["somebody", 1, 3600, place]).encode()
     open_shelf().leases.put_new("lease:sweep", value, 3600)
     assert open_ledger(any_huey).lease("sweep", 60).acquire()

@@ -16,12 +16,12 @@ from huey_signals_kit.inflight.tasks import Running
 from huey_signals_kit.ledger import Heartbeat, open_ledger
 from huey_signals_kit.ledger import _totals as totals
 from huey_signals_kit.ledger._ledger import Ledger
-from huey_signals_kit.runtime.process_id import Place
+from huey_signals_kit.runtime.process_id import ProcessId
 from huey_signals_kit.upkeep import purge_errors
 from tests.locks import watched
 from tests.support import REDIS_KINDS, delete_kit_data, kit_data, put_kit_data, store, wait_until
 
-ELSEWHERE = Place("another-host", "another boot", 4711, 99)
+ELSEWHERE = ProcessId("another-host", "another boot", 4711, 99)
 DONE = ("huey_signals_total", "q", "tasks.t", "complete")
 
 

@@ -20,7 +20,7 @@ from huey_signals_kit.locks import held
 from huey_signals_kit.locks.held import key_of, takings_of
 from huey_signals_kit.locks.patch import NamedLocks
 from huey_signals_kit.runtime import scheduler
-from huey_signals_kit.runtime.process_id import Place, here
+from huey_signals_kit.runtime.process_id import ProcessId, this_process
 from huey_signals_kit.runtime.scheduler import tick
 from huey_signals_kit.store import UPKEEP, open_kit_store, open_store
 from huey_signals_kit.upkeep import LockHeld, LockWatch, Release, release_lock, release_stale
@@ -276,7 +276,7 @@ def test_a_forked_child_holds_nothing_of_its_parents(any_huey):
                 os._exit(code)
         assert os.waitpid(pid, 0)[1] == 0
         (lock,) = kit.locks()
-        assert (lock.pid, lock.alive) == (here().pid, True)
+        assert (lock.pid, lock.alive) == (this_process().pid, True)
     assert kit.count(LOST) == 0
 
 
@@ -830,7 +830,7 @@ def test_skips_are_those_of_about_the_last_hour(make_huey):
     ledger = open_ledger(huey)
 
     def counted(number):
-        record = Heartbeat("there", here(), sequence=number, counters={SKIP: number})
+        record = Heartbeat("there", this_process(), sequence=number, counters={SKIP: number})
         ledger.beat(record)
         return ledger.look()
 
@@ -903,7 +903,7 @@ def test_what_is_throttled_by_a_ttl_is_not_lost(make_huey):
 
 def test_where_processes_cannot_be_told_apart_heartbeats_tell(make_huey, monkeypatch):
     """Two containers under one host's name, each with a process 1."""
-    nowhere = Place(here().host, "", 1, 17)
+    nowhere = ProcessId(this_process().host, "", 1, 17)
     for module in (inspection, _liveness, _holder_state):
         monkeypatch.setattr(module, "here", lambda: nowhere)
     huey, now = make_huey("sqlite"), [0.0]

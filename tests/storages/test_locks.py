@@ -19,7 +19,7 @@ from huey.exceptions import TaskLockedException
 from huey_signals_kit import get_kit, install_handlers, uninstall_handlers
 from huey_signals_kit.ledger import Heartbeat, UnreadableLedger, open_ledger
 from huey_signals_kit.ledger._backend import StoreShelf
-from huey_signals_kit.runtime.process_id import INCARNATION, _born, here
+from huey_signals_kit.runtime.process_id import INCARNATION, _born, this_process
 from huey_signals_kit.signals import lock_released, stale_lock_found
 from huey_signals_kit.upkeep import LockHeld, LockWatch, release_lock, release_stale, sweep_tokens
 from huey_signals_kit.upkeep.locks import release
@@ -76,7 +76,7 @@ def test_a_lock_names_the_task_that_holds_it(any_huey, way, early):
     (lock,) = seen
     assert (lock.name, lock.kind, lock.alive) == ("held", "lock", True)
     assert (lock.task_id, lock.task_name) == (result.id, f"{__name__}.job")
-    assert (lock.host, lock.pid) == (here().host, here().pid)
+    assert (lock.host, lock.pid) == (this_process().host, this_process().pid)
     assert kit.locks() == []
     assert key(any_huey, "held") not in store(any_huey)
     job()
@@ -90,7 +90,7 @@ def test_a_lock_that_is_taken_outside_of_a_task_names_the_process(any_huey):
     kit = install_handlers(any_huey)
     with any_huey.lock_task("held"):
         (lock,) = kit.locks()
-        assert (lock.task_id, lock.pid, lock.alive) == (None, here().pid, True)
+        assert (lock.task_id, lock.pid, lock.alive) == (None, this_process().pid, True)
         with pytest.raises(TaskLockedException), any_huey.lock_task("held"):
             pass
 
@@ -393,7 +393,7 @@ def test_a_program_that_has_become_another_holds_nothing(make_huey):
     """After ``exec`` its process is there, with its number; both hosts see that it is dead."""
     huey = make_huey("sqlite")
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        here_too = replace(here(), pid=process.pid, born=_born(process.pid))
+        here_too = replace(this_process(), pid=process.pid, start_time=_born(process.pid))
         for place in (here_too, ELSEWHERE):
             taken_by(huey, f"of {place.host}", place, incarnation=7)
             assert LockWatch(huey).named([f"of {place.host}"])[0].alive is not False
@@ -434,7 +434,7 @@ def test_nothing_is_freed_while_a_process_of_version_01_lives(make_huey, caplog)
     watch = watching_locks(huey, clock)
     taken_by(huey, "dead", GONE)
     huey.put_if_empty(key(huey, "bare"), "1")
-    old = json.loads(Heartbeat("old", here(), worker="thread").dump())
+    old = json.loads(Heartbeat("old", this_process(), worker="thread").dump())
     for field in ("stale_after", "incarnation", "notes"):
         del old[field]
     old["place"][2:] = [os.getppid(), _born(os.getppid())]
@@ -528,7 +528,7 @@ def test_two_hosts_clocks_are_not_compared(make_huey, monkeypatch):
     """Each remembers for itself since when nobody has claimed a lock."""
     huey = make_huey("sqlite")
     huey.put_if_empty(key(huey, "bare"), "1")
-    hosts = [here(), replace(here(), host="another"), here()]
+    hosts = [this_process(), replace(this_process(), host="another"), this_process()]
     for host, now, freed in zip(hosts, (1000.0, 9_000_000.0, 1900.0), (0, 0, 1), strict=True):
         monkeypatch.setattr(release, "here", lambda host=host: host)
         assert len(release_stale(huey, 900, clock=lambda now=now: now).released) == freed
@@ -562,7 +562,7 @@ def test_what_this_process_does_not_hold_any_more_is_not_held(make_huey):
     watch = watching_locks(huey, clock)
     install_handlers(huey)
     with huey.lock_task("mine"):
-        taken_by(huey, "left", here(), incarnation=INCARNATION)
+        taken_by(huey, "left", this_process(), incarnation=INCARNATION)
         assert {each.name: each.alive for each in watch.all()} == {"left": None, "mine": True}
         assert [each.name for each in release_stale(huey, watch=watch).released] == ["left"]
         assert watch.named(["mine"])[0].alive
@@ -581,7 +581,9 @@ def test_release_frees_what_nobody_alive_holds(any_huey):
         assert kit.release_lock("dead")
         assert kit.release_lock("bare")
         assert not kit.release_lock("nobody's")
-        with pytest.raises(LockHeld, match=f"'mine' of .* is held by process {here().pid} on"):
+        with pytest.raises(
+            LockHeld, match=f"'mine' of .* is held by process {this_process().pid} on"
+        ):
             kit.release_lock("mine")
         assert [lock.name for lock in kit.locks()] == ["mine"]
     assert released == ["dead", "bare"]

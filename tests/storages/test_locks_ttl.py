@@ -14,7 +14,7 @@ import pytest
 from huey.exceptions import TaskLockedException
 
 from huey_signals_kit import install_handlers, uninstall_handlers
-from huey_signals_kit.runtime.process_id import here
+from huey_signals_kit.runtime.process_id import this_process
 from huey_signals_kit.upkeep import LockWatch, release_stale
 from tests.consumer.harness import ROOT
 from tests.support import KINDS, REDIS_KINDS, run_all, store, wait_until
@@ -242,7 +242,7 @@ def test_a_lock_with_a_ttl_is_listed_as_any_other(pair):
     for listed in (kit.locks(), others_kit.locks(), LockWatch(other).all()):
         (found,) = listed
         assert (found.name, found.kind, found.task_id) == ("held", "lock", None)
-        assert (found.host, found.pid, found.alive) == (here().host, os.getpid(), True)
+        assert (found.host, found.pid, found.alive) == (this_process().host, os.getpid(), True)
     with pytest.raises(TaskLockedException):
         other.lock_task("held", ttl=60).acquire()
     assert 0 < left(huey) <= 2

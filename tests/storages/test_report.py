@@ -11,7 +11,7 @@ from huey.serializer import Serializer
 
 from huey_signals_kit import install_handlers
 from huey_signals_kit.ledger import Heartbeat, open_ledger
-from huey_signals_kit.runtime.process_id import here
+from huey_signals_kit.runtime.process_id import this_process
 from huey_signals_kit.upkeep import report, sweep_tokens
 from tests.locks import ELSEWHERE, GONE, key, taken_by
 from tests.support import hold, run_all, store
@@ -155,7 +155,7 @@ def test_it_tells_who_works_on_the_queue(make_huey):
     huey = make_huey("sqlite")
     ledger = open_ledger(huey)
     counted = {("huey_signals_total", huey.name, "some.task", "locked"): 3}
-    ledger.beat(Heartbeat("one", here(), "thread", 5.0, 1, counters=counted))
+    ledger.beat(Heartbeat("one", this_process(), "thread", 5.0, 1, counters=counted))
     found = report(huey)
     (consumer,) = found.consumers
     assert (consumer.pid, consumer.worker, consumer.alive) == (os.getpid(), "thread", True)

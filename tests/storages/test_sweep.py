@@ -17,7 +17,7 @@ from huey_signals_kit import install_handlers
 from huey_signals_kit.inflight.tasks import Running
 from huey_signals_kit.jobs import token_sweeps
 from huey_signals_kit.ledger import Heartbeat, open_ledger
-from huey_signals_kit.runtime.process_id import Place, here
+from huey_signals_kit.runtime.process_id import ProcessId, this_process
 from huey_signals_kit.runtime.scheduler import tick
 from huey_signals_kit.signals import sweep_finished
 from huey_signals_kit.store import UPKEEP, open_kit_store
@@ -459,7 +459,7 @@ def test_a_running_task_keeps_its_tokens(any_huey):
     for each in ids:
         any_huey.revoke_by_id(each)
     ledger = open_ledger(any_huey)
-    beat = Heartbeat("one", here(), running=(Running(ids[0], "some.task", 0.0, (ids[1],)),))
+    beat = Heartbeat("one", this_process(), running=(Running(ids[0], "some.task", 0.0, (ids[1],)),))
     ledger.beat(beat)
     report = sweep_twice(any_huey)
     assert (report.live, report.deleted) == (2, 1)
@@ -489,7 +489,7 @@ def test_nothing_is_deleted_until_every_process_has_said_what_it_runs(make_huey,
     sweep(huey, 0)
 
     def write_beat(number):
-        place = Place("elsewhere", "another space", 1, 1)
+        place = ProcessId("elsewhere", "another space", 1, 1)
         beat = Heartbeat("silent", place, "thread", sequence=number)
         put_kit_data(huey, "process:silent", beat.dump())
 

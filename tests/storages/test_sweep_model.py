@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 
 from huey_signals_kit.inflight.tasks import Running
 from huey_signals_kit.ledger import Heartbeat, open_ledger
-from huey_signals_kit.runtime.process_id import here
+from huey_signals_kit.runtime.process_id import this_process
 from huey_signals_kit.store.keys import generated_in
 from huey_signals_kit.upkeep import sweep_tokens
 from tests.support import tokens
@@ -199,8 +199,8 @@ class Queue(RuleBasedStateMachine):
     @rule(data=st.data(), form=st.sampled_from(FORMS))
     def revoke(self, data, form):
         """Any task, wherever it is, or was, in every form."""
-        here = data.draw(st.booleans()) and sorted(self.alive())
-        task_id = data.draw(st.sampled_from(here or self.ids))
+        this_process = data.draw(st.booleans()) and sorted(self.alive())
+        task_id = data.draw(st.sampled_from(this_process or self.ids))
         until = {"until some day": FAR, "until soon": self.now + 5 * HOUR}.get(form)
         if form == "by task":
             self.huey.revoke(huey_package.api.Task(id=task_id))
@@ -275,7 +275,7 @@ class Queue(RuleBasedStateMachine):
             for each in self.hands
         )
         # No worker of its own, so nobody waits for its next heartbeat.
-        self.ledger.beat(Heartbeat("worker", here(), "", 0.0, self.beats, running))
+        self.ledger.beat(Heartbeat("worker", this_process(), "", 0.0, self.beats, running))
 
     @rule()
     def scheduler(self):

@@ -13,7 +13,7 @@ from ...jobs.host_record import (
     read_records,
     working_folder,
 )
-from ...runtime.process_id import here, is_stopped
+from ...runtime.process_id import is_stopped, this_process
 from .._shared.exits import CommandError
 from .._shared.tables import counted
 from .._shared.terminal import shown
@@ -74,17 +74,17 @@ def _working_on(name: str, records: list[HostRecord], queue: Callable[[], str]) 
 
 def _is_alive(record: HostRecord, now: float) -> bool | None:
     """Return whether the process is alive; None if only its file tells, and that is old."""
-    there = record.place.is_there()
+    there = record.place.is_alive()
     if there is not None:
         return there
     # The process is in another container that shares the folder. After a reboot the clock of its
     # file no longer compares with this one.
-    same_boot = record.place.space.split()[:1] == here().space.split()[:1]
+    same_boot = record.place.pid_namespace.split()[:1] == this_process().pid_namespace.split()[:1]
     return True if same_boot and 0 <= now - record.at <= SILENT_SECONDS else None
 
 
 def _problems(record: HostRecord, now: float) -> Iterator[str]:
-    pid, own = record.place.pid, record.place.is_there()
+    pid, own = record.place.pid, record.place.is_alive()
     if own and is_stopped(pid):
         yield f"process {pid} is stopped (kill -CONT {pid} resumes it)"
     elif now - record.at > SILENT_SECONDS:
@@ -92,7 +92,7 @@ def _problems(record: HostRecord, now: float) -> Iterator[str]:
     elif record.idle_since is not None and now - record.idle_since > IDLE_SECONDS:
         yield f"the workers of process {pid} ended {now - record.idle_since:.0f} s ago"
     if own and record.parent is not None:
-        if record.parent.is_there() is False:
+        if record.parent.is_alive() is False:
             yield f"the consumer of worker process {pid} has ended without it"
         elif is_stopped(record.parent.pid):
             parent = record.parent.pid

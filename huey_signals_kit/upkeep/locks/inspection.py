@@ -25,7 +25,7 @@ from ...ledger import (
 from ...locks.held import is_held_here, takings_of
 from ...locks.holder import Holder, try_holder
 from ...metrics.labels import fold, valid
-from ...runtime.process_id import here
+from ...runtime.process_id import this_process
 from ...store import UPKEEP, Keys, Reader, Store, Unreadable, open_kit_store, open_store
 from .._moments import moment
 from .info import LockInfo
@@ -202,7 +202,7 @@ class LockWatch:
         return sorted(found, key=lambda lock: lock.name)
 
     def _lives(self, name: str, raw: bytes, holder: Holder, look: Look) -> _Verdict:
-        if holder.place == here() and is_held_here(raw):
+        if holder.place == this_process() and is_held_here(raw):
             return _Verdict(True)
         verdict = self._judge(name, raw, holder, look)
         if look.older:
@@ -213,7 +213,9 @@ class LockWatch:
         place, state = holder.place, self._ledger.judge_holder(holder, look)
         if state.alive or (state.alive is False and state.silent is None):
             return _Verdict(state.alive, silent=state.silent)
-        if place == here() and place.space:  # the response to its acquisition was lost
+        if (
+            place == this_process() and place.pid_namespace
+        ):  # the response to its acquisition was lost
             long = self._is_unheld(name, raw)
             doubt = "" if long else "this process does not know the lock, and looks again"
             return _Verdict(False if long else None, settled=long, doubt=doubt)

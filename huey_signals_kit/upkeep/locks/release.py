@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import Any
 
 from ..._checks import check_huey, checked_flag, short
-from ...runtime.process_id import here
+from ...runtime.process_id import this_process
 from ...store import UPKEEP, Keys, KitStore, open_kit_store, open_store
 from ..tokens.sweeper import check_age
 from .info import LockHeld, LockInfo
@@ -126,8 +126,8 @@ class _Marks:
         (self._raw,) = store.get([self._key])
         self._seen = _read(self._raw)
         self._new: dict[str, dict[str, Mark]] = {}
-        place = here()
-        self._host = _digest(f"{place.host} {place.space}".encode())
+        place = this_process()
+        self._host = _digest(f"{place.host} {place.pid_namespace}".encode())
 
     def sort(
         self, locks: list[LockInfo], now: float, min_age: float
