@@ -30,7 +30,7 @@ from .huey_internals.facts import (
 )
 from .huey_internals.patch import Receivers, WorkerHooks
 from .huey_internals.stack import caught_by_huey, timing_on_stack
-from .inflight.patch import InHand
+from .inflight.patch import QueuePatch
 from .integrations.quiet_logs import QuietLogs
 from .integrations.recent_skips import forget
 from .integrations.sentry_events import SentryEvents
@@ -112,7 +112,7 @@ class Kit(UpkeepCalls, LockCalls):
         self.record_skip: Callable[[tuple[str, str, float]], None] = self._pulse.skips.append
         shared = huey, settings, self._pulse, self._counts, self._reports, self._jobs
         self._upkeep, self._lock_upkeep = Upkeep(*shared), LockUpkeep(*shared)
-        in_hand = InHand(huey, self._pulse.scheduler_runs)
+        in_hand = QueuePatch(huey, self._pulse.on_scheduler_detected)
         # The pulse last: what the others still count is in its beat.
         self._parts += (in_hand, locks, self._upkeep, self._pulse)
 

@@ -30,7 +30,7 @@ class _Nothing:
 being_read, nothing = _BeingRead(), _Nothing()
 
 
-class Note:
+class ClaimedMessage:
     """A message that a thread has taken from the queue.
 
     It is in that thread's hands until it asks for the next, or ends; and in somebody's for as long
@@ -40,85 +40,87 @@ class Note:
 
     raw: bytes | None = None
     """None where nobody has seen it."""
-    made: Callable[[], Any] = being_read
+    task_ref: Callable[[], Any] = being_read
     """Gives the task that was made of it, `READING` until then, None once that is gone."""
-    told: Any = None
+    parsed: Any = None
     """For whoever reads it: what it has made of it."""
 
-    def becomes(self, task: Any) -> None:
+    def set_task(self, task: Any) -> None:
         """It was read, and *task* made of it, or nothing."""
         if task is None:
-            self.made = nothing
+            self.task_ref = nothing
             return
         try:
-            self.made = ref(task)
+            self.task_ref = ref(task)
         except TypeError:  # whatever Huey was taught to make of it
-            self.made = lambda: task
+            self.task_ref = lambda: task
 
 
-class Hands:
+class InFlight:
     """Of one Huey in this process."""
 
     def __init__(self) -> None:
-        self.notes: dict[int, Note | None] = {}  # this very one is kept by who notes them
+        self.by_thread: dict[
+            int, ClaimedMessage | None
+        ] = {}  # this very one is kept by who notes them
         """By thread, the message that it has taken."""
-        self.older: list[Note] = []
+        self.still_referenced: list[ClaimedMessage] = []
         """Of threads that have asked for the next, while the task of the one before exists:
         another thread may have it, or it has asked from inside."""
-        self.due: list[Any] = []
+        self.due_tasks: list[Any] = []
         """What the scheduler has read from the schedule, until it reads again."""
         self.reading = threading.RLock()
         """Held while it reads: between the storage and its hands, nobody can see these tasks."""
         self.has_worker = False
         """Whether a worker has begun in this process."""
 
-    def asks(self, thread: int) -> None:
+    def finished(self, thread: int) -> None:
         """*thread* is about to take its next message, or will take none any more."""
-        note, self.notes[thread] = self.notes.get(thread), None
+        claim, self.by_thread[thread] = self.by_thread.get(thread), None
         # One that cannot be referred to weakly would exist for ever.
-        if note is not None and isinstance(note.made, ref) and note.made() is not None:
-            self.older.append(note)
-            if not len(self.older) % _PRUNED_AT:
+        if claim is not None and isinstance(claim.task_ref, ref) and claim.task_ref() is not None:
+            self.still_referenced.append(claim)
+            if not len(self.still_referenced) % _PRUNED_AT:
                 self.prune()
 
-    def prune(self) -> list[Note]:
+    def prune(self) -> list[ClaimedMessage]:
         """Those of the older ones that hold; the others are forgotten."""
-        for note in self.older.copy():
-            if note.made() is None:
+        for claim in self.still_referenced.copy():
+            if claim.task_ref() is None:
                 with suppress(ValueError):
-                    self.older.remove(note)
-        return self.older.copy()
+                    self.still_referenced.remove(claim)
+        return self.still_referenced.copy()
 
-    def taken(self) -> list[tuple[Note, Any]]:
+    def claimed(self) -> list[tuple[ClaimedMessage, Any]]:
         """Each note that holds, with its task or `READING`; what is over forgets its message."""
         found = []
-        for note in self.notes.copy().values():
-            task = None if note is None else note.made()
-            if note is not None and task is not None:
-                found.append((note, task))
-            elif note is not None and isinstance(note.made, ref):
-                note.raw = note.told = None
+        for claim in self.by_thread.copy().values():
+            task = None if claim is None else claim.task_ref()
+            if claim is not None and task is not None:
+                found.append((claim, task))
+            elif claim is not None and isinstance(claim.task_ref, ref):
+                claim.raw = claim.parsed = None
         return found
 
     def forget(self) -> None:
         """Another process begins, with nothing in hand."""
-        self.notes.clear()
-        self.older.clear()
-        self.due, self.reading, self.has_worker = [], threading.RLock(), False
+        self.by_thread.clear()
+        self.still_referenced.clear()
+        self.due_tasks, self.reading, self.has_worker = [], threading.RLock(), False
 
 
-_hands = PerHuey(Hands)
+_in_flight = PerHuey(InFlight)
 
 
 def _forget_all() -> None:
-    for hands in _hands.all():
-        hands.forget()
+    for in_flight in _in_flight.all():
+        in_flight.forget()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_all)
 
 
-def hands_of(huey: Any) -> Hands:
+def in_flight_of(huey: Any) -> InFlight:
     """Those of *huey*; always the same ones."""
-    return _hands(huey)
+    return _in_flight(huey)

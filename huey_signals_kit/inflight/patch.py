@@ -16,19 +16,19 @@ from weakref import ref
 from huey.api import Huey
 
 from ..huey_internals.patch import Placed
-from .claims import Note, being_read, hands_of, nothing
+from .claims import ClaimedMessage, being_read, in_flight_of, nothing
 
 
-class InHand:
+class QueuePatch:
     """Stands around ``dequeue`` and ``read_schedule`` of one Huey.
 
     With ``-k process`` the scheduler has a process to itself, where Huey calls no hook:
     *scheduler_runs* is told there, each time that it reads the schedule.
     """
 
-    def __init__(self, huey: Any, scheduler_runs: Callable[[], None]) -> None:
+    def __init__(self, huey: Any, on_scheduler_detected: Callable[[], None]) -> None:
         self._huey = huey
-        self._scheduler_runs = scheduler_runs
+        self._on_scheduler_detected = on_scheduler_detected
         self._active = False
         self._placed = Placed(huey)
 
@@ -44,72 +44,72 @@ class InHand:
         self._placed.remove()
 
     def _dequeue(self, found: Callable[..., Any]) -> Callable[..., Any]:
-        huey, hands = self._huey, hands_of(self._huey)
+        huey, in_flight = self._huey, in_flight_of(self._huey)
         if getattr(found, "__func__", None) is not Huey.dequeue:
             return self._dequeue_by_others(found)
 
-        notes, get_ident = hands.notes, threading.get_ident
+        by_thread, get_ident = in_flight.by_thread, threading.get_ident
 
         # What Huey's own does, with the message noted before it is unpickled: that may take long.
         def dequeue() -> Any:
             me = get_ident()
-            last = notes.get(me)
+            last = by_thread.get(me)
             if last is not None:
-                made = last.made
-                if made() is not None:
-                    hands.asks(me)
-                notes[me] = None
+                task_ref = last.task_ref
+                if task_ref() is not None:
+                    in_flight.finished(me)
+                by_thread[me] = None
             if not self._active:
                 return found()
             raw = huey.storage.dequeue()
             if raw is None:
                 return None
-            note = Note()
-            note.raw = raw
-            notes[me] = note
+            claim = ClaimedMessage()
+            claim.raw = raw
+            by_thread[me] = claim
             try:
                 task = huey.deserialize_task(raw)
             except BaseException:
-                note.becomes(None)
+                claim.set_task(None)
                 raise
             try:
-                note.made = ref(task)  # as `becomes` does, but for each message
+                claim.task_ref = ref(task)  # as `becomes` does, but for each message
             except TypeError:
-                note.becomes(task)
+                claim.set_task(task)
             return task
 
         return dequeue
 
     def _dequeue_by_others(self, found: Callable[..., Any]) -> Callable[..., Any]:
-        hands = hands_of(self._huey)
+        in_flight = in_flight_of(self._huey)
         self._placed.put("deserialize_task", self._deserialize_task)
 
         def dequeue(*args: Any, **options: Any) -> Any:
             me = threading.get_ident()
-            hands.asks(me)
+            in_flight.finished(me)
             if not self._active:
                 return found(*args, **options)
-            note = hands.notes[me] = Note()
-            note.made = nothing
+            claim = in_flight.by_thread[me] = ClaimedMessage()
+            claim.task_ref = nothing
             task = None
             try:
                 task = found(*args, **options)
             finally:
                 if task is None:  # what this thread reads from now on, it has not taken
-                    hands.notes[me] = None
+                    in_flight.by_thread[me] = None
                 else:
-                    note.becomes(task)
+                    claim.set_task(task)
             return task
 
         return dequeue
 
     def _deserialize_task(self, found: Callable[..., Any]) -> Callable[..., Any]:
-        hands = hands_of(self._huey)
+        in_flight = in_flight_of(self._huey)
 
         def deserialize_task(raw: Any, *args: Any, **options: Any) -> Any:
-            note = hands.notes.get(threading.get_ident())
-            if note is not None and note.made is nothing and isinstance(raw, bytes):
-                note.raw, note.made = raw, being_read  # by the dequeue that is under way
+            claim = in_flight.by_thread.get(threading.get_ident())
+            if claim is not None and claim.task_ref is nothing and isinstance(raw, bytes):
+                claim.raw, claim.task_ref = raw, being_read  # by the dequeue that is under way
             return found(raw, *args, **options)
 
         return deserialize_task
@@ -119,11 +119,11 @@ class InHand:
             if not self._active:
                 return found(*args, **options)
             if multiprocessing.parent_process() is not None:
-                self._scheduler_runs()
-            hands = hands_of(self._huey)
-            with hands.reading:
-                hands.due = []
-                hands.due = due = found(*args, **options)
+                self._on_scheduler_detected()
+            in_flight = in_flight_of(self._huey)
+            with in_flight.reading:
+                in_flight.due_tasks = []
+                in_flight.due_tasks = due = found(*args, **options)
             return due
 
         return read_schedule

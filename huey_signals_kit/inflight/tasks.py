@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..store import Reader, Unreadable, ids_in_plain
-from .claims import READING, Note, hands_of
+from .claims import READING, ClaimedMessage, in_flight_of
 
 MOST_IDS = 20_000
 """Ids of one task in hand that are told every few seconds."""
@@ -30,7 +30,7 @@ class Running:
 
 
 @dataclass(frozen=True)
-class Known:
+class TaskIds:
     """What is known of one task in hand."""
 
     task_id: str
@@ -39,7 +39,7 @@ class Known:
     """Its own, those of all that is nested in it, and what looks like one in its arguments."""
 
 
-class InFlight:
+class RunningTasks:
     """The tasks that one Huey has in hand in this process."""
 
     def __init__(self, huey: Any, clock: Callable[[], float] = time.time) -> None:
@@ -52,7 +52,7 @@ class InFlight:
         """Those of workers, each with when a call first found it; and how many cannot be told."""
         now, before, found, unread = self._clock(), self._since, [], 0
         self._since = {}
-        for held, known in taken(self._huey):
+        for held, known in claimed_tasks(self._huey):
             since = before.get(id(held), (held, now))
             self._since[id(held)] = since
             if known is None:
@@ -63,44 +63,44 @@ class InFlight:
         return tuple(found), unread
 
 
-def taken(huey: Any) -> Iterator[tuple[Any, Known | None]]:
+def claimed_tasks(huey: Any) -> Iterator[tuple[Any, TaskIds | None]]:
     """Each message that a worker has in hand, and each task that runs without one.
 
     With what is known of it: None if it cannot be told what it leads to.
     """
     noted = set()
-    for note, task in hands_of(huey).taken():
+    for claim, task in in_flight_of(huey).claimed():
         noted.add(id(task))
-        yield note, _in_note(huey, note, task)
+        yield claim, _ids_of_claim(huey, claim, task)
     for task in huey._tasks_in_flight.copy():
         if id(task) not in noted:
             yield task, in_task(task)
 
 
-def _in_note(huey: Any, note: Note, task: Any) -> Known | None:
-    raw, reader = note.raw, Reader(huey)
+def _ids_of_claim(huey: Any, claim: ClaimedMessage, task: Any) -> TaskIds | None:
+    raw, reader = claim.raw, Reader(huey)
     if raw is None or reader.trusted:  # that serializer is nobody's to call but Huey's
         return None if task is READING else in_task(task)
-    told = note.told = note.told or _told(reader, raw)
-    if not isinstance(told, Known) or task is READING:
-        return told if isinstance(told, Known) else None
+    parsed = claim.parsed = claim.parsed or _parse(reader, raw)
+    if not isinstance(parsed, TaskIds) or task is READING:
+        return parsed if isinstance(parsed, TaskIds) else None
     try:
-        return replace(told, ids=told.ids.union(_nested(task)))  # hooks may have added to it
+        return replace(parsed, ids=parsed.ids.union(_nested(task)))  # hooks may have added to it
     except Exception:
         return None
 
 
-def _told(reader: Reader, raw: bytes) -> Known | str:
+def _parse(reader: Reader, raw: bytes) -> TaskIds | str:
     try:
         message = reader.message(raw)
     except Unreadable as exc:
         return str(exc)
     if len(message.ids) > MOST_IDS:
         return f"more than {MOST_IDS:,} ids"
-    return Known(message.id, message.name, message.ids)
+    return TaskIds(message.id, message.name, message.ids)
 
 
-def in_task(task: Any) -> Known | None:
+def in_task(task: Any) -> TaskIds | None:
     """The same by the task itself, which may be of any class of the user's."""
     try:
         nested = _nested(task)
@@ -108,44 +108,46 @@ def in_task(task: Any) -> Known | None:
         name = f"{type(task).__module__}.{type(task).__name__}"
         if len(ids) > MOST_IDS:
             return None
-        return Known(str(task.id), name, frozenset(ids.union(nested)))
+        return TaskIds(str(task.id), name, frozenset(ids.union(nested)))
     except Exception:
         return None
 
 
-def waiting_ids(huey: Any) -> tuple[set[str], int]:
+def pending_ids(huey: Any) -> tuple[set[str], int]:
     """The ids of tasks that were due, which the scheduler is about to enqueue, and of others
     that no worker runs and somebody still has.
 
     And how many of these tasks cannot be told what they lead to. A schedule that is being read
     is waited for, but not for long.
     """
-    hands = hands_of(huey)
-    read = hands.reading.acquire(timeout=READING_SECONDS)
+    in_flight = in_flight_of(huey)
+    read = in_flight.reading.acquire(timeout=READING_SECONDS)
     try:
-        due = list(hands.due)
+        due_tasks = list(in_flight.due_tasks)
     finally:
         if read:
-            hands.reading.release()
-    known = [in_task(task) for task in due]
-    older = [(note, note.made()) for note in hands.prune()]
-    known += [_in_note(huey, note, task) for note, task in older if task is not None]
+            in_flight.reading.release()
+    known = [in_task(task) for task in due_tasks]
+    still_referenced = [(claim, claim.task_ref()) for claim in in_flight.prune()]
+    known += [
+        _ids_of_claim(huey, claim, task) for claim, task in still_referenced if task is not None
+    ]
     ids = {each for one in known if one for each in one.ids}
     return ids, known.count(None) + (not read)
 
 
 def has_worker(huey: Any) -> bool:
     """Whether this process has a worker of *huey*, as far as can be known."""
-    if hands_of(huey).has_worker:
+    if in_flight_of(huey).has_worker:
         return True
-    return not huey.immediate and bool(huey._tasks_in_flight or hands_of(huey).taken())
+    return not huey.immediate and bool(huey._tasks_in_flight or in_flight_of(huey).claimed())
 
 
-def live_ids(huey: Any) -> tuple[set[str], int]:
+def in_flight_ids(huey: Any) -> tuple[set[str], int]:
     """Every id that this process has in hand, and how many tasks it cannot tell any of."""
     # Due ones first: from there they go to where workers take them.
-    found, unread = waiting_ids(huey)
-    for _, known in taken(huey):
+    found, unread = pending_ids(huey)
+    for _, known in claimed_tasks(huey):
         if known is None:
             unread += 1
         else:

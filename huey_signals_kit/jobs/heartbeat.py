@@ -29,8 +29,8 @@ from typing import Any
 from uuid import uuid4
 from weakref import ref
 
-from ..inflight.claims import hands_of
-from ..inflight.tasks import InFlight, has_worker, waiting_ids
+from ..inflight.claims import in_flight_of
+from ..inflight.tasks import RunningTasks, has_worker, pending_ids
 from ..ledger import (
     BEAT_SECONDS,
     MOST_SKIPS,
@@ -69,7 +69,7 @@ class Pulse:
         totals: Callable[[], Totals],
         revision: Callable[[], int],
         jobs: Jobs,
-        worker_found: Callable[[], None],
+        on_worker_detected: Callable[[], None],
         locks: NamedLocks,
         failed: Callable[[str, BaseException], object],
         stale_after: float = STALE_AFTER,
@@ -79,7 +79,7 @@ class Pulse:
         self._totals = totals
         self._revision = revision
         self._jobs = jobs
-        self._worker_found = worker_found
+        self._on_worker_detected = on_worker_detected
         self._locks = locks
         self._failed = failed
         self._begun = False
@@ -110,14 +110,14 @@ class Pulse:
         self._storage = ref(self._huey.storage)
         self._counted: Totals = {}
         self._unshared: Totals = {}
-        self._running = InFlight(self._huey)
+        self._running = RunningTasks(self._huey)
 
     def install(self) -> None:
         """Be on the tick."""
         self._leaves = False
         self._begin()
         if has_worker(self._huey):
-            self._worker_found()
+            self._on_worker_detected()
 
     def uninstall(self) -> None:
         """Have the next beat be the last, unless locks are held."""
@@ -135,16 +135,16 @@ class Pulse:
         """This process runs a worker."""
         self._worker = _kind_of_worker()
         self._host.begin(self._worker)
-        hands_of(self._huey).has_worker = True
+        in_flight_of(self._huey).has_worker = True
         self._look_after_native(is_needed=True)
         self._begin()
 
     def worker_stops(self) -> None:
         """This thread takes no more messages."""
         self._host.worker_stops()
-        hands_of(self._huey).asks(threading.get_ident())
+        in_flight_of(self._huey).finished(threading.get_ident())
 
-    def scheduler_runs(self) -> None:
+    def on_scheduler_detected(self) -> None:
         """This process runs the scheduler."""
         if not self._worker:
             self._worker = "scheduler"
@@ -224,16 +224,16 @@ class Pulse:
             self._leave(counted)
             return
         if not self._leaves and not self._worker and has_worker(self._huey):
-            self._worker_found()
-        hands = self._in_hand()
-        self._look_after_native(bool(self._worker or "locks" in hands))
+            self._on_worker_detected()
+        in_flight = self._in_hand()
+        self._look_after_native(bool(self._worker or "locks" in in_flight))
         while self._native.errors:
             self._failed("The heartbeat thread", RuntimeError(self._native.errors.popleft()))
-        if self._worker or "locks" in hands or (counted, hands) != self._written:
+        if self._worker or "locks" in in_flight or (counted, in_flight) != self._written:
             self.watches = self._takes_watch()
-            self.ledger.beat(self._record(counted, hands), self.watches)
+            self.ledger.beat(self._record(counted, in_flight), self.watches)
             self._locks.beats()
-            self._written = counted, hands
+            self._written = counted, in_flight
             if self._worker and self._sequence % _TIDY_EVERY == 1:
                 self._tidy_up()
             elif self._sequence == 1:
@@ -272,7 +272,7 @@ class Pulse:
         if self._tidy.acquire() or self._sequence == 1:
             self.ledger.fold_dead()
 
-    def _record(self, counted: Totals, hands: dict[str, Any]) -> Heartbeat:
+    def _record(self, counted: Totals, in_flight: dict[str, Any]) -> Heartbeat:
         self._sequence += 1
         return Heartbeat(
             id=self._id,
@@ -282,7 +282,7 @@ class Pulse:
             sequence=self._sequence,
             stale_after=self._stale_after,
             incarnation=INCARNATION,
-            **hands,
+            **in_flight,
             skips=tuple(map(LockSkip._make, tuple(self.skips))),
             counters=counted,
         )
@@ -291,7 +291,7 @@ class Pulse:
         held = self._locks.held()
         try:
             # What was due is found here, or else in the queue or running.
-            waiting, unread = waiting_ids(self._huey)
+            waiting, unread = pending_ids(self._huey)
             running, unknown = self._running()
         except Exception as exc:  # whatever tasks are made of: others must know that it lives
             self._failed("The heartbeat", exc)

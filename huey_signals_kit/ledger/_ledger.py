@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..inflight.tasks import live_ids
+from ..inflight.tasks import in_flight_ids
 from ..locks.holder import Holder
 from ..metrics.values import Totals, merge
 from ..runtime.fork import reset_in_child
@@ -279,7 +279,7 @@ def _readable(raw: dict[str, bytes], unreadable: list[str]) -> list[Heartbeat]:
 
 
 def _live_ids(huey: Any) -> tuple[set[str], int]:
-    return (set(), 0) if huey is None else live_ids(huey)
+    return (set(), 0) if huey is None else in_flight_ids(huey)
 
 
 def open_ledger(

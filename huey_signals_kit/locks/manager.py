@@ -17,7 +17,7 @@ from huey.api import TaskLock
 from huey.exceptions import TaskLockedException
 
 from ..huey_internals.stack import task_in_frames
-from ..inflight.claims import READING, hands_of, nothing
+from ..inflight.claims import READING, in_flight_of, nothing
 from ..metrics.counter import SETTLE_AT, Counts
 from ..runtime.scheduler import tick
 from ..store import Keys, is_shared, open_store
@@ -101,7 +101,7 @@ class LockDesk:
         self._tell_lost = told.lost
         self._refusals, self._settle = told.counts.refusals, told.counts.settle_some
         self._prefix = Keys(huey).lock_prefix
-        self._notes = hands_of(huey).notes
+        self._claims = in_flight_of(huey).by_thread
         self.takings = takings_of(huey)
         self._held = self.takings.held
         self._bare: Any = BareLocks(huey)
@@ -123,9 +123,9 @@ class LockDesk:
         if not self.active:
             return self._take_elsewhere(lock, key, ttl, block)
         huey, me = self.huey, threading.get_ident()
-        note, storage = self._notes.get(me), huey.storage
-        made = nothing if note is None else note.made
-        task = made()
+        claim, storage = self._claims.get(me), huey.storage
+        task_ref = nothing if claim is None else claim.task_ref
+        task = task_ref()
         try:
             if task is None or task is READING or not huey._tasks_in_flight:
                 task = task_in_frames(sys._getframe(1))
@@ -203,7 +203,7 @@ class LockDesk:
             return self._free(key, found)
         if self.active:
             try:
-                self._cleared.note(key)
+                self._cleared.claim(key)
             except Exception as exc:
                 self._failed("while it recorded that a lock was cleared", exc)
         return self.huey.delete(key)

@@ -97,8 +97,8 @@ def test_what_was_queued_is_handled_up_to_the_deadline_and_the_rest_counted(
     assert {line["labels"]["handler"] for line in dropped} == {"slow"}
     assert 4 <= len(handled) < 50
     # What a worker has in hand at the deadline counts as not handled, and may still end well.
-    hands = 4 if worker == "process" else 1
-    assert 100 <= len(handled) + sum(line["value"] for line in dropped) <= 100 + hands
+    in_flight = 4 if worker == "process" else 1
+    assert 100 <= len(handled) + sum(line["value"] for line in dropped) <= 100 + in_flight
     assert 4 < stopped < 25
 
 

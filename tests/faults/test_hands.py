@@ -20,7 +20,7 @@ from huey.signals import SIGNAL_COMPLETE, SIGNAL_EXECUTING, SIGNAL_RETRYING
 
 from huey_signals_kit import install_handlers, uninstall_handlers
 from huey_signals_kit.inflight import tasks
-from huey_signals_kit.inflight.claims import hands_of
+from huey_signals_kit.inflight.claims import in_flight_of
 from huey_signals_kit.inflight.tasks import live_ids
 from huey_signals_kit.ledger import UnreadableLedger, open_ledger
 from huey_signals_kit.store.unpickle import trusted
@@ -327,7 +327,7 @@ def test_hueys_that_compare_each_have_hands_of_their_own(tmp_path, hashable):
     one, two = (Comparing("q", filename=str(tmp_path / name)) for name in ("one.db", "two.db"))
     install_handlers(one)
     install_handlers(two)
-    assert hands_of(one) is hands_of(one) is not hands_of(two)
+    assert in_flight_of(one) is in_flight_of(one) is not in_flight_of(two)
     uninstall_handlers(one)
     uninstall_handlers(two)
 
@@ -492,7 +492,7 @@ def test_a_lazy_argument_is_not_computed(make_huey):
         return None
 
     install_handlers(huey)
-    hands_of(huey).due = [head := job.s(Lazy(), [Lazy()])]
+    in_flight_of(huey).due = [head := job.s(Lazy(), [Lazy()])]
     assert live_ids(huey) == ({head.id}, 0)
 
 

@@ -12,7 +12,7 @@ from huey.exceptions import TaskException, TaskLockedException
 from huey.utils import Error
 
 from huey_signals_kit import KEEP, expire, install_handlers, uninstall_handlers
-from huey_signals_kit.inflight.claims import hands_of
+from huey_signals_kit.inflight.claims import in_flight_of
 from huey_signals_kit.upkeep import PurgeStopped, errors, purge_errors
 from huey_signals_kit.upkeep import report as report_of
 from tests.support import hold, huey_class, run_all, store, stored_errors
@@ -243,7 +243,7 @@ def test_an_error_that_was_stored_on_purpose_stays(any_huey, by):
     assert {key for key, metadata in found.items() if metadata.get("kept") is True} == kept
     assert all(found[key]["traceback"] for key in kept)
     uninstall_handlers(any_huey)
-    hands_of(any_huey).forget()  # as in another process: here the tasks may be pending
+    in_flight_of(any_huey).forget()  # as in another process: here the tasks may be pending
     report = purge_errors(any_huey, classes)
     assert (report.matched, report.kept, report.deleted) == (3, 2, 1)
     assert stored_errors(any_huey).keys() == kept

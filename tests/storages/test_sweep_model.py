@@ -59,7 +59,7 @@ class Queue(RuleBasedStateMachine):
         self.now = self.huey._get_timestamp()
         self.ids = []
         self.kept = []
-        self.hands = []
+        self.in_flight = []
         self.beats = 0
         self.stopped = {}  # revoked, until when: a run of it before that is a failure
         self.once = set()  # of these, those for one skip only
@@ -244,14 +244,14 @@ class Queue(RuleBasedStateMachine):
         """A worker takes a task, and its next heartbeat says so."""
         task = self.huey.dequeue()
         if task is not None:
-            self.hands.append(task)
+            self.in_flight.append(task)
             self.beat()
 
-    @precondition(lambda self: self.hands)
+    @precondition(lambda self: self.in_flight)
     @rule()
     def finish(self):
         """It comes to the end of what it does with it."""
-        task = self.hands.pop(0)
+        task = self.in_flight.pop(0)
         due = task.eta is None or task.eta <= self.now
         stays = self.stops(task.id) and task.id not in self.once
         self.huey.execute(task, self.now)
@@ -265,14 +265,14 @@ class Queue(RuleBasedStateMachine):
         """The same, too quick for any heartbeat."""
         task = self.huey.dequeue()
         if task is not None:
-            self.hands.insert(0, task)
+            self.in_flight.insert(0, task)
             self.finish()
 
     def beat(self):
         self.beats += 1
         running = tuple(
             Running(each.id, "some.task", 0.0, tuple(nested(each) - {each.id}))
-            for each in self.hands
+            for each in self.in_flight
         )
         # No worker of its own, so nobody waits for its next heartbeat.
         self.ledger.beat(Heartbeat("worker", this_process(), "", 0.0, self.beats, running))
@@ -305,7 +305,7 @@ class Queue(RuleBasedStateMachine):
 
     def alive(self):
         """Every id that can still come to run, as Huey itself reads it."""
-        everywhere = [*self.huey.pending(), *self.huey.scheduled(), *self.hands, *self.kept]
+        everywhere = [*self.huey.pending(), *self.huey.scheduled(), *self.in_flight, *self.kept]
         return set().union(*map(nested, everywhere))
 
     def mentioned(self):

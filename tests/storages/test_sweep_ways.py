@@ -28,26 +28,26 @@ class World:
 
     def __init__(self, huey):
         self.huey = huey
-        self.hands = []
+        self.in_flight = []
         self.later = huey._get_timestamp() + LATER
 
     def running_ids(self):
         """What an up-to-date heartbeat says: the tasks in hand, and what is nested in them."""
-        return {each for task in self.hands for each in nested(task)}
+        return {each for task in self.in_flight for each in nested(task)}
 
     def take(self):
         """A worker takes a task."""
-        self.hands.append(self.huey.dequeue())
+        self.in_flight.append(self.huey.dequeue())
 
     def finish(self):
         """It runs it to its end; what is enqueued then stands there before it lets go."""
-        self.huey.execute(self.hands[0], self.later)
-        self.hands.pop(0)
+        self.huey.execute(self.in_flight[0], self.later)
+        self.in_flight.pop(0)
 
     def postpone(self):
         """It puts it in the schedule, for its time has not come."""
-        self.huey.execute(self.hands[0])
-        self.hands.pop(0)
+        self.huey.execute(self.in_flight[0])
+        self.in_flight.pop(0)
 
     def scheduler(self):
         """The scheduler enqueues what is due."""
@@ -85,11 +85,11 @@ def raising(huey, exception, **options):
 def enqueue_and_take(world):
     """An application enqueues a task that it has kept, and a worker takes it."""
     kept = job_of(world.huey).s()
-    world.hands.append(kept)  # so that it can be found at all until then
+    world.in_flight.append(kept)  # so that it can be found at all until then
 
     def enqueue():
         world.huey.enqueue(kept)
-        world.hands.clear()
+        world.in_flight.clear()
 
     return kept.id, [enqueue, world.take]
 
