@@ -38,8 +38,8 @@ from .jobs.heartbeat import Pulse
 from .jobs.stale_locks import LockCalls, LockUpkeep
 from .jobs.token_sweeps import Upkeep, UpkeepCalls
 from .locks.lost_locks import LostLocks
-from .locks.manager import Told
-from .locks.patch import NamedLocks
+from .locks.manager import LockEvents
+from .locks.patch import LockPatch
 from .metrics.counter import SETTLE_AT, Counts
 from .metrics.meter import Meter
 from .metrics.names import SUPPRESSED
@@ -104,8 +104,8 @@ class Kit(UpkeepCalls, LockCalls):
             sentry = SentryEvents(huey, self, self._listeners, self.own_verdict, failed)
             self.remember_skip = sentry.skips.remember
             self._parts.append(sentry)
-        told = Told(lambda: self._pulse.lock_taken(), lost_locks.add, self._counts, failed)
-        locks = NamedLocks(huey, told)
+        told = LockEvents(lambda: self._pulse.lock_taken(), lost_locks.add, self._counts, failed)
+        locks = LockPatch(huey, told)
         counted = self._counts.totals, self._counts.revision
         beats = huey, *counted, self._jobs, self._worker_starts, locks
         self._pulse = Pulse(*beats, self._reports.job_failed, settings.stale_after)

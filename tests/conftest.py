@@ -14,7 +14,7 @@ import pytest
 from huey.api import Huey
 
 from huey_signals_kit import uninstall_handlers
-from huey_signals_kit.locks.held import takings_of
+from huey_signals_kit.locks.held import held_locks_of
 from huey_signals_kit.runtime.scheduler import tick
 from tests.servers import NoServer, postgres_server, redis_server
 from tests.support import (
@@ -139,7 +139,7 @@ class _Yard:
 
     def clear(self) -> None:
         for huey, _ in self._opened:
-            takings_of(huey).forget()  # else the tick goes on for a queue that is gone
+            held_locks_of(huey).forget()  # else the tick goes on for a queue that is gone
             uninstall_handlers(huey)
         for job in tick.jobs:
             if job.name == "heartbeat":

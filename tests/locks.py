@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from huey_signals_kit.ledger import BEAT_SECONDS, watching
-from huey_signals_kit.locks.holder import HolderText
+from huey_signals_kit.locks.holder import HolderEncoder
 from huey_signals_kit.runtime.process_id import ProcessId, this_process
 
 GONE = replace(this_process(), pid=2**22 + 5, start_time=17)
@@ -20,8 +20,8 @@ def key(huey, name):
 
 def taken_by(huey, name, place, beats=True, incarnation=5):
     """A lock as a process at *place* takes it."""
-    text = HolderText()
-    text.says(beats)
+    text = HolderEncoder()
+    text.set_has_heartbeat(beats)
     written = huey.serializer.deserialize(text.write(None, huey.serializer)).split("\n")
     written[1:5] = [str(place.pid), str(place.start_time), place.host, place.pid_namespace]
     process = written[6].partition("@")[0]

@@ -40,8 +40,8 @@ from ..ledger import (
     WatchTurn,
     open_ledger,
 )
-from ..locks.held import takings_of
-from ..locks.patch import NamedLocks
+from ..locks.held import held_locks_of
+from ..locks.patch import LockPatch
 from ..metrics.values import Totals, added, merge
 from ..runtime.fork import reset_in_child
 from ..runtime.process_id import INCARNATION, this_process
@@ -70,7 +70,7 @@ class Pulse:
         revision: Callable[[], int],
         jobs: Jobs,
         on_worker_detected: Callable[[], None],
-        locks: NamedLocks,
+        locks: LockPatch,
         failed: Callable[[str, BaseException], object],
         stale_after: float = STALE_AFTER,
     ) -> None:
@@ -87,7 +87,7 @@ class Pulse:
         self._closed = False
         self._unable = False
         self._native = NativeHeartbeat(huey)
-        self._takings = takings_of(huey)
+        self._held_locks = held_locks_of(huey)
         self.ledger = open_ledger(huey, stale_after, self._ledger_storage)
         self._watch = WatchTurn(self.ledger.lease)
         self.skips: deque[tuple[str, str, float]] = deque(maxlen=MOST_SKIPS)
@@ -128,7 +128,7 @@ class Pulse:
         self._closed = True
         self._host.end()
         self._begun = False
-        if self._locks.unclaimed() and not self._unable:
+        if self._locks.needs_heartbeat() and not self._unable:
             self.lock_taken()
 
     def worker_starts(self) -> None:
@@ -155,7 +155,7 @@ class Pulse:
     def lock_taken(self) -> None:
         """This process takes a lock: others shall know that it lives."""
         self._look_after_native(is_needed=True)
-        self._begin(is_shared(self._huey.storage) or self._takings.has_shared())
+        self._begin(is_shared(self._huey.storage) or self._held_locks.has_shared())
         tick.start()
 
     def _begin(self, is_needed: bool = False) -> None:
@@ -185,10 +185,10 @@ class Pulse:
 
     def _shows_locks(self) -> bool:
         """Return whether others can see locks of this process, or its last record has some."""
-        return self._takings.has_shared() or "locks" in self._written[1]
+        return self._held_locks.has_shared() or "locks" in self._written[1]
 
     def _ledger_storage(self) -> Any:
-        storage = self._takings.storage
+        storage = self._held_locks.storage
         is_needed = storage is not None and not shares(self._huey) and self._shows_locks()
         return storage if is_needed else self._huey.storage
 
@@ -220,20 +220,20 @@ class Pulse:
     def _beat(self, counted: Totals) -> None:
         if not tick.ending:
             self._locks.check()
-        if tick.ending or (self._leaves and not self._locks.unclaimed()):
+        if tick.ending or (self._leaves and not self._locks.needs_heartbeat()):
             self._leave(counted)
             return
         if not self._leaves and not self._worker and has_worker(self._huey):
             self._on_worker_detected()
-        in_flight = self._in_hand()
-        self._look_after_native(bool(self._worker or "locks" in in_flight))
+        state = self._state()
+        self._look_after_native(bool(self._worker or "locks" in state))
         while self._native.errors:
             self._failed("The heartbeat thread", RuntimeError(self._native.errors.popleft()))
-        if self._worker or "locks" in in_flight or (counted, in_flight) != self._written:
+        if self._worker or "locks" in state or (counted, state) != self._written:
             self.watches = self._takes_watch()
-            self.ledger.beat(self._record(counted, in_flight), self.watches)
-            self._locks.beats()
-            self._written = counted, in_flight
+            self.ledger.beat(self._record(counted, state), self.watches)
+            self._locks.on_heartbeat_written()
+            self._written = counted, state
             if self._worker and self._sequence % _TIDY_EVERY == 1:
                 self._tidy_up()
             elif self._sequence == 1:
@@ -272,7 +272,7 @@ class Pulse:
         if self._tidy.acquire() or self._sequence == 1:
             self.ledger.fold_dead()
 
-    def _record(self, counted: Totals, in_flight: dict[str, Any]) -> Heartbeat:
+    def _record(self, counted: Totals, state: dict[str, Any]) -> Heartbeat:
         self._sequence += 1
         return Heartbeat(
             id=self._id,
@@ -282,12 +282,12 @@ class Pulse:
             sequence=self._sequence,
             stale_after=self._stale_after,
             incarnation=INCARNATION,
-            **in_flight,
+            **state,
             skips=tuple(map(LockSkip._make, tuple(self.skips))),
             counters=counted,
         )
 
-    def _in_hand(self) -> dict[str, Any]:
+    def _state(self) -> dict[str, Any]:
         held = self._locks.held()
         try:
             # What was due is found here, or else in the queue or running.

@@ -152,9 +152,9 @@ class LockUpkeep:
         return names.union(key[len(prefix) :] for key in known if key.startswith(prefix))
 
     def _found(self, lock: upkeep.LockInfo) -> None:
-        taking = lock.holder.taking if lock.holder else ""
-        if taking not in self._told:
-            self._told[taking] = None
+        acquisition_id = lock.holder.acquisition_id if lock.holder else ""
+        if acquisition_id not in self._told:
+            self._told[acquisition_id] = None
             if len(self._told) > _MOST_TOLD:
                 del self._told[next(iter(self._told))]
             self._counts.add((STALE_LOCKS, self._counts.lock_labels[lock.name]))

@@ -61,7 +61,7 @@ def judge_holder(judge: Judge, holder: Holder, processes: Iterable[Process]) -> 
         return HolderState(None, is_older=True)
     else:
         silent, limit = judge.silence_of_missing(place), judge.limit()
-    state = HolderState(None, not records and not holder.beats, silent, limit)
+    state = HolderState(None, not records and not holder.has_heartbeat, silent, limit)
     dead = state.is_silent and not state.unclaimed
     return replace(state, alive=False) if dead else state
 

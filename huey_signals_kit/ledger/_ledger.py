@@ -231,7 +231,7 @@ class Ledger:
             raise UnknownTasks(unknown_text(unread or beat.unread, where))
         return found | beat.ids
 
-    def beats(self) -> dict[str, int]:
+    def heartbeat_numbers(self) -> dict[str, int]:
         """For each other process with a worker, unless gone, the number of its last heartbeat.
 
         What it runs at some moment is known to all once that number has changed since; what

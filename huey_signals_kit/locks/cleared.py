@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..store import UPKEEP, Reader, is_shared, open_kit_store, open_store
-from .holder import try_holder
+from .holder import parse_holder
 
 MOST = 500
 """How many acquisitions the list keeps; holders read it every few seconds."""
@@ -32,7 +32,7 @@ class ClearedLocks:
         if not is_shared(self._huey.storage):
             return
         (raw,) = open_store(self._huey).get([key])
-        if raw is None or try_holder(Reader(self._huey).value(raw)) is None:
+        if raw is None or parse_holder(Reader(self._huey).value(raw)) is None:
             return
         store = open_kit_store(self._huey, UPKEEP)
         for _ in range(_TRIES):

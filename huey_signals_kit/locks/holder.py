@@ -21,22 +21,22 @@ from ..runtime.process_id import (
     this_process,
 )
 
-_FORM = "held, says huey-signals-kit 1"
+_FORMAT = "held, says huey-signals-kit 1"
 _LONGEST = 100_000
-_MOST_FORMS = 1000
-_NO_FORM = (None, 0, b"", b"")
+_MOST_TEMPLATES = 1000
+_NO_TEMPLATE = (None, 0, b"", b"")
 
 
 @dataclass(frozen=True)
 class Holder:
     """What a lock's value says."""
 
-    taking: str
+    acquisition_id: str
     """No other taking of any lock has the same."""
     since: float
     """By the clock of that host."""
     place: ProcessId
-    beats: bool
+    has_heartbeat: bool
     """Whether the process had written a heartbeat before."""
     task_id: str | None
     """None when it was taken outside of a task."""
@@ -45,7 +45,7 @@ class Holder:
     """As in `Heartbeat`; 0 where that is unknown."""
 
 
-class HolderText:
+class HolderEncoder:
     """Writes the values of the locks that this process takes."""
 
     def __init__(self) -> None:
@@ -54,18 +54,18 @@ class HolderText:
 
     def _after_fork(self) -> None:
         self._last = 0
-        self._beats: bool | None = None
+        self._has_heartbeat: bool | None = None
         self._process = f"{uuid4().hex}@{INCARNATION}"
-        self.says(beats=False)
+        self.set_has_heartbeat(has_heartbeat=False)
 
-    def says(self, beats: bool) -> None:
+    def set_has_heartbeat(self, has_heartbeat: bool) -> None:
         """Whether this process has written a heartbeat."""
-        if beats is self._beats:
+        if has_heartbeat is self._has_heartbeat:
             return
-        self._beats = beats
-        place, flag = this_process(), "b" if beats else "-"
+        self._has_heartbeat = has_heartbeat
+        place, flag = this_process(), "b" if has_heartbeat else "-"
         lines = (
-            _FORM,
+            _FORMAT,
             place.pid,
             place.start_time,
             place.host,
@@ -74,7 +74,7 @@ class HolderText:
             self._process,
         )
         self._head = "\n".join(map(str, lines))
-        self._forms: dict[type, tuple[Any, int, bytes, bytes]] = {}
+        self._templates: dict[type, tuple[Any, int, bytes, bytes]] = {}
 
     def write(self, task: Any, serializer: Any) -> bytes:
         """The value for a lock that is taken now, in *task* or outside of any."""
@@ -85,7 +85,7 @@ class HolderText:
         if task is None:
             return self._serialized(None, str(now), serializer)
         stamp = f"{now} {task.id}".encode("utf-8", "surrogatepass")
-        known, length, before, after = self._forms.get(type(task), _NO_FORM)
+        known, length, before, after = self._templates.get(type(task), _NO_TEMPLATE)
         if known is serializer and len(stamp) == length:
             return before + stamp + after
         self._learn(type(task), len(stamp), serializer)
@@ -102,19 +102,19 @@ class HolderText:
         """Huey's own serializer writes a text as it is: so much of it need not be written anew."""
         if type(serializer) is not Serializer:
             return
-        forms = self._forms  # others come with another head
+        forms = self._templates  # others come with another head
         others = "0" * length, "1" * length
         sample, probe = (self._serialized(kind, other, serializer) for other in others)
         before, found, after = sample.partition(others[0].encode())
         if found and before + others[1].encode() + after == probe:
-            if len(forms) >= _MOST_FORMS:
+            if len(forms) >= _MOST_TEMPLATES:
                 forms.clear()
             forms[kind] = serializer, length, before, after
 
 
-def try_holder(value: Any) -> Holder | None:
-    """What `HolderText` has written; None for anything else, as for Huey's own ``'1'``."""
-    if type(value) is not str or not value.startswith(_FORM) or len(value) > _LONGEST:
+def parse_holder(value: Any) -> Holder | None:
+    """What `HolderEncoder` has written; None for anything else, as for Huey's own ``'1'``."""
+    if type(value) is not str or not value.startswith(_FORMAT) or len(value) > _LONGEST:
         return None
     try:
         return _holder(*value.split("\n", 8)[1:])
@@ -127,7 +127,7 @@ def _holder(
     start_time: str,
     host: str,
     pid_namespace: str,
-    beats: str,
+    has_heartbeat: str,
     process: str,
     length: str,
     rest: str,
@@ -137,10 +137,10 @@ def _holder(
     if not 0 < int(pid) <= LARGEST_PID:
         raise ValueError("no process has such a number")
     return Holder(
-        taking=f"{process}-{int(moment)}",
+        acquisition_id=f"{process}-{int(moment)}",
         since=int(moment) / 1e9,
         place=ProcessId(host, pid_namespace, int(pid), int(start_time)),
-        beats=beats == "b",
+        has_heartbeat=has_heartbeat == "b",
         task_id=None if name is None else task_id,
         task_name=name,
         incarnation=int(process.partition("@")[2] or 0),

@@ -21,46 +21,46 @@ from ..huey_internals.facts import is_own_method
 from ..huey_internals.patch import Placed
 from ..store import Keys
 from .held import key_of
-from .holder import HolderText
-from .manager import HUEYS_VALUE, EndsAtDesk, LockDesk, Told
-from .values import delete_taken
+from .holder import HolderEncoder
+from .manager import HUEYS_VALUE, HueyProxy, LockEvents, LockManager
+from .values import delete_acquisition
 
 _ENTER = TaskLock.__enter__.__code__
 
 
-class NamedLocks:
-    """Has each lock of one Huey be taken at a `LockDesk`."""
+class LockPatch:
+    """Has each lock of one Huey be taken at a `LockManager`."""
 
-    def __init__(self, huey: Any, told: Told) -> None:
+    def __init__(self, huey: Any, events: LockEvents) -> None:
         self._huey = huey
-        self._failed = told.failed
-        self._text = HolderText()
-        self._desk = LockDesk(huey, self._text, told)
-        self._takings = self._desk.takings
+        self._failed = events.failed
+        self._text = HolderEncoder()
+        self._manager = LockManager(huey, self._text, events)
+        self._held_locks = self._manager.held_locks
         self._placed = Placed(huey)
 
     def install(self) -> None:
         """Put both there, unless locks are not Huey's own here: then nothing is named."""
         if _are_hueys_own(self._huey):
-            self._desk.active = True
-            self._takings.desk = weakref.ref(self._desk)
+            self._manager.active = True
+            self._held_locks.manager = weakref.ref(self._manager)
             self._placed.put("lock_task", self._lock_task)
             self._placed.put("put_if_empty", self._put_if_empty)
 
     def uninstall(self) -> None:
         """Take locks as Huey does; those that are held are freed as they were taken."""
-        if self._takings.desk() is self._desk:
-            self._takings.forget_desk()
-        self._desk.active = False
+        if self._held_locks.manager() is self._manager:
+            self._held_locks.forget_manager()
+        self._manager.active = False
         self._placed.remove()
 
-    def unclaimed(self) -> bool:
+    def needs_heartbeat(self) -> bool:
         """Whether this process holds locks in its name, while no kit is there to say so."""
-        return self._takings.unclaimed()
+        return self._held_locks.needs_heartbeat()
 
-    def beats(self) -> None:
+    def on_heartbeat_written(self) -> None:
         """This process has written a heartbeat."""
-        self._text.says(beats=True)
+        self._text.set_has_heartbeat(has_heartbeat=True)
 
     def _each(self, do: Callable[[], object]) -> None:
         # A storage that is away must keep no kit from going, and no heartbeat from being written.
@@ -71,42 +71,42 @@ class NamedLocks:
 
     def held(self) -> tuple[str, ...]:
         """The names of the locks that this process holds."""
-        return tuple(sorted({self._desk.name(key_of(mine)) for mine in self._takings.live()}))
+        return tuple(sorted({self._manager.name(key_of(mine)) for mine in self._held_locks.live()}))
 
     def check(self) -> None:
         """See that what this process holds is still its own, and free what could not be freed."""
-        self._each(self._free_at_last)
-        self._each(self._desk.look)
+        self._each(self._retry_releases)
+        self._each(self._manager.detect_lost)
 
-    def _free_at_last(self) -> None:
-        unfreed = self._takings.unfreed
-        for each in unfreed.copy():
+    def _retry_releases(self) -> None:
+        failed_releases = self._held_locks.failed_releases
+        for each in failed_releases.copy():
             key, (raw, store, *_) = each
-            delete_taken(store, key, raw)
+            delete_acquisition(store, key, raw)
             with suppress(ValueError):  # another kit, or another thread, has done it as well
-                unfreed.remove(each)
+                failed_releases.remove(each)
 
     def _lock_task(self, found: Callable[..., Any]) -> Callable[..., Any]:
-        desk = self._desk
+        manager = self._manager
 
         def lock_task(*args: Any, **options: Any) -> Any:
             lock = found(*args, **options)
-            if desk.active:
-                desk.adopt(lock)
+            if manager.active:
+                manager.adopt(lock)
             return lock
 
         return lock_task
 
     def _put_if_empty(self, found: Callable[..., Any]) -> Callable[..., Any]:
-        desk, prefix = self._desk, Keys(self._huey).lock_prefix
+        manager, prefix = self._manager, Keys(self._huey).lock_prefix
 
         def put_if_empty(key: Any, data: Any, *rest: Any, **options: Any) -> Any:
-            if data == HUEYS_VALUE and desk.active and str(key).startswith(prefix):
+            if data == HUEYS_VALUE and manager.active and str(key).startswith(prefix):
                 frame = sys._getframe(1)
                 lock: Any = frame.f_locals.get("self")
-                if getattr(lock, "_huey", None) is desk.huey and desk.adopt(lock):
-                    lock._huey = EndsAtDesk(desk.huey, lock)
-                    return desk.take(lock, key, rest[0] if rest else None, _is_block(frame))
+                if getattr(lock, "_huey", None) is manager.huey and manager.adopt(lock):
+                    lock._huey = HueyProxy(manager.huey, lock)
+                    return manager.acquire(lock, key, rest[0] if rest else None, _is_block(frame))
             return found(key, data, *rest, **options)
 
         return put_if_empty

@@ -8,12 +8,12 @@ from huey.constants import EmptyData
 
 from ..runtime.log import is_away
 from ..store import Reader, Store
-from .held import BARE
-from .holder import try_holder
+from .held import ANONYMOUS
+from .holder import parse_holder
 
 
-class BareLocks:
-    """The store of a `LockDesk` for locks that were acquired as Huey does, without a holder."""
+class AnonymousLocks:
+    """The store of a `LockManager` for locks that were acquired as Huey does, without a holder."""
 
     def __init__(self, huey: Any) -> None:
         self._huey = huey
@@ -23,22 +23,22 @@ class BareLocks:
         return self.get([key]) != [None] and bool(self._huey.delete(key))
 
     def get(self, keys: list[str]) -> list[bytes | None]:
-        """Return, for each key, `BARE` if the lock exists and names no holder, else None."""
-        return [BARE if names_nobody(self._huey, key) else None for key in keys]
+        """Return, for each key, `ANONYMOUS` if the lock exists and names no holder, else None."""
+        return [ANONYMOUS if is_anonymous(self._huey, key) else None for key in keys]
 
 
-def names_nobody(huey: Any, key: str) -> bool:
+def is_anonymous(huey: Any, key: str) -> bool:
     """Return whether the lock exists and its value names no holder."""
     try:
         raw = huey.storage.peek_data(key)
-        return raw is not EmptyData and try_holder(Reader(huey).value(raw)) is None
+        return raw is not EmptyData and parse_holder(Reader(huey).value(raw)) is None
     except Exception as exc:
         if is_away(exc):
             raise
         return True  # unreadable, or a storage that cannot peek
 
 
-def delete_taken(store: Store, key: str, raw: bytes) -> bool:
+def delete_acquisition(store: Store, key: str, raw: bytes) -> bool:
     """Delete the lock if it still has the value `raw`; return whether it had.
 
     Where the storage refuses to compare and delete in one step, the value is read first and the
@@ -49,7 +49,7 @@ def delete_taken(store: Store, key: str, raw: bytes) -> bool:
     try:
         return store.delete_same(key, raw)
     except Exception as exc:
-        if raw == BARE or is_away(exc):
+        if raw == ANONYMOUS or is_away(exc):
             raise
     try:
         found = store.get([key])

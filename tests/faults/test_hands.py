@@ -492,7 +492,7 @@ def test_a_lazy_argument_is_not_computed(make_huey):
         return None
 
     install_handlers(huey)
-    in_flight_of(huey).due = [head := job.s(Lazy(), [Lazy()])]
+    in_flight_of(huey).due_tasks = [head := job.s(Lazy(), [Lazy()])]
     assert live_ids(huey) == ({head.id}, 0)
 
 

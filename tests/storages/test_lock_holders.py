@@ -17,8 +17,8 @@ from huey.serializer import Serializer, SignedSerializer
 from huey_signals_kit import get_kit, install_handlers, uninstall_handlers
 from huey_signals_kit.ledger import Heartbeat, _holder_state, _liveness, open_ledger
 from huey_signals_kit.locks import held
-from huey_signals_kit.locks.held import key_of, takings_of
-from huey_signals_kit.locks.patch import NamedLocks
+from huey_signals_kit.locks.held import held_locks_of, key_of
+from huey_signals_kit.locks.patch import LockPatch
 from huey_signals_kit.runtime import scheduler
 from huey_signals_kit.runtime.process_id import ProcessId, this_process
 from huey_signals_kit.runtime.scheduler import tick
@@ -228,7 +228,7 @@ def test_a_storage_that_fails_as_a_lock_is_freed_frees_it_at_a_later_beat(
     (job,) = beats()
     assert job.run()
     assert not lock.is_locked()
-    assert takings_of(huey).held == {}
+    assert held_locks_of(huey).held == {}
     assert job.run()
     assert len(beats()) == (0 if gone else 1)
 
@@ -255,7 +255,7 @@ def test_many_threads_never_hold_one_lock_together(make_huey):
         list(pool.map(turns, range(10)))
     assert seen
     assert all(seen)
-    assert takings_of(huey).held == {}
+    assert held_locks_of(huey).held == {}
     assert store(huey) == {}
     assert kit.count(LOST) == 0
 
@@ -414,7 +414,7 @@ def test_locks_whose_ttl_nobody_waits_for_are_forgotten_quietly(make_huey, caplo
         for _ in range(3):
             kit._pulse._locks.check()
         assert kit._pulse._locks.held() == ()
-        assert len(takings_of(huey).held) == 10
+        assert len(held_locks_of(huey).held) == 10
     assert kit.count(LOST) == kit.count(LOST, lock="held") == 1
     kit.flush()
     assert caplog.text.count("Lost 1 lock") == 1
@@ -590,16 +590,16 @@ def test_a_lock_is_taken_while_the_kit_goes(make_huey):
     """At any step of that."""
     huey = make_huey("memory")
     kit = install_handlers(huey)
-    lock, takings = huey.lock_task("held"), takings_of(huey)
-    forget_desk = takings.forget_desk
+    lock, held_locks = huey.lock_task("held"), held_locks_of(huey)
+    forget_manager = held_locks.forget_manager
 
     def forget():
         with lock:
-            forget_desk()
+            forget_manager()
         with lock:
             pass
 
-    takings.forget_desk = forget
+    held_locks.forget_manager = forget
     with lock:
         pass
     kit.uninstall()
@@ -615,7 +615,7 @@ def test_a_replacement_that_fails_leaves_no_job_behind(make_huey, beats, monkeyp
     def fail(self):
         raise MemoryError
 
-    monkeypatch.setattr(NamedLocks, "install", fail)
+    monkeypatch.setattr(LockPatch, "install", fail)
     with pytest.raises(MemoryError):
         install_handlers(huey, "observe", replace=True)
     assert get_kit(huey) is None
@@ -771,13 +771,18 @@ def test_a_lock_whose_store_is_gone_stops_no_heartbeat(make_huey, caplog):
     huey = make_huey("sqlite")
     kit = install_handlers(huey)
     with huey.lock_task("held"), huey.lock_task("other"):
-        takings = takings_of(huey)
-        (mine,) = [mine for mine in takings.held if key_of(mine).endswith("held")]
-        takings.held[mine] = (takings.held[mine][0], None, True, False)
+        held_locks = held_locks_of(huey)
+        (mine,) = [mine for mine in held_locks.held if key_of(mine).endswith("held")]
+        held_locks.held[mine] = (held_locks.held[mine][0], None, True, False)
         kit._pulse.beat()
         assert open_ledger(huey).processes()[0].heartbeat.locks == ("held", "other")
         assert "on the locks that are held" in caplog.text
-        takings.held[mine] = (takings.held[mine][0], kit._pulse._locks._desk._store, True, False)
+        held_locks.held[mine] = (
+            held_locks.held[mine][0],
+            kit._pulse._locks._manager._store,
+            True,
+            False,
+        )
 
 
 def test_a_memory_store_gives_back_what_it_has_taken_by_mistake():

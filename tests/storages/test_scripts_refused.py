@@ -12,7 +12,7 @@ from huey.utils import Error
 from huey_signals_kit import install_handlers
 from huey_signals_kit.expiring import _expiry
 from huey_signals_kit.ledger import open_ledger
-from huey_signals_kit.locks.held import takings_of
+from huey_signals_kit.locks.held import held_locks_of
 from huey_signals_kit.runtime.scheduler import tick
 from huey_signals_kit.store import Script, ScriptsRefused, open_store, run_script
 from huey_signals_kit.store.backends import redis_scripting
@@ -122,7 +122,7 @@ def test_a_finished_task_has_its_result_and_frees_its_lock(ruled):
     run_all(limited)
     assert results(limited) == {done.id: 2}
     assert locks(limited) == set()
-    assert takings_of(limited).unfreed == []
+    assert held_locks_of(limited).failed_releases == []
 
 
 def test_a_lock_of_another_is_not_freed(limited, make_huey, kind):
@@ -335,10 +335,10 @@ def test_a_storage_that_is_away_fails_as_bare_huey_does(make_huey, monkeypatch, 
         patch.setattr(cls, "delete_same", away)
         with pytest.raises(ConnectionError):
             lock.__exit__(None, None, None)
-    assert len(asked) == len(takings_of(huey).unfreed) == 1
+    assert len(asked) == len(held_locks_of(huey).failed_releases) == 1
     with pytest.raises(TaskLockedException):
         lock.__enter__()
-    takings_of(huey).desk().look()
+    held_locks_of(huey).manager().detect_lost()
 
 
 @pytest.mark.parametrize("preset", ["quiet-locks", "brief-locks", "reschedule-locks"])

@@ -60,11 +60,11 @@ def _is_certain(place: Place) -> bool:
 
 def _wait_for_workers(ledger: Ledger, patience: float, tell: Callable[[str], object]) -> None:
     """A task that was taken from the queue is named by the next heartbeat of who has taken it."""
-    started, before = time.monotonic(), ledger.beats()
+    started, before = time.monotonic(), ledger.heartbeat_numbers()
     while time.monotonic() - started < (patience if before else min(patience, _LEAST_SECONDS)):
         tell("waiting for the workers to say what they run")
         time.sleep(_POLL_SECONDS)
-        now = ledger.beats()
+        now = ledger.heartbeat_numbers()
         before = {each: last for each, last in before.items() if now.get(each) == last}
 
 

@@ -22,8 +22,8 @@ from ...ledger import (
     open_ledger,
     watching,
 )
-from ...locks.held import is_held_here, takings_of
-from ...locks.holder import Holder, try_holder
+from ...locks.held import held_locks_of, is_held_here
+from ...locks.holder import Holder, parse_holder
 from ...metrics.labels import fold, valid
 from ...runtime.process_id import this_process
 from ...store import UPKEEP, Keys, Reader, Store, Unreadable, open_kit_store, open_store
@@ -119,7 +119,9 @@ class LockWatch:
                 "holder": holder,
             }
             if holder is None:
-                claimed = _is_claimed(look, name) or takings_of(self._huey).has_bare(prefix + name)
+                claimed = _is_claimed(look, name) or held_locks_of(self._huey).has_anonymous(
+                    prefix + name
+                )
                 older = [older_text(each) for each in look.older[:1]]
                 yield LockInfo(
                     name,
@@ -271,7 +273,7 @@ def _silence_text(silent: float | None, limit: float) -> str:
 
 def _holder(reader: Reader, raw: bytes) -> Holder | None:
     try:
-        return try_holder(reader.value(raw))
+        return parse_holder(reader.value(raw))
     except Unreadable:
         return None
 

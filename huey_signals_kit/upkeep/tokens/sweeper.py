@@ -198,14 +198,14 @@ class Sweeper:
 
         Return a message about the processes that have not, empty if all have.
         """
-        before = self._ledger.beats()
+        before = self._ledger.heartbeat_numbers()
         deadline = time.monotonic() + SETTLE_SECONDS
         while before:
             if time.monotonic() > deadline:
                 return self._unanswered(before)
             self._keep()
             time.sleep(_POLL_SECONDS)
-            now = self._ledger.beats()
+            now = self._ledger.heartbeat_numbers()
             # Less than before is no word of its: a server was set back to an older state.
             before = {
                 each: count for each, count in before.items() if now.get(each, count + 1) <= count
