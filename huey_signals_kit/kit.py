@@ -34,9 +34,9 @@ from .inflight.patch import QueuePatch
 from .integrations.quiet_logs import QuietLogs
 from .integrations.recent_skips import forget
 from .integrations.sentry_events import SentryEvents
-from .jobs.heartbeat import Pulse
-from .jobs.stale_locks import LockCalls, LockUpkeep
-from .jobs.token_sweeps import Upkeep, UpkeepCalls
+from .jobs.heartbeat import HeartbeatWriter
+from .jobs.stale_locks import LockMethods, StaleLockJob
+from .jobs.token_sweeps import TokenMethods, TokenSweepJob
 from .locks.lost_locks import LostLocks
 from .locks.manager import LockEvents
 from .locks.patch import LockPatch
@@ -56,7 +56,7 @@ ATTRIBUTE = "_huey_signals_kit"
 """Of the Huey, where its kit is found."""
 
 
-class Kit(UpkeepCalls, LockCalls):
+class Kit(TokenMethods, LockMethods):
     """The handlers of one Huey, made by `install_handlers`; a context manager that uninstalls.
 
     ``registry`` holds the user's handlers and includes the default registry. The preset's
@@ -90,7 +90,7 @@ class Kit(UpkeepCalls, LockCalls):
         self._gate = Gate(huey, self.own_verdict, self._expiry.put, self._suppressed, failed)
         sinks = read_sinks(settings.sinks or ())
         self._sinks = SinkRoutes(huey, sinks, self._counts, lambda: self.handlers, self._jobs)
-        workers = WorkerHooks(huey, self._worker_starts, self._worker_stops)
+        workers = WorkerHooks(huey, self._on_worker_start, self._on_worker_stop)
         waiting = WaitingTasks(huey)
         self.carry_waits = waiting.begin
         self._parts: list[Part] = [self._gate, waiting, workers]
@@ -104,17 +104,19 @@ class Kit(UpkeepCalls, LockCalls):
             sentry = SentryEvents(huey, self, self._listeners, self.own_verdict, failed)
             self.remember_skip = sentry.skips.remember
             self._parts.append(sentry)
-        told = LockEvents(lambda: self._pulse.lock_taken(), lost_locks.add, self._counts, failed)
+        told = LockEvents(
+            lambda: self._heartbeat.lock_taken(), lost_locks.add, self._counts, failed
+        )
         locks = LockPatch(huey, told)
         counted = self._counts.totals, self._counts.revision
-        beats = huey, *counted, self._jobs, self._worker_starts, locks
-        self._pulse = Pulse(*beats, self._reports.job_failed, settings.stale_after)
-        self.record_skip: Callable[[tuple[str, str, float]], None] = self._pulse.skips.append
-        shared = huey, settings, self._pulse, self._counts, self._reports, self._jobs
-        self._upkeep, self._lock_upkeep = Upkeep(*shared), LockUpkeep(*shared)
-        in_hand = QueuePatch(huey, self._pulse.on_scheduler_detected)
+        beats = huey, *counted, self._jobs, self._on_worker_start, locks
+        self._heartbeat = HeartbeatWriter(*beats, self._reports.job_failed, settings.stale_after)
+        self.record_skip: Callable[[tuple[str, str, float]], None] = self._heartbeat.skips.append
+        shared = huey, settings, self._heartbeat, self._counts, self._reports, self._jobs
+        self._upkeep, self._stale_lock_job = TokenSweepJob(*shared), StaleLockJob(*shared)
+        in_hand = QueuePatch(huey, self._heartbeat.on_scheduler_detected)
         # The pulse last: what the others still count is in its beat.
-        self._parts += (in_hand, locks, self._upkeep, self._pulse)
+        self._parts += (in_hand, locks, self._upkeep, self._heartbeat)
 
     def __repr__(self) -> str:
         state = "installed on" if self.installed else "not installed on"
@@ -215,19 +217,19 @@ class Kit(UpkeepCalls, LockCalls):
         """Send what is left to send, and end what the tick does for this kit."""
         self.flush()
         self._jobs.cancel()
-        self._pulse.close()
+        self._heartbeat.close()
 
-    def _worker_starts(self) -> None:
+    def _on_worker_start(self) -> None:
         may_expire = any(handler.may_let_expire for handler in self.handlers)
         if may_expire or self._task_option.expires_errors_of(self.huey):
             self._expiry.begin()
-        self._pulse.worker_starts()
-        self._upkeep.worker_starts()
-        self._lock_upkeep.worker_starts()
+        self._heartbeat.on_worker_start()
+        self._upkeep.on_worker_start()
+        self._stale_lock_job.on_worker_start()
         tick.start()
 
-    def _worker_stops(self, process_ends: bool) -> None:
-        self._pulse.worker_stops()
+    def _on_worker_stop(self, process_ends: bool) -> None:
+        self._heartbeat.on_worker_stop()
         if process_ends:  # else that is for atexit, when all workers have stopped
             tick.end()
 

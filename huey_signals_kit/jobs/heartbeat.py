@@ -56,7 +56,7 @@ _TIDY_EVERY = 12
 _TIDY_LEASE_SECONDS = 3 * _TIDY_EVERY * BEAT_SECONDS
 
 
-class Pulse:
+class HeartbeatWriter:
     """The heartbeat of one kit; *totals* are all that its process has counted.
 
     *worker_found* is told when a worker is seen of whose start nobody was told, and *failed* what
@@ -131,7 +131,7 @@ class Pulse:
         if self._locks.needs_heartbeat() and not self._unable:
             self.lock_taken()
 
-    def worker_starts(self) -> None:
+    def on_worker_start(self) -> None:
         """This process runs a worker."""
         self._worker = _kind_of_worker()
         self._host.begin(self._worker)
@@ -139,9 +139,9 @@ class Pulse:
         self._look_after_native(is_needed=True)
         self._begin()
 
-    def worker_stops(self) -> None:
+    def on_worker_stop(self) -> None:
         """This thread takes no more messages."""
-        self._host.worker_stops()
+        self._host.on_worker_stop()
         in_flight_of(self._huey).finished(threading.get_ident())
 
     def on_scheduler_detected(self) -> None:
@@ -163,7 +163,7 @@ class Pulse:
             self._begun = True
             self._jobs.every(
                 BEAT_SECONDS,
-                self._due,
+                self._on_tick,
                 "heartbeat",
                 first=_FIRST_SECONDS,
                 apart=True,
@@ -176,10 +176,10 @@ class Pulse:
             not self._worker and self._revision() != self._written_revision and shares(self._huey)
         )
 
-    def _due(self) -> None:
+    def _on_tick(self) -> None:
         # Huey takes another storage when it is switched to immediate mode.
         if shares(self._huey) or self._shows_locks():
-            self.beat()
+            self.write()
         else:
             self._shared_counts()
 
@@ -192,13 +192,13 @@ class Pulse:
         is_needed = storage is not None and not shares(self._huey) and self._shows_locks()
         return storage if is_needed else self._huey.storage
 
-    def beat(self) -> None:
+    def write(self) -> None:
         """Write it now, if there is something to say; `StorageUnable` is raised only once."""
         if self._unable:
             return
         revision = self._revision()
         try:
-            self._beat(self._shared_counts())
+            self._write_record(self._shared_counts())
         except StorageUnable:
             self._unable = True
             raise
@@ -217,7 +217,7 @@ class Pulse:
         self._counted = counted
         return added(counted, self._unshared) if self._unshared else counted
 
-    def _beat(self, counted: Totals) -> None:
+    def _write_record(self, counted: Totals) -> None:
         if not tick.ending:
             self._locks.check()
         if tick.ending or (self._leaves and not self._locks.needs_heartbeat()):
@@ -231,11 +231,11 @@ class Pulse:
             self._failed("The heartbeat thread", RuntimeError(self._native.errors.popleft()))
         if self._worker or "locks" in state or (counted, state) != self._written:
             self.watches = self._takes_watch()
-            self.ledger.beat(self._record(counted, state), self.watches)
+            self.ledger.write(self._record(counted, state), self.watches)
             self._locks.on_heartbeat_written()
             self._written = counted, state
             if self._worker and self._sequence % _TIDY_EVERY == 1:
-                self._tidy_up()
+                self._fold_dead_processes()
             elif self._sequence == 1:
                 self.ledger.fold_dead()  # such as the record of the process that this one replaces
 
@@ -259,7 +259,7 @@ class Pulse:
             self._jobs.cancel()
         try:
             if self._sequence or counted:
-                self.ledger.leave(self._record(counted, {}))
+                self.ledger.deregister(self._record(counted, {}))
             if self._tidy.held:
                 self._tidy.release()
             self._watch.release()
@@ -267,7 +267,7 @@ class Pulse:
             if self._closed and not tick.ending:
                 self.close()  # a lock may have been taken just now
 
-    def _tidy_up(self) -> None:
+    def _fold_dead_processes(self) -> None:
         # Each once when it starts, for what it may have left itself; then one of them.
         if self._tidy.acquire() or self._sequence == 1:
             self.ledger.fold_dead()

@@ -99,7 +99,7 @@ class HostRecordWriter:
             with suppress(RuntimeError):  # no thread can be started
                 start_thread(thread)
 
-    def worker_stops(self) -> None:
+    def on_worker_stop(self) -> None:
         """Note that the worker of this thread ends."""
         self._workers.pop(threading.get_ident(), None)
 

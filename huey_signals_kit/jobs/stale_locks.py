@@ -15,7 +15,7 @@ from ..metrics.names import LOCKS_RELEASED, STALE_LOCKS
 from ..runtime.scheduler import Jobs
 from ..signals import lock_released, stale_lock_found
 from ..store import Keys, is_read_whole, lock_name_pages, open_store
-from .heartbeat import Pulse, shares
+from .heartbeat import HeartbeatWriter, shares
 
 CHOICES = ("report", "release")
 _JOB = "stale locks"
@@ -46,14 +46,14 @@ def checked_choice(stale_locks: object) -> str:
     return stale_locks
 
 
-class LockUpkeep:
+class StaleLockJob:
     """Locks of one kit's Huey; the processes with workers take turns in looking for stale ones."""
 
     def __init__(
         self,
         huey: Any,
         settings: Settings,
-        pulse: Pulse,
+        heartbeat: HeartbeatWriter,
         counts: Counts,
         reports: Reports,
         jobs: Jobs,
@@ -63,10 +63,10 @@ class LockUpkeep:
         self._counts = counts
         self._reports = reports
         self._jobs = jobs
-        self._pulse = pulse
+        self._heartbeat = heartbeat
         # By Huey's own name: 'a.b' and 'ab' have one ledger on Redis, and locks of their own.
-        self._turn = pulse.ledger.lease(f"locks turn {huey.name}", _TURN_SECONDS)
-        self.watch = upkeep.LockWatch(huey, pulse.ledger)
+        self._turn = heartbeat.ledger.lease(f"locks turn {huey.name}", _TURN_SECONDS)
+        self.watch = upkeep.LockWatch(huey, heartbeat.ledger)
         self._told: dict[str, None] = {}
         self._unsettled: set[str] = set()
         self._turns = 0
@@ -76,11 +76,11 @@ class LockUpkeep:
         """The names of the locks on the pages of this pass through the store."""
         self._begun = False
 
-    def worker_starts(self) -> None:
+    def on_worker_start(self) -> None:
         """This process runs a worker, so it takes its turn."""
         if not self._begun and shares(self._huey):
             self._begun = True
-            self._jobs.every(_SECONDS, self._due, _JOB, at_end=False, apart=True)
+            self._jobs.every(_SECONDS, self._on_tick, _JOB, at_end=False, apart=True)
 
     def release(self, name: str) -> bool:
         """Free one lock, announced and counted."""
@@ -104,9 +104,9 @@ class LockUpkeep:
             self._released(lock)
         return done.released
 
-    def _due(self) -> None:
+    def _on_tick(self) -> None:
         # A process that watches no other process knows nothing about other hosts.
-        if not self._pulse.watches or not self._turn.acquire():
+        if not self._heartbeat.watches or not self._turn.acquire():
             return
         self._turns += 1
         if self._turns % _NOTED_EVERY == 1:
@@ -168,14 +168,14 @@ class LockUpkeep:
         self._reports.tell(lock_released, lock=lock)
 
 
-class LockCalls:
+class LockMethods:
     """What a `Kit` does with locks when asked to."""
 
-    _lock_upkeep: LockUpkeep
+    _stale_lock_job: StaleLockJob
 
     def locks(self) -> list[upkeep.LockInfo]:
         """Every lock and semaphore of the queue, by name, with who holds it as far as is known."""
-        return self._lock_upkeep.watch.all()
+        return self._stale_lock_job.watch.all()
 
     def release_lock(self, name: str) -> bool:
         """Free the lock *name*; whether it was there, and still the same when it was freed.
@@ -183,7 +183,7 @@ class LockCalls:
         `upkeep.LockHeld` if a living process holds it, or if that is in doubt. To know it of a
         holder on another host may take ``stale_after`` and 15 seconds.
         """
-        return self._lock_upkeep.release(name)
+        return self._stale_lock_job.release(name)
 
     def release_stale_locks(
         self, min_age: float = upkeep.UNCLAIMED_SECONDS
@@ -193,4 +193,4 @@ class LockCalls:
         These when two calls, at least *min_age* seconds apart, have found them unchanged. It may
         take ``stale_after`` and 15 seconds where a holder on another host is silent.
         """
-        return self._lock_upkeep.release_stale(min_age)
+        return self._stale_lock_job.release_stale(min_age)

@@ -14,14 +14,14 @@ from ..metrics.names import TOKENS_CLEANED
 from ..runtime.fork import reset_in_child
 from ..runtime.scheduler import Jobs
 from ..signals import sweep_finished
-from .heartbeat import Pulse, shares
+from .heartbeat import HeartbeatWriter, shares
 
 _CLEANED = (TOKENS_CLEANED, "sweep")
 _FIRST_SECONDS = 60.0
 _JOB = "token sweep"
 
 
-class Upkeep:
+class TokenSweepJob:
     """Upkeep of one kit's Huey: what it deletes is counted, and each sweep announced.
 
     With ``sweep_interval=``, the processes with workers take turns in sweeping, so many seconds
@@ -32,7 +32,7 @@ class Upkeep:
         self,
         huey: Any,
         settings: Settings,
-        pulse: Pulse,
+        heartbeat: HeartbeatWriter,
         counts: Counts,
         reports: Reports,
         jobs: Jobs,
@@ -42,12 +42,12 @@ class Upkeep:
             upkeep.check_age(interval, "sweep_interval=")
         self.huey = huey
         self._interval = interval
-        self._pulse = pulse
+        self._heartbeat = heartbeat
         self._counts = counts
         self._reports = reports
         self._jobs = jobs
-        self._sweeper = upkeep.Sweeper(huey, ledger=pulse.ledger)
-        self._turn = pulse.ledger.lease("sweep turn", interval or _FIRST_SECONDS)
+        self._sweeper = upkeep.Sweeper(huey, ledger=heartbeat.ledger)
+        self._turn = heartbeat.ledger.lease("sweep turn", interval or _FIRST_SECONDS)
         self._begun = False
         self._after_fork()
         reset_in_child(self)
@@ -63,12 +63,12 @@ class Upkeep:
         """A sweep that is under way ends where it is."""
         self._sweeper.cancelled = True
 
-    def worker_starts(self) -> None:
+    def on_worker_start(self) -> None:
         """This process runs a worker, so it takes its turn."""
         if self._interval is not None and not self._begun:
             self._begun = True
             first = min(self._interval, _FIRST_SECONDS)
-            self._jobs.every(self._interval, self._due, _JOB, first=first, at_end=False)
+            self._jobs.every(self._interval, self._on_tick, _JOB, first=first, at_end=False)
 
     def sweep(self, min_age: float, dry_run: bool) -> upkeep.SweepReport:
         """A sweep, counted and announced, also when it could not go on."""
@@ -88,9 +88,9 @@ class Upkeep:
         """Return a report that includes everything this process has counted."""
         if not shares(self.huey):
             return upkeep.report(self.huey, counted=self._counts.totals())
-        self._pulse.beat()
-        self._pulse.ledger.fold_dead()
-        return upkeep.report(self.huey, ledger=self._pulse.ledger)
+        self._heartbeat.write()
+        self._heartbeat.ledger.fold_dead()
+        return upkeep.report(self.huey, ledger=self._heartbeat.ledger)
 
     def _finished(self, report: upkeep.SweepReport) -> None:
         if not report.dry_run:
@@ -98,7 +98,7 @@ class Upkeep:
                 self._counts.add_many(_CLEANED, report.deleted)
             self._reports.tell(sweep_finished, report=report)
 
-    def _due(self) -> None:
+    def _on_tick(self) -> None:
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._take_turn, name=_JOB, daemon=True)
             self._thread.start()
@@ -112,10 +112,10 @@ class Upkeep:
                 self._reports.job_failed(_JOB, exc)
 
 
-class UpkeepCalls:
+class TokenMethods:
     """What a `Kit` does when asked to."""
 
-    _upkeep: Upkeep
+    _upkeep: TokenSweepJob
 
     def sweep_tokens(
         self, min_age: float = upkeep.DAY, dry_run: bool = False

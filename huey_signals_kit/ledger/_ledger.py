@@ -74,7 +74,7 @@ class Ledger:
         self._older: list[Heartbeat] = []
         self._older_due = self._clock()
 
-    def beat(
+    def write(
         self, record: Heartbeat, watch: bool = False, detector: FailureDetector | None = None
     ) -> None:
         """Write what *record* says, in one write; its counters are all since its id began.
@@ -88,9 +88,9 @@ class Ledger:
             detector: The detector to watch them with; by default that of this ledger.
         """
         with self._lock:
-            self._beat(record, detector or self._detector, watch)
+            self._write(record, detector or self._detector, watch)
 
-    def _beat(self, record: Heartbeat, detector: FailureDetector, watch: bool) -> None:
+    def _write(self, record: Heartbeat, detector: FailureDetector, watch: bool) -> None:
         shelf = self._shelf()
         with self._watching:
             noted = replace(record, notes=detector.notes())
@@ -124,7 +124,7 @@ class Ledger:
             others = (each for each in self._judge.detectors if each is not detector)
             self._judge.detectors = (*others, detector) if believed else tuple(others)
 
-    def leave(self, record: Heartbeat) -> None:
+    def deregister(self, record: Heartbeat) -> None:
         """The process ends: add its counters to the totals, and have no record any more."""
         with self._lock:
             own, shelf = self._own_of(record), self._shelf()

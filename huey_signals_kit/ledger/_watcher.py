@@ -41,16 +41,16 @@ class Watcher:
             return
         self._due = self._clock() + BEAT_SECONDS
         try:
-            self._ledger.beat(self._next(), True, self.detector)
+            self._ledger.write(self._next(), True, self.detector)
         except Exception as exc:  # the next step tries again
             self.failures += 1
             self.error = exc
         else:
             self.failures = 0
 
-    def leave(self) -> None:
+    def deregister(self) -> None:
         """Delete the record."""
-        self._ledger.leave(self._next())
+        self._ledger.deregister(self._next())
 
     def _next(self) -> Heartbeat:
         self._record = replace(self._record, sequence=self._record.sequence + 1)
@@ -72,4 +72,4 @@ def watching(ledger: Ledger, clock: Callable[[], float] = time.monotonic) -> Ite
     finally:
         ledger.believe(watcher.detector, False)
         with suppress(Exception):
-            watcher.leave()
+            watcher.deregister()

@@ -46,7 +46,9 @@ def told(shop, task, code=0):
 
 
 def beats(shop, place=None, **says):
-    open_ledger(shop.huey).beat(Heartbeat("one", place or this_process(), "thread", 1.0, 1, **says))
+    open_ledger(shop.huey).write(
+        Heartbeat("one", place or this_process(), "thread", 1.0, 1, **says)
+    )
 
 
 def scheduled(shop, task, eta=FAR):

@@ -85,7 +85,7 @@ def beat(shop, counters, process="one", sequence=1, place=None):
     counters = {(key[0], shop.huey.name, *key[1:]): value for key, value in counters.items()}
     place = place or this_process()
     record = Heartbeat(process, place, "thread", 5.0, sequence, counters=counters)
-    open_ledger(shop.huey).beat(record)
+    open_ledger(shop.huey).write(record)
 
 
 SKIPS = ("huey_lock_skips_total", "shop.job", "held")

@@ -46,7 +46,7 @@ def test_the_report_tells_of_what_version_0_1_left(sqlite_shop):
 
 def test_a_living_process_keeps_it_from_all(sqlite_shop):
     """It is named, with what to do, and the exit code says that a person is needed."""
-    open_ledger(sqlite_shop.huey).beat(Heartbeat("me", this_process(), "thread"))
+    open_ledger(sqlite_shop.huey).write(Heartbeat("me", this_process(), "thread"))
     ran = sqlite_shop.run("forget", sqlite_shop.name, "--apply")
     assert ran.code == 1
     assert f"process {os.getpid()} on" in ran.err

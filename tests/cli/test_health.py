@@ -499,7 +499,7 @@ def test_a_queue_whose_consumers_are_dead(make_shop, kind):
     shop = make_shop(kind)
     for n in range(2):
         shop.tasks.job(n)
-    open_ledger(shop.huey).beat(Heartbeat("one", GONE, "thread", 1.0, 1))
+    open_ledger(shop.huey).write(Heartbeat("one", GONE, "thread", 1.0, 1))
     assert answer(shop, name=shop.name) == (
         1,
         f"2 messages in it, and no process is known to work on the queue {shop.huey.name!r}: "

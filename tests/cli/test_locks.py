@@ -102,7 +102,7 @@ from tests.consumer.harness import ROOT
 from tests.locks import ELSEWHERE
 ledger = open_ledger(SqliteHuey(sys.argv[1], filename=sys.argv[2]))
 for sequence in range(1, 400):
-    ledger.beat(Heartbeat("there", ELSEWHERE, sequence=sequence, locks=("held",)))
+    ledger.write(Heartbeat("there", ELSEWHERE, sequence=sequence, locks=("held",)))
     print(sequence, flush=True)
     time.sleep(0.2)
 """

@@ -117,7 +117,7 @@ def test_lock_errors_with_a_kit_in_the_application_only_need_a_person(sqlite_sho
     """Nothing works then, and nothing else says so; with a consumer, dead or not, it is known."""
     sqlite_shop.fill()
     with install_handlers(sqlite_shop.huey) as kit:
-        kit._pulse.beat()
+        kit._heartbeat.write()
         assert not kit.report().has_consumer
         ran = sqlite_shop.run("report", sqlite_shop.name)
         assert ran.code == 1
@@ -125,7 +125,7 @@ def test_lock_errors_with_a_kit_in_the_application_only_need_a_person(sqlite_sho
     place = replace(this_process(), pid=this_process().pid, born=1)
     for worker in ("scheduler", "thread"):
         ledger = open_ledger(sqlite_shop.huey)
-        ledger.beat(Heartbeat(uuid.uuid4().hex, place, worker=worker))
+        ledger.write(Heartbeat(uuid.uuid4().hex, place, worker=worker))
         ran = sqlite_shop.run("report", sqlite_shop.name)
         assert "no consumer with the kit" not in ran.words
 
@@ -155,7 +155,7 @@ def test_records_that_cannot_be_read(shop):
 
 
 def beats(shop, process, place, worker="thread"):
-    open_ledger(shop.huey).beat(Heartbeat(process, place, worker, 1.0, 1))
+    open_ledger(shop.huey).write(Heartbeat(process, place, worker, 1.0, 1))
 
 
 def test_messages_that_only_dead_consumers_would_take(shop):
@@ -222,8 +222,8 @@ def test_who_works_and_what_was_counted(shop):
     counters["huey_lock_skips_total", queue, LONG, LONG] = 1
     running = (Running(str(uuid.uuid4()), LONG, 1.0), Running("two", "reports.daily", 1.0))
     beat = Heartbeat("one", this_process(), "thread", 5.0, 1, running=running, counters=counters)
-    open_ledger(shop.huey).beat(beat)
-    open_ledger(shop.huey).beat(replace(beat, id="two", place=replace(this_process(), pid=2**30)))
+    open_ledger(shop.huey).write(beat)
+    open_ledger(shop.huey).write(replace(beat, id="two", place=replace(this_process(), pid=2**30)))
     ran = shop.run("report", shop.name)
     assert ran.code == 0
     assert ran.out.count("died with") == 1

@@ -56,7 +56,7 @@ def beat(shop, counters=None, process="one", sequence=1, place=None, running=(),
         counters=counters,
         **said,
     )
-    open_ledger(shop.huey).beat(record)
+    open_ledger(shop.huey).write(record)
 
 
 def runs(name="shop.job", task_id="id", ago=0.0):

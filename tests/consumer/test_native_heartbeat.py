@@ -159,8 +159,8 @@ def test_no_native_thread_without_gevent(make_huey):
     huey = make_huey("sqlite")
     kit = install_handlers(huey)
     with huey.lock_task("held"):
-        kit._pulse.worker_starts()
-        assert kit._pulse._native._thread is None
+        kit._heartbeat.on_worker_start()
+        assert kit._heartbeat._native._thread is None
 
 
 class Writer:

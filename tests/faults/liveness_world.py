@@ -142,7 +142,7 @@ class Process:
         self.paused_until = 0.0
         self.killed = False
         self.wrote = world.now
-        world.at(server.draw.uniform(0, BEAT), self.beat)
+        world.at(server.draw.uniform(0, BEAT), self.write)
 
     def clock(self):
         return self.world.now - self.lost_clock
@@ -159,12 +159,12 @@ class Process:
         if self.killed:
             return
         if self.world.now < self.paused_until:
-            self.world.at(self.paused_until - self.world.now, self.beat)
+            self.world.at(self.paused_until - self.world.now, self.write)
             return
-        self.world.at(BEAT + self.server.draw.uniform(0, 0.5), self.beat)
+        self.world.at(BEAT + self.server.draw.uniform(0, 0.5), self.write)
         self.record = replace(self.record, sequence=self.record.sequence + 1)
         try:
-            self.ledger.beat(self.record, self.watches)
+            self.ledger.write(self.record, self.watches)
         except FAILURES:
             return
         self.wrote = self.world.now

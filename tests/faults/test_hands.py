@@ -217,7 +217,7 @@ def test_whatever_a_task_is_given_its_process_says_what_it_runs(make_huey, argum
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(huey.execute, head)  # as a script does, without a message
         assert held.there.wait(WAIT)
-        kit._pulse.beat()
+        kit._heartbeat.write()
         found = open_ledger(make_huey("sqlite", huey.name)).running_ids()
         held.go_on.set()
         running.result()
@@ -238,14 +238,14 @@ def test_what_nobody_can_look_through_stops_deletions(make_huey, monkeypatch):
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(huey.execute, job.s([[each] for each in range(20)]))
         assert held.there.wait(WAIT)
-        kit._pulse.beat()
+        kit._heartbeat.write()
         for ledger in (open_ledger(huey), open_ledger(make_huey("sqlite", huey.name))):
             with pytest.raises(UnreadableLedger, match="has a task in flight that cannot be read"):
                 ledger.running_ids()
         assert "in flight that cannot be read" in kit.sweep_tokens(min_age=15).stopped
         held.go_on.set()
         running.result()
-    kit._pulse.beat()
+    kit._heartbeat.write()
     assert open_ledger(huey).running_ids() == set()
 
 
@@ -253,9 +253,9 @@ def test_a_beat_that_cannot_tell_anything_says_so(make_huey, monkeypatch, caplog
     """A task whose own attributes raise is in the user's hands alone."""
     huey = make_huey("sqlite")
     kit = install_handlers(huey)
-    kit._worker_starts()
-    monkeypatch.setattr(kit._pulse, "_running", lambda: 1 / 0)
-    kit._pulse.beat()
+    kit._on_worker_start()
+    monkeypatch.setattr(kit._heartbeat, "_running", lambda: 1 / 0)
+    kit._heartbeat.write()
     (process,) = open_ledger(make_huey("sqlite", huey.name)).processes()
     assert process.heartbeat.unread == 1
     assert "ZeroDivisionError" in caplog.text
@@ -348,7 +348,7 @@ def test_a_schedule_that_nobody_gets_out_of_does_not_silence_the_process(make_hu
     with ThreadPoolExecutor(1) as pool, at_work(huey, held):
         pool.submit(huey.read_schedule, None)
         assert waiting.there.wait(WAIT)
-        kit._pulse.beat()
+        kit._heartbeat.write()
         other = open_ledger(make_huey("sqlite", huey.name))
         (process,) = other.processes()
         assert (process.heartbeat.ids, process.heartbeat.unread) == ({head.id}, 1)
@@ -511,11 +511,11 @@ def test_immediate_mode_on_a_shared_storage_says_what_it_runs(make_huey):
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(huey.enqueue, head)
         assert held.there.wait(WAIT)
-        kit._pulse.beat()
+        kit._heartbeat.write()
         assert other.running_ids() == {head.id, head.on_complete.id}
         held.go_on.set()
         running.result()
-    kit._pulse.beat()
+    kit._heartbeat.write()
     assert other.running_ids() == set()
 
 

@@ -94,8 +94,8 @@ def test_a_consumers_heartbeat_names_what_was_due(make_huey):
     held_up(huey, held)
     kit = install_handlers(huey)
     with scheduling(huey, held):
-        kit._worker_starts()
-        kit._pulse.beat()
+        kit._on_worker_start()
+        kit._heartbeat.write()
         (process,) = open_ledger(make_huey("sqlite", huey.name)).processes()
         assert process.heartbeat.ids == ids
         assert process.heartbeat.running == ()
@@ -114,7 +114,7 @@ def test_ids_in_the_arguments_of_a_running_task_are_alive(make_huey):
     with at_work(huey, held):
         assert {a.id, b.id} <= open_ledger(huey).running_ids()
         kit = install_handlers(huey)
-        kit._pulse.beat()
+        kit._heartbeat.write()
         assert {a.id, b.id} <= open_ledger(make_huey("sqlite", huey.name)).running_ids()
 
 
@@ -130,7 +130,7 @@ def test_a_kit_that_comes_while_workers_run_knows_it(make_huey):
     with at_work(huey, held):
         for preset in ("quiet-locks", "observe"):
             kit = install_handlers(huey, preset, replace=True)
-            kit._pulse.beat()
+            kit._heartbeat.write()
             found = open_ledger(make_huey("sqlite", huey.name)).processes()
             assert [each.heartbeat.worker for each in found] == ["thread"]
             assert found[0].heartbeat.ids == {task.id, task.on_complete.id}
@@ -150,7 +150,7 @@ def test_a_startup_hook_may_install_it(make_huey):
 
     @huey.task()
     def job():
-        installed[0]._pulse.beat()
+        installed[0]._heartbeat.write()
         beaten.extend(open_ledger(make_huey("sqlite", huey.name)).processes())
 
     worker = huey.create_consumer()._create_worker()

@@ -147,14 +147,20 @@ class Run:
 
     def read_ledger(self):
         ledger = self.ledger
-        ledger.look(), ledger.processes(), ledger.totals(), ledger.beats(), ledger.fold_dead()
+        (
+            ledger.look(),
+            ledger.processes(),
+            ledger.totals(),
+            ledger.heartbeat_numbers(),
+            ledger.fold_dead(),
+        )
         try:
             ledger.running_ids()
         except UnreadableLedger:
             self.hidden += 1
         beat = Heartbeat(uuid4().hex, this_process(), "thread", 1.0, 1)
-        ledger.beat(beat)
-        ledger.leave(beat)
+        ledger.write(beat)
+        ledger.deregister(beat)
         for name in ("sweep", "tidy", "sweep turn"):
             lease = ledger.lease(name, 30.0)
             lease.acquire()

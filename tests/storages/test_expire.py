@@ -481,10 +481,10 @@ def test_a_worker_looks_for_what_a_handler_of_the_users_has_left(make_huey):
     huey = make_huey("sqlite")
     kit = install_handlers(huey)
     names = lambda: [job.name for job in tick.jobs]  # noqa: E731
-    kit._worker_starts()
+    kit._on_worker_start()
     assert "expired errors" not in names()
     kit.on("error")(lambda event: expire(3600))
-    kit._worker_starts()
+    kit._on_worker_start()
     assert "expired errors" in names()
 
 
@@ -610,7 +610,7 @@ def test_no_heartbeat_waits_for_the_removal_of_errors(make_huey, monkeypatch):
 
     monkeypatch.setattr(_files.Files, "reap", reap)
     kit = install_handlers(huey, preset="brief-locks")
-    kit._worker_starts()
+    kit._on_worker_start()
     try:
         assert inside.wait(20)
         ledger = open_ledger(make_huey("file", huey.name))

@@ -46,7 +46,7 @@ def found_in(huey, task):
 
 
 def beats(huey, process="one", place=None, sequence=1, **says):
-    open_ledger(huey).beat(
+    open_ledger(huey).write(
         Heartbeat(process, place or this_process(), "thread", 1.0, sequence, **says)
     )
 

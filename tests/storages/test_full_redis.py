@@ -53,13 +53,13 @@ def test_heartbeats_and_leases_are_written(full):
     fill()
     ledger, lease = open_ledger(huey), open_ledger(huey).lease("locks turn", 60)
     for number in range(1, 4):
-        ledger.beat(Heartbeat("a", ELSEWHERE, "thread", sequence=number))
+        ledger.write(Heartbeat("a", ELSEWHERE, "thread", sequence=number))
         assert [each.heartbeat.sequence for each in ledger.processes()] == [number]
     open_shelf(huey).put_alive("a", b"1")
     assert open_shelf(huey).read().alive == {"a": b"1"}
     assert (lease.acquire(), lease.renew()) == (True, True)
     lease.release()
-    ledger.leave(Heartbeat("a", ELSEWHERE, "thread", sequence=4))
+    ledger.deregister(Heartbeat("a", ELSEWHERE, "thread", sequence=4))
     assert ledger.processes() == []
 
 
@@ -92,7 +92,7 @@ def test_a_process_that_holds_a_lock_goes_on_saying_that_it_lives(full):
 
     wait_until(sequence, 30, "a heartbeat")
     before = sequence()
-    kit._pulse.beat()
+    kit._heartbeat.write()
     assert sequence() > before
     huey.lock_task("held").clear()
     assert locks(huey) == set()

@@ -34,7 +34,7 @@ def used(any_huey):
 
 def use(huey):
     ledger = open_ledger(huey)
-    ledger.leave(Heartbeat("ended", this_process(), "thread", counters={DONE: 3}))
+    ledger.deregister(Heartbeat("ended", this_process(), "thread", counters={DONE: 3}))
     put_kit_data(huey, "process:dead", Heartbeat("dead", dead_place(), "thread").dump())
     open_shelf(huey).put_alive("dead", b"1")
     assert ledger.lease("another", 60).acquire()
@@ -76,7 +76,7 @@ def test_nothing_of_the_kits_is_among_the_results(used):
 def test_what_is_alive_is_read_with_the_records(any_huey):
     """It goes with the record, and without one a consumer's tidying removes it."""
     shelf, ledger = open_shelf(any_huey), open_ledger(any_huey)
-    ledger.beat(Heartbeat("a", ELSEWHERE, "thread"))
+    ledger.write(Heartbeat("a", ELSEWHERE, "thread"))
     for process_id, value in (("a", b"1"), ("a", b"2"), ("lost", b"1")):
         shelf.put_alive(process_id, value)
     found = shelf.read()
@@ -118,7 +118,7 @@ def test_forgetting_one_queue_leaves_the_others(any_kind, make_huey):
 def test_a_living_process_is_named_and_nothing_is_forgotten(make_huey):
     """It would write its record again; one whose life is in doubt is told with what was done."""
     huey = make_huey("redis")
-    open_ledger(huey).beat(Heartbeat("me", this_process(), "thread"))
+    open_ledger(huey).write(Heartbeat("me", this_process(), "thread"))
     other = make_huey("redis", huey.name)
     with pytest.raises(StillInUse, match=rf"process {os.getpid()} on .* Stop this process"):
         forget(other)
@@ -224,12 +224,12 @@ def test_on_an_unknown_storage_huey_can_read_it(serializer):
     huey = make_foreign(serializer)
     ledger, other = open_ledger(huey), open_ledger(huey)
     for number in range(1, 5):
-        ledger.beat(Heartbeat("a", ELSEWHERE, "thread", sequence=number))
-        other.beat(Heartbeat("b", ELSEWHERE, "thread", sequence=number))
+        ledger.write(Heartbeat("a", ELSEWHERE, "thread", sequence=number))
+        other.write(Heartbeat("b", ELSEWHERE, "thread", sequence=number))
         assert sorted(each.heartbeat.id for each in other.processes()) == ["a", "b"]
     lease = ledger.lease("sweep", 60)
     assert (lease.acquire(), lease.renew()) == (True, True)
-    ledger.leave(Heartbeat("a", ELSEWHERE, "thread", 0.0, 5, counters={DONE: 2}))
+    ledger.deregister(Heartbeat("a", ELSEWHERE, "thread", 0.0, 5, counters={DONE: 2}))
     assert other.totals() == {DONE: 2}
     assert huey.storage.listed == 0
     values = [huey.get(key, peek=True) for key in huey.storage.result_items()]
@@ -246,10 +246,10 @@ def test_an_entry_of_the_index_that_was_lost_comes_back():
     """Two processes that changed it at one moment can lose one: the next heartbeat writes it."""
     huey = make_foreign(Serializer())
     ledger = open_ledger(huey)
-    ledger.beat(Heartbeat("a", ELSEWHERE, "thread", sequence=1))
+    ledger.write(Heartbeat("a", ELSEWHERE, "thread", sequence=1))
     huey.storage.delete_data("huey-signals:index")
     assert ledger.processes() == []
-    ledger.beat(Heartbeat("a", ELSEWHERE, "thread", sequence=2))
+    ledger.write(Heartbeat("a", ELSEWHERE, "thread", sequence=2))
     assert [each.heartbeat.id for each in ledger.processes()] == ["a"]
 
 
@@ -273,7 +273,7 @@ def test_a_subclass_keeps_the_kits_data_where_its_parent_does(kind, method, make
     huey.storage.__class__ = mine
     refuse(huey.storage, "result_items")
     ledger = open_ledger(huey)
-    ledger.beat(Heartbeat("a", ELSEWHERE, "thread"))
+    ledger.write(Heartbeat("a", ELSEWHERE, "thread"))
     assert [each.heartbeat.id for each in ledger.processes()] == ["a"]
     put_kit_data(huey, "marks:00", b"1")
     assert open_store(huey).get(["huey-signals:marks:00", "huey-signals:process:a"]) == [None] * 2
@@ -334,7 +334,7 @@ def test_what_is_counted_before_and_after_immediate_mode_is_shared(make_huey, mo
 
     def counted(number):
         kit._counts.add_many(key[:1] + key[2:], number)
-        kit._pulse._due()
+        kit._heartbeat._on_tick()
         totals = open_ledger(huey).totals() if not huey.immediate else {}
         return [value for metric, value in totals.items() if metric[0] == key[0]]
 
@@ -342,7 +342,7 @@ def test_what_is_counted_before_and_after_immediate_mode_is_shared(make_huey, mo
     huey.immediate = True
     counted(10)
     huey.immediate = False
-    kit._pulse._due()
+    kit._heartbeat._on_tick()
     assert counted(100) == [101]
 
 
@@ -395,11 +395,11 @@ def at_rest(huey):
     hold(huey, "held")
     huey.lock_task("declared")
     huey.storage.put_data("declared by nobody", b"1")
-    kit._worker_starts()
+    kit._on_worker_start()
     for _ in range(3):
-        kit._pulse.beat()
-        kit._pulse.watches = True
-        kit._lock_upkeep._due()
+        kit._heartbeat.write()
+        kit._heartbeat.watches = True
+        kit._stale_lock_job._on_tick()
         kit._expiry.reap()
     huey.lock_task("held").clear()
     return kit
@@ -442,7 +442,7 @@ def test_the_store_is_looked_through_a_few_pages_at_a_time(make_huey, monkeypatc
         huey.storage.put_data(f"result {number}", b"1" * 100)
     taken_by(huey, "made at run time", dead_place())
     kit = install_handlers(huey, stale_locks="release", sentry=False)
-    kit._pulse.beat()
+    kit._heartbeat.write()
     opened = type(open_store(huey))
     pages, key_pages = [], opened.key_pages
 
@@ -452,17 +452,17 @@ def test_the_store_is_looked_through_a_few_pages_at_a_time(make_huey, monkeypatc
             yield page
 
     monkeypatch.setattr(opened, "key_pages", counted)
-    kit._pulse.watches = True
+    kit._heartbeat.watches = True
     while locks(huey):
         pages.append(0)
-        kit._lock_upkeep._due()
+        kit._stale_lock_job._on_tick()
         assert len(pages) < 100
     assert max(pages) == 2
     while pages[-1]:
         pages.append(0)
-        kit._lock_upkeep._due()
+        kit._stale_lock_job._on_tick()
     assert len(pages) > 3
     pages.append(0)
-    kit._lock_upkeep._due()
+    kit._stale_lock_job._on_tick()
     assert pages[-1] == 0
     kit.uninstall()

@@ -108,7 +108,7 @@ def test_a_record_is_read_as_it_was_written(any_huey):
         skips=(LockSkip("id é \udc80", "media:17", 1.5), LockSkip("other", "", 2.5)),
         counters={DONE: 7, (SECONDS, "q", "ü"): Durations(1, 0.5, (0, 0, 0, 0, 1, *[0] * 9))},
     )
-    open_ledger(any_huey).beat(record)
+    open_ledger(any_huey).write(record)
     [process] = open_ledger(any_huey).processes()
     assert process.heartbeat == record
 
@@ -126,10 +126,10 @@ def test_the_totals_are_those_of_all(any_huey):
     ledger = open_ledger(any_huey)
     seconds = (SECONDS, "q", "tasks.t")
     one = Durations(1, 0.25, (0, 0, 0, 1, *[0] * 10))
-    ledger.beat(beat("a", counters={DONE: 1, seconds: one}))
-    ledger.beat(beat("b", counters={DONE: 10, SKIPPED: 5}))
-    ledger.leave(beat("c", counters={DONE: 100, seconds: one}))
-    ledger.beat(beat("a", 2, sequence=2, counters={DONE: 2, seconds: one}))
+    ledger.write(beat("a", counters={DONE: 1, seconds: one}))
+    ledger.write(beat("b", counters={DONE: 10, SKIPPED: 5}))
+    ledger.deregister(beat("c", counters={DONE: 100, seconds: one}))
+    ledger.write(beat("a", 2, sequence=2, counters={DONE: 2, seconds: one}))
     found = open_ledger(any_huey).look()
     assert found.totals == {DONE: 112, SKIPPED: 5, seconds: one + one}
     assert {each.heartbeat.id for each in found.processes} == {"a", "b"}
@@ -139,12 +139,12 @@ def test_a_beat_is_one_write_and_leaving_leaves_no_record(any_huey, open_shelf):
     """After the first of all, nothing is read, and one value is written."""
     shelf = Recorded(open_shelf())
     ledger = Ledger(lambda: shelf)
-    ledger.beat(beat("a", 1))
+    ledger.write(beat("a", 1))
     shelf.calls.clear()
     for sequence in range(2, 5):
-        ledger.beat(beat("a", sequence, sequence))
+        ledger.write(beat("a", sequence, sequence))
     assert shelf.calls == ["replace_same"] * 3
-    ledger.leave(beat("a", 5, 5))
+    ledger.deregister(beat("a", 5, 5))
     assert shelf.read()[1] == {}
     assert ledger.totals() == {DONE: 5}
 
@@ -152,12 +152,12 @@ def test_a_beat_is_one_write_and_leaving_leaves_no_record(any_huey, open_shelf):
 def test_leaving_twice_counts_once(any_huey):
     """Nor does leaving with nothing to say write anything."""
     ledger = open_ledger(any_huey)
-    ledger.leave(beat("nobody"))
+    ledger.deregister(beat("nobody"))
     assert ledger.look().totals == {}
     assert not kit_data(any_huey)
     for _ in range(2):
-        ledger.leave(beat("a", 3))
-    ledger.leave(beat("a", 5, 2))
+        ledger.deregister(beat("a", 3))
+    ledger.deregister(beat("a", 5, 2))
     assert ledger.totals() == {DONE: 5}
     assert ledger.processes() == []
 
@@ -188,8 +188,8 @@ def eight_threads(any_huey):
 
 def test_eight_threads_fold_a_dead_process_once(any_huey, ended, eight_threads):
     """Its counters are in the totals once, whoever was first, and at every moment."""
-    open_ledger(any_huey).beat(beat("dead", 5, place=ended))
-    open_ledger(any_huey).beat(beat("dead too", 7, place=ended))
+    open_ledger(any_huey).write(beat("dead", 5, place=ended))
+    open_ledger(any_huey).write(beat("dead too", 7, place=ended))
 
     def race():
         ledger = open_ledger(any_huey)
@@ -220,7 +220,7 @@ def test_two_processes_fold_dead_ones_once(any_kind, make_place, make_huey, ende
     place = make_place(any_kind)
     ledger = open_ledger(make_huey(any_kind, place.name))
     for number in range(30):
-        ledger.beat(beat(f"dead {number}", 2, place=ended))
+        ledger.write(beat(f"dead {number}", 2, place=ended))
     command = [sys.executable, "-c", RACE, place.kind, place.location, place.name]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     racers = [subprocess.Popen(command, **pipes) for _ in range(2)]
@@ -271,7 +271,7 @@ def test_who_folds_may_be_killed_between_any_two_steps(any_huey, open_shelf, end
     expected, steps = 0, 0
     while True:
         name = f"dead {steps}"
-        open_ledger(any_huey).beat(beat(name, 3, place=ended))
+        open_ledger(any_huey).write(beat(name, 3, place=ended))
         expected += 3
         shelf = Recorded(open_shelf(), fail_at=steps, applied=applied)
         try:
@@ -295,11 +295,11 @@ def test_who_leaves_may_be_killed_between_any_two_steps(any_huey, open_shelf, en
     while True:
         shelf = Recorded(open_shelf())
         ledger = Ledger(lambda shelf=shelf: shelf)
-        ledger.beat(beat(f"p{steps}", 3, place=ended))
+        ledger.write(beat(f"p{steps}", 3, place=ended))
         shelf.calls, shelf._fail_at, shelf._applied = [], steps, applied
         killed = False
         try:
-            ledger.leave(beat(f"p{steps}", 4, 2, place=ended))
+            ledger.deregister(beat(f"p{steps}", 4, 2, place=ended))
         except Killed:
             killed = True
         open_ledger(any_huey).fold_dead()
@@ -326,7 +326,9 @@ def test_a_write_whose_answer_is_lost_is_neither_lost_nor_doubled(
         for sequence in (1, 2, 3, 4, 5, 6, 6):
             leaves = sequence >= 5 or (last and sequence >= 3)
             try:
-                (ledger.leave if leaves else ledger.beat)(beat(f"p{step}", sequence, sequence))
+                (ledger.deregister if leaves else ledger.write)(
+                    beat(f"p{step}", sequence, sequence)
+                )
             except ConnectionError:
                 broken += 1
         expected += 6
@@ -341,7 +343,7 @@ def test_a_write_whose_answer_is_lost_is_neither_lost_nor_doubled(
 def test_one_that_was_only_thought_dead_counts_once(any_huey, open_shelf, clock, is_redis):
     """It goes on in another record, and what it counted before and since adds up."""
     process, reader = open_ledger(any_huey), Ledger(open_shelf, clock=clock)
-    process.beat(beat("a", 10))
+    process.write(beat("a", 10))
     assert reader.fold_dead() == 0
     if is_redis:
         forget_who_is_fresh(any_huey)
@@ -350,9 +352,9 @@ def test_one_that_was_only_thought_dead_counts_once(any_huey, open_shelf, clock,
         assert reader.fold_dead() == 1
     assert reader.totals() == {DONE: 10}
     for sequence, count in enumerate((13, 14), 2):
-        process.beat(beat("a", count, sequence))
+        process.write(beat("a", count, sequence))
         assert reader.totals() == {DONE: count}
-    process.leave(beat("a", 15, 4))
+    process.deregister(beat("a", 15, 4))
     assert reader.totals() == {DONE: 15}
     assert reader.processes() == []
 
@@ -360,17 +362,17 @@ def test_one_that_was_only_thought_dead_counts_once(any_huey, open_shelf, clock,
 def test_after_a_flush_the_living_bring_their_counters_back(any_huey, is_redis):
     """What was flushed of those that are gone is lost; nothing else, and nothing twice."""
     ledger, other = open_ledger(any_huey), open_ledger(any_huey)
-    ledger.leave(beat("gone", 100))
-    ledger.beat(beat("a", 10))
-    other.beat(beat("b", 1, running=(Running("t1", "tasks.t", 0.0),)))
+    ledger.deregister(beat("gone", 100))
+    ledger.write(beat("a", 10))
+    other.write(beat("b", 1, running=(Running("t1", "tasks.t", 0.0),)))
     flush(any_huey, is_redis)
     assert ledger.look().totals == {}
-    ledger.beat(beat("a", 11, 2))
-    other.beat(beat("b", 1, 2, running=(Running("t1", "tasks.t", 0.0),)))
+    ledger.write(beat("a", 11, 2))
+    other.write(beat("b", 1, 2, running=(Running("t1", "tasks.t", 0.0),)))
     assert ledger.totals() == {DONE: 12}
     assert ledger.running_ids() == {"t1"}
-    ledger.leave(beat("a", 12, 3))
-    other.leave(beat("b", 2, 3))
+    ledger.deregister(beat("a", 12, 3))
+    other.deregister(beat("b", 2, 3))
     assert ledger.totals() == {DONE: 14}
 
 
@@ -383,10 +385,10 @@ def alive(ledger):
 def test_who_lives_elsewhere_is_known_by_change(any_huey, open_shelf, clock, is_redis):
     """Without a change a reader cannot tell, and after a watched silence the process is dead."""
     process, reader = open_ledger(any_huey), Ledger(open_shelf, clock=clock)
-    process.beat(beat("a"))
+    process.write(beat("a"))
     assert alive(reader) is (True if is_redis else None)
     clock.now += 5
-    process.beat(beat("a", sequence=2))
+    process.write(beat("a", sequence=2))
     assert alive(reader) is True
     clock.now += 14
     assert alive(reader) is True
@@ -399,13 +401,13 @@ def test_who_lives_elsewhere_is_known_by_change(any_huey, open_shelf, clock, is_
         assert alive(reader) is None
         go(10)
         assert alive(reader) is False
-        process.beat(beat("a", sequence=3))
+        process.write(beat("a", sequence=3))
         assert alive(reader) is True
 
 
 def test_a_record_says_how_long_its_process_may_be_silent(any_huey, open_shelf, clock, is_redis):
     """And a reader's own setting counts where it is longer."""
-    open_ledger(any_huey).beat(beat("a", stale_after=60.0))
+    open_ledger(any_huey).write(beat("a", stale_after=60.0))
     quick = Ledger(open_shelf, clock=clock)
     slow = Ledger(open_shelf, clock=clock, stale_after=90.0)
     if is_redis:
@@ -425,7 +427,7 @@ def test_another_hosts_clock_is_of_no_account(any_huey, open_shelf, clock, is_re
         for name, moment in (("past", 0.0), ("future", 1e11)):
             running = (Running(f"task {name}", "tasks.t", moment),)
             record = beat(name, 1, sequence, started=moment, running=running)
-            open_ledger(any_huey).beat(record) if sequence == 1 else rewrite(open_shelf, record)
+            open_ledger(any_huey).write(record) if sequence == 1 else rewrite(open_shelf, record)
         reader.look()
         clock.now += 5
     assert [each.alive for each in reader.processes()] == [True, True]
@@ -448,16 +450,16 @@ def rewrite(open_shelf, record):
 def test_the_silence_of_an_application_tells_nothing(any_huey, open_shelf, clock, is_redis):
     """Without a worker a process writes only what is new; it is folded in the end, not lost."""
     process, reader = open_ledger(any_huey), Ledger(open_shelf, clock=clock)
-    process.beat(beat("web", 5, worker=""))
+    process.write(beat("web", 5, worker=""))
     if is_redis:
         forget_who_is_fresh(any_huey)
     with watched(reader, clock) as go:
         go(200)
         assert alive(reader) is None
-        assert reader.beats() == {}
+        assert reader.heartbeat_numbers() == {}
         go(405)
         assert reader.fold_dead() == 1
-    process.beat(beat("web", 6, 2, worker=""))
+    process.write(beat("web", 6, 2, worker=""))
     assert reader.totals() == {DONE: 6}
 
 
@@ -465,29 +467,29 @@ def test_a_process_of_this_host_is_known_dead_at_once(any_huey, ended):
     """Also by a reader that has never looked before."""
     ledger = open_ledger(any_huey)
     running = (Running("t1", "tasks.t", 0.0),)
-    ledger.beat(beat("dead", 1, place=ended, running=running))
-    ledger.beat(
+    ledger.write(beat("dead", 1, place=ended, running=running))
+    ledger.write(
         beat(
             "renumbered", 1, place=replace(this_process(), start_time=this_process().start_time + 1)
         )
     )
-    ledger.beat(beat("me", 1, place=this_process(), running=(Running("t2", "tasks.t", 0.0),)))
+    ledger.write(beat("me", 1, place=this_process(), running=(Running("t2", "tasks.t", 0.0),)))
     reader = open_ledger(any_huey)
     found = {each.heartbeat.id: each.alive for each in reader.processes()}
     assert found == {"dead": False, "renumbered": False, "me": True}
     assert reader.running_ids() == {"t2"}
-    assert reader.beats() == {}
+    assert reader.heartbeat_numbers() == {}
 
 
 def test_beats_tell_when_all_others_have_said_what_they_run(any_huey, open_shelf, clock):
     """The number of each changes with every heartbeat; this process has nothing to wait for."""
     process, reader = open_ledger(any_huey), Ledger(open_shelf, clock=clock)
-    process.beat(beat("me", place=this_process()))
+    process.write(beat("me", place=this_process()))
     rewriter = beat("other", sequence=7)
     open_shelf().put_new("process:other", rewriter.dump(), 15)
-    assert reader.beats() == {"other": 7}
+    assert reader.heartbeat_numbers() == {"other": 7}
     rewrite(open_shelf, replace(rewriter, sequence=8))
-    assert reader.beats() == {"other": 8}
+    assert reader.heartbeat_numbers() == {"other": 8}
 
 
 def test_a_program_that_this_process_was_before_is_dead(any_huey, open_shelf):
@@ -503,7 +505,7 @@ def test_a_program_that_this_process_was_before_is_dead(any_huey, open_shelf):
 def test_tasks_of_one_that_may_only_be_held_up_still_count(any_huey, open_shelf, clock, is_redis):
     """Ten minutes long: a process that was stopped for a while goes on with them."""
     running = (Running("t1", "tasks.t", 0.0, ("t2", "t3")), Running("t4", "tasks.t", 0.0))
-    open_ledger(any_huey).beat(beat("a", running=running))
+    open_ledger(any_huey).write(beat("a", running=running))
     reader = Ledger(open_shelf, clock=clock)
     assert reader.running_ids() == {"t1", "t2", "t3", "t4"}
     if is_redis:
@@ -537,7 +539,7 @@ def test_a_record_that_cannot_be_read_is_told_and_stops_deletions(make_huey, val
     """It is named, it is left, and nobody says that nothing else is running."""
     huey = make_huey("sqlite")
     ledger = open_ledger(huey)
-    ledger.beat(beat("a", 2))
+    ledger.write(beat("a", 2))
     put_kit_data(huey, "process:x", value)
     look = ledger.look()
     assert (look.totals, look.unreadable) == ({DONE: 2}, ["process:x"])
@@ -552,8 +554,8 @@ def test_totals_that_cannot_be_read_are_left_and_told(make_huey):
     huey = make_huey("sqlite")
     put_kit_data(huey, "totals", b"{}")
     ledger = open_ledger(huey)
-    ledger.beat(beat("a", 2))
-    ledger.leave(beat("b", 3))
+    ledger.write(beat("a", 2))
+    ledger.deregister(beat("b", 3))
     look = ledger.look()
     assert (look.totals, look.unreadable) == ({DONE: 5}, ["totals"])
     assert kit_data(huey)["totals"] == b"{}"

@@ -101,74 +101,74 @@ def there(huey):
 def test_a_process_takes_up_the_older_record_of_a_snapshot(any_huey, server):
     """It is one process as before, it says what it runs, and nothing it counted is lost."""
     ledger = open_ledger(any_huey)
-    ledger.beat(beat("a", 10))
+    ledger.write(beat("a", 10))
     snapshot = server.save()
-    ledger.beat(beat("a", 12, 2))
+    ledger.write(beat("a", 12, 2))
     server.restore(snapshot)
-    ledger.beat(beat("a", 13, 3, running=(Running("t1", "tasks.t", 0.0),)))
+    ledger.write(beat("a", 13, 3, running=(Running("t1", "tasks.t", 0.0),)))
     assert there(any_huey) == ["a"]
     assert open_ledger(any_huey).running_ids() == {"t1"}
     assert ledger.totals() == {DONE: 13}
-    ledger.leave(beat("a", 15, 4))
+    ledger.deregister(beat("a", 15, 4))
     assert (ledger.totals(), there(any_huey)) == ({DONE: 15}, [])
 
 
 def test_a_process_that_the_snapshot_does_not_know_loses_nothing(any_huey, server):
     """Its record is missing and the totals have not got it: it writes all that it has counted."""
     ledger = open_ledger(any_huey)
-    ledger.leave(beat("gone", 100))
+    ledger.deregister(beat("gone", 100))
     snapshot = server.save()
-    ledger.beat(beat("a", 10))
-    ledger.beat(beat("a", 11, 2))
+    ledger.write(beat("a", 10))
+    ledger.write(beat("a", 11, 2))
     server.restore(snapshot)
-    ledger.beat(beat("a", 12, 3))
+    ledger.write(beat("a", 12, 3))
     assert (ledger.totals(), len(there(any_huey))) == ({DONE: 112}, 1)
-    ledger.leave(beat("a", 13, 4))
+    ledger.deregister(beat("a", 13, 4))
     assert (ledger.totals(), there(any_huey)) == ({DONE: 113}, [])
 
 
 def test_a_snapshot_that_is_put_back_after_a_flush_doubles_nothing(any_huey, server):
     """Flushed by mistake, and then restored: the record of before the flush is its own again."""
     ledger = open_ledger(any_huey)
-    ledger.leave(beat("gone", 100))
-    ledger.beat(beat("a", 10))
+    ledger.deregister(beat("gone", 100))
+    ledger.write(beat("a", 10))
     snapshot = server.save()
     server.restore({})
-    ledger.beat(beat("a", 11, 2))
+    ledger.write(beat("a", 11, 2))
     assert ledger.totals() == {DONE: 11}
     server.restore(snapshot)
-    ledger.beat(beat("a", 12, 3))
+    ledger.write(beat("a", 12, 3))
     assert (ledger.totals(), there(any_huey)) == ({DONE: 112}, ["a"])
     server.restore({})
-    ledger.beat(beat("a", 13, 4))
+    ledger.write(beat("a", 13, 4))
     assert ledger.totals() == {DONE: 13}
 
 
 def test_a_snapshot_of_before_it_was_folded_doubles_nothing(any_huey, server, silence):
     """It had gone on in a second record; the first is back, unfolded, and is its own again."""
     ledger = open_ledger(any_huey)
-    ledger.beat(beat("a", 10))
+    ledger.write(beat("a", 10))
     snapshot = server.save()
     assert silence() == 1
-    ledger.beat(beat("a", 12, 2))
+    ledger.write(beat("a", 12, 2))
     assert (ledger.totals(), there(any_huey)) == ({DONE: 12}, ["a.2"])
     server.restore(snapshot)
-    ledger.beat(beat("a", 13, 3))
+    ledger.write(beat("a", 13, 3))
     assert (ledger.totals(), there(any_huey)) == ({DONE: 13}, ["a"])
 
 
 def test_a_record_that_was_sealed_in_the_snapshot_counts_once(any_huey, server):
     """A second record was begun after it: what the sealed one has is left to who folds it."""
     ledger = open_ledger(any_huey)
-    ledger.beat(beat("a", 10))
+    ledger.write(beat("a", 10))
     shelf = open_ledger(any_huey)._shelf()
     raw = shelf.get("process:a")
     assert shelf.replace_same("process:a", raw, replace(beat("a", 10), sealed=True).dump())
     snapshot = server.save()
-    ledger.beat(beat("a", 12, 2))
+    ledger.write(beat("a", 12, 2))
     assert open_ledger(any_huey).fold_dead() == 1
     server.restore(snapshot)
-    ledger.beat(beat("a", 13, 3))
+    ledger.write(beat("a", 13, 3))
     assert (ledger.totals(), len(there(any_huey))) == ({DONE: 13}, 1)
     assert open_ledger(any_huey).fold_dead() == 1
     assert ledger.totals() == {DONE: 13}
@@ -180,17 +180,17 @@ def test_a_record_that_may_have_been_folded_long_ago_is_never_counted_twice(
     """The totals name only the last that went in: of an older one, they are taken to have it."""
     monkeypatch.setattr(totals, "KEPT", 3)
     ledger = open_ledger(any_huey)
-    ledger.beat(beat("a", 10))
+    ledger.write(beat("a", 10))
     assert silence() == 1
     for number in range(2):
-        open_ledger(any_huey).leave(beat(f"b{number}", 100))
-    ledger.beat(beat("a", 11, 2))
+        open_ledger(any_huey).deregister(beat(f"b{number}", 100))
+    ledger.write(beat("a", 11, 2))
     assert ledger.totals() == {DONE: 211}
     assert silence() == 1
     for number in range(2, 12):
-        open_ledger(any_huey).leave(beat(f"b{number}", 100))
+        open_ledger(any_huey).deregister(beat(f"b{number}", 100))
     assert len(totals.try_load_totals(ledger._shelf().get("totals")).ids) <= 4
-    ledger.beat(beat("a", 13, 3))
+    ledger.write(beat("a", 13, 3))
     assert ledger.totals() == {DONE: 1213}
 
 
@@ -204,7 +204,7 @@ def test_whatever_happens_to_the_server_nothing_is_counted_twice(make_huey, seed
         what = chance.choice(["beat", "beat", "fold", "save", "restore", "flush"])
         if what == "beat":
             counted += chance.randint(1, 3)
-            ledger.beat(beat("a", counted, step))
+            ledger.write(beat("a", counted, step))
             found = open_ledger(huey).totals()[DONE]
             assert found <= counted if forked else found == counted
             assert len(there(huey)) == 1
@@ -227,9 +227,9 @@ def test_a_restored_record_that_is_folded_at_that_moment_is_not_written_over(mak
     """Between its reading and its replacing another process seals it: that counts, and once."""
     huey = make_huey("memory")
     server, ledger = Server(huey, False), open_ledger(huey)
-    ledger.beat(beat("a", 10))
+    ledger.write(beat("a", 10))
     snapshot = server.save()
-    ledger.beat(beat("a", 12, 2))
+    ledger.write(beat("a", 12, 2))
     server.restore(snapshot)
     shelf, own = ledger._shelf(), ledger._own["a"]
     replace_same, calls = shelf.replace_same, []
@@ -293,13 +293,13 @@ def unlike_hueys(redis_url):
 def test_a_storage_that_is_redis_by_name_only_has_its_ledger_beside_the_results(unlike_hueys):
     """Its client is not redis-py's: Huey's own calls are all that is known to work."""
     ledger = open_ledger(unlike_hueys)
-    ledger.beat(beat("a", 3, running=(Running("t1", "tasks.t", 0.0),)))
-    ledger.beat(beat("a", 4, 2, running=(Running("t1", "tasks.t", 0.0),)))
+    ledger.write(beat("a", 3, running=(Running("t1", "tasks.t", 0.0),)))
+    ledger.write(beat("a", 4, 2, running=(Running("t1", "tasks.t", 0.0),)))
     assert open_ledger(unlike_hueys).running_ids() == {"t1"}
     lease = ledger.lease("sweep", 60)
     assert lease.acquire()
     assert lease.renew()
-    ledger.leave(beat("a", 5, 3))
+    ledger.deregister(beat("a", 5, 3))
     assert (ledger.totals(), there(unlike_hueys)) == ({DONE: 5}, [])
     purge = purge_errors(unlike_hueys)
     assert (purge.stopped, purge.deleted) == ("", 0)

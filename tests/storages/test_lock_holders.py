@@ -92,7 +92,7 @@ def test_whatever_an_id_and_a_serializer_are_the_lock_is_taken_and_freed(
     if serializer != "json":  # which the kit does not read
         assert [lock.task_id for lock in seen] == [task.id for task in tasks]
         assert {lock.pid for lock in seen} == {os.getpid()}
-        assert len({lock.holder.taking for lock in seen}) == 3
+        assert len({lock.holder.acquisition_id for lock in seen}) == 3
     assert key(huey, "held") not in store(huey)
     assert kit.count(LOST) == 0
     kit.uninstall()
@@ -192,13 +192,13 @@ def test_a_beat_tells_of_a_lost_one_once(any_huey, caplog):
     """While it is held, and not again at its end."""
     kit = install_handlers(any_huey)
     with any_huey.lock_task("held"), any_huey.lock_task("other"):
-        kit._pulse._locks.check()
+        kit._heartbeat._locks.check()
         assert kit.count(LOST) == 0
         lose(any_huey, "held")
         for _ in range(2):
-            kit._pulse._locks.check()
+            kit._heartbeat._locks.check()
         assert kit.count(LOST, lock="held") == 1
-        assert kit._pulse._locks.held() == ("other",)
+        assert kit._heartbeat._locks.held() == ("other",)
     assert kit.count(LOST) == 1
     assert store(any_huey) == {}
     kit.flush()
@@ -412,8 +412,8 @@ def test_locks_whose_ttl_nobody_waits_for_are_forgotten_quietly(make_huey, caplo
     with huey.lock_task("held", ttl=1):
         lose(huey, "held")
         for _ in range(3):
-            kit._pulse._locks.check()
-        assert kit._pulse._locks.held() == ()
+            kit._heartbeat._locks.check()
+        assert kit._heartbeat._locks.held() == ()
         assert len(held_locks_of(huey).held) == 10
     assert kit.count(LOST) == kit.count(LOST, lock="held") == 1
     kit.flush()
@@ -482,7 +482,7 @@ def test_what_was_counted_is_in_the_totals_once(make_huey, beats):
     for _ in range(2):
         with lock:
             kit.uninstall()
-            kit._pulse.lock_taken()
+            kit._heartbeat.lock_taken()
             kit.report()
         kit.report()
     assert beats() == []
@@ -514,8 +514,8 @@ def test_a_block_from_before_the_kit_leaves_a_lock_that_names_its_holder(make_hu
         kit = install_handlers(huey)
         lose(huey, "held")
         taken_by(huey, "held", ELSEWHERE)
-        kit._pulse.beat()
-        assert kit._pulse._locks.held() == ()
+        kit._heartbeat.write()
+        assert kit._heartbeat._locks.held() == ()
     assert lock.is_locked()
     assert kit.count(LOST) == 0
 
@@ -528,7 +528,7 @@ def test_clearing_what_was_lost_leaves_another_threads_lock(any_huey):
     lose(any_huey, "held")
     with ThreadPoolExecutor(1) as pool:
         pool.submit(acquire, second).result()
-        kit._pulse._locks.check()
+        kit._heartbeat._locks.check()
         first.clear()
         assert second.is_locked()
         pool.submit(second.clear).result()
@@ -561,7 +561,7 @@ def test_a_kit_that_comes_later_says_it_instead(make_huey, beats):
         kit = install_handlers(huey)
         assert old.run()
         assert old not in beats()
-        kit._pulse.beat()
+        kit._heartbeat.write()
         assert [each.heartbeat.locks for each in open_ledger(huey).processes()] == [("held",)]
 
 
@@ -633,8 +633,8 @@ def test_locks_of_a_process_without_a_kit_are_its_own_again_under_the_next(any_h
         kit = install_handlers(any_huey)
         assert [lock.alive for lock in kit.locks()] == [True, True, True]
         lose(any_huey, "two")
-        kit._pulse.beat()
-        assert kit._pulse._locks.held() == ("one", "three")
+        kit._heartbeat.write()
+        assert kit._heartbeat._locks.held() == ("one", "three")
         with pytest.raises(LockHeld):
             kit.release_lock("one")
         assert release_stale(any_huey, dry_run=True) == Release([], [])
@@ -712,13 +712,13 @@ def test_a_process_that_turns_immediate_goes_on_saying_that_it_holds_a_lock(make
     huey, other = make_huey("sqlite", "q"), make_huey("sqlite", "q")
     kit = install_handlers(huey)
     with huey.lock_task("held"):
-        kit._pulse._due()
+        kit._heartbeat._on_tick()
         huey.immediate = True
-        kit._pulse._due()
+        kit._heartbeat._on_tick()
         assert beats_of(other) == [(2, ("held",))]
-    kit._pulse._due()
+    kit._heartbeat._on_tick()
     assert beats_of(other) == [(3, ())]
-    kit._pulse._due()
+    kit._heartbeat._on_tick()
     assert beats_of(other) == [(3, ())]
 
 
@@ -744,9 +744,9 @@ def test_two_hueys_whose_names_redis_cannot_tell_apart_look_after_locks_of_their
         for huey in hueys:
             done = release_stale(huey, 900, clock=lambda now=now: now)
             assert [lock.name for lock in done.released] == (["held"] if now else [])
-    assert [kit._lock_upkeep._turn.acquire() for kit in kits] == [True, True]
+    assert [kit._stale_lock_job._turn.acquire() for kit in kits] == [True, True]
     for kit in kits:
-        kit._lock_upkeep._turn.release()
+        kit._stale_lock_job._turn.release()
 
 
 def test_a_kit_uninstalled_in_a_forked_child_leaves_the_parent_its_lock(make_huey):
@@ -774,12 +774,12 @@ def test_a_lock_whose_store_is_gone_stops_no_heartbeat(make_huey, caplog):
         held_locks = held_locks_of(huey)
         (mine,) = [mine for mine in held_locks.held if key_of(mine).endswith("held")]
         held_locks.held[mine] = (held_locks.held[mine][0], None, True, False)
-        kit._pulse.beat()
+        kit._heartbeat.write()
         assert open_ledger(huey).processes()[0].heartbeat.locks == ("held", "other")
         assert "on the locks that are held" in caplog.text
         held_locks.held[mine] = (
             held_locks.held[mine][0],
-            kit._pulse._locks._manager._store,
+            kit._heartbeat._locks._manager._store,
             True,
             False,
         )
@@ -814,7 +814,7 @@ def test_a_serializer_that_writes_text_loses_no_lock(make_huey):
     huey.serializer = Text()
     kit = install_handlers(huey)
     with huey.lock_task("held"):
-        kit._pulse._locks.check()
+        kit._heartbeat._locks.check()
     assert kit.count(LOST) == 0
     assert store(huey) == {}
 
@@ -836,7 +836,7 @@ def test_skips_are_those_of_about_the_last_hour(make_huey):
 
     def counted(number):
         record = Heartbeat("there", this_process(), sequence=number, counters={SKIP: number})
-        ledger.beat(record)
+        ledger.write(record)
         return ledger.look()
 
     note_skips(open_kit_store(huey, UPKEEP), counted(7), now)
@@ -916,7 +916,7 @@ def test_where_processes_cannot_be_told_apart_heartbeats_tell(make_huey, monkeyp
     taken_by(huey, "held", nowhere)
     other = open_ledger(make_huey("sqlite", huey.name))
     for sequence in range(1, 9):
-        other.beat(Heartbeat("there", nowhere, sequence=sequence, locks=("held",)))
+        other.write(Heartbeat("there", nowhere, sequence=sequence, locks=("held",)))
         (lock,) = watch.all()
         now[0] += 5
     assert lock.alive is not False

@@ -254,7 +254,7 @@ def watching_locks(huey, clock):
 def beats(huey, sequence, **more):
     """Another process's heartbeat."""
     other = open_ledger(type(huey)(huey.name, **huey.storage_kwargs))
-    other.beat(Heartbeat("there", ELSEWHERE, sequence=sequence, **more))
+    other.write(Heartbeat("there", ELSEWHERE, sequence=sequence, **more))
 
 
 def silenced(huey):
@@ -329,7 +329,7 @@ def test_a_command_believes_a_watcher_that_has_written_since(make_huey):
 
     def heartbeat():
         record = Heartbeat("watcher", place, worker="thread", sequence=next(sequence))
-        watcher.beat(record, watch=True)
+        watcher.write(record, watch=True)
 
     for _ in range(30):
         heartbeat()
@@ -382,7 +382,7 @@ def test_a_process_that_goes_on_in_another_record_lives(make_huey):
     other = open_ledger(make_huey("sqlite", huey.name))
     with watched(watch._ledger, clock) as go:
         for sequence in range(2, 40):
-            other.beat(Heartbeat("there.2", ELSEWHERE, sequence=sequence, locks=("held",)))
+            other.write(Heartbeat("there.2", ELSEWHERE, sequence=sequence, locks=("held",)))
             go(5)
             assert watch.all()[0].alive is not False
         delete_kit_data(huey, "process:there.2")
@@ -399,7 +399,7 @@ def test_a_program_that_has_become_another_holds_nothing(make_huey):
             assert LockWatch(huey).named([f"of {place.host}"])[0].alive is not False
             for incarnation, alive in ((6, None), (7, None), (8, False)):
                 record = Heartbeat(f"{place.host} {incarnation}", place, incarnation=incarnation)
-                open_ledger(huey).beat(record)
+                open_ledger(huey).write(record)
                 (lock,) = LockWatch(huey).named([f"of {place.host}"])
                 assert lock.alive is (True if place is here_too and alive is None else alive)
         process.communicate(b"\n")
@@ -450,13 +450,13 @@ def test_nothing_is_freed_while_a_process_of_version_01_lives(make_huey, caplog)
     huey.put(f"r:{uuid4()}", (None, False))
     assert "runs huey-signals-kit 0.1" in sweep_tokens(huey).stopped
     kit = install_handlers(huey, stale_locks="release")
-    kit._pulse.worker_starts()
-    kit._pulse.beat()
-    kit._lock_upkeep._due()
+    kit._heartbeat.on_worker_start()
+    kit._heartbeat.write()
+    kit._stale_lock_job._on_tick()
     assert re.search(f"On the queue .*, {said}", caplog.text)
     assert {each.name for each in kit.locks()} == {"dead", "bare"}
     delete_kit_data(huey, "process:old")
-    kit._lock_upkeep._due()
+    kit._stale_lock_job._on_tick()
     assert {each.name for each in kit.locks()} == {"bare"}
 
 
@@ -657,10 +657,10 @@ def test_the_tick_tells_of_dead_ones_once_and_frees_them_if_asked_to(make_huey, 
         huey.lock_task("held")  # this process knows the name
         taken_by(huey, "held", GONE)
         with stale_lock_found.connected_to(lambda sender, lock, told=told: told.append(lock)):
-            kit._pulse.worker_starts()
-            kit._pulse.beat()
+            kit._heartbeat.on_worker_start()
+            kit._heartbeat.write()
             for _ in range(3):
-                kit._lock_upkeep._due()
+                kit._stale_lock_job._on_tick()
         assert [lock.name for lock in told] == ["held"]
         assert kit.count("huey_stale_locks_found_total", lock="held") == 1
         assert len(kit.locks()) == left

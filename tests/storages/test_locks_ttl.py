@@ -91,7 +91,7 @@ def test_a_holder_whose_ttl_is_over_leaves_its_successors_lock(pair, way, seen, 
     is_over(huey)
     with other.lock_task("held", ttl=60):
         if seen:
-            kit._pulse.beat()
+            kit._heartbeat.write()
         before = store(huey)[key(huey)]
         next(steps)
         assert store(huey)[key(huey)] == before
@@ -181,7 +181,7 @@ def test_a_beat_finds_out_while_the_holder_is_at_it(pair, caplog):
         is_over(huey)
         with other.lock_task("held", ttl=60):
             for _ in range(2):
-                kit._pulse.beat()
+                kit._heartbeat.write()
             assert kit.count(LOST) == 1
     assert kit.count(LOST) == 1
     kit.flush()
@@ -193,7 +193,7 @@ def test_a_lock_that_ends_in_time_is_not_lost(pair):
     huey, other, kit, others_kit = pair
     for each in (huey, other, huey):
         with each.lock_task("held", ttl=60):
-            kit._pulse.beat()
+            kit._heartbeat.write()
     assert (kit.count(LOST), others_kit.count(LOST)) == (0, 0)
     assert store(huey).keys() == set()
 

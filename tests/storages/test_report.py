@@ -155,7 +155,7 @@ def test_it_tells_who_works_on_the_queue(make_huey):
     huey = make_huey("sqlite")
     ledger = open_ledger(huey)
     counted = {("huey_signals_total", huey.name, "some.task", "locked"): 3}
-    ledger.beat(Heartbeat("one", this_process(), "thread", 5.0, 1, counters=counted))
+    ledger.write(Heartbeat("one", this_process(), "thread", 5.0, 1, counters=counted))
     found = report(huey)
     (consumer,) = found.consumers
     assert (consumer.pid, consumer.worker, consumer.alive) == (os.getpid(), "thread", True)

@@ -421,8 +421,8 @@ def test_a_heartbeat_is_written_without_scripts(limited, caplog):
     kit = install_handlers(limited, sinks="memory")
     declare(limited)(1)
     run_all(limited)
-    kit._pulse.worker_starts()
-    kit._pulse.beat()
+    kit._heartbeat.on_worker_start()
+    kit._heartbeat.write()
     assert [each.alive for each in open_ledger(limited).look().processes] == [True]
     kit.uninstall()
     look = open_ledger(limited).look()

@@ -460,10 +460,10 @@ def test_a_running_task_keeps_its_tokens(any_huey):
         any_huey.revoke_by_id(each)
     ledger = open_ledger(any_huey)
     beat = Heartbeat("one", this_process(), running=(Running(ids[0], "some.task", 0.0, (ids[1],)),))
-    ledger.beat(beat)
+    ledger.write(beat)
     report = sweep_twice(any_huey)
     assert (report.live, report.deleted) == (2, 1)
-    ledger.leave(beat)
+    ledger.deregister(beat)
     sweep(any_huey, 3 * DAY)
     assert sweep(any_huey, 5 * DAY).deleted == 2
 

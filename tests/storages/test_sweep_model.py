@@ -245,7 +245,7 @@ class Queue(RuleBasedStateMachine):
         task = self.huey.dequeue()
         if task is not None:
             self.in_flight.append(task)
-            self.beat()
+            self.write()
 
     @precondition(lambda self: self.in_flight)
     @rule()
@@ -258,7 +258,7 @@ class Queue(RuleBasedStateMachine):
         if due and not stays:
             # Skipped once, or it ran: Huey deletes what was revoked meanwhile.
             self.stopped.pop(task.id, None)
-        self.beat()
+        self.write()
 
     @rule()
     def work(self):
@@ -275,7 +275,7 @@ class Queue(RuleBasedStateMachine):
             for each in self.in_flight
         )
         # No worker of its own, so nobody waits for its next heartbeat.
-        self.ledger.beat(Heartbeat("worker", this_process(), "", 0.0, self.beats, running))
+        self.ledger.write(Heartbeat("worker", this_process(), "", 0.0, self.beats, running))
 
     @rule()
     def scheduler(self):
@@ -301,7 +301,7 @@ class Queue(RuleBasedStateMachine):
             getattr(self.huey.storage, f"flush_{what}")()
         if what == "results":
             self.stopped.clear()
-            self.beat()
+            self.write()
 
     def alive(self):
         """Every id that can still come to run, as Huey itself reads it."""

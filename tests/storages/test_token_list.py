@@ -46,7 +46,7 @@ def test_states(any_huey):
     running = str(uuid.uuid4())
     any_huey.enqueue(queued.then(nested))
     any_huey.add_schedule(later(ours))
-    open_ledger(any_huey).beat(
+    open_ledger(any_huey).write(
         Heartbeat("one", this_process(), "thread", 1.0, 1, running=(Running(running, "job", 1.0),))
     )
     for each in (queued.id, nested.id, "ours", running, gone, "custom"):
@@ -224,7 +224,7 @@ def test_where_a_task_stands(any_huey):
     any_huey.add_schedule(waiting)
     any_huey.storage.enqueue(b"junk")
     running = (Running("ours", "reports.daily", 1.0, nested=(nested.id,)),)
-    open_ledger(any_huey).beat(Heartbeat("one", this_process(), "thread", 1.0, 1, running=running))
+    open_ledger(any_huey).write(Heartbeat("one", this_process(), "thread", 1.0, 1, running=running))
     assert standings(any_huey, first.id) == [Standing("queue", name, False)]
     assert standings(any_huey, waiting.id) == [Standing("schedule", name, False)]
     assert standings(any_huey, "ours") == [Standing("running", "reports.daily", False)]

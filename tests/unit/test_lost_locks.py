@@ -39,7 +39,7 @@ def test_many_locks_that_are_lost_at_a_time_are_one_warning(any_huey, caplog):
     for number in range(200):
         any_huey.storage.delete_data(f"{any_huey.name}.lock.media:{number}")
     any_huey.storage.delete_data(f"{any_huey.name}.lock.import")
-    kit._pulse._locks.check()
+    kit._heartbeat._locks.check()
     kit.flush()
     said = records(caplog)
     assert len(said) <= 2  # a heartbeat of its own may come in between
@@ -70,10 +70,10 @@ def test_a_lock_that_another_process_clears_is_not_lost(pair, seen, caplog):
         for name in ("held", "block"):
             assert other.lock_task(name).clear()
         if seen:
-            kit._pulse._locks.check()
+            kit._heartbeat._locks.check()
     if not seen:
         assert not held.clear()
-    kit._pulse._locks.check()
+    kit._heartbeat._locks.check()
     assert (kit.count(LOST), others_kit.count(LOST)) == (0, 0)
     with huey.lock_task("block"):
         other.storage.delete_data(f"{huey.name}.lock.block")
@@ -124,7 +124,7 @@ def test_a_note_that_cannot_be_written_keeps_no_lock_from_being_cleared(pair, ca
     assert other.lock_task("held").clear()
     assert "while it recorded that a lock was cleared" in caplog.text
     monkeypatch.setattr(ClearedLocks, "has", broken)
-    kit._pulse._locks.check()
+    kit._heartbeat._locks.check()
     assert kit.count(LOST) == 1
 
 
