@@ -37,7 +37,7 @@ from ..ledger import (
     STALE_AFTER,
     Heartbeat,
     LockSkip,
-    WatchTurn,
+    WatchDuty,
     open_ledger,
 )
 from ..locks.held import held_locks_of
@@ -89,7 +89,7 @@ class HeartbeatWriter:
         self._native = NativeHeartbeat(huey)
         self._held_locks = held_locks_of(huey)
         self.ledger = open_ledger(huey, stale_after, self._ledger_storage)
-        self._watch = WatchTurn(self.ledger.lease)
+        self._watch = WatchDuty(self.ledger.lease)
         self.skips: deque[tuple[str, str, float]] = deque(maxlen=MOST_SKIPS)
         self._tidy = self.ledger.lease("tidy", _TIDY_LEASE_SECONDS)
         self._host = HostRecordWriter(huey)

@@ -6,17 +6,17 @@ and releases; it can never cause a deletion.
 """
 
 from ._alive import AliveWriter, alive_writer
-from ._backend import Snapshot
+from ._backend import StoredValues
 from ._failure_detector import BEAT_SECONDS, LEAST_STALE_AFTER, OVERDUE_SECONDS, STALE_AFTER
 from ._lease import Lease
-from ._ledger import Ledger, Look, open_ledger
+from ._ledger import Ledger, Snapshot, open_ledger
 from ._liveness import Process
-from ._open import open_shelf
+from ._open import open_backend
 from ._own_record import is_of_this_process
 from ._record import MOST_SKIPS, Heartbeat, LockSkip
 from ._removal import remove_record
 from ._unreadable import UnreadableLedger, older_text
-from ._watch_turn import WatchTurn
+from ._watch_duty import WatchDuty
 from ._watcher import Watcher, watching
 
 __all__ = [
@@ -30,17 +30,17 @@ __all__ = [
     "Lease",
     "Ledger",
     "LockSkip",
-    "Look",
     "Process",
     "Snapshot",
+    "StoredValues",
     "UnreadableLedger",
-    "WatchTurn",
+    "WatchDuty",
     "Watcher",
     "alive_writer",
     "is_of_this_process",
     "older_text",
+    "open_backend",
     "open_ledger",
-    "open_shelf",
     "remove_record",
     "watching",
 ]

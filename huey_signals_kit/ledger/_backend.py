@@ -19,7 +19,7 @@ PREFIX = "huey-signals:"
 _TRIES = 100
 
 
-class Snapshot(NamedTuple):
+class StoredValues(NamedTuple):
     """All values of a ledger at one moment."""
 
     totals: bytes | None
@@ -29,30 +29,30 @@ class Snapshot(NamedTuple):
     """By process id; there may be one without a record."""
 
 
-class Cells(Protocol):
+class AtomicKeyValue(Protocol):
     """Values under keys. One that is written with *seconds* may be gone after these."""
 
     def get(self, key: str) -> bytes | None:
         """The value of *key*."""
 
-    def put_new(self, key: str, value: bytes, seconds: float = 0) -> bool:
+    def put_if_absent(self, key: str, value: bytes, seconds: float = 0) -> bool:
         """Write it if there is none."""
 
-    def replace_same(self, key: str, old: bytes, new: bytes, seconds: float = 0) -> bool:
+    def compare_and_set(self, key: str, old: bytes, new: bytes, seconds: float = 0) -> bool:
         """Write *new* if *old* stands there."""
 
-    def delete_same(self, key: str, old: bytes) -> bool:
+    def compare_and_delete(self, key: str, old: bytes) -> bool:
         """Delete the value if it is *old*; with a record, ``alive:<id>`` is deleted too."""
 
 
-class Shelf(Cells, Protocol):
+class LedgerBackend(AtomicKeyValue, Protocol):
     """One ledger. A process's record keeps its value; *seconds* are how long it is fresh."""
 
     @property
-    def leases(self) -> Cells:
+    def leases(self) -> AtomicKeyValue:
         """Where leases stand; there a value may be gone after its seconds."""
 
-    def read(self) -> Snapshot:
+    def read(self) -> StoredValues:
         """Return all values, as they are at one moment."""
 
     def put_alive(self, process_id: str, value: bytes) -> None:
@@ -64,18 +64,18 @@ class Shelf(Cells, Protocol):
     def run_id(self) -> str | None:
         """Return an id of the server that changes when it restarts; None if unknown."""
 
-    def fresh(self, ids: Iterable[str]) -> frozenset[str] | None:
+    def recently_written(self, ids: Iterable[str]) -> frozenset[str] | None:
         """Those of the processes *ids* that are fresh, or None where no server keeps the time."""
 
 
-class StoreShelf:
+class StoreBackend:
     """The values of a ledger as keys of the kit's own data, on any storage but Redis."""
 
     def __init__(self, store: KitStore) -> None:
         self._store = store
 
     @property
-    def leases(self) -> Cells:
+    def leases(self) -> AtomicKeyValue:
         """Here as well."""
         return self
 
@@ -83,29 +83,29 @@ class StoreShelf:
         """One round trip."""
         return self._store.get([PREFIX + key])[0]
 
-    def put_new(self, key: str, value: bytes, seconds: float = 0) -> bool:
+    def put_if_absent(self, key: str, value: bytes, seconds: float = 0) -> bool:
         """One round trip; the time is nobody's concern."""
-        return self._store.put_new(PREFIX + key, value)
+        return self._store.put_if_absent(PREFIX + key, value)
 
-    def replace_same(self, key: str, old: bytes, new: bytes, seconds: float = 0) -> bool:
+    def compare_and_set(self, key: str, old: bytes, new: bytes, seconds: float = 0) -> bool:
         """One round trip."""
-        return self._store.replace_same(PREFIX + key, old, new)
+        return self._store.compare_and_set(PREFIX + key, old, new)
 
-    def delete_same(self, key: str, old: bytes) -> bool:
+    def compare_and_delete(self, key: str, old: bytes) -> bool:
         """Delete the value if it is *old*, in one round trip, and two for a record."""
-        deleted = self._store.delete_same(PREFIX + key, old)
+        deleted = self._store.compare_and_delete(PREFIX + key, old)
         if deleted and key.startswith(PROCESS):
             self.delete_alive([key[len(PROCESS) :]])
         return deleted
 
-    def read(self) -> Snapshot:
+    def read(self) -> StoredValues:
         """Read all values; again if counters of a dead process went into the totals meanwhile."""
         before = self.get(TOTALS)
         for _ in range(_TRIES):
             records, alive = self._read(PROCESS), self._read(ALIVE)
             now = self.get(TOTALS)
             if now == before:
-                return Snapshot(now, records, alive)
+                return StoredValues(now, records, alive)
             before = now
         raise RuntimeError(f"{PREFIX}{TOTALS} changed each of {_TRIES} times that it was read")
 
@@ -128,5 +128,5 @@ class StoreShelf:
     def run_id(self) -> None:
         """Return None: these storages have no such id."""
 
-    def fresh(self, ids: Iterable[str]) -> None:
+    def recently_written(self, ids: Iterable[str]) -> None:
         """No server keeps the time."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..locks.holder import Holder
 from ..runtime.process_id import INCARNATION, this_process
-from ._liveness import Judge, Process
+from ._liveness import LivenessDetector, Process
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,9 @@ class HolderState:
         return self.silent is not None and self.silent >= self.limit > 0
 
 
-def judge_holder(judge: Judge, holder: Holder, processes: Iterable[Process]) -> HolderState:
+def holder_state(
+    detector: LivenessDetector, holder: Holder, processes: Iterable[Process]
+) -> HolderState:
     """Judge the process of *holder*.
 
     A process that holds a lock writes heartbeats every few seconds, so its silence counts. If it
@@ -40,7 +42,7 @@ def judge_holder(judge: Judge, holder: Holder, processes: Iterable[Process]) -> 
     place = holder.place
     own = place == this_process() and bool(place.pid_namespace)
     replaced = own and 0 < holder.incarnation < INCARNATION
-    if replaced or judge.is_replaced(place, holder.incarnation):
+    if replaced or detector.is_replaced(place, holder.incarnation):
         return HolderState(False)
     if not own and (there := place.is_alive()) is not None:
         return HolderState(there)
@@ -56,11 +58,11 @@ def judge_holder(judge: Judge, holder: Holder, processes: Iterable[Process]) -> 
         return HolderState(True, silent=_least(each.silent for each in records))
     if records:
         silent = _least(each.silent for each in records)
-        limit = max(judge.limit(each.heartbeat) for each in records)
+        limit = max(detector.limit(each.heartbeat) for each in records)
     elif not holder.incarnation:
         return HolderState(None, is_older=True)
     else:
-        silent, limit = judge.silence_of_missing(place), judge.limit()
+        silent, limit = detector.silence_of_missing(place), detector.limit()
     state = HolderState(None, not records and not holder.has_heartbeat, silent, limit)
     dead = state.is_silent and not state.unclaimed
     return replace(state, alive=False) if dead else state

@@ -10,7 +10,7 @@ from uuid import uuid4
 from ..runtime.fork import reset_in_child
 from ..runtime.process_id import FOREIGN_DATA_ERRORS, ProcessId, this_process
 from ..runtime.threads import RenewedLock
-from ._backend import Cells
+from ._backend import AtomicKeyValue
 
 _LARGEST = 1000
 """Bytes of a value that is read; ours take a third of that."""
@@ -28,7 +28,7 @@ class Lease:
 
     def __init__(
         self,
-        cells: Callable[[], Cells],
+        cells: Callable[[], AtomicKeyValue],
         name: str,
         seconds: float,
         clock: Callable[[], float] = time.monotonic,
@@ -62,9 +62,9 @@ class Lease:
             found = cells.get(self._key)
             new = self._value()
             if found is None:
-                done = cells.put_new(self._key, new, self._seconds)
+                done = cells.put_if_absent(self._key, new, self._seconds)
             elif self._is_mine(found) or self._is_free(found):
-                done = cells.replace_same(self._key, found, new, self._seconds)
+                done = cells.compare_and_set(self._key, found, new, self._seconds)
             else:
                 done = False
             self.holder = None if done or found is None else _read(found)[2]
@@ -76,7 +76,7 @@ class Lease:
         with self._lock:
             began, cells = self._clock(), self._cells()
             found = cells.get(self._key)
-            done = self._is_mine(found) and cells.replace_same(
+            done = self._is_mine(found) and cells.compare_and_set(
                 self._key, found or b"", self._value(), self._seconds
             )
             self._until = began + self._seconds if done else 0.0
@@ -88,7 +88,7 @@ class Lease:
             self._until, cells = 0.0, self._cells()
             found = cells.get(self._key)
             if found is not None and self._is_mine(found):
-                cells.delete_same(self._key, found)
+                cells.compare_and_delete(self._key, found)
 
     def _value(self) -> bytes:
         self._turn += 1

@@ -12,13 +12,13 @@ from ..locks.holder import Holder
 from ..metrics.values import Totals, merge
 from ..runtime.fork import reset_in_child
 from ..runtime.threads import RenewedLock
-from ._backend import PROCESS, TOTALS, Shelf, Snapshot
+from ._backend import PROCESS, TOTALS, LedgerBackend, StoredValues
 from ._failure_detector import OVERDUE_SECONDS, FailureDetector
-from ._holder_state import HolderState, judge_holder
+from ._holder_state import HolderState, holder_state
 from ._lease import Lease
-from ._liveness import Judge, Judgement, Process
-from ._open import older_records, open_shelf
-from ._own_record import Own, huey_of, is_of_this_process
+from ._liveness import Liveness, LivenessDetector, Process
+from ._open import older_records, open_backend
+from ._own_record import OwnRecord, huey_of, is_of_this_process
 from ._record import Heartbeat, try_load
 from ._totals import fold, try_load_totals
 from ._unreadable import OlderVersion, UnknownTasks, UnreadableLedger, older_text, unknown_text
@@ -28,7 +28,7 @@ _OLDER_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Look:
+class Snapshot:
     """All of a ledger, as it stood at one moment."""
 
     processes: list[Process] = field(default_factory=list)
@@ -51,12 +51,12 @@ class Ledger:
 
     def __init__(
         self,
-        shelf: Callable[[], Shelf],
+        backend: Callable[[], LedgerBackend],
         huey: Any = None,
         clock: Callable[[], float] = time.monotonic,
         stale_after: float = 0.0,
     ) -> None:
-        self._shelf = shelf
+        self._backend = backend
         self._huey = huey
         self._clock = clock
         self._stale_after = stale_after
@@ -66,11 +66,11 @@ class Ledger:
     def _after_fork(self) -> None:
         self._lock = RenewedLock()
         self._watching = RenewedLock()
-        self._judge = Judge(self._clock)
-        self._judge.stale_after = self._stale_after
+        self._liveness = LivenessDetector(self._clock)
+        self._liveness.stale_after = self._stale_after
         self._detector = FailureDetector(self._clock)
-        self._judge.detectors = (self._detector,)
-        self._own: dict[str, Own] = {}
+        self._liveness.detectors = (self._detector,)
+        self._own: dict[str, OwnRecord] = {}
         self._older: list[Heartbeat] = []
         self._older_due = self._clock()
 
@@ -91,11 +91,11 @@ class Ledger:
             self._write(record, detector or self._detector, watch)
 
     def _write(self, record: Heartbeat, detector: FailureDetector, watch: bool) -> None:
-        shelf = self._shelf()
+        backend = self._backend()
         with self._watching:
             noted = replace(record, notes=detector.notes())
         try:
-            intact = self._own_of(record).write(shelf, noted)
+            intact = self._own_of(record).write(backend, noted)
             written = detector.now()
         except BaseException:
             detector.reset()
@@ -104,13 +104,13 @@ class Ledger:
             if not watch:
                 detector.reset()
                 return
-            raw = shelf.read()
-            server = shelf.run_id()
+            raw = backend.read()
+            server = backend.run_id()
         except Exception:  # the heartbeat itself was written
             detector.reset()
             return
         with self._watching:
-            peers = self._judge.peers(_readable(raw.records, []), _values(raw))
+            peers = self._liveness.peers(_readable(raw.records, []), _values(raw))
             detector.observe(peers, written=written, intact=intact, server=server)
 
     def believe(self, detector: FailureDetector, believed: bool) -> None:
@@ -121,77 +121,79 @@ class Ledger:
             believed: Whether to trust it from now on.
         """
         with self._watching:
-            others = (each for each in self._judge.detectors if each is not detector)
-            self._judge.detectors = (*others, detector) if believed else tuple(others)
+            others = (each for each in self._liveness.detectors if each is not detector)
+            self._liveness.detectors = (*others, detector) if believed else tuple(others)
 
     def deregister(self, record: Heartbeat) -> None:
         """The process ends: add its counters to the totals, and have no record any more."""
         with self._lock:
-            own, shelf = self._own_of(record), self._shelf()
-            own.write(shelf, record, last=True)
-            own.fold(shelf)
+            own, backend = self._own_of(record), self._backend()
+            own.write(backend, record, last=True)
+            own.fold(backend)
 
-    def _own_of(self, record: Heartbeat) -> Own:
+    def _own_of(self, record: Heartbeat) -> OwnRecord:
         found = self._own.get(record.id)
         if found is None:
-            found = self._own[record.id] = Own(record.id, OVERDUE_SECONDS, self._clock, self._huey)
+            found = self._own[record.id] = OwnRecord(
+                record.id, OVERDUE_SECONDS, self._clock, self._huey
+            )
         return found
 
-    def look(self) -> Look:
+    def snapshot(self) -> Snapshot:
         """Everything, read at once."""
-        shelf = self._shelf()
-        raw = shelf.read()
+        backend = self._backend()
+        raw = backend.read()
         folded = try_load_totals(raw.totals)
-        look = Look()
+        snapshot = Snapshot()
         if folded is not None:
-            merge(look.totals, folded.counters)
+            merge(snapshot.totals, folded.counters)
         elif raw.totals is not None:
-            look.unreadable.append(TOTALS)
-        records = _readable(raw.records, look.unreadable)
+            snapshot.unreadable.append(TOTALS)
+        records = _readable(raw.records, snapshot.unreadable)
         done = frozenset(folded.ids if folded is not None else ())
-        for record, judged in self._judged(shelf, records, _values(raw)):
+        for record, judged in self._judged(backend, records, _values(raw)):
             if record.id not in done:
-                merge(look.totals, record.counters)
+                merge(snapshot.totals, record.counters)
             if not record.sealed:
                 process = Process(record, judged.alive, judged.gone, judged.silent)
-                look.processes.append(process)
-        return look
+                snapshot.processes.append(process)
+        return snapshot
 
     def _judged(
-        self, shelf: Shelf, records: list[Heartbeat], values: dict[str, bytes]
-    ) -> list[tuple[Heartbeat, Judgement]]:
-        fresh = shelf.fresh([each.id for each in records])
+        self, backend: LedgerBackend, records: list[Heartbeat], values: dict[str, bytes]
+    ) -> list[tuple[Heartbeat, Liveness]]:
+        recently_written = backend.recently_written([each.id for each in records])
         with self._watching:
-            self._judge.look(records, values)
+            self._liveness.observe(records, values)
             return [
                 (
                     each,
-                    self._judge.judge(
+                    self._liveness.assess(
                         each,
-                        None if fresh is None else each.id in fresh,
+                        None if recently_written is None else each.id in recently_written,
                         is_of_this_process(each.id),
                     ),
                 )
                 for each in records
             ]
 
-    def judge_holder(self, holder: Holder, look: Look) -> HolderState:
+    def holder_state(self, holder: Holder, snapshot: Snapshot) -> HolderState:
         """Judge the process that holds a lock, by the last *look*."""
         with self._watching:
-            return judge_holder(self._judge, holder, look.processes)
+            return holder_state(self._liveness, holder, snapshot.processes)
 
     def stale_after(self) -> float:
         """Return the longest silence after which any process counts as dead."""
         with self._watching:
-            return self._judge.limit()
+            return self._liveness.limit()
 
     def processes(self) -> list[Process]:
         """Every process that has written a record and not left."""
-        return self.look().processes
+        return self.snapshot().processes
 
     def totals(self) -> Totals:
         """What all processes have counted, those that are gone included."""
-        return self.look().totals
+        return self.snapshot().totals
 
     def running_ids(self) -> set[str]:
         """The ids of all running tasks, and of all that are nested in these.
@@ -201,27 +203,27 @@ class Ledger:
         cannot be read, or names a task in hand that its process cannot look through: nobody
         knows what that leads to.
         """
-        look = self.look()
-        if look.unreadable:
+        snapshot = self.snapshot()
+        if snapshot.unreadable:
             raise UnreadableLedger(
                 f"cannot tell which tasks are running: {self._name()} has the records "
-                f"{', '.join(sorted(look.unreadable))}, which this version cannot read. Let all "
-                "consumers run one version, or delete them"
+                f"{', '.join(sorted(snapshot.unreadable))}, which this version cannot read. "
+                "Let all consumers run one version, or delete them"
             )
-        self._refuse_older(look)
+        self._refuse_older(snapshot)
         found, unread = _live_ids(self._huey)
         if unread:
             raise UnknownTasks(unknown_text(unread, "this process"))
-        for process in look.processes:
+        for process in snapshot.processes:
             if not process.gone:
                 found |= self._ids_of(process.heartbeat)
         return found
 
-    def _refuse_older(self, look: Look) -> None:
+    def _refuse_older(self, snapshot: Snapshot) -> None:
         if self._huey is not None and self._clock() >= self._older_due:
             self._older = older_records(self._huey)
             self._older_due = self._clock() + _OLDER_SECONDS
-        if older := [*look.older, *self._older]:
+        if older := [*snapshot.older, *self._older]:
             raise OlderVersion(older_text(older[0]))
 
     def _ids_of(self, beat: Heartbeat) -> set[str]:
@@ -246,21 +248,21 @@ class Ledger:
 
     def fold_dead(self) -> int:
         """Add the counters of processes that are gone to the totals; how many this call did."""
-        shelf = self._shelf()
-        raw = shelf.read()
-        judged = self._judged(shelf, _readable(raw.records, []), _values(raw))
-        _forget_alive(shelf, raw)
-        return sum(fold(shelf, record.id) for record, judgement in judged if judgement.gone)
+        backend = self._backend()
+        raw = backend.read()
+        judged = self._judged(backend, _readable(raw.records, []), _values(raw))
+        _forget_alive(backend, raw)
+        return sum(fold(backend, record.id) for record, judgement in judged if judgement.gone)
 
     def lease(self, name: str, seconds: float) -> Lease:
         """What one process at a time can hold, for *seconds* after it was taken or renewed."""
-        return Lease(lambda: self._shelf().leases, name, seconds, self._clock)
+        return Lease(lambda: self._backend().leases, name, seconds, self._clock)
 
     def _name(self) -> str:
         return "the ledger" if self._huey is None else f"the ledger of {self._huey.name!r}"
 
 
-def _values(raw: Snapshot) -> dict[str, bytes]:
+def _values(raw: StoredValues) -> dict[str, bytes]:
     """Return, for each process, the values that change while it is alive."""
     # A process may continue under another id, ``<first id>.<number>``; ``alive:`` has the first.
     first = {each: raw.alive.get(each.partition(".")[0], b"") for each in raw.records}
@@ -294,15 +296,15 @@ def open_ledger(
         storage: Returns the storage to use; by default that of the Huey.
     """
 
-    def shelf() -> Shelf:
-        return open_shelf(huey, None if storage is None else storage())
+    def backend() -> LedgerBackend:
+        return open_backend(huey, None if storage is None else storage())
 
-    return Ledger(shelf, huey, stale_after=stale_after)
+    return Ledger(backend, huey, stale_after=stale_after)
 
 
-def _forget_alive(shelf: Shelf, found: Snapshot) -> None:
+def _forget_alive(backend: LedgerBackend, found: StoredValues) -> None:
     # A living process writes its value again.
     ids = {each.partition(".")[0] for each in found.records}
     orphaned = [each for each in found.alive if each.partition(".")[0] not in ids]
     if orphaned:
-        shelf.delete_alive(orphaned)
+        backend.delete_alive(orphaned)

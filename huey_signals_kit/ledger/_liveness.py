@@ -21,7 +21,7 @@ _ASKED_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Liveness:
     """What a reader knows of a process."""
 
     alive: bool | None
@@ -66,7 +66,7 @@ def peer_of(place: ProcessId) -> str:
     return digest("\n".join(map(str, where)).encode("utf-8", "surrogatepass"))
 
 
-class Judge:
+class LivenessDetector:
     """One reader's memory of the ledger.
 
     A judge trusts the detectors of its own process. It trusts the note of another watcher only if
@@ -91,7 +91,7 @@ class Judge:
         self.stale_after = 0.0
         """The reader's own setting, if it has one."""
 
-    def look(self, records: list[Heartbeat], values: Mapping[str, bytes]) -> None:
+    def observe(self, records: list[Heartbeat], values: Mapping[str, bytes]) -> None:
         """Remember all *records* of the ledger, and their *values* by id."""
         self._looks += 1
         self._records = records
@@ -125,7 +125,9 @@ class Judge:
             seen = self._seen[peer] = _Seen(value, self._clock(), self._looks, True)
         return seen
 
-    def judge(self, record: Heartbeat, fresh: bool | None, known_here: bool) -> Judgement:
+    def assess(
+        self, record: Heartbeat, recently_written: bool | None, known_here: bool
+    ) -> Liveness:
         """Judge the process of *record*, one of those of the last look.
 
         Args:
@@ -137,19 +139,19 @@ class Judge:
         replaced = self.is_replaced(record.place, record.incarnation)
         there = False if replaced else _is_there(record.place, known_here)
         if record.sealed or there is False:
-            return Judgement(False, True)
+            return Liveness(False, True)
         if there:
-            return Judgement(True, False)
+            return Liveness(True, False)
         peer = peer_of(record.place)
         silent = self._silence(peer)
         limit = self.limit(record)
         gone = silent is not None and silent >= max(FORGOTTEN_SECONDS, limit)
         seen = self._seen[peer]
-        if fresh or (seen.changed and self._clock() - seen.at < OVERDUE_SECONDS):
-            return Judgement(True, False, silent)
+        if recently_written or (seen.changed and self._clock() - seen.at < OVERDUE_SECONDS):
+            return Liveness(True, False, silent)
         # A process without workers and locks writes only changes: its silence proves nothing.
         dead = silent is not None and silent >= limit and bool(record.worker or record.locks)
-        return Judgement(False if dead else None, gone, silent)
+        return Liveness(False if dead else None, gone, silent)
 
     def is_replaced(self, place: ProcessId, incarnation: int) -> bool:
         """Return whether the process at *place* has called ``exec`` since that incarnation."""

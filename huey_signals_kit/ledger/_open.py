@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ..store import LEDGER, REDIS, family_of, open_kit_store, open_store
-from ._backend import PREFIX, PROCESS, Shelf, StoreShelf
+from ._backend import PREFIX, PROCESS, LedgerBackend, StoreBackend
 from ._record import Heartbeat, try_load
-from ._redis_backend import RedisShelf
+from ._redis_backend import RedisBackend
 
 
-def open_shelf(huey: Any, storage: Any = None) -> Shelf:
+def open_backend(huey: Any, storage: Any = None) -> LedgerBackend:
     """Open the values of the ledger of the queue of `huey`.
 
     Args:
@@ -20,8 +20,8 @@ def open_shelf(huey: Any, storage: Any = None) -> Shelf:
     storage = huey.storage if storage is None else storage
     family = family_of(storage)
     if family is not None and family.name in REDIS:
-        return RedisShelf(storage)
-    return StoreShelf(open_kit_store(huey, LEDGER, storage))
+        return RedisBackend(storage)
+    return StoreBackend(open_kit_store(huey, LEDGER, storage))
 
 
 def older_records(huey: Any) -> list[Heartbeat]:

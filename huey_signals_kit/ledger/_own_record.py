@@ -24,7 +24,7 @@ from typing import Any
 from weakref import ref
 
 from ..metrics.values import Totals, added, merge
-from ._backend import PROCESS, TOTALS, Shelf
+from ._backend import PROCESS, TOTALS, LedgerBackend
 from ._failure_detector import FORGOTTEN_SECONDS
 from ._record import Heartbeat, try_load
 from ._totals import Folded, fold, opened, try_load_totals
@@ -49,7 +49,7 @@ def _nothing() -> None:
 
 
 @dataclass
-class _Turn:
+class _Incarnation:
     """One record in which this process has written."""
 
     id: str
@@ -82,7 +82,7 @@ class _Turn:
         return self.revision is not None and folded.may_have(self.id, self.revision)
 
 
-class Own:
+class OwnRecord:
     """What one process has in the ledger, under *first_id* and, later, others made from it."""
 
     def __init__(
@@ -96,15 +96,17 @@ class Own:
         self._huey: Callable[[], Any] = _nothing if huey is None else ref(huey)
         self._fresh_seconds = fresh_seconds
         self._clock = clock
-        self._turns = [_Turn(first_id)]
+        self._turns = [_Incarnation(first_id)]
         self._sealed: list[str] = []
         self._begin(self._turns[0])
 
-    def _begin(self, turn: _Turn, found: bytes = b"", record: Heartbeat | None = None) -> None:
+    def _begin(
+        self, turn: _Incarnation, found: bytes = b"", record: Heartbeat | None = None
+    ) -> None:
         """Go on in *turn*, whose *record* was *found*, if there is one."""
         self._turn = turn
-        self._maybe = [] if record is None else [(found, record)]
-        self._certain = True
+        self._candidates = [] if record is None else [(found, record)]
+        self._acknowledged = True
         """Whether the last of these is what stands in the ledger, rather than one of them."""
         self._refused = False
         """Whether the last of these was not written, unless the client has tried twice."""
@@ -115,7 +117,7 @@ class Own:
         """Under which it is written now."""
         return self._turn.id
 
-    def write(self, shelf: Shelf, record: Heartbeat, last: bool = False) -> bool:
+    def write(self, backend: LedgerBackend, record: Heartbeat, last: bool = False) -> bool:
         """Write *record*, and return whether the value written before was still there.
 
         If it was not, the ledger may also have lost values of other processes.
@@ -125,46 +127,46 @@ class Own:
             record: The record to write.
             last: Whether to seal the record, so that it can be added to the totals.
         """
-        intact = self._certain and bool(self._maybe)
+        intact = self._acknowledged and bool(self._candidates)
         for _ in range(_TRIES):
-            self._find_out(shelf)
+            self._resolve(backend)
             counters = added(record.counters, self._turn.base)
-            if last and not counters and not self._maybe:
+            if last and not counters and not self._candidates:
                 return False
             mine = replace(record, id=self.id, counters=counters, sealed=last)
-            if self._put(shelf, mine):
+            if self._put(backend, mine):
                 return intact
             intact = False
         raise RuntimeError(f"the record {PROCESS}{self.id} is replaced by others each time")
 
-    def fold(self, shelf: Shelf) -> None:
+    def fold(self, backend: LedgerBackend) -> None:
         """Add what was written last to the totals."""
         while self._sealed:
-            fold(shelf, self._sealed[0])
+            fold(backend, self._sealed[0])
             del self._sealed[0]
 
-    def _put(self, shelf: Shelf, mine: Heartbeat) -> bool:
+    def _put(self, backend: LedgerBackend, mine: Heartbeat) -> bool:
         key, raw = PROCESS + self.id, mine.dump()
-        before = self._maybe[-1][0] if self._maybe else None
-        if before is None and not self._is_there(shelf):
+        before = self._candidates[-1][0] if self._candidates else None
+        if before is None and not self._is_there(backend):
             return False
         # First: what is raised from below tells nothing of what was written.
-        self._certain, self._refused, self._tried = False, False, self._clock()
-        self._maybe.append((raw, mine))
+        self._acknowledged, self._refused, self._tried = False, False, self._clock()
+        self._candidates.append((raw, mine))
         if before is None:
-            self._certain = shelf.put_new(key, raw, self._fresh_seconds)
+            self._acknowledged = backend.put_if_absent(key, raw, self._fresh_seconds)
         else:
-            self._certain = shelf.replace_same(key, before, raw, self._fresh_seconds)
-        self._refused = not self._certain
-        if self._certain:
+            self._acknowledged = backend.compare_and_set(key, before, raw, self._fresh_seconds)
+        self._refused = not self._acknowledged
+        if self._acknowledged:
             self._stands(raw, mine)
-        return self._certain
+        return self._acknowledged
 
-    def _is_there(self, shelf: Shelf) -> bool:
+    def _is_there(self, backend: LedgerBackend) -> bool:
         """Whether this is still the ledger that the base is about."""
-        folded, turn = opened(shelf), self._turn
+        folded, turn = opened(backend), self._turn
         if folded is not None and turn.epoch not in ("", folded.epoch):
-            self._look_around(shelf, folded)
+            self._recover(backend, folded)
             return False
         if turn.revision is None:
             turn.revision = 0 if folded is None else folded.revision
@@ -172,7 +174,7 @@ class Own:
         return True
 
     def _stands(self, raw: bytes, mine: Heartbeat) -> None:
-        self._maybe, self._certain = [(raw, mine)], True
+        self._candidates, self._acknowledged = [(raw, mine)], True
         if mine.sealed:
             self._sealed.append(self.id)
             self._go_on(mine)
@@ -183,37 +185,37 @@ class Own:
         self._begin_new(self._turn.after(folded), self._turn.epoch)
 
     def _begin_new(self, base: Totals, epoch: str) -> None:
-        turn = _Turn(f"{self._first_id}.{len(self._turns) + 1}", base, epoch)
+        turn = _Incarnation(f"{self._first_id}.{len(self._turns) + 1}", base, epoch)
         self._turns.append(turn)
         self._begin(turn)
 
-    def _find_out(self, shelf: Shelf) -> None:
-        if self._certain:
+    def _resolve(self, backend: LedgerBackend) -> None:
+        if self._acknowledged:
             return
-        found = shelf.get(PROCESS + self.id)
-        written = next((pair for pair in self._maybe if pair[0] == found), None)
+        found = backend.get(PROCESS + self.id)
+        written = next((pair for pair in self._candidates if pair[0] == found), None)
         if written is not None:
             self._stands(*written)
         elif found is None:
-            self._is_gone(shelf)
+            self._is_gone(backend)
         else:
             self._is_another(found)
 
     def _is_another(self, found: bytes) -> None:
-        record, last = try_load(found), self._maybe[-1][1]
+        record, last = try_load(found), self._candidates[-1][1]
         if record is not None and _is_open(record, self.id) and record.sequence < last.sequence:
             self._begin(self._turn, found, record)
         else:
             self._go_on(record or last)
 
-    def _is_gone(self, shelf: Shelf) -> None:
-        raw = shelf.get(TOTALS)
+    def _is_gone(self, backend: LedgerBackend) -> None:
+        raw = backend.get(TOTALS)
         folded = try_load_totals(raw)
         # What was refused cannot be what was folded.
-        last = self._maybe[-2:][0 if self._refused else -1][1]
+        last = self._candidates[-2:][0 if self._refused else -1][1]
         if raw is None or folded is not None:
             self._turn.note(last)
-            self._look_around(shelf, folded)
+            self._recover(backend, folded)
         elif self._is_unanswered and self._clock() - self._tried < FORGOTTEN_SECONDS:
             self._begin(self._turn)
         else:
@@ -222,15 +224,15 @@ class Own:
     @property
     def _is_unanswered(self) -> bool:
         """Whether nothing is known to have been written under this id."""
-        return len(self._maybe) < 2
+        return len(self._candidates) < 2
 
-    def _look_around(self, shelf: Shelf, folded: Folded | None) -> None:
+    def _recover(self, backend: LedgerBackend, folded: Folded | None) -> None:
         """The record is missing: go on from the last one that this ledger has, or had."""
         present, base, again = self._turn, Totals(), False
         for turn in self._turns[::-1]:
             if folded is None or not turn.is_in(folded):
                 continue
-            found = None if turn is present else shelf.get(PROCESS + turn.id)
+            found = None if turn is present else backend.get(PROCESS + turn.id)
             record = None if found is None else try_load(found)
             if found is not None and record is not None and _is_open(record, turn.id):
                 return self._begin(turn, found, record)

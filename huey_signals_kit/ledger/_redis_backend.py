@@ -10,20 +10,23 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..store import RedisExpiringKeys, RedisKitStore, redis_key
-from ._backend import ALIVE, PROCESS, TOTALS, Cells, Snapshot
+from ._backend import ALIVE, PROCESS, TOTALS, AtomicKeyValue, StoredValues
 
 
-class RedisShelf:
+class RedisBackend:
     """Every operation is one round trip."""
 
     def __init__(self, storage: Any) -> None:
         self._storage = storage
         key = redis_key("ledger", storage.name)
         self._hash = RedisKitStore(storage, key, beside=self._fresh)
-        self.put_new, self.replace_same = self._hash.put_new, self._hash.replace_same
+        self.put_if_absent, self.compare_and_set = (
+            self._hash.put_if_absent,
+            self._hash.compare_and_set,
+        )
 
     @property
-    def leases(self) -> Cells:
+    def leases(self) -> AtomicKeyValue:
         """Keys of their own."""
         return RedisExpiringKeys(self._storage, f"{redis_key('lease', self._storage.name)}.")
 
@@ -31,16 +34,16 @@ class RedisShelf:
         """One field."""
         return self._hash.get([key])[0]
 
-    def delete_same(self, key: str, old: bytes) -> bool:
+    def compare_and_delete(self, key: str, old: bytes) -> bool:
         """A script."""
         is_record = key.startswith(PROCESS)
         others = [ALIVE + key[len(PROCESS) :]] if is_record else []
-        return self._hash.delete_same(key, old, *others)
+        return self._hash.compare_and_delete(key, old, *others)
 
-    def read(self) -> Snapshot:
+    def read(self) -> StoredValues:
         """Read the whole hash, in one command; it has two fields for each process."""
         fields = self._hash.all()
-        return Snapshot(fields.get(TOTALS), _named(fields, PROCESS), _named(fields, ALIVE))
+        return StoredValues(fields.get(TOTALS), _named(fields, PROCESS), _named(fields, ALIVE))
 
     def put_alive(self, process_id: str, value: bytes) -> None:
         """Write the field, by a script."""
@@ -57,7 +60,7 @@ class RedisShelf:
         except Exception:  # refused by an ACL, or not quite Redis
             return None
 
-    def fresh(self, ids: Iterable[str]) -> frozenset[str]:
+    def recently_written(self, ids: Iterable[str]) -> frozenset[str]:
         """To be asked after `read`: a record is never there before its key."""
         ids = list(ids)
         keys = [self._fresh(PROCESS + each) for each in ids]

@@ -26,7 +26,7 @@ from uuid import uuid4
 from ..metrics import serialize
 from ..metrics.values import Totals, merge
 from ..runtime.process_id import FOREIGN_DATA_ERRORS
-from ._backend import PROCESS, TOTALS, Shelf
+from ._backend import PROCESS, TOTALS, LedgerBackend
 from ._record import Heartbeat, parsed, try_load
 
 _VERSION = 1
@@ -83,50 +83,52 @@ def _load(raw: bytes) -> Folded:
     return Folded(epoch, revision, ids, recent, serialize.read(content))
 
 
-def opened(shelf: Shelf) -> Folded | None:
+def opened(backend: LedgerBackend) -> Folded | None:
     """The totals, begun where there are none; None if they cannot be read."""
-    return try_load_totals(_open(shelf))
+    return try_load_totals(_open(backend))
 
 
-def _open(shelf: Shelf) -> bytes:
+def _open(backend: LedgerBackend) -> bytes:
     """The totals as they stand, with new ones begun where there are none."""
     for _ in range(_TRIES):
-        raw = shelf.get(TOTALS)
+        raw = backend.get(TOTALS)
         if raw is not None:
             return raw
-        shelf.put_new(TOTALS, Folded(uuid4().hex, 0, (), 0, {}).dump())
+        backend.put_if_absent(TOTALS, Folded(uuid4().hex, 0, (), 0, {}).dump())
     raise RuntimeError("the totals of the ledger are not there when they have been written")
 
 
-def fold(shelf: Shelf, process_id: str) -> bool:
+def fold(backend: LedgerBackend, process_id: str) -> bool:
     """Have the counters of a process that is gone in the totals; whether it was this call.
 
     What this version cannot read it leaves to one that can.
     """
     key = PROCESS + process_id
     for _ in range(_TRIES):
-        before = _open(shelf)
-        folded, raw = try_load_totals(before), shelf.get(key)
+        before = _open(backend)
+        folded, raw = try_load_totals(before), backend.get(key)
         record = None if raw is None else try_load(raw)
         if folded is None or raw is None or record is None:
             return False
         if not record.sealed:
             sealed = replace(record, sealed=True).dump()
-            if not shelf.replace_same(key, raw, sealed):
+            if not backend.compare_and_set(key, raw, sealed):
                 return False  # it lives, or another one is at it
             raw = sealed
         added = process_id not in folded.ids
-        if added and not shelf.replace_same(TOTALS, before, _with(shelf, folded, record).dump()):
+        if added and not backend.compare_and_set(
+            TOTALS, before, _with(backend, folded, record).dump()
+        ):
             continue
-        shelf.delete_same(key, raw)
+        backend.compare_and_delete(key, raw)
         return added
     raise RuntimeError(f"the totals changed each of {_TRIES} times before {key} was added")
 
 
-def _with(shelf: Shelf, folded: Folded, record: Heartbeat) -> Folded:
+def _with(backend: LedgerBackend, folded: Folded, record: Heartbeat) -> Folded:
     counters = dict(folded.counters)
     merge(counters, record.counters)
     recent = min(folded.recent + 1, KEPT)
     ids = (*folded.ids, record.id)
-    older = [each for each in ids[:-recent] if shelf.get(PROCESS + each) is not None]
+    older = [each for each in ids[:-recent] if backend.get(PROCESS + each) is not None]
     return Folded(folded.epoch, folded.revision + 1, (*older, *ids[-recent:]), recent, counters)

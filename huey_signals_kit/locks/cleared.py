@@ -38,7 +38,11 @@ class ClearedLocks:
         for _ in range(_TRIES):
             (found,) = store.get([_KEY])
             new = json.dumps([*_read(found), _name(raw)][-MOST:]).encode("ascii")
-            if store.put_new(_KEY, new) if found is None else store.replace_same(_KEY, found, new):
+            if (
+                store.put_if_absent(_KEY, new)
+                if found is None
+                else store.compare_and_set(_KEY, found, new)
+            ):
                 return
 
     def has(self, raw: bytes) -> bool:

@@ -18,7 +18,7 @@ class AnonymousLocks:
     def __init__(self, huey: Any) -> None:
         self._huey = huey
 
-    def delete_same(self, key: str, value: bytes) -> bool:
+    def compare_and_delete(self, key: str, value: bytes) -> bool:
         """Delete the lock, unless its value names a holder: then another process has it."""
         return self.get([key]) != [None] and bool(self._huey.delete(key))
 
@@ -47,7 +47,7 @@ def delete_acquisition(store: Store, key: str, raw: bytes) -> bool:
     one round trip; in bare Huey it is the whole time that a lock is held.
     """
     try:
-        return store.delete_same(key, raw)
+        return store.compare_and_delete(key, raw)
     except Exception as exc:
         if raw == ANONYMOUS or is_away(exc):
             raise

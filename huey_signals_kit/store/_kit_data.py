@@ -44,13 +44,13 @@ class KitStore(Protocol):
     def put(self, key: str, value: bytes) -> None:
         """Write a value."""
 
-    def put_new(self, key: str, value: bytes) -> bool:
+    def put_if_absent(self, key: str, value: bytes) -> bool:
         """Write a value if the key is missing."""
 
-    def replace_same(self, key: str, old: bytes, new: bytes) -> bool:
+    def compare_and_set(self, key: str, old: bytes, new: bytes) -> bool:
         """Write `new` if the value is `old`."""
 
-    def delete_same(self, key: str, value: bytes) -> bool:
+    def compare_and_delete(self, key: str, value: bytes) -> bool:
         """Delete the key if it has this value."""
 
     def keys(self, prefix: str = "") -> Iterator[list[str]]:

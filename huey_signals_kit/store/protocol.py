@@ -36,7 +36,7 @@ class Store(Protocol):
     """The name of the storage's family, for reports: ``"redis hash"``, ``"sqlite"``, ..."""
 
     atomic: bool
-    """Whether `delete_same` and `replace_same` are: only on a storage unknown to the kit not."""
+    """Whether `compare_and_delete` and `compare_and_set` are atomic; False only for an unknown storage."""
 
     @property
     def newest_first(self) -> bool | None:
@@ -54,19 +54,19 @@ class Store(Protocol):
     def put(self, key: str, value: bytes) -> None:
         """Write a value of the kit's own."""
 
-    def put_new(self, key: str, value: bytes) -> bool:
+    def put_if_absent(self, key: str, value: bytes) -> bool:
         """The same, if there is no such key; atomically."""
 
     def delete(self, keys: Iterable[str]) -> int:
         """Delete *keys* in as few round trips as can be; how many were there."""
 
-    def delete_same(self, key: str, value: bytes) -> bool:
+    def compare_and_delete(self, key: str, value: bytes) -> bool:
         """Delete *key* if it still has *value*, atomically; whether it was so."""
 
-    def delete_unchanged(self, pairs: Iterable[tuple[str, bytes]]) -> list[str]:
-        """`delete_same` for many keys and values; the keys of those that were deleted."""
+    def compare_and_delete_many(self, pairs: Iterable[tuple[str, bytes]]) -> list[str]:
+        """`compare_and_delete` for many keys and values; the keys of those that were deleted."""
 
-    def replace_same(self, key: str, old: bytes, new: bytes) -> bool:
+    def compare_and_set(self, key: str, old: bytes, new: bytes) -> bool:
         """Write *new* if *key* still has *old*, atomically; whether it was so.
 
         A time to live that the key had goes on.

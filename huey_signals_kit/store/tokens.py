@@ -1,4 +1,4 @@
-"""Revoke tokens by the thousand: what `Store.entries` and `delete_unchanged` do, many at a time.
+"""Read and delete revoke tokens by the thousand.
 
 Nearly all tokens have an id that Huey made, and one of two values. So they are passed around by
 value, each id packed into 16 bytes, which Redis and this process do several times as quickly as
@@ -63,7 +63,7 @@ def delete_tokens(store: Store, value: bytes, ids: bytes) -> int:
     keys = unpack(ids)
     if isinstance(store, RedisStore):
         return delete(store, value, keys)
-    return len(store.delete_unchanged([(key, value) for key in _each(keys)]))
+    return len(store.compare_and_delete_many([(key, value) for key in _each(keys)]))
 
 
 def pack(keys: bytes) -> bytes | None:

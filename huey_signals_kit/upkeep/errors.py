@@ -232,5 +232,5 @@ class _Purge:
             return
         done = [(entry.key, entry.value) for entry in some if not self._places.has(entry.key)]
         pending = len(some) - len(done)
-        gone = len(done) if self._dry_run else len(self._store.delete_unchanged(done))
+        gone = len(done) if self._dry_run else len(self._store.compare_and_delete_many(done))
         self._found.update(pending=pending, deleted=gone, undecided=-pending - gone)

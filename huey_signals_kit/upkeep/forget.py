@@ -15,10 +15,10 @@ from .._checks import check_huey, checked_flag
 from ..ledger import (
     OVERDUE_SECONDS,
     Heartbeat,
-    Snapshot,
+    StoredValues,
     is_of_this_process,
+    open_backend,
     open_ledger,
-    open_shelf,
     remove_record,
 )
 from ..store import (
@@ -148,11 +148,11 @@ def _watch(
         tell: Called repeatedly while processes are watched.
         is_wanted: Whether to watch the process of a record.
     """
-    ledger, shelf = open_ledger(huey), open_shelf(huey)
-    first = shelf.read()
+    ledger, backend = open_ledger(huey), open_backend(huey)
+    first = backend.read()
     deadline, living = time.monotonic() + OVERDUE_SECONDS, {}
     while True:
-        unknown, now = [], shelf.read()
+        unknown, now = [], backend.read()
         for process in ledger.processes():
             beat = process.heartbeat
             if not is_wanted(beat):
@@ -167,7 +167,7 @@ def _watch(
         time.sleep(_POLL_SECONDS)
 
 
-def _value(snapshot: Snapshot, process_id: str) -> tuple[bytes | None, bytes | None]:
+def _value(snapshot: StoredValues, process_id: str) -> tuple[bytes | None, bytes | None]:
     """Return the values that change while a process is alive."""
     return snapshot.records.get(process_id), snapshot.alive.get(process_id.partition(".")[0])
 

@@ -399,7 +399,7 @@ def test_a_storage_that_hangs_is_given_up(sqlite_shop, monkeypatch):
     told = []
     found = collecting.QueueCollector(sqlite_shop.huey, 60, lambda exc, missing: told.append(exc))
     gate = Gate()
-    found._looks = Asking(lambda: gate() and open_ledger(sqlite_shop.huey).look(), "look")
+    found._looks = Asking(lambda: gate() and open_ledger(sqlite_shop.huey).snapshot(), "look")
     (up,) = found.collect()
     assert up.samples[0].value == 0
     assert "no answer for 0.05 seconds" in str(told[0])

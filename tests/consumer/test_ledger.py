@@ -20,7 +20,7 @@ READ = """
 import json, sys
 from tests.support import Place
 from huey_signals_kit.ledger import open_ledger
-look = open_ledger(Place(*sys.argv[1:]).open()).look()
+look = open_ledger(Place(*sys.argv[1:]).open()).snapshot()
 counts = {}
 for key, value in look.totals.items():
     if key[0] == "huey_signals_total":

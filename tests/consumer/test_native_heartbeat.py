@@ -11,7 +11,7 @@ import pytest
 from huey_signals_kit import install_handlers
 from huey_signals_kit.jobs import native_heartbeat
 from huey_signals_kit.jobs.native_heartbeat import NativeHeartbeat
-from huey_signals_kit.ledger._ledger import open_shelf
+from huey_signals_kit.ledger._ledger import open_backend
 from tests.consumer.greenlet_app import EVERY, GATES, declare
 from tests.consumer.harness import running_consumer
 from tests.servers import redis_server
@@ -40,7 +40,7 @@ def started(tmp_path, monkeypatch):
 def snapshot(huey):
     """What stands in the ledger, None while it is being written."""
     try:
-        return open_shelf(huey).read()
+        return open_backend(huey).read()
     except Exception:
         return None
 

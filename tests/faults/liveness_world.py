@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from huey_signals_kit.ledger import Heartbeat
-from huey_signals_kit.ledger._backend import PROCESS, TOTALS, Snapshot
+from huey_signals_kit.ledger._backend import PROCESS, TOTALS, StoredValues
 from huey_signals_kit.ledger._ledger import Ledger
 from huey_signals_kit.locks.holder import Holder
 from huey_signals_kit.runtime.process_id import ProcessId
@@ -92,7 +92,7 @@ class SimulatedShelf:
         self._server.reach(self._host)
         return self._server.data.get(key)
 
-    def put_new(self, key, value, seconds=0):
+    def put_if_absent(self, key, value, seconds=0):
         self._server.reach(self._host)
         self._server.check_full()
         if key in self._server.data:
@@ -100,7 +100,7 @@ class SimulatedShelf:
         self._server.data[key] = value
         return self._answer(True)
 
-    def replace_same(self, key, old, new, seconds=0):
+    def compare_and_set(self, key, old, new, seconds=0):
         self._server.reach(self._host)
         self._server.check_full()
         if self._server.data.get(key) != old:
@@ -108,7 +108,7 @@ class SimulatedShelf:
         self._server.data[key] = new
         return self._answer(True)
 
-    def delete_same(self, key, old):
+    def compare_and_delete(self, key, old):
         self._server.reach(self._host)
         if self._server.data.get(key) != old:
             return self._answer(False)
@@ -119,7 +119,7 @@ class SimulatedShelf:
         self._server.reach(self._host)
         data, start = self._server.data, len(PROCESS)
         records = {key[start:]: data[key] for key in data if key.startswith(PROCESS)}
-        return Snapshot(data.get(TOTALS), records, {})
+        return StoredValues(data.get(TOTALS), records, {})
 
     def run_id(self):
         return f"run {self._server.run}" if self._server.readable_run_id else None
@@ -185,7 +185,7 @@ class SimulatedLockWatch(LockWatch):
         raw = self._server.lock
         if raw is None or not names:
             return []
-        verdict = self._lives("held", raw, self.holder, self._ledger.look())
+        verdict = self._lives("held", raw, self.holder, self._ledger.snapshot())
         return [LockInfo("held", alive=verdict.alive, settled=verdict.settled, doubt=verdict.doubt)]
 
 

@@ -152,11 +152,11 @@ def put_own(run, own, value):
         key = "marks:00" if own == "marks" else "expiring:000000000000001x0"
         put_kit_data(run.huey, key, value)
         return
-    shelf = run.ledger._shelf()
+    backend = run.ledger._shelf()
     if own.startswith("lease"):
-        shelf.leases.put_new(own, value, 1000)
+        backend.leases.put_if_absent(own, value, 1000)
     else:
-        shelf.put_new("process:x" if own == "process" else own, value, 1000)
+        backend.put_if_absent("process:x" if own == "process" else own, value, 1000)
 
 
 def take_own(run):

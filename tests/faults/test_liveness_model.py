@@ -9,7 +9,7 @@ import pytest
 
 from huey_signals_kit.ledger import _failure_detector
 from huey_signals_kit.ledger._failure_detector import FailureDetector
-from huey_signals_kit.ledger._liveness import Judge
+from huey_signals_kit.ledger._liveness import LivenessDetector
 from tests.faults.liveness_world import BEAT, STALE_AFTER, Run
 
 RUNS = int(os.environ.get("HUEY_SIGNALS_KIT_LIVENESS_RUNS", "150"))
@@ -34,7 +34,7 @@ def test_no_living_process_loses_its_lock():
 def believe_any_note(monkeypatch):
     """The value that a note names, and when it was written, do not count."""
     monkeypatch.setattr(
-        Judge,
+        LivenessDetector,
         "_believed",
         lambda self, peer: [float(seconds) for _, _, seconds in self._notes.get(peer, ())],
     )
@@ -43,7 +43,7 @@ def believe_any_note(monkeypatch):
 def believe_changed_writers(monkeypatch):
     """The writer of a note was seen to change, whatever value the note names."""
     monkeypatch.setattr(
-        Judge,
+        LivenessDetector,
         "_believed",
         lambda self, peer: [
             float(seconds) for writer, _, seconds in self._notes.get(peer, ()) if writer.changed

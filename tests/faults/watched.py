@@ -148,7 +148,7 @@ class Run:
     def read_ledger(self):
         ledger = self.ledger
         (
-            ledger.look(),
+            ledger.snapshot(),
             ledger.processes(),
             ledger.totals(),
             ledger.heartbeat_numbers(),

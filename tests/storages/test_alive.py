@@ -11,7 +11,7 @@ import pytest
 from huey import RedisHuey
 
 from huey_signals_kit.ledger import alive_writer
-from huey_signals_kit.ledger._ledger import open_shelf
+from huey_signals_kit.ledger._ledger import open_backend
 from tests.servers import find_redis, redis_server
 from tests.support import KINDS, wait_until
 
@@ -82,14 +82,14 @@ def test_each_way_to_connect_to_redis(ways):
         writer = alive_writer(huey, "me")
         writer.write(b"1")
         writer.write(b"2")
-        assert open_shelf(huey).read().alive == {"me": b"2"}, name
+        assert open_backend(huey).read().alive == {"me": b"2"}, name
         theirs = {
             each["id"] for each in huey.storage.conn.client_list() if each["cmd"] == "evalsha"
         }
         assert theirs - clients, name
         writer.remove()
         writer.close()
-        assert open_shelf(huey).read().alive == {}, name
+        assert open_backend(huey).read().alive == {}, name
 
 
 @pytest.mark.parametrize("kind", SHARED)
@@ -100,10 +100,10 @@ def test_a_connection_that_is_lost_is_made_again(make_huey, kind):
     writer.write(b"1")
     writer.close()
     writer.write(b"2")
-    assert open_shelf(huey).read().alive == {"me": b"2"}
+    assert open_backend(huey).read().alive == {"me": b"2"}
     writer.remove()
     writer.close()
-    assert open_shelf(huey).read().alive == {}
+    assert open_backend(huey).read().alive == {}
 
 
 def test_a_redis_that_came_back_is_written_to_again():
@@ -116,7 +116,7 @@ def test_a_redis_that_came_back_is_written_to_again():
         with pytest.raises(redis.ConnectionError):
             writer.write(b"2")
         writer.write(b"3")
-        assert open_shelf(huey).read().alive == {"me": b"3"}
+        assert open_backend(huey).read().alive == {"me": b"3"}
         writer.close()
         huey.storage.pool.disconnect()
 

@@ -10,7 +10,7 @@ import pytest
 from huey import RedisExpireHuey, RedisHuey
 
 from huey_signals_kit import install_handlers
-from huey_signals_kit.ledger import Heartbeat, open_ledger, open_shelf
+from huey_signals_kit.ledger import Heartbeat, open_backend, open_ledger
 from huey_signals_kit.runtime.process_id import ProcessId, this_process
 from tests.locks import taken_by
 from tests.servers import find_redis, redis_server
@@ -55,8 +55,8 @@ def test_heartbeats_and_leases_are_written(full):
     for number in range(1, 4):
         ledger.write(Heartbeat("a", ELSEWHERE, "thread", sequence=number))
         assert [each.heartbeat.sequence for each in ledger.processes()] == [number]
-    open_shelf(huey).put_alive("a", b"1")
-    assert open_shelf(huey).read().alive == {"a": b"1"}
+    open_backend(huey).put_alive("a", b"1")
+    assert open_backend(huey).read().alive == {"a": b"1"}
     assert (lease.acquire(), lease.renew()) == (True, True)
     lease.release()
     ledger.deregister(Heartbeat("a", ELSEWHERE, "thread", sequence=4))

@@ -14,7 +14,7 @@ from huey.serializer import Serializer, SignedSerializer
 
 from huey_signals_kit import Kit, install_handlers
 from huey_signals_kit.jobs import stale_locks
-from huey_signals_kit.ledger import Heartbeat, open_ledger, open_shelf
+from huey_signals_kit.ledger import Heartbeat, open_backend, open_ledger
 from huey_signals_kit.runtime.process_id import ProcessId, this_process
 from huey_signals_kit.store import UPKEEP, open_kit_store, open_store
 from huey_signals_kit.upkeep import StillInUse, forget, forget_record, report
@@ -36,7 +36,7 @@ def use(huey):
     ledger = open_ledger(huey)
     ledger.deregister(Heartbeat("ended", this_process(), "thread", counters={DONE: 3}))
     put_kit_data(huey, "process:dead", Heartbeat("dead", dead_place(), "thread").dump())
-    open_shelf(huey).put_alive("dead", b"1")
+    open_backend(huey).put_alive("dead", b"1")
     assert ledger.lease("another", 60).acquire()
     huey.revoke_by_id(str(uuid.uuid4()))
     huey.put_if_empty(f"{huey.name}.lock.old", "1")
@@ -75,16 +75,16 @@ def test_nothing_of_the_kits_is_among_the_results(used):
 
 def test_what_is_alive_is_read_with_the_records(any_huey):
     """It goes with the record, and without one a consumer's tidying removes it."""
-    shelf, ledger = open_shelf(any_huey), open_ledger(any_huey)
+    backend, ledger = open_backend(any_huey), open_ledger(any_huey)
     ledger.write(Heartbeat("a", ELSEWHERE, "thread"))
     for process_id, value in (("a", b"1"), ("a", b"2"), ("lost", b"1")):
-        shelf.put_alive(process_id, value)
-    found = shelf.read()
+        backend.put_alive(process_id, value)
+    found = backend.read()
     assert (set(found.records), found.alive) == ({"a"}, {"a": b"2", "lost": b"1"})
     ledger.fold_dead()
-    assert shelf.read().alive == {"a": b"2"}
-    assert shelf.delete_same("process:a", found.records["a"])
-    assert shelf.read()[1:] == ({}, {})
+    assert backend.read().alive == {"a": b"2"}
+    assert backend.compare_and_delete("process:a", found.records["a"])
+    assert backend.read()[1:] == ({}, {})
 
 
 def test_forgetting_leaves_nothing_of_the_kits(used, any_kind):
@@ -153,7 +153,7 @@ def test_one_record_is_forgotten_and_its_counts_are_kept(make_huey, monkeypatch)
     assert forget_record(huey, "process:a")
     assert forget_record(huey, "junk")
     assert not forget_record(huey, "none")
-    look = open_ledger(huey).look()
+    look = open_ledger(huey).snapshot()
     assert ([each.heartbeat.id for each in look.processes], look.totals) == (
         ["b"],
         {DONE: 6},

@@ -53,7 +53,7 @@ def clock():
 
 
 @pytest.fixture
-def open_shelf(any_huey):
+def open_backend(any_huey):
     """The shelf that `open_ledger` finds for this storage."""
     return open_ledger(any_huey)._shelf
 
@@ -130,22 +130,22 @@ def test_the_totals_are_those_of_all(any_huey):
     ledger.write(beat("b", counters={DONE: 10, SKIPPED: 5}))
     ledger.deregister(beat("c", counters={DONE: 100, seconds: one}))
     ledger.write(beat("a", 2, sequence=2, counters={DONE: 2, seconds: one}))
-    found = open_ledger(any_huey).look()
+    found = open_ledger(any_huey).snapshot()
     assert found.totals == {DONE: 112, SKIPPED: 5, seconds: one + one}
     assert {each.heartbeat.id for each in found.processes} == {"a", "b"}
 
 
-def test_a_beat_is_one_write_and_leaving_leaves_no_record(any_huey, open_shelf):
+def test_a_beat_is_one_write_and_leaving_leaves_no_record(any_huey, open_backend):
     """After the first of all, nothing is read, and one value is written."""
-    shelf = Recorded(open_shelf())
-    ledger = Ledger(lambda: shelf)
+    backend = Recorded(open_backend())
+    ledger = Ledger(lambda: backend)
     ledger.write(beat("a", 1))
-    shelf.calls.clear()
+    backend.calls.clear()
     for sequence in range(2, 5):
         ledger.write(beat("a", sequence, sequence))
-    assert shelf.calls == ["replace_same"] * 3
+    assert backend.calls == ["replace_same"] * 3
     ledger.deregister(beat("a", 5, 5))
-    assert shelf.read()[1] == {}
+    assert backend.read()[1] == {}
     assert ledger.totals() == {DONE: 5}
 
 
@@ -153,7 +153,7 @@ def test_leaving_twice_counts_once(any_huey):
     """Nor does leaving with nothing to say write anything."""
     ledger = open_ledger(any_huey)
     ledger.deregister(beat("nobody"))
-    assert ledger.look().totals == {}
+    assert ledger.snapshot().totals == {}
     assert not kit_data(any_huey)
     for _ in range(2):
         ledger.deregister(beat("a", 3))
@@ -231,7 +231,7 @@ def test_two_processes_fold_dead_ones_once(any_kind, make_place, make_huey, ende
         racer.stdin.flush()
     answers = [int(racer.communicate(timeout=60)[0]) for racer in racers]
     assert sum(answers) == 30
-    assert ledger.look().totals == {DONE: 60}
+    assert ledger.snapshot().totals == {DONE: 60}
     assert ledger.processes() == []
 
 
@@ -242,8 +242,8 @@ class Killed(BaseException):
 class Recorded:
     """A shelf that notes each call, and fails at the one that it is told to."""
 
-    def __init__(self, shelf, fail_at=None, applied=False, error=Killed):
-        self._shelf = shelf
+    def __init__(self, backend, fail_at=None, applied=False, error=Killed):
+        self._shelf = backend
         self._fail_at = fail_at
         self._applied = applied
         self._error = error
@@ -266,16 +266,16 @@ class Recorded:
 
 
 @pytest.mark.parametrize("applied", [False, True])
-def test_who_folds_may_be_killed_between_any_two_steps(any_huey, open_shelf, ended, applied):
+def test_who_folds_may_be_killed_between_any_two_steps(any_huey, open_backend, ended, applied):
     """Wherever it stops, the totals are right, and the next one ends the work, once."""
     expected, steps = 0, 0
     while True:
         name = f"dead {steps}"
         open_ledger(any_huey).write(beat(name, 3, place=ended))
         expected += 3
-        shelf = Recorded(open_shelf(), fail_at=steps, applied=applied)
+        backend = Recorded(open_backend(), fail_at=steps, applied=applied)
         try:
-            Ledger(lambda shelf=shelf: shelf).fold_dead()
+            Ledger(lambda backend=backend: backend).fold_dead()
         except Killed:
             steps += 1
         else:
@@ -289,14 +289,14 @@ def test_who_folds_may_be_killed_between_any_two_steps(any_huey, open_shelf, end
 
 
 @pytest.mark.parametrize("applied", [False, True])
-def test_who_leaves_may_be_killed_between_any_two_steps(any_huey, open_shelf, ended, applied):
+def test_who_leaves_may_be_killed_between_any_two_steps(any_huey, open_backend, ended, applied):
     """Counted are what it had written before and, from some step on, its last; never both."""
     expected, steps = 0, 0
     while True:
-        shelf = Recorded(open_shelf())
-        ledger = Ledger(lambda shelf=shelf: shelf)
+        backend = Recorded(open_backend())
+        ledger = Ledger(lambda backend=backend: backend)
         ledger.write(beat(f"p{steps}", 3, place=ended))
-        shelf.calls, shelf._fail_at, shelf._applied = [], steps, applied
+        backend.calls, backend._fail_at, backend._applied = [], steps, applied
         killed = False
         try:
             ledger.deregister(beat(f"p{steps}", 4, 2, place=ended))
@@ -315,13 +315,13 @@ def test_who_leaves_may_be_killed_between_any_two_steps(any_huey, open_shelf, en
 @pytest.mark.parametrize("applied", [False, True])
 @pytest.mark.parametrize("last", [False, True])
 def test_a_write_whose_answer_is_lost_is_neither_lost_nor_doubled(
-    any_huey, open_shelf, applied, last
+    any_huey, open_backend, applied, last
 ):
     """The connection breaks at each call of one process in turn; it tries again, and goes on."""
     expected, step = 0, 0
     while True:
-        shelf = Recorded(open_shelf(), step, applied, ConnectionError)
-        ledger = Ledger(lambda shelf=shelf: shelf)
+        backend = Recorded(open_backend(), step, applied, ConnectionError)
+        ledger = Ledger(lambda backend=backend: backend)
         broken = 0
         for sequence in (1, 2, 3, 4, 5, 6, 6):
             leaves = sequence >= 5 or (last and sequence >= 3)
@@ -340,9 +340,9 @@ def test_a_write_whose_answer_is_lost_is_neither_lost_nor_doubled(
     assert step > 5
 
 
-def test_one_that_was_only_thought_dead_counts_once(any_huey, open_shelf, clock, is_redis):
+def test_one_that_was_only_thought_dead_counts_once(any_huey, open_backend, clock, is_redis):
     """It goes on in another record, and what it counted before and since adds up."""
-    process, reader = open_ledger(any_huey), Ledger(open_shelf, clock=clock)
+    process, reader = open_ledger(any_huey), Ledger(open_backend, clock=clock)
     process.write(beat("a", 10))
     assert reader.fold_dead() == 0
     if is_redis:
@@ -366,7 +366,7 @@ def test_after_a_flush_the_living_bring_their_counters_back(any_huey, is_redis):
     ledger.write(beat("a", 10))
     other.write(beat("b", 1, running=(Running("t1", "tasks.t", 0.0),)))
     flush(any_huey, is_redis)
-    assert ledger.look().totals == {}
+    assert ledger.snapshot().totals == {}
     ledger.write(beat("a", 11, 2))
     other.write(beat("b", 1, 2, running=(Running("t1", "tasks.t", 0.0),)))
     assert ledger.totals() == {DONE: 12}
@@ -382,9 +382,9 @@ def alive(ledger):
     return process.alive
 
 
-def test_who_lives_elsewhere_is_known_by_change(any_huey, open_shelf, clock, is_redis):
+def test_who_lives_elsewhere_is_known_by_change(any_huey, open_backend, clock, is_redis):
     """Without a change a reader cannot tell, and after a watched silence the process is dead."""
-    process, reader = open_ledger(any_huey), Ledger(open_shelf, clock=clock)
+    process, reader = open_ledger(any_huey), Ledger(open_backend, clock=clock)
     process.write(beat("a"))
     assert alive(reader) is (True if is_redis else None)
     clock.now += 5
@@ -405,11 +405,11 @@ def test_who_lives_elsewhere_is_known_by_change(any_huey, open_shelf, clock, is_
         assert alive(reader) is True
 
 
-def test_a_record_says_how_long_its_process_may_be_silent(any_huey, open_shelf, clock, is_redis):
+def test_a_record_says_how_long_its_process_may_be_silent(any_huey, open_backend, clock, is_redis):
     """And a reader's own setting counts where it is longer."""
     open_ledger(any_huey).write(beat("a", stale_after=60.0))
-    quick = Ledger(open_shelf, clock=clock)
-    slow = Ledger(open_shelf, clock=clock, stale_after=90.0)
+    quick = Ledger(open_backend, clock=clock)
+    slow = Ledger(open_backend, clock=clock, stale_after=90.0)
     if is_redis:
         forget_who_is_fresh(any_huey)
     with watched(quick, clock) as go, watched(slow, clock) as step:
@@ -420,15 +420,15 @@ def test_a_record_says_how_long_its_process_may_be_silent(any_huey, open_shelf, 
             assert (alive(quick), alive(slow)) == found
 
 
-def test_another_hosts_clock_is_of_no_account(any_huey, open_shelf, clock, is_redis):
+def test_another_hosts_clock_is_of_no_account(any_huey, open_backend, clock, is_redis):
     """One that says that it is 1970 there, or the year 5000, is judged as any other."""
-    reader = Ledger(open_shelf, clock=clock)
+    reader = Ledger(open_backend, clock=clock)
     for sequence in (1, 2):
         for name, moment in (("past", 0.0), ("future", 1e11)):
             running = (Running(f"task {name}", "tasks.t", moment),)
             record = beat(name, 1, sequence, started=moment, running=running)
-            open_ledger(any_huey).write(record) if sequence == 1 else rewrite(open_shelf, record)
-        reader.look()
+            open_ledger(any_huey).write(record) if sequence == 1 else rewrite(open_backend, record)
+        reader.snapshot()
         clock.now += 5
     assert [each.alive for each in reader.processes()] == [True, True]
     assert reader.running_ids() == {"task past", "task future"}
@@ -441,15 +441,15 @@ def test_another_hosts_clock_is_of_no_account(any_huey, open_shelf, clock, is_re
         assert [each.alive for each in found] == [False, False]
 
 
-def rewrite(open_shelf, record):
+def rewrite(open_backend, record):
     """As the process itself does, in another ledger object."""
-    key, shelf = f"process:{record.id}", open_shelf()
-    assert shelf.replace_same(key, shelf.get(key), record.dump(), 15)
+    key, backend = f"process:{record.id}", open_backend()
+    assert backend.compare_and_set(key, backend.get(key), record.dump(), 15)
 
 
-def test_the_silence_of_an_application_tells_nothing(any_huey, open_shelf, clock, is_redis):
+def test_the_silence_of_an_application_tells_nothing(any_huey, open_backend, clock, is_redis):
     """Without a worker a process writes only what is new; it is folded in the end, not lost."""
-    process, reader = open_ledger(any_huey), Ledger(open_shelf, clock=clock)
+    process, reader = open_ledger(any_huey), Ledger(open_backend, clock=clock)
     process.write(beat("web", 5, worker=""))
     if is_redis:
         forget_who_is_fresh(any_huey)
@@ -481,32 +481,32 @@ def test_a_process_of_this_host_is_known_dead_at_once(any_huey, ended):
     assert reader.heartbeat_numbers() == {}
 
 
-def test_beats_tell_when_all_others_have_said_what_they_run(any_huey, open_shelf, clock):
+def test_beats_tell_when_all_others_have_said_what_they_run(any_huey, open_backend, clock):
     """The number of each changes with every heartbeat; this process has nothing to wait for."""
-    process, reader = open_ledger(any_huey), Ledger(open_shelf, clock=clock)
+    process, reader = open_ledger(any_huey), Ledger(open_backend, clock=clock)
     process.write(beat("me", place=this_process()))
     rewriter = beat("other", sequence=7)
-    open_shelf().put_new("process:other", rewriter.dump(), 15)
+    open_backend().put_if_absent("process:other", rewriter.dump(), 15)
     assert reader.heartbeat_numbers() == {"other": 7}
-    rewrite(open_shelf, replace(rewriter, sequence=8))
+    rewrite(open_backend, replace(rewriter, sequence=8))
     assert reader.heartbeat_numbers() == {"other": 8}
 
 
-def test_a_program_that_this_process_was_before_is_dead(any_huey, open_shelf):
+def test_a_program_that_this_process_was_before_is_dead(any_huey, open_backend):
     """A consumer that restarts itself by exec keeps its process id, and when it was started."""
-    shelf = open_shelf()
-    shelf.put_new("process:before", beat("before", 4, place=this_process()).dump(), 15)
+    backend = open_backend()
+    backend.put_if_absent("process:before", beat("before", 4, place=this_process()).dump(), 15)
     ledger = open_ledger(any_huey)
     assert [each.alive for each in ledger.processes()] == [False]
     assert ledger.fold_dead() == 1
-    assert ledger.look().totals == {DONE: 4}
+    assert ledger.snapshot().totals == {DONE: 4}
 
 
-def test_tasks_of_one_that_may_only_be_held_up_still_count(any_huey, open_shelf, clock, is_redis):
+def test_tasks_of_one_that_may_only_be_held_up_still_count(any_huey, open_backend, clock, is_redis):
     """Ten minutes long: a process that was stopped for a while goes on with them."""
     running = (Running("t1", "tasks.t", 0.0, ("t2", "t3")), Running("t4", "tasks.t", 0.0))
     open_ledger(any_huey).write(beat("a", running=running))
-    reader = Ledger(open_shelf, clock=clock)
+    reader = Ledger(open_backend, clock=clock)
     assert reader.running_ids() == {"t1", "t2", "t3", "t4"}
     if is_redis:
         forget_who_is_fresh(any_huey)
@@ -541,7 +541,7 @@ def test_a_record_that_cannot_be_read_is_told_and_stops_deletions(make_huey, val
     ledger = open_ledger(huey)
     ledger.write(beat("a", 2))
     put_kit_data(huey, "process:x", value)
-    look = ledger.look()
+    look = ledger.snapshot()
     assert (look.totals, look.unreadable) == ({DONE: 2}, ["process:x"])
     with pytest.raises(UnreadableLedger, match=r"process:x.*delete them"):
         ledger.running_ids()
@@ -556,7 +556,7 @@ def test_totals_that_cannot_be_read_are_left_and_told(make_huey):
     ledger = open_ledger(huey)
     ledger.write(beat("a", 2))
     ledger.deregister(beat("b", 3))
-    look = ledger.look()
+    look = ledger.snapshot()
     assert (look.totals, look.unreadable) == ({DONE: 5}, ["totals"])
     assert kit_data(huey)["totals"] == b"{}"
 
@@ -646,10 +646,12 @@ def test_a_forked_child_does_not_hold_its_parents_lease(make_huey):
     assert lease.renew()
 
 
-def test_a_lease_that_is_not_renewed_is_free_after_its_time(any_huey, open_shelf, clock, is_redis):
+def test_a_lease_that_is_not_renewed_is_free_after_its_time(
+    any_huey, open_backend, clock, is_redis
+):
     """By the clock of who waits; its holder learns that he has lost it."""
-    lost = Ledger(open_shelf, clock=clock).lease("sweep", 60)
-    waiting = Ledger(open_shelf, clock=clock).lease("sweep", 60)
+    lost = Ledger(open_backend, clock=clock).lease("sweep", 60)
+    waiting = Ledger(open_backend, clock=clock).lease("sweep", 60)
     assert lost.acquire()
     assert not waiting.acquire()
     clock.now += 59
@@ -668,18 +670,18 @@ def test_a_lease_that_is_not_renewed_is_free_after_its_time(any_huey, open_shelf
         assert 0 < left <= 60_000
 
 
-def test_the_lease_of_a_killed_process_of_this_host_is_free_at_once(any_huey, open_shelf, ended):
+def test_the_lease_of_a_killed_process_of_this_host_is_free_at_once(any_huey, open_backend, ended):
     """Nobody has to wait for what nobody holds."""
     place = [ended.host, ended.pid_namespace, ended.pid, ended.start_time]
     value = json.dumps(["somebody", 1, 3600, place]).encode()
-    open_shelf().leases.put_new("lease:sweep", value, 3600)
+    open_backend().leases.put_if_absent("lease:sweep", value, 3600)
     assert open_ledger(any_huey).lease("sweep", 60).acquire()
 
 
-def test_a_lease_that_cannot_be_read_blocks_no_longer_than_any(make_huey, open_shelf, clock):
+def test_a_lease_that_cannot_be_read_blocks_no_longer_than_any(make_huey, open_backend, clock):
     """Somebody else's value under its key is taken over when it has not changed for so long."""
-    open_shelf().leases.put_new("lease:sweep", b"?", 3600)
-    lease = Ledger(open_shelf, clock=clock).lease("sweep", 60)
+    open_backend().leases.put_if_absent("lease:sweep", b"?", 3600)
+    lease = Ledger(open_backend, clock=clock).lease("sweep", 60)
     assert not lease.acquire()
     clock.now += 60
     assert lease.acquire()

@@ -161,9 +161,9 @@ def test_a_record_that_was_sealed_in_the_snapshot_counts_once(any_huey, server):
     """A second record was begun after it: what the sealed one has is left to who folds it."""
     ledger = open_ledger(any_huey)
     ledger.write(beat("a", 10))
-    shelf = open_ledger(any_huey)._shelf()
-    raw = shelf.get("process:a")
-    assert shelf.replace_same("process:a", raw, replace(beat("a", 10), sealed=True).dump())
+    backend = open_ledger(any_huey)._shelf()
+    raw = backend.get("process:a")
+    assert backend.compare_and_set("process:a", raw, replace(beat("a", 10), sealed=True).dump())
     snapshot = server.save()
     ledger.write(beat("a", 12, 2))
     assert open_ledger(any_huey).fold_dead() == 1
@@ -213,14 +213,14 @@ def test_whatever_happens_to_the_server_nothing_is_counted_twice(make_huey, seed
             forked = forked or bool(saved[1:])
             clock = Clock()
             reader = Ledger(ledger._shelf, clock=clock)
-            reader.look()
+            reader.snapshot()
             clock.now += 700
             reader.fold_dead()
         elif what == "save":
             saved.append(server.save())
         else:
             server.restore(chance.choice(saved) if what == "restore" else {})
-        assert open_ledger(huey).look().totals.get(DONE, 0) <= counted
+        assert open_ledger(huey).snapshot().totals.get(DONE, 0) <= counted
 
 
 def test_a_restored_record_that_is_folded_at_that_moment_is_not_written_over(make_huey):
@@ -231,17 +231,17 @@ def test_a_restored_record_that_is_folded_at_that_moment_is_not_written_over(mak
     snapshot = server.save()
     ledger.write(beat("a", 12, 2))
     server.restore(snapshot)
-    shelf, own = ledger._shelf(), ledger._own["a"]
-    replace_same, calls = shelf.replace_same, []
+    backend, own = ledger._shelf(), ledger._own["a"]
+    compare_and_set, calls = backend.compare_and_set, []
 
     def sealed_first(key, old, new, seconds=0):
         calls.append(key)
         if len(calls) == 2:
-            assert replace_same(key, old, replace(beat("a", 10), sealed=True).dump())
-        return replace_same(key, old, new, seconds)
+            assert compare_and_set(key, old, replace(beat("a", 10), sealed=True).dump())
+        return compare_and_set(key, old, new, seconds)
 
-    shelf.replace_same = sealed_first
-    own.write(shelf, beat("a", 13, 3))
+    backend.compare_and_set = sealed_first
+    own.write(backend, beat("a", 13, 3))
     assert (ledger.totals(), there(huey)) == ({DONE: 13}, ["a.2"])
 
 
@@ -332,6 +332,6 @@ def test_an_error_expires_on_a_storage_that_is_redis_by_name_only(unlike_hueys, 
 def test_a_file_that_goes_while_it_is_read_is_not_there(make_huey, monkeypatch):
     """Huey looks whether it exists before it opens it; another process may fold in between."""
     huey = make_huey("file")
-    shelf = open_ledger(huey)._shelf()
+    backend = open_ledger(huey)._shelf()
     monkeypatch.setattr(os.path, "exists", lambda path: True)
-    assert shelf.get("process:gone") is None
+    assert backend.get("process:gone") is None

@@ -796,7 +796,7 @@ def test_a_memory_store_gives_back_what_it_has_taken_by_mistake():
             return raw
 
     huey.storage._results = Results(k=raw)
-    assert not open_store(huey).delete_same("k", raw)
+    assert not open_store(huey).compare_and_delete("k", raw)
     assert dict(huey.storage._results) == {"k": another}
 
 
@@ -837,7 +837,7 @@ def test_skips_are_those_of_about_the_last_hour(make_huey):
     def counted(number):
         record = Heartbeat("there", this_process(), sequence=number, counters={SKIP: number})
         ledger.write(record)
-        return ledger.look()
+        return ledger.snapshot()
 
     note_skips(open_kit_store(huey, UPKEEP), counted(7), now)
     assert recent_skips(open_kit_store(huey, UPKEEP), counted(9), now + 60)["held"] == 9

@@ -18,7 +18,7 @@ from huey.exceptions import TaskLockedException
 
 from huey_signals_kit import get_kit, install_handlers, uninstall_handlers
 from huey_signals_kit.ledger import Heartbeat, UnreadableLedger, open_ledger
-from huey_signals_kit.ledger._backend import StoreShelf
+from huey_signals_kit.ledger._backend import StoreBackend
 from huey_signals_kit.runtime.process_id import INCARNATION, _born, this_process
 from huey_signals_kit.signals import lock_released, stale_lock_found
 from huey_signals_kit.upkeep import LockHeld, LockWatch, release_lock, release_stale, sweep_tokens
@@ -355,8 +355,8 @@ def test_nothing_is_dead_that_could_not_have_written(make_huey, monkeypatch, by)
     watch = watching_locks(huey, clock)
     taken_by(huey, "held", ELSEWHERE)
     beats(huey, 1, locks=("held",))
-    monkeypatch.setattr(StoreShelf, "replace_same", refuse)
-    monkeypatch.setattr(StoreShelf, "put_new", refuse)
+    monkeypatch.setattr(StoreBackend, "replace_same", refuse)
+    monkeypatch.setattr(StoreBackend, "put_new", refuse)
     if by == "command":
         (kept,) = release_stale(huey, 900, watch=watch).kept
         assert "cannot write to the storage to watch: MemoryError('full')" in kept.doubt

@@ -194,12 +194,14 @@ def test_values_are_compared_and_replaced_alike(limited, kind):
     store = open_store(limited)
     for key in ("one", "two", "three"):
         store.put(key, b"old")
-    assert store.delete_unchanged([("one", b"old"), ("two", b"new"), ("none", b"old")]) == ["one"]
-    assert not store.delete_same("two", b"new")
-    assert not store.replace_same("two", b"new", b"newer")
+    assert store.compare_and_delete_many([("one", b"old"), ("two", b"new"), ("none", b"old")]) == [
+        "one"
+    ]
+    assert not store.compare_and_delete("two", b"new")
+    assert not store.compare_and_set("two", b"new", b"newer")
     if kind == "redis-expire":
         limited.storage.conn.expire(limited.storage.result_key("two"), 1000)
-    assert store.replace_same("two", b"old", b"new")
+    assert store.compare_and_set("two", b"old", b"new")
     assert store.get(["one", "two", "three"]) == [None, b"new", b"old"]
     if kind == "redis-expire":
         assert 900 < limited.storage.conn.ttl(limited.storage.result_key("two")) <= 1000
@@ -277,7 +279,7 @@ def test_a_server_without_lua(make_huey, quiet):
         run_all(huey)
         assert results(huey) == {done.id: 2}
         assert locks(huey) == set()
-        assert open_store(huey).delete_same(done.id, open_store(huey).get([done.id])[0])
+        assert open_store(huey).compare_and_delete(done.id, open_store(huey).get([done.id])[0])
 
 
 def test_without_transactions_a_lock_ends_as_hueys_own(as_user, kind, quiet):
@@ -423,9 +425,9 @@ def test_a_heartbeat_is_written_without_scripts(limited, caplog):
     run_all(limited)
     kit._heartbeat.on_worker_start()
     kit._heartbeat.write()
-    assert [each.alive for each in open_ledger(limited).look().processes] == [True]
+    assert [each.alive for each in open_ledger(limited).snapshot().processes] == [True]
     kit.uninstall()
-    look = open_ledger(limited).look()
+    look = open_ledger(limited).snapshot()
     assert look.processes == []
     assert look.totals != {}
     assert [each for each in caplog.records if each.name == "huey_signals_kit"] == []

@@ -89,7 +89,7 @@ def test_nothing_there_is_no_batch(any_huey):
     assert store.get([]) == []
     assert store.get(["r:none"]) == [None]
     assert store.delete(["r:none"]) == store.delete([]) == 0
-    assert store.delete_unchanged([("r:none", b"")]) == []
+    assert store.compare_and_delete_many([("r:none", b"")]) == []
 
 
 def test_many_are_got_and_deleted(any_huey):
@@ -106,22 +106,25 @@ def test_only_the_same_is_deleted_or_replaced(any_huey):
     """A value that has changed since it was read stays, whatever it is."""
     fill(any_huey, ["a", "b", "c"], b"old")
     store = open_store(any_huey)
-    assert not store.delete_same("a", b"other")
-    assert not store.delete_same("none", b"old")
-    assert not store.replace_same("a", b"other", b"new")
-    assert not store.replace_same("none", b"old", b"new")
+    assert not store.compare_and_delete("a", b"other")
+    assert not store.compare_and_delete("none", b"old")
+    assert not store.compare_and_set("a", b"other", b"new")
+    assert not store.compare_and_set("none", b"old", b"new")
     assert store.get(["a", "none"]) == [b"old", None]
-    assert store.replace_same("a", b"old", b"\0new\xff")
-    assert store.delete_unchanged([("a", b"old"), ("b", b"old"), ("c", b"old")]) == ["b", "c"]
-    assert store.delete_same("a", b"\0new\xff")
+    assert store.compare_and_set("a", b"old", b"\0new\xff")
+    assert store.compare_and_delete_many([("a", b"old"), ("b", b"old"), ("c", b"old")]) == [
+        "b",
+        "c",
+    ]
+    assert store.compare_and_delete("a", b"\0new\xff")
     assert flat(store.keys()) == []
 
 
 def test_what_the_kit_writes_is_there_for_huey_too(any_huey):
     """A new key is written once; what Huey reads under it is what the kit wrote."""
     store = open_store(any_huey)
-    assert store.put_new("huey-signals:x", b"1")
-    assert not store.put_new("huey-signals:x", b"1")
+    assert store.put_if_absent("huey-signals:x", b"1")
+    assert not store.put_if_absent("huey-signals:x", b"1")
     assert any_huey.storage.peek_data("huey-signals:x") == b"1"
     store.put("huey-signals:x", b"2")
     assert any_huey.storage.peek_data("huey-signals:x") == b"2"
@@ -168,7 +171,7 @@ def test_values_are_bounded_in_bytes(any_kind, any_huey):
     beyond = entries["beyond"]
     assert (beyond.value, beyond.size, beyond.whole) == (b"", LARGEST + 7, False)
     assert {len(entry.value) for entry in entries.values()} == {0, 5, 1_000_000}
-    assert not open_store(any_huey).delete_same("beyond", beyond.value)
+    assert not open_store(any_huey).compare_and_delete("beyond", beyond.value)
 
 
 def test_messages_are_bounded_in_bytes(any_huey):
@@ -268,8 +271,8 @@ def test_each_key_is_deleted_by_one_of_many(any_kind, make_huey, way):
         if way == "delete":
             return store.delete(keys)
         if way == "delete_same":
-            return sum(store.delete_same(key, b"value") for key in keys)
-        return len(store.delete_unchanged([(key, b"value") for key in keys]))
+            return sum(store.compare_and_delete(key, b"value") for key in keys)
+        return len(store.compare_and_delete_many([(key, b"value") for key in keys]))
 
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(work, hueys)) == len(keys)
@@ -286,7 +289,7 @@ def test_what_was_written_meanwhile_is_never_deleted(any_kind, make_huey):
     fill(huey, keys, b"old")
     with ThreadPoolExecutor(1) as pool:
         written = pool.submit(fill, theirs, keys, b"new")
-        open_store(huey).delete_unchanged((key, b"old") for key in reversed(keys))
+        open_store(huey).compare_and_delete_many((key, b"old") for key in reversed(keys))
         written.result()
     assert open_store(huey).get(keys) == [b"new"] * len(keys)
 
@@ -300,9 +303,11 @@ def test_of_many_that_write_a_new_key_one_does(any_kind, make_huey):
     with ThreadPoolExecutor(4) as pool:
         for number in range(30):
             key = f"huey-signals:{number}"
-            assert sum(pool.map(lambda store, key=key: store.put_new(key, b"old"), stores)) == 1
+            assert (
+                sum(pool.map(lambda store, key=key: store.put_if_absent(key, b"old"), stores)) == 1
+            )
             won = pool.map(
-                lambda pair, key=key: pair[1].replace_same(key, b"old", b"new %d" % pair[0]),
+                lambda pair, key=key: pair[1].compare_and_set(key, b"old", b"new %d" % pair[0]),
                 enumerate(stores),
             )
             winner = list(won).index(True)
@@ -314,7 +319,7 @@ def test_a_time_to_live_goes_on_when_a_value_is_replaced(make_huey, kind):
     """What Redis was to remove later, it still removes then."""
     huey = make_huey(kind)
     huey.storage.put_data("result", b"old", is_result=True)
-    assert open_store(huey).replace_same("result", b"old", b"new")
+    assert open_store(huey).compare_and_set("result", b"old", b"new")
     assert huey.storage.peek_data("result") == b"new"
     assert 80_000 < huey.storage.conn.ttl(huey.storage.result_key("result")) <= 86_400
 
@@ -342,7 +347,7 @@ def test_a_fields_time_to_live_goes_on_as_well(make_huey, kind):
     huey.storage.conn.execute_command(
         "HPEXPIRE", huey.storage.result_key, 60_000, "FIELDS", 1, "lock"
     )
-    assert open_store(huey).replace_same("lock", b"old", b"new")
+    assert open_store(huey).compare_and_set("lock", b"old", b"new")
     (left,) = huey.storage.conn.execute_command(
         "HPTTL", huey.storage.result_key, "FIELDS", 1, "lock"
     )
@@ -358,7 +363,7 @@ def test_keys_that_are_no_utf_8_are_read_and_deleted(make_huey):
         (key,) = flat(store.keys("r:"))
         assert key == "r:\udcff\udcfe"
         assert store.get([key]) == [b"value"]
-        assert store.delete_same(key, b"value")
+        assert store.compare_and_delete(key, b"value")
         assert flat(store.keys()) == []
 
 
@@ -447,15 +452,15 @@ def test_a_storage_of_the_users_own_is_read_by_hueys_calls():
     assert [len(batch) for batch in store.keys("r:")] == [1000, 200]
     assert {entry.value for entry in flat(store.entries("r:1"))} == {b"old"}
     assert store.get(["r:1", "none"]) == [b"old", None]
-    assert not store.delete_same("r:1", b"new")
-    assert not store.replace_same("r:1", b"new", b"")
-    assert store.replace_same("r:1", b"old", b"new")
-    assert store.delete_unchanged([("r:1", b"old"), ("r:1", b"new"), ("r:2", b"old")]) == [
+    assert not store.compare_and_delete("r:1", b"new")
+    assert not store.compare_and_set("r:1", b"new", b"")
+    assert store.compare_and_set("r:1", b"old", b"new")
+    assert store.compare_and_delete_many([("r:1", b"old"), ("r:1", b"new"), ("r:2", b"old")]) == [
         "r:1",
         "r:2",
     ]
-    assert store.put_new("r:1", b"1")
-    assert not store.put_new("r:1", b"1")
+    assert store.put_if_absent("r:1", b"1")
+    assert not store.put_if_absent("r:1", b"1")
     assert store.delete(["r:1", "r:2", "r:3"]) == 2
     assert (flat(store.queued()), flat(store.scheduled())) == ([b"queued"], [b"scheduled"])
 

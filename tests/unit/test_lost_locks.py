@@ -98,13 +98,13 @@ def test_what_was_cleared_is_remembered_within_bounds(pair):
     huey, *_ = pair
     cleared = ClearedLocks(huey)
     store, key = open_kit_store(huey, UPKEEP), "huey-signals:cleared"
-    store.put_new(key, b"no json")
+    store.put_if_absent(key, b"no json")
     for number in range(3):
         take(huey, f"l{number}")
         cleared.note(f"{huey.name}.lock.l{number}")
     (raw,) = store.get([key])
     assert len(json.loads(raw)) == 3
-    store.replace_same(key, raw, json.dumps(["x"] * 500).encode())
+    store.compare_and_set(key, raw, json.dumps(["x"] * 500).encode())
     cleared.note(f"{huey.name}.lock.l0")
     assert json.loads(store.get([key])[0])[:499] == ["x"] * 499
     (held,) = store_of(huey).get([f"{huey.name}.lock.l0"])

@@ -8,7 +8,7 @@ from typing import Any
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
-from ...ledger import Look
+from ...ledger import Snapshot
 from ...metrics.labels import valid
 from ...metrics.values import Totals, merge
 from ...sinks.prometheus import families
@@ -41,12 +41,12 @@ class QueueCollector(Readings):
     def collect(self) -> Iterable[Metric]:
         """What there is now; if that cannot be known, that it cannot."""
         try:
-            look = self.look()
+            snapshot = self.snapshot()
         except Exception as exc:
             self.forget()
             self._tell(exc, "serving huey_up 0")
             return [self._up(False)]
-        found = [self._up(True), *families(_valid(look.totals)), self._unreadable(look)]
+        found = [self._up(True), *families(_valid(snapshot.totals)), self._unreadable(snapshot)]
         try:
             report, at = self.report(REPORT_SECONDS)
         except NoAnswer:
@@ -60,9 +60,9 @@ class QueueCollector(Readings):
     def _up(self, up: bool) -> Metric:
         return self._gauge("huey_up", "Whether the storage of the queue can be read.", int(up))
 
-    def _unreadable(self, look: Look) -> Metric:
+    def _unreadable(self, snapshot: Snapshot) -> Metric:
         text = "Records of processes that cannot be read; what these counted is missing."
-        return self._gauge("huey_ledger_unreadable_records", text, len(look.unreadable))
+        return self._gauge("huey_ledger_unreadable_records", text, len(snapshot.unreadable))
 
     def _gauges(self, report: Report, at: float) -> Iterable[Metric]:
         keys = GaugeMetricFamily("huey_store_keys", "Keys in the store.", labels=("queue", "kind"))

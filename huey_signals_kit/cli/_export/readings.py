@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ...ledger import Look, open_ledger
+from ...ledger import Snapshot, open_ledger
 from ...upkeep import LockWatch, Report
 from ...upkeep import report as make_report
 from .._shared.background_read import Asking, NoAnswer
@@ -24,13 +24,13 @@ class Readings:
         self._interval = interval
         ledger = open_ledger(huey)
         watch = LockWatch(huey, ledger)
-        self._looks: Asking[Look] = Asking(ledger.look, "look at the ledger")
+        self._looks: Asking[Snapshot] = Asking(ledger.snapshot, "look at the ledger")
         self._reports: Asking[tuple[Report, float]] = Asking(
             lambda: (make_report(huey, ledger=ledger, watch=watch), time.time()),
             "report on the store",
         )
 
-    def look(self) -> Look:
+    def snapshot(self) -> Snapshot:
         """The ledger as it is now."""
         self._looks.ask()
         if not self._looks.wait(LOOK_SECONDS):
@@ -46,7 +46,7 @@ class Readings:
 
     def whole(self) -> Report:
         """The report, however long it takes; `NoAnswer` once the storage does not answer."""
-        self.look()
+        self.snapshot()
         end = time.monotonic() + WHOLE_SECONDS
         while True:
             try:
@@ -54,7 +54,7 @@ class Readings:
             except NoAnswer:
                 if time.monotonic() > end:
                     raise NoAnswer(f"no report in {WHOLE_SECONDS:g} seconds") from None
-                self.look()
+                self.snapshot()
 
     def forget(self) -> None:
         """As if no report had been made."""

@@ -36,7 +36,7 @@ class Reading:
 
 def read(huey: Any, ledger: Ledger) -> Reading:
     """Read the state of the queue of *huey*, in two or three small requests."""
-    look, waiting, head = ledger.look(), huey.storage.queue_size(), None
+    look, waiting, head = ledger.snapshot(), huey.storage.queue_size(), None
     if waiting:
         head = next(iter(huey.storage.enqueued_items(limit=1)), None)
     workers = tuple(p for p in look.processes if p.heartbeat.worker not in _NO_WORKER)

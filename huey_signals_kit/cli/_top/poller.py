@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from socket import gethostname
 from typing import Any
 
-from ...ledger import Look, Process, open_ledger
+from ...ledger import Process, Snapshot, open_ledger
 from ...upkeep import LockInfo, LockWatch, Report
 from ...upkeep import report as make_report
 from .._shared.background_read import Asking, NoAnswer
@@ -55,7 +55,7 @@ class Looker:
             raise
 
     def _look(self, wait: float | None) -> Seen:
-        ledger = self._ledger.look()
+        ledger = self._ledger.snapshot()
         self._counts.add(ledger.totals)
         storage = self._huey.storage
         lengths = {"queue": storage.queue_size(), "schedule": storage.schedule_size()}
@@ -147,7 +147,7 @@ class _Locks:
         if self._pace.due():
             self._searches.ask()
 
-    def look(self, ledger: Look, deadline: float | None) -> list[LockInfo]:
+    def look(self, ledger: Snapshot, deadline: float | None) -> list[LockInfo]:
         if self._searches.wait(_until(deadline)):
             with suppress(NoAnswer):
                 found, at = self._searches.last()

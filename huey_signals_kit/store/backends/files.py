@@ -63,7 +63,7 @@ class FileStore:
         """Return the path of the file of `key`."""
         return str(self._storage.path_for_key(as_bytes(key)))
 
-    def put_new(self, key: str, value: bytes) -> bool:
+    def put_if_absent(self, key: str, value: bytes) -> bool:
         """Under the lock that Huey's own takes only since 3.0."""
         path = self._storage.path_for_key(as_bytes(key))
         with file_lock(self._storage):
@@ -81,7 +81,7 @@ class FileStore:
                 deleted += 1
         return deleted
 
-    def delete_same(self, key: str, value: bytes) -> bool:
+    def compare_and_delete(self, key: str, value: bytes) -> bool:
         """Under the storage's lock."""
         with file_lock(self._storage):
             if self.get([key]) != [value]:
@@ -89,11 +89,11 @@ class FileStore:
             os.unlink(self._storage.path_for_key(as_bytes(key)))
             return True
 
-    def delete_unchanged(self, pairs: Iterable[tuple[str, bytes]]) -> list[str]:
+    def compare_and_delete_many(self, pairs: Iterable[tuple[str, bytes]]) -> list[str]:
         """One after another, so that nobody waits for long."""
-        return [key for key, value in pairs if self.delete_same(key, value)]
+        return [key for key, value in pairs if self.compare_and_delete(key, value)]
 
-    def replace_same(self, key: str, old: bytes, new: bytes) -> bool:
+    def compare_and_set(self, key: str, old: bytes, new: bytes) -> bool:
         """Under the storage's lock."""
         with file_lock(self._storage):
             if self.get([key]) != [old]:

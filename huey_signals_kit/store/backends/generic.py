@@ -51,7 +51,7 @@ class ForeignStore:
         """By ``put_data``."""
         self._call("put_data", key, value)
 
-    def put_new(self, key: str, value: bytes) -> bool:
+    def put_if_absent(self, key: str, value: bytes) -> bool:
         """By ``put_if_empty``."""
         return bool(self._call("put_if_empty", key, value))
 
@@ -59,7 +59,7 @@ class ForeignStore:
         """By ``delete_data``."""
         return sum(bool(self._call("delete_data", key)) for key in keys)
 
-    def delete_same(self, key: str, value: bytes) -> bool:
+    def compare_and_delete(self, key: str, value: bytes) -> bool:
         """By ``peek_data`` and ``delete_data``."""
         if self.get([key]) != [value]:
             return False
@@ -70,11 +70,11 @@ class ForeignStore:
         # On some storages, taking a value leaves it there.
         return bool(self._call("delete_data", key)) or taken is not EmptyData
 
-    def delete_unchanged(self, pairs: Iterable[tuple[str, bytes]]) -> list[str]:
+    def compare_and_delete_many(self, pairs: Iterable[tuple[str, bytes]]) -> list[str]:
         """One after another."""
-        return [key for key, value in pairs if self.delete_same(key, value)]
+        return [key for key, value in pairs if self.compare_and_delete(key, value)]
 
-    def replace_same(self, key: str, old: bytes, new: bytes) -> bool:
+    def compare_and_set(self, key: str, old: bytes, new: bytes) -> bool:
         """By ``peek_data`` and ``put_data``: what is written between the two is lost."""
         if self.get([key]) != [old]:
             return False

@@ -22,7 +22,7 @@ _TRIES = 20
 
 
 class SerializedStore:
-    """A `KitStore` on any storage. Only `put_new` is atomic, as Huey has no compare-and-set.
+    """A `KitStore` on any storage. Only `put_if_absent` is atomic, as Huey has no compare-and-set.
 
     If two processes change the index at the same time, one entry can be lost. The next write of
     that key adds it again, so a process is missing for at most one heartbeat.
@@ -42,25 +42,25 @@ class SerializedStore:
         self._list(key)
         self._store.put(key, self._serialized(value))
 
-    def put_new(self, key: str, value: bytes) -> bool:
+    def put_if_absent(self, key: str, value: bytes) -> bool:
         """Write a value, by ``put_if_empty``."""
         self._list(key)
-        return self._store.put_new(key, self._serialized(value))
+        return self._store.put_if_absent(key, self._serialized(value))
 
-    def replace_same(self, key: str, old: bytes, new: bytes) -> bool:
+    def compare_and_set(self, key: str, old: bytes, new: bytes) -> bool:
         """Write `new` if the value is `old`, by ``peek_data`` and ``put_data``."""
         (raw,) = self._store.get([key])
         if raw is None or self._plain(raw) != old:
             return False
         self._list(key)
-        return self._store.replace_same(key, raw, self._serialized(new))
+        return self._store.compare_and_set(key, raw, self._serialized(new))
 
-    def delete_same(self, key: str, value: bytes) -> bool:
+    def compare_and_delete(self, key: str, value: bytes) -> bool:
         """Delete the key if it has this value, by ``peek_data`` and ``delete_data``."""
         (raw,) = self._store.get([key])
         if raw is None or self._plain(raw) != value:
             return False
-        deleted = self._store.delete_same(key, raw)
+        deleted = self._store.compare_and_delete(key, raw)
         if deleted:
             self._unlist([key])
         return deleted
@@ -95,9 +95,9 @@ class SerializedStore:
                 return
             new = self._serialized(json.dumps(changed).encode("ascii"))
             if raw is None:
-                self._store.put_new(INDEX, new)
+                self._store.put_if_absent(INDEX, new)
             else:
-                self._store.replace_same(INDEX, raw, new)
+                self._store.compare_and_set(INDEX, raw, new)
         # Other processes keep changing the index; the next write of the key tries again.
 
     def _index(self) -> tuple[bytes | None, list[str]]:

@@ -44,7 +44,7 @@ class MemoryStore:
         """One step."""
         self._storage.put_data(key, value)
 
-    def put_new(self, key: str, value: bytes) -> bool:
+    def put_if_absent(self, key: str, value: bytes) -> bool:
         """Under the lock that Huey's own takes only since 3.0."""
         with self._storage._lock:
             return bool(self._storage.put_if_empty(key, value))
@@ -54,7 +54,7 @@ class MemoryStore:
         results = self._storage._results
         return sum(results.pop(self._own(key), None) is not None for key in keys)
 
-    def delete_same(self, key: str, value: bytes) -> bool:
+    def compare_and_delete(self, key: str, value: bytes) -> bool:
         """Taken out, and put back if it had changed between two steps."""
         results = self._storage._results
         if results.get(key) is not value:
@@ -64,11 +64,11 @@ class MemoryStore:
             results.setdefault(key, taken)
         return taken is value
 
-    def delete_unchanged(self, pairs: Iterable[tuple[str, bytes]]) -> list[str]:
+    def compare_and_delete_many(self, pairs: Iterable[tuple[str, bytes]]) -> list[str]:
         """One after another."""
-        return [key for key, value in pairs if self.delete_same(key, value)]
+        return [key for key, value in pairs if self.compare_and_delete(key, value)]
 
-    def replace_same(self, key: str, old: bytes, new: bytes) -> bool:
+    def compare_and_set(self, key: str, old: bytes, new: bytes) -> bool:
         """Under the lock of ``put_if_empty``, so that nobody takes a lock in between."""
         own = self._own(key)
         with self._storage._lock:

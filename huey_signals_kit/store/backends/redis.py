@@ -79,7 +79,7 @@ class RedisStore:
         """As Huey does."""
         self._storage.put_data(as_bytes(key), value)
 
-    def put_new(self, key: str, value: bytes) -> bool:
+    def put_if_absent(self, key: str, value: bytes) -> bool:
         """As Huey does."""
         return bool(self._storage.put_if_empty(as_bytes(key), value))
 
@@ -90,11 +90,11 @@ class RedisStore:
     def _delete(self, keys: list[bytes]) -> int:
         raise NotImplementedError
 
-    def delete_same(self, key: str, value: bytes) -> bool:
+    def compare_and_delete(self, key: str, value: bytes) -> bool:
         """A script."""
-        return bool(self.delete_unchanged([(key, value)]))
+        return bool(self.compare_and_delete_many([(key, value)]))
 
-    def delete_unchanged(self, pairs: Iterable[tuple[str, bytes]]) -> list[str]:
+    def compare_and_delete_many(self, pairs: Iterable[tuple[str, bytes]]) -> list[str]:
         """A script for each value, with all its keys: most tokens and lock errors are alike."""
         deleted: list[str] = []
         for chunk in chunks(pairs, AT_ONCE):

@@ -57,7 +57,7 @@ def keys_sizes_first(conn: Any, keys: Sequence[bytes]) -> list[Any]:
     return _fitting(keys, _sizes(conn, [("STRLEN", key) for key in keys]), conn.mget)
 
 
-def hash_delete_same(conn: Any, name: str, value: bytes, fields: list[bytes]) -> list[int]:
+def hash_compare_and_delete(conn: Any, name: str, value: bytes, fields: list[bytes]) -> list[int]:
     """Delete the fields that have `value`; return the positions of the others."""
 
     def change(pipe: Any) -> list[int]:
@@ -70,7 +70,7 @@ def hash_delete_same(conn: Any, name: str, value: bytes, fields: list[bytes]) ->
     return transact(conn, [name], change)
 
 
-def keys_delete_same(conn: Any, value: bytes, keys: list[bytes]) -> list[int]:
+def keys_compare_and_delete(conn: Any, value: bytes, keys: list[bytes]) -> list[int]:
     """Do the same as `hash_delete_same` for keys instead of fields."""
 
     def change(pipe: Any) -> list[int]:
@@ -83,7 +83,7 @@ def keys_delete_same(conn: Any, value: bytes, keys: list[bytes]) -> list[int]:
     return transact(conn, keys, change)
 
 
-def hash_replace_same(conn: Any, name: str, field: bytes, old: bytes, new: bytes) -> bool:
+def hash_compare_and_set(conn: Any, name: str, field: bytes, old: bytes, new: bytes) -> bool:
     """Write `new` to the field if its value is `old`; return whether it was."""
 
     def change(pipe: Any) -> bool:
@@ -99,7 +99,7 @@ def hash_replace_same(conn: Any, name: str, field: bytes, old: bytes, new: bytes
     return transact(conn, [name], change)
 
 
-def keys_replace_same(conn: Any, key: bytes, old: bytes, new: bytes) -> bool:
+def keys_compare_and_set(conn: Any, key: bytes, old: bytes, new: bytes) -> bool:
     """Do the same as `hash_replace_same` for a key instead of a field."""
 
     def change(pipe: Any) -> bool:

@@ -69,13 +69,13 @@ class RedisHashStore(RedisStore):
         fields = [as_bytes(key) for key in keys]
         return list(self._storage.conn.hmget(self._storage.result_key, fields)) if fields else []
 
-    def replace_same(self, key: str, old: bytes, new: bytes) -> bool:
+    def compare_and_set(self, key: str, old: bytes, new: bytes) -> bool:
         """A script."""
         field = as_bytes(key)
         try:
             return bool(self._run(scripts.HASH_REPLACE_SAME, field, old, new))
         except ScriptsRefused:
-            return plain.hash_replace_same(*self._place, field, old, new)
+            return plain.hash_compare_and_set(*self._place, field, old, new)
 
     def _read(self, keys: Sequence[str]) -> list[Any]:
         fields = [as_bytes(key) for key in keys]
@@ -91,7 +91,7 @@ class RedisHashStore(RedisStore):
         try:
             return list(self._run(scripts.HASH_DELETE_SAME, value, *keys))
         except ScriptsRefused:
-            return plain.hash_delete_same(*self._place, value, keys)
+            return plain.hash_compare_and_delete(*self._place, value, keys)
 
     @property
     def _place(self) -> tuple[Any, str]:

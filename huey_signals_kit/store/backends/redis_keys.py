@@ -77,13 +77,13 @@ class RedisKeysStore(RedisStore):
         """One MGET."""
         return list(self._storage.conn.mget(self._full(keys))) if keys else []
 
-    def replace_same(self, key: str, old: bytes, new: bytes) -> bool:
+    def compare_and_set(self, key: str, old: bytes, new: bytes) -> bool:
         """A script."""
         (full,) = self._full([key])
         try:
             return bool(self._run(scripts.KEYS_REPLACE_SAME, [full], old, new))
         except ScriptsRefused:
-            return plain.keys_replace_same(self._storage.conn, full, old, new)
+            return plain.keys_compare_and_set(self._storage.conn, full, old, new)
 
     def _read(self, keys: Sequence[str]) -> list[Any]:
         full = self._full(keys)
@@ -100,7 +100,7 @@ class RedisKeysStore(RedisStore):
         try:
             return list(self._run(scripts.KEYS_DELETE_SAME, full, value))
         except ScriptsRefused:
-            return plain.keys_delete_same(self._storage.conn, value, full)
+            return plain.keys_compare_and_delete(self._storage.conn, value, full)
 
     def _run(self, script: Script, keys: Sequence[bytes], *args: Any) -> Any:
         return run_script(self._storage.conn, script, keys, *args)

@@ -64,11 +64,11 @@ class RedisKitStore:
         except ScriptsRefused:
             self._conn.hset(self._key, as_bytes(key), value)
 
-    def put_new(self, key: str, value: bytes, seconds: float = 0) -> bool:
+    def put_if_absent(self, key: str, value: bytes, seconds: float = 0) -> bool:
         """Write a value if the field is missing."""
         return self._write(key, None, value, seconds)
 
-    def replace_same(self, key: str, old: bytes, new: bytes, seconds: float = 0) -> bool:
+    def compare_and_set(self, key: str, old: bytes, new: bytes, seconds: float = 0) -> bool:
         """Write `new` if the value is `old`."""
         return self._write(key, old, new, seconds)
 
@@ -87,7 +87,7 @@ class RedisKitStore:
 
             return self._transact(field, old, write)
 
-    def delete_same(self, key: str, value: bytes, *others: str) -> bool:
+    def compare_and_delete(self, key: str, value: bytes, *others: str) -> bool:
         """Delete the field if it has this value, and with it the fields `others`."""
         field, keys, more = as_bytes(key), self._keys(key), list(map(as_bytes, others))
         try:
@@ -159,7 +159,7 @@ class RedisExpiringKeys:
         found: bytes | None = self._conn.get(self._prefix + key)
         return found
 
-    def put_new(self, key: str, value: bytes, seconds: float = 0) -> bool:
+    def put_if_absent(self, key: str, value: bytes, seconds: float = 0) -> bool:
         """Write a value if the key is missing."""
         full, milliseconds = self._prefix + key, _milliseconds(seconds)
         try:
@@ -167,7 +167,7 @@ class RedisExpiringKeys:
         except ScriptsRefused:
             return bool(self._conn.set(full, value, nx=True, px=milliseconds))
 
-    def replace_same(self, key: str, old: bytes, new: bytes, seconds: float = 0) -> bool:
+    def compare_and_set(self, key: str, old: bytes, new: bytes, seconds: float = 0) -> bool:
         """Write `new` if the value is `old`."""
         full, milliseconds = self._prefix + key, _milliseconds(seconds)
         try:
@@ -175,7 +175,7 @@ class RedisExpiringKeys:
         except ScriptsRefused:
             return self._transact(full, old, lambda pipe: pipe.set(full, new, px=milliseconds))
 
-    def delete_same(self, key: str, old: bytes) -> bool:
+    def compare_and_delete(self, key: str, old: bytes) -> bool:
         """Delete the key if it has this value."""
         full = self._prefix + key
         try:

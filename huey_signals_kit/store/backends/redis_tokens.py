@@ -105,7 +105,7 @@ def delete(store: RedisStore, value: bytes, keys: bytes) -> int:
     storage, step = store._storage, _DELETED * _WIDTH
     if not _finds_keys(store):
         some = [as_text(keys[at : at + _WIDTH]) for at in range(0, len(keys), _WIDTH)]
-        return len(store.delete_unchanged([(key, value) for key in some]))
+        return len(store.compare_and_delete_many([(key, value) for key in some]))
     if isinstance(store, RedisKeysStore):
         script, names, before = _KEYS_DELETE, [], bytes(storage.result_prefix)
     else:

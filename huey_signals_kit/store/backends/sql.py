@@ -90,7 +90,7 @@ class SqlStore:
         """As Huey does."""
         self._storage.put_data(key, value)
 
-    def put_new(self, key: str, value: bytes) -> bool:
+    def put_if_absent(self, key: str, value: bytes) -> bool:
         """As Huey does."""
         return bool(self._storage.put_if_empty(key, value))
 
@@ -104,11 +104,11 @@ class SqlStore:
 
         return sum(self._in_transactions(delete, keys))
 
-    def delete_same(self, key: str, value: bytes) -> bool:
+    def compare_and_delete(self, key: str, value: bytes) -> bool:
         """One statement."""
-        return bool(self.delete_unchanged([(key, value)]))
+        return bool(self.compare_and_delete_many([(key, value)]))
 
-    def delete_unchanged(self, pairs: Iterable[tuple[str, bytes]]) -> list[str]:
+    def compare_and_delete_many(self, pairs: Iterable[tuple[str, bytes]]) -> list[str]:
         """Transactions as for `delete`."""
         delete = self._at_once if self._returning else self._each
         return list(chain.from_iterable(self._in_transactions(delete, pairs)))
@@ -130,7 +130,7 @@ class SqlStore:
         cursor.execute(self._filled(query + " returning {key}"), (self._storage.name, *parameters))
         return [key for key, *_ in cursor.fetchall()]
 
-    def replace_same(self, key: str, old: bytes, new: bytes) -> bool:
+    def compare_and_set(self, key: str, old: bytes, new: bytes) -> bool:
         """One statement."""
         query = "update {kv} set value = {slot}"
         query += " where queue = {slot} and {key} = {slot} and value = {slot}"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..._checks import check_huey, short
-from ...ledger import BEAT_SECONDS, Ledger, Look, Process, open_ledger
+from ...ledger import BEAT_SECONDS, Ledger, Process, Snapshot, open_ledger
 from ...metrics.labels import valid
 from ...metrics.names import LABELS, LOCK_SKIPS
 from ...store import BATCH, Keys, Kind, Reader, open_store
@@ -86,21 +86,21 @@ class _Search:
     def run(self) -> Explanation:
         # In the direction in which tasks move: what leaves a place is found in the next one.
         self._messages.run()
-        look = self._ledger.look()
-        self._running(look)
+        snapshot = self._ledger.snapshot()
+        self._running(snapshot)
         self._result()
         self._locks()
-        self._skipped(look)
-        self._skips(look)
+        self._skipped(snapshot)
+        self._skips(snapshot)
         self._tokens()
         self._chord(self._messages.member_of, True)
         self._chord(self._messages.called_by, False)
         return self._found
 
-    def _running(self, look: Look) -> None:
+    def _running(self, snapshot: Snapshot) -> None:
         looked = self._found.looked
-        looked.records = len(look.unreadable)
-        for process in look.processes:
+        looked.records = len(snapshot.unreadable)
+        for process in snapshot.processes:
             beat = process.heartbeat
             if process.alive is not False and not process.gone:
                 looked.workers += beat.worker not in _NO_WORKER
@@ -142,9 +142,9 @@ class _Search:
                 self._found.task_name = self._found.task_name or lock.task_name
                 self._found.locks.append(lock)
 
-    def _skipped(self, look: Look) -> None:
+    def _skipped(self, snapshot: Snapshot) -> None:
         found = self._found.skipped
-        for process in look.processes:
+        for process in snapshot.processes:
             beat = process.heartbeat
             # Two handlers may have recorded the same skip.
             for skip in dict.fromkeys(beat.skips):
@@ -153,9 +153,9 @@ class _Search:
                     found.append(Skipped(at, skip.lock, beat.host, beat.pid))
         found.sort(key=lambda each: each.at)
 
-    def _skips(self, look: Look) -> None:
+    def _skips(self, snapshot: Snapshot) -> None:
         name, skips = self._found.task_name, self._found.skips
-        for (metric, *labels), value in look.totals.items():
+        for (metric, *labels), value in snapshot.totals.items():
             if name is not None and metric == LOCK_SKIPS and isinstance(value, int):
                 lock = labels[_LOCK]
                 if labels[_TASK] == valid(name):

@@ -16,7 +16,7 @@ from ...ledger import (
     BEAT_SECONDS,
     OVERDUE_SECONDS,
     Ledger,
-    Look,
+    Snapshot,
     Watcher,
     older_text,
     open_ledger,
@@ -93,11 +93,11 @@ class LockWatch:
 
     def note_skips(self) -> None:
         """Note what has been counted, so that it is known later what came since."""
-        note_skips(open_kit_store(self._huey, UPKEEP), self._ledger.look(), time.time())
+        note_skips(open_kit_store(self._huey, UPKEEP), self._ledger.snapshot(), time.time())
 
     def older(self) -> list[str]:
         """Return a message for each process of version 0.1 that may be alive; see `older_text`."""
-        return [older_text(each) for each in self._ledger.look().older]
+        return [older_text(each) for each in self._ledger.snapshot().older]
 
     def claimed(self) -> set[str]:
         """The names of the locks that any process has said to hold."""
@@ -107,10 +107,10 @@ class LockWatch:
         """Those that have these *values* by name; of None it is not known what stands there."""
         if not values:
             return
-        look, reader = self._ledger.look(), Reader(self._huey)
+        snapshot, reader = self._ledger.snapshot(), Reader(self._huey)
         prefix = Keys(self._huey).lock_prefix
         self._forget()
-        skips = recent_skips(open_kit_store(self._huey, UPKEEP), look, time.time())
+        skips = recent_skips(open_kit_store(self._huey, UPKEEP), snapshot, time.time())
         for name, raw in values.items():
             holder = None if raw is None else _holder(reader, raw)
             common: dict[str, Any] = {
@@ -119,10 +119,10 @@ class LockWatch:
                 "holder": holder,
             }
             if holder is None:
-                claimed = _is_claimed(look, name) or held_locks_of(self._huey).has_anonymous(
+                claimed = _is_claimed(snapshot, name) or held_locks_of(self._huey).has_anonymous(
                     prefix + name
                 )
-                older = [older_text(each) for each in look.older[:1]]
+                older = [older_text(each) for each in snapshot.older[:1]]
                 yield LockInfo(
                     name,
                     alive=claimed or None,
@@ -132,7 +132,7 @@ class LockWatch:
                     **common,
                 )
                 continue
-            verdict = self._lives(name, raw or b"", holder, look)
+            verdict = self._lives(name, raw or b"", holder, snapshot)
             yield LockInfo(
                 name,
                 since=moment(holder.since),
@@ -203,16 +203,16 @@ class LockWatch:
         found = [*(each for each in found if each.alive is not False), *self.named(dead)]
         return sorted(found, key=lambda lock: lock.name)
 
-    def _lives(self, name: str, raw: bytes, holder: Holder, look: Look) -> _Verdict:
+    def _lives(self, name: str, raw: bytes, holder: Holder, snapshot: Snapshot) -> _Verdict:
         if holder.place == this_process() and is_held_here(raw):
             return _Verdict(True)
-        verdict = self._judge(name, raw, holder, look)
-        if look.older:
-            return verdict._replace(settled=False, doubt=older_text(look.older[0]))
+        verdict = self._judge(name, raw, holder, snapshot)
+        if snapshot.older:
+            return verdict._replace(settled=False, doubt=older_text(snapshot.older[0]))
         return verdict
 
-    def _judge(self, name: str, raw: bytes, holder: Holder, look: Look) -> _Verdict:
-        place, state = holder.place, self._ledger.judge_holder(holder, look)
+    def _judge(self, name: str, raw: bytes, holder: Holder, snapshot: Snapshot) -> _Verdict:
+        place, state = holder.place, self._ledger.holder_state(holder, snapshot)
         if state.alive or (state.alive is False and state.silent is None):
             return _Verdict(state.alive, silent=state.silent)
         if (
@@ -221,7 +221,7 @@ class LockWatch:
             long = self._is_unheld(name, raw)
             doubt = "" if long else "this process does not know the lock, and looks again"
             return _Verdict(False if long else None, settled=long, doubt=doubt)
-        if look.unreadable:
+        if snapshot.unreadable:
             return _Verdict(None, settled=False, silent=state.silent, doubt=_UNREADABLE)
         if state.is_older:
             return _Verdict(None, settled=False, doubt=_OLDER)
@@ -278,6 +278,8 @@ def _holder(reader: Reader, raw: bytes) -> Holder | None:
         return None
 
 
-def _is_claimed(look: Look, name: str) -> bool:
+def _is_claimed(snapshot: Snapshot, name: str) -> bool:
     """Whether a living process says that it holds a lock that names nobody."""
-    return any(each.alive is not False and name in each.heartbeat.locks for each in look.processes)
+    return any(
+        each.alive is not False and name in each.heartbeat.locks for each in snapshot.processes
+    )

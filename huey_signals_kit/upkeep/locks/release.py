@@ -111,7 +111,7 @@ def release_stale(
 
 def release_seen(huey: Any, lock: LockInfo) -> bool:
     """Free *lock* if it is still the taking that was seen; whether it was."""
-    return open_store(huey).delete_same(Keys(huey).lock_prefix + lock.name, lock.raw)
+    return open_store(huey).compare_and_delete(Keys(huey).lock_prefix + lock.name, lock.raw)
 
 
 class _Marks:
@@ -151,11 +151,11 @@ class _Marks:
         """Write what was seen, unless somebody else has done so meanwhile."""
         new = json.dumps(dict(list(self._new.items())[:_MOST_MARKS])).encode("ascii")
         if not self._new and self._raw is not None:
-            self._store.delete_same(self._key, self._raw)
+            self._store.compare_and_delete(self._key, self._raw)
         elif self._new and self._raw is None:
-            self._store.put_new(self._key, new)
+            self._store.put_if_absent(self._key, new)
         elif self._raw is not None and new != self._raw:
-            self._store.replace_same(self._key, self._raw, new)
+            self._store.compare_and_set(self._key, self._raw, new)
 
 
 def _digest(raw: bytes) -> str:

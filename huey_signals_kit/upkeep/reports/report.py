@@ -11,7 +11,7 @@ from typing import Any
 from huey.utils import Error
 
 from ..._checks import check_huey
-from ...ledger import Ledger, Look, open_ledger
+from ...ledger import Ledger, Snapshot, open_ledger
 from ...metrics.values import Totals, merge, sample
 from ...store import UPKEEP, Entry, Store, open_kit_store, open_store
 from ...store.keys import Keys, Kind
@@ -38,13 +38,13 @@ def report(
     """
     huey = check_huey(huey, "report()")
     ledger = ledger or open_ledger(huey)
-    look = ledger.look()
-    merge(look.totals, counted or {})
-    return _Counting(huey, look, watch or LockWatch(huey, ledger)).run()
+    snapshot = ledger.snapshot()
+    merge(snapshot.totals, counted or {})
+    return _Counting(huey, snapshot, watch or LockWatch(huey, ledger)).run()
 
 
 class _Counting:
-    def __init__(self, huey: Any, ledger: Look, watch: LockWatch) -> None:
+    def __init__(self, huey: Any, ledger: Snapshot, watch: LockWatch) -> None:
         self._huey = huey
         self._store: Store = open_store(huey)
         self._reader = Reader(huey)
@@ -110,14 +110,14 @@ class _Counting:
     def _lives(self, task_ids: Any) -> None:
         self._alive.update(each for each in map(packed, task_ids) if each is not None)
 
-    def _processes(self, look: Look) -> None:
-        self._report.unreadable.records = sorted(look.unreadable)
-        for key, value in sorted(look.totals.items()):
+    def _processes(self, snapshot: Snapshot) -> None:
+        self._report.unreadable.records = sorted(snapshot.unreadable)
+        for key, value in sorted(snapshot.totals.items()):
             each = sample(key, value)
             plain = value if isinstance(value, int) else asdict(value)
             counter = {"metric": each.metric, "labels": dict(each.labels), "value": plain}
             self._report.counters.append(counter)
-        for process in look.processes:
+        for process in snapshot.processes:
             beat = process.heartbeat
             if not process.gone:
                 self._lives(beat.ids)

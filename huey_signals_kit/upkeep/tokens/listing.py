@@ -178,7 +178,7 @@ def delete_named_tokens(
     try:
         for batch in tokens.batches():
             pairs = [(each.entry.key, each.entry.value) for each in batch]
-            gone = len(pairs) if dry_run else len(store.delete_unchanged(pairs))
+            gone = len(pairs) if dry_run else len(store.compare_and_delete_many(pairs))
             stopping = sum(each.stops for each in batch)
             found.update(matched=len(batch), stopping=stopping, deleted=gone)
             found["changed"] += len(pairs) - gone
@@ -198,7 +198,7 @@ def standings(huey: Any, task_id: str, ledger: Ledger | None = None) -> list[Sta
         for message in _messages(batches, reader):
             if task_id in message.ids:
                 found.append(Standing(place, message.name, message.id != task_id))
-    for process in (ledger or open_ledger(huey)).look().processes:
+    for process in (ledger or open_ledger(huey)).snapshot().processes:
         for task in () if process.gone else process.heartbeat.running:
             if task_id in (task.task_id, *task.nested):
                 found.append(Standing("running", task.task_name, task.task_id != task_id))

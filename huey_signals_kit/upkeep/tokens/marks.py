@@ -70,11 +70,11 @@ class Bucket:
             return
         start = time.monotonic()
         if self._raw is None:
-            done = new is not None and store.put_new(self._key, new)
+            done = new is not None and store.put_if_absent(self._key, new)
         elif new is None:
-            done = store.delete_same(self._key, self._raw)
+            done = store.compare_and_delete(self._key, self._raw)
         else:
-            done = store.replace_same(self._key, self._raw, new)
+            done = store.compare_and_set(self._key, self._raw, new)
         took = time.monotonic() - start
         if took > _SLOW:  # a file with one writer at a time: others wait for their turn
             time.sleep(min(took, 0.1))

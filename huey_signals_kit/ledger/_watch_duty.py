@@ -12,7 +12,7 @@ _MOST_WATCHERS = 3
 """More than one, in case a host fails; few, as each reads all records every few seconds."""
 
 
-class WatchTurn:
+class WatchDuty:
     """The right of one process to watch the other processes.
 
     Args:
