@@ -21,19 +21,19 @@ from huey.utils import Error
 
 from ._checks import short
 from ._lock_errors import lock_name
-from .huey_internals.patch import Placed
+from .huey_internals.patch import MethodPatch
 from .verdict import Verdict
 
 _NOTE = "_huey_signals_kit_note"
 _ERROR_LENGTH = 200
 _LOCK_LENGTH = 60
 
-Fate = tuple[frozenset[str], str, Verdict]
+StoreDecision = tuple[frozenset[str], str, Verdict]
 """Whose results an error is not stored as, the failed task's name, and the verdict."""
 Store = Callable[[Error], Any]
 
 
-class _Marked(str):
+class _TaggedStr(str):
     """A text of an error, with its fate.
 
     Every text that the kit writes is marked, and marks survive copying, because other code may
@@ -42,12 +42,12 @@ class _Marked(str):
 
     __slots__ = ("fate",)
 
-    fate: Fate
+    fate: StoreDecision
 
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
         return (str, (str(self),))
 
-    def __deepcopy__(self, memo: object) -> _Marked:
+    def __deepcopy__(self, memo: object) -> _TaggedStr:
         return self
 
 
@@ -77,14 +77,14 @@ class Gate:
         self._failed = failed
         self._mine = object()
         self._active = False
-        self._placed = Placed(huey)
+        self._patch = MethodPatch(huey)
 
     def install(self) -> None:
         """Wrap the three methods, on this instance alone."""
         self._active = True
-        self._placed.put("build_error_result", self._wrap_build)
-        self._placed.put("put_result", self._wrap_put)
-        self._placed.put("_requeue_task", self._wrap_requeue)
+        self._patch.wrap("build_error_result", self._wrap_build)
+        self._patch.wrap("put_result", self._wrap_put)
+        self._patch.wrap("_requeue_task", self._wrap_requeue)
 
     def uninstall(self) -> None:
         """Let everything pass, and leave the Huey as it was found.
@@ -93,9 +93,9 @@ class Gate:
         in it only passes on.
         """
         self._active = False
-        self._placed.remove()
+        self._patch.remove()
 
-    def note(self, task: Any, exception: BaseException, verdict: Verdict | None) -> None:
+    def attach(self, task: Any, exception: BaseException, verdict: Verdict | None) -> None:
         """Let *task* carry *verdict* on the *exception* it raised just now.
 
         Only ids are kept, so the task keeps nothing alive. In immediate mode the same task is
@@ -161,7 +161,7 @@ class Gate:
 
         def put_result(key: Any, data: Any) -> Any:
             if type(data) is Error:
-                fate = _fate(data.metadata)
+                fate = _decide(data.metadata)
                 if fate is not None:
                     if key not in fate[0]:
                         return inner(key, _without_traceback(data))
@@ -172,7 +172,7 @@ class Gate:
         def put_result_of_a_subclass(*args: Any, **options: Any) -> Any:
             data: Any = args[1] if len(args) > 1 else None
             if type(data) is Error:
-                fate, (key, _, *more) = _fate(data.metadata), args
+                fate, (key, _, *more) = _decide(data.metadata), args
                 if fate is not None:
                     if key not in fate[0]:
                         return inner(key, _without_traceback(data), *more, **options)
@@ -182,12 +182,12 @@ class Gate:
         # Every result of every task passes here, and being general has its price.
         return put_result if _takes(inner, ["key", "data"]) else put_result_of_a_subclass
 
-    def _decided(self, fate: Fate, key: Any, error: Error, store: Store | None) -> Any:
+    def _decided(self, fate: StoreDecision, key: Any, error: Error, store: Store | None) -> Any:
         # Parts of chords are stored under keys of their own, and never get here.
         _, task_name, verdict = fate
         stored = None
         if verdict.seconds is not None:
-            whole = not isinstance(error.metadata.get("error"), _Marked)
+            whole = not isinstance(error.metadata.get("error"), _TaggedStr)
             stored = self._expire(key, error, verdict.seconds, store, whole)
         try:
             self._suppressed(key, task_name, verdict)
@@ -223,10 +223,10 @@ def _is_hueys_own(method: Callable[..., Any]) -> bool:
     return bool(written_in.get("__name__") == Huey.__module__)
 
 
-def _fate(metadata: Any) -> Fate | None:
+def _decide(metadata: Any) -> StoreDecision | None:
     if isinstance(metadata, dict):
         for text in metadata.values():
-            if isinstance(text, _Marked):
+            if isinstance(text, _TaggedStr):
                 return text.fate
     return None
 
@@ -234,8 +234,8 @@ def _fate(metadata: Any) -> Fate | None:
 def _small_metadata(task: Any, exception: BaseException, verdict: Verdict) -> dict[str, Any]:
     # Whoever waits for the result is to learn which lock it was.
     text = _text(exception) if verdict.seconds is None else _text_with_lock(exception)
-    error, traceback, task_id = _Marked(text), _Marked(), _Marked(task.id)
-    error.fate = traceback.fate = task_id.fate = _fate_of(task, verdict)
+    error, traceback, task_id = _TaggedStr(text), _TaggedStr(), _TaggedStr(task.id)
+    error.fate = traceback.fate = task_id.fate = _decision_of(task, verdict)
     return {"error": error, "retries": task.retries, "traceback": traceback, "task_id": task_id}
 
 
@@ -247,16 +247,16 @@ def _changed(
     if verdict.action == "keep":
         changed["kept"] = True
     elif is_overridden:
-        fate = _fate_of(task, verdict)
-        changed["traceback"] = traceback = _Marked()
+        fate = _decision_of(task, verdict)
+        changed["traceback"] = traceback = _TaggedStr()
         traceback.fate = fate
         if changed.get("task_id") == task.id:
-            changed["task_id"] = task_id = _Marked(task.id)
+            changed["task_id"] = task_id = _TaggedStr(task.id)
             task_id.fate = fate
     return changed
 
 
-def _fate_of(task: Any, verdict: Verdict) -> Fate:
+def _decision_of(task: Any, verdict: Verdict) -> StoreDecision:
     cls = type(task)
     keys = frozenset((task.id,)) if task.on_complete is None else _stage_ids(task)
     return keys, f"{cls.__module__}.{cls.__name__}", verdict

@@ -28,7 +28,7 @@ from .huey_internals.facts import (
     WITHOUT_EXCEPTION,
     passed_exception,
 )
-from .huey_internals.patch import Receivers, WorkerHooks
+from .huey_internals.patch import SignalConnections, WorkerHooks
 from .huey_internals.stack import caught_by_huey, timing_on_stack
 from .inflight.patch import QueuePatch
 from .integrations.quiet_logs import QuietLogs
@@ -45,7 +45,7 @@ from .metrics.meter import Meter
 from .metrics.names import SUPPRESSED
 from .presets import build_preset
 from .registry import Registry, default_registry
-from .runtime.component import Part
+from .runtime.component import Component
 from .runtime.configuration import structure
 from .runtime.scheduler import Jobs, tick
 from .sinks.configured import read_sinks
@@ -76,7 +76,7 @@ class Kit(TokenMethods, LockMethods):
         self.on = self.registry.on
         self._preset = build_preset(settings.preset)
         self._routes: dict[str, tuple[Handler, ...]] = {}
-        self._receivers = Receivers(huey)
+        self._connections = SignalConnections(huey)
         self._counts = Counts(huey.name)
         self.tally = self._counts.add
         self._tallied = self._counts.pending
@@ -93,17 +93,17 @@ class Kit(TokenMethods, LockMethods):
         workers = WorkerHooks(huey, self._on_worker_start, self._on_worker_stop)
         waiting = WaitingTasks(huey)
         self.carry_waits = waiting.begin
-        self._parts: list[Part] = [self._gate, waiting, workers]
+        self._components: list[Component] = [self._gate, waiting, workers]
         if self.meters_signals:
-            meter = Meter(huey, self._receivers, self._counts, self.lock_errors, self._jobs)
-            self._parts.append(meter)
+            meter = Meter(huey, self._connections, self._counts, self.lock_errors, self._jobs)
+            self._components.append(meter)
         if settings.quiet_logs:
-            self._parts.append(QuietLogs(huey, self.lock_labels, self._jobs, failed))
+            self._components.append(QuietLogs(huey, self.lock_labels, self._jobs, failed))
         self.remember_skip = forget
         if settings.sentry:
             sentry = SentryEvents(huey, self, self._listeners, self.own_verdict, failed)
             self.remember_skip = sentry.skips.remember
-            self._parts.append(sentry)
+            self._components.append(sentry)
         told = LockEvents(
             lambda: self._heartbeat.lock_taken(), lost_locks.add, self._counts, failed
         )
@@ -116,7 +116,7 @@ class Kit(TokenMethods, LockMethods):
         self._upkeep, self._stale_lock_job = TokenSweepJob(*shared), StaleLockJob(*shared)
         in_hand = QueuePatch(huey, self._heartbeat.on_scheduler_detected)
         # The pulse last: what the others still count is in its beat.
-        self._parts += (in_hand, locks, self._upkeep, self._heartbeat)
+        self._components += (in_hand, locks, self._upkeep, self._heartbeat)
 
     def __repr__(self) -> str:
         state = "installed on" if self.installed else "not installed on"
@@ -188,8 +188,8 @@ class Kit(TokenMethods, LockMethods):
     def install(self) -> None:
         """Put it on the Huey; for `install_handlers`, under the lock of all registries."""
         try:
-            for part in self._parts:
-                part.install()
+            for component in self._components:
+                component.install()
             for registry in (self.registry, self._preset):
                 registry.watch(self._registry_changed)
             self.registry.close(None)
@@ -207,10 +207,10 @@ class Kit(TokenMethods, LockMethods):
         for registry in (self.registry, self._preset):
             registry.watch(None)
         self.registry.close(f"this kit is no longer installed on {self.huey.name!r}")
-        self._receivers.leave()
+        self._connections.disconnect_all()
         self._routes = dict.fromkeys(SIGNALS, ())
-        for part in reversed(self._parts):
-            part.uninstall()
+        for component in reversed(self._components):
+            component.uninstall()
         self._sinks.uninstall()
 
     def close(self) -> None:
@@ -239,7 +239,7 @@ class Kit(TokenMethods, LockMethods):
         handlers = self.handlers if added is None else (added,)
         listening = [each for each in handlers if each.function is not self._metered]
         wanted = {each for each in SIGNALS if any(handler.hears(each) for handler in listening)}
-        connect = self._receivers.listen if added is None else self._receivers.listen_also
+        connect = self._connections.connect if added is None else self._connections.connect_also
         connect(self._receive, wanted)
         if any(getattr(each.function, "may_expire", None) is True for each in handlers):
             self._expiry.begin()
@@ -270,7 +270,7 @@ class Kit(TokenMethods, LockMethods):
             self._reports.kit_failed(f"on {signal}", exc)
         finally:
             if raised is not None and signal in DECIDING:
-                self._gate.note(task, raised, verdict)
+                self._gate.attach(task, raised, verdict)
 
     def _listeners(self, signal: str) -> tuple[Handler, ...]:
         routes = self._routes  # another thread may replace it meanwhile

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from ..huey_internals.patch import Placed
+from ..huey_internals.patch import MethodPatch
 from ..runtime.configuration import structure
 
 _PREFIX = "huey-signals-kit "
@@ -57,8 +57,8 @@ def begin(task: Any, huey: Any, now: float) -> Wait:
 
 def read(task: Any) -> Wait | None:
     """The wait that *task* is in, or None."""
-    found: Wait | None = getattr(task, _WAIT, None)
-    return _decoded(task.expires) if found is None else found
+    original: Wait | None = getattr(task, _WAIT, None)
+    return _decoded(task.expires) if original is None else original
 
 
 def write(task: Any, wait: Wait) -> None:
@@ -81,7 +81,7 @@ class WaitingTasks:
 
     def __init__(self, huey: Any) -> None:
         self._huey = huey
-        self._placed = Placed(huey)
+        self._patch = MethodPatch(huey)
         self._utc: bool = huey.utc
         self._begun = False
 
@@ -93,34 +93,34 @@ class WaitingTasks:
         with structure.lock:
             if not self._begun:
                 self._begun = True
-                self._placed.put("serialize_task", self._around_serialize)
-                self._placed.put("deserialize_task", self._around_deserialize)
+                self._patch.wrap("serialize_task", self._around_serialize)
+                self._patch.wrap("deserialize_task", self._around_deserialize)
 
     def uninstall(self) -> None:
         """Restore both methods."""
-        self._placed.remove()
-        self._placed = Placed(self._huey)
+        self._patch.remove()
+        self._patch = MethodPatch(self._huey)
         self._begun = False
 
-    def _around_serialize(self, found: Callable[..., Any]) -> Callable[..., Any]:
+    def _around_serialize(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def serialize_task(task: Any, *args: Any, **options: Any) -> Any:
             wait = getattr(task, _WAIT, None)
             if wait is None:
-                return found(task, *args, **options)
+                return original(task, *args, **options)
             visible = task.expires, task.expires_resolved
             task.expires = _encoded(wait)
             try:
                 task.resolve_expires(self._utc)
-                return found(task, *args, **options)
+                return original(task, *args, **options)
             finally:
                 task.expires, task.expires_resolved = visible
 
         return serialize_task
 
     @staticmethod
-    def _around_deserialize(found: Callable[..., Any]) -> Callable[..., Any]:
+    def _around_deserialize(original: Callable[..., Any]) -> Callable[..., Any]:
         def deserialize_task(*args: Any, **options: Any) -> Any:
-            task = found(*args, **options)
+            task = original(*args, **options)
             wait = _decoded(getattr(task, "expires", None))
             if wait is not None:
                 _show(task, wait)

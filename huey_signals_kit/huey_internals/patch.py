@@ -8,32 +8,32 @@ from typing import Any
 
 from .facts import is_own_method
 
-Around = Callable[[Callable[..., Any]], Callable[..., Any]]
+Wrapper = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-class Placed:
+class MethodPatch:
     """What stands there, and what was found."""
 
     def __init__(self, huey: Any) -> None:
         self._huey = huey
-        self._found: dict[str, Any] = {}
-        self._placed: dict[str, Any] = {}
+        self._originals: dict[str, Any] = {}
+        self._patch: dict[str, Any] = {}
 
-    def put(self, name: str, around: Around) -> None:
+    def wrap(self, name: str, wrapper: Wrapper) -> None:
         """Put *around* of what is found around the method *name*."""
-        found = getattr(self._huey, name)
-        if not is_own_method(self._huey, name, found):
-            self._found[name] = found
-        self._placed[name] = around(found)
-        setattr(self._huey, name, self._placed[name])
+        original = getattr(self._huey, name)
+        if not is_own_method(self._huey, name, original):
+            self._originals[name] = original
+        self._patch[name] = wrapper(original)
+        setattr(self._huey, name, self._patch[name])
 
     def remove(self) -> None:
         """Leave all as it was found; a wrapper that other code has put around since stays."""
-        for name, placed in self._placed.items():
+        for name, placed in self._patch.items():
             if getattr(self._huey, name) is not placed:
                 continue
-            if name in self._found:
-                setattr(self._huey, name, self._found[name])
+            if name in self._originals:
+                setattr(self._huey, name, self._originals[name])
             else:
                 delattr(self._huey, name)
 
@@ -41,7 +41,7 @@ class Placed:
 Receiver = Callable[..., None]
 
 
-class Receivers:
+class SignalConnections:
     """The receivers of one kit on one Huey.
 
     A receiver has to accept further arguments: a subclass of Huey may add some in ``_emit``.
@@ -52,7 +52,7 @@ class Receivers:
         self._connected: dict[Receiver, frozenset[str]] = {}
         self._lists_made: set[str] = set()
 
-    def listen(self, receiver: Receiver, signals: Iterable[str]) -> None:
+    def connect(self, receiver: Receiver, signals: Iterable[str]) -> None:
         """Have *receiver* connected to exactly these *signals*."""
         wanted = frozenset(signals)
         before = self._connected.get(receiver, frozenset())
@@ -68,14 +68,14 @@ class Receivers:
             if not receivers[signal] and signal in self._lists_made:
                 del receivers[signal]
 
-    def listen_also(self, receiver: Receiver, signals: Iterable[str]) -> None:
+    def connect_also(self, receiver: Receiver, signals: Iterable[str]) -> None:
         """Connect *receiver* to these *signals* too."""
-        self.listen(receiver, self._connected.get(receiver, frozenset()).union(signals))
+        self.connect(receiver, self._connected.get(receiver, frozenset()).union(signals))
 
-    def leave(self) -> None:
+    def disconnect_all(self) -> None:
         """Disconnect them all."""
         for receiver in self._connected:
-            self.listen(receiver, ())
+            self.connect(receiver, ())
 
 
 _NAME = "huey_signals_kit"

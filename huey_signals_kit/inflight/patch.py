@@ -15,7 +15,7 @@ from weakref import ref
 
 from huey.api import Huey
 
-from ..huey_internals.patch import Placed
+from ..huey_internals.patch import MethodPatch
 from .claims import ClaimedMessage, being_read, in_flight_of, nothing
 
 
@@ -30,23 +30,23 @@ class QueuePatch:
         self._huey = huey
         self._on_scheduler_detected = on_scheduler_detected
         self._active = False
-        self._placed = Placed(huey)
+        self._patch = MethodPatch(huey)
 
     def install(self) -> None:
         """Put both there, on this instance alone."""
         self._active = True
-        self._placed.put("dequeue", self._dequeue)
-        self._placed.put("read_schedule", self._read_schedule)
+        self._patch.wrap("dequeue", self._dequeue)
+        self._patch.wrap("read_schedule", self._read_schedule)
 
     def uninstall(self) -> None:
         """Only pass on; a wrapper that other code has put around since stays."""
         self._active = False
-        self._placed.remove()
+        self._patch.remove()
 
-    def _dequeue(self, found: Callable[..., Any]) -> Callable[..., Any]:
+    def _dequeue(self, original: Callable[..., Any]) -> Callable[..., Any]:
         huey, in_flight = self._huey, in_flight_of(self._huey)
-        if getattr(found, "__func__", None) is not Huey.dequeue:
-            return self._dequeue_by_others(found)
+        if getattr(original, "__func__", None) is not Huey.dequeue:
+            return self._dequeue_by_others(original)
 
         by_thread, get_ident = in_flight.by_thread, threading.get_ident
 
@@ -60,7 +60,7 @@ class QueuePatch:
                     in_flight.finished(me)
                 by_thread[me] = None
             if not self._active:
-                return found()
+                return original()
             raw = huey.storage.dequeue()
             if raw is None:
                 return None
@@ -80,20 +80,20 @@ class QueuePatch:
 
         return dequeue
 
-    def _dequeue_by_others(self, found: Callable[..., Any]) -> Callable[..., Any]:
+    def _dequeue_by_others(self, original: Callable[..., Any]) -> Callable[..., Any]:
         in_flight = in_flight_of(self._huey)
-        self._placed.put("deserialize_task", self._deserialize_task)
+        self._patch.wrap("deserialize_task", self._deserialize_task)
 
         def dequeue(*args: Any, **options: Any) -> Any:
             me = threading.get_ident()
             in_flight.finished(me)
             if not self._active:
-                return found(*args, **options)
+                return original(*args, **options)
             claim = in_flight.by_thread[me] = ClaimedMessage()
             claim.task_ref = nothing
             task = None
             try:
-                task = found(*args, **options)
+                task = original(*args, **options)
             finally:
                 if task is None:  # what this thread reads from now on, it has not taken
                     in_flight.by_thread[me] = None
@@ -103,27 +103,27 @@ class QueuePatch:
 
         return dequeue
 
-    def _deserialize_task(self, found: Callable[..., Any]) -> Callable[..., Any]:
+    def _deserialize_task(self, original: Callable[..., Any]) -> Callable[..., Any]:
         in_flight = in_flight_of(self._huey)
 
         def deserialize_task(raw: Any, *args: Any, **options: Any) -> Any:
             claim = in_flight.by_thread.get(threading.get_ident())
             if claim is not None and claim.task_ref is nothing and isinstance(raw, bytes):
                 claim.raw, claim.task_ref = raw, being_read  # by the dequeue that is under way
-            return found(raw, *args, **options)
+            return original(raw, *args, **options)
 
         return deserialize_task
 
-    def _read_schedule(self, found: Callable[..., Any]) -> Callable[..., Any]:
+    def _read_schedule(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def read_schedule(*args: Any, **options: Any) -> Any:
             if not self._active:
-                return found(*args, **options)
+                return original(*args, **options)
             if multiprocessing.parent_process() is not None:
                 self._on_scheduler_detected()
             in_flight = in_flight_of(self._huey)
             with in_flight.reading:
                 in_flight.due_tasks = []
-                in_flight.due_tasks = due = found(*args, **options)
+                in_flight.due_tasks = due = original(*args, **options)
             return due
 
         return read_schedule

@@ -18,7 +18,7 @@ from huey import api
 from huey.api import Huey, TaskLock
 
 from ..huey_internals.facts import is_own_method
-from ..huey_internals.patch import Placed
+from ..huey_internals.patch import MethodPatch
 from ..store import Keys
 from .held import key_of
 from .holder import HolderEncoder
@@ -37,22 +37,22 @@ class LockPatch:
         self._text = HolderEncoder()
         self._manager = LockManager(huey, self._text, events)
         self._held_locks = self._manager.held_locks
-        self._placed = Placed(huey)
+        self._patch = MethodPatch(huey)
 
     def install(self) -> None:
         """Put both there, unless locks are not Huey's own here: then nothing is named."""
         if _are_hueys_own(self._huey):
             self._manager.active = True
             self._held_locks.manager = weakref.ref(self._manager)
-            self._placed.put("lock_task", self._lock_task)
-            self._placed.put("put_if_empty", self._put_if_empty)
+            self._patch.wrap("lock_task", self._lock_task)
+            self._patch.wrap("put_if_empty", self._put_if_empty)
 
     def uninstall(self) -> None:
         """Take locks as Huey does; those that are held are freed as they were taken."""
         if self._held_locks.manager() is self._manager:
             self._held_locks.forget_manager()
         self._manager.active = False
-        self._placed.remove()
+        self._patch.remove()
 
     def needs_heartbeat(self) -> bool:
         """Whether this process holds locks in its name, while no kit is there to say so."""
@@ -86,18 +86,18 @@ class LockPatch:
             with suppress(ValueError):  # another kit, or another thread, has done it as well
                 failed_releases.remove(each)
 
-    def _lock_task(self, found: Callable[..., Any]) -> Callable[..., Any]:
+    def _lock_task(self, original: Callable[..., Any]) -> Callable[..., Any]:
         manager = self._manager
 
         def lock_task(*args: Any, **options: Any) -> Any:
-            lock = found(*args, **options)
+            lock = original(*args, **options)
             if manager.active:
                 manager.adopt(lock)
             return lock
 
         return lock_task
 
-    def _put_if_empty(self, found: Callable[..., Any]) -> Callable[..., Any]:
+    def _put_if_empty(self, original: Callable[..., Any]) -> Callable[..., Any]:
         manager, prefix = self._manager, Keys(self._huey).lock_prefix
 
         def put_if_empty(key: Any, data: Any, *rest: Any, **options: Any) -> Any:
@@ -107,19 +107,19 @@ class LockPatch:
                 if getattr(lock, "_huey", None) is manager.huey and manager.adopt(lock):
                     lock._huey = HueyProxy(manager.huey, lock)
                     return manager.acquire(lock, key, rest[0] if rest else None, _is_block(frame))
-            return found(key, data, *rest, **options)
+            return original(key, data, *rest, **options)
 
         return put_if_empty
 
 
 def _are_hueys_own(huey: Any) -> bool:
     for name in ("put_if_empty", "delete"):
-        found = getattr(huey, name)
-        if not is_own_method(huey, name, found) or found.__func__ is not getattr(Huey, name):
+        original = getattr(huey, name)
+        if not is_own_method(huey, name, original) or original.__func__ is not getattr(Huey, name):
             return False
     ways = ("__enter__", "__exit__", "acquire", "clear")
-    found = [getattr(TaskLock, name) for name in ways if hasattr(TaskLock, name)]
-    return all(getattr(each, "__globals__", None) is vars(api) for each in found)
+    original = [getattr(TaskLock, name) for name in ways if hasattr(TaskLock, name)]
+    return all(getattr(each, "__globals__", None) is vars(api) for each in original)
 
 
 def _is_block(frame: FrameType) -> bool:

@@ -15,7 +15,7 @@ from huey.signals import SIGNAL_COMPLETE, SIGNAL_ERROR, SIGNAL_EXECUTING, SIGNAL
 
 from .._lock_errors import LockErrors
 from ..huey_internals.facts import SIGNALS, is_own_method, passed_exception
-from ..huey_internals.patch import Receivers
+from ..huey_internals.patch import SignalConnections
 from ..runtime.scheduler import Jobs, tick
 from .counter import Counts
 from .names import SIGNALS as METRIC
@@ -37,11 +37,16 @@ class Meter:
     """
 
     def __init__(
-        self, huey: Any, receivers: Receivers, counts: Counts, lock_errors: LockErrors, jobs: Jobs
+        self,
+        huey: Any,
+        receivers: SignalConnections,
+        counts: Counts,
+        lock_errors: LockErrors,
+        jobs: Jobs,
     ) -> None:
         self._jobs = jobs
         self._huey = huey
-        self._receivers = receivers
+        self._connections = receivers
         self._counts = counts
         self._lock_errors = lock_errors
         self._attempts = counts.attempts
@@ -59,8 +64,8 @@ class Meter:
         self._placed = self._around(owner)
         self._jobs.every(_SETTLE_SECONDS, self._counts.settle, "counts")
         self._huey._execute = self._placed
-        self._receivers.listen(self._ends, _OTHER_ENDS)
-        self._receivers.listen(self._happens, SIGNALS - _OTHER_ENDS - _SEEN_OUTSIDE)
+        self._connections.connect(self._ends, _OTHER_ENDS)
+        self._connections.connect(self._happens, SIGNALS - _OTHER_ENDS - _SEEN_OUTSIDE)
 
     def uninstall(self) -> None:
         """Count nothing more; a wrapper that other code has put around since stays."""

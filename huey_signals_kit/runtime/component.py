@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Part(Protocol):
+class Component(Protocol):
     """Something that a kit puts on its Huey and takes off again."""
 
     def install(self) -> None:

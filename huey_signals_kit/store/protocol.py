@@ -36,7 +36,7 @@ class Store(Protocol):
     """The name of the storage's family, for reports: ``"redis hash"``, ``"sqlite"``, ..."""
 
     atomic: bool
-    """Whether `compare_and_delete` and `compare_and_set` are atomic; False only for an unknown storage."""
+    """Whether both compare-and calls are atomic; False only for an unknown storage."""
 
     @property
     def newest_first(self) -> bool | None:
