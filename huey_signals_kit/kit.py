@@ -47,7 +47,7 @@ from .presets import build_preset
 from .registry import Registry, default_registry
 from .runtime.component import Component
 from .runtime.configuration import structure
-from .runtime.scheduler import Jobs, tick
+from .runtime.scheduler import JobGroup, scheduler
 from .sinks.configured import read_sinks
 from .sinks.runner import SinkRoutes
 from .verdict import Verdict
@@ -84,7 +84,7 @@ class Kit(TokenMethods, LockMethods):
         self._reports = Reports(huey, self.tally)
         self.tell, failed = self._reports.tell, self._reports.kit_failed
         self._task_option = TaskOption()
-        self._jobs = Jobs(self._reports.job_failed)
+        self._jobs = JobGroup(self._reports.job_failed)
         lost_locks = LostLocks(str(huey.name), self._counts, self._jobs, lambda: self.installed)
         self._expiry = Expiry(huey, self._jobs, failed)
         self._gate = Gate(huey, self.own_verdict, self._expiry.put, self._suppressed, failed)
@@ -161,7 +161,7 @@ class Kit(TokenMethods, LockMethods):
         A process that ends by itself does this at exit. Call this, or `uninstall`, if the process
         is ended by a signal: for example in the ``lifespan`` of an application under uvicorn.
         """
-        self._jobs.drain()
+        self._jobs.flush()
 
     def uninstall(self) -> None:
         """Leave the Huey as it was found; what other code has put there since stays.
@@ -226,12 +226,12 @@ class Kit(TokenMethods, LockMethods):
         self._heartbeat.on_worker_start()
         self._upkeep.on_worker_start()
         self._stale_lock_job.on_worker_start()
-        tick.start()
+        scheduler.start()
 
     def _on_worker_stop(self, process_ends: bool) -> None:
         self._heartbeat.on_worker_stop()
         if process_ends:  # else that is for atexit, when all workers have stopped
-            tick.end()
+            scheduler.end()
 
     def _registry_changed(self, added: Handler | None) -> None:
         # Routes are found when a signal arrives: most handlers are registered one after another.
@@ -262,8 +262,8 @@ class Kit(TokenMethods, LockMethods):
             verdict = run(listeners, event, self._reports.handler_failed)
             if len(self._tallied) >= SETTLE_AT:
                 self._counts.settle_some()
-            if tick.thread is None and tick.jobs:
-                tick.start()
+            if scheduler.thread is None and scheduler.jobs:
+                scheduler.start()
             if announcements.lock_skipped.receivers or announcements.task_revoked.receivers:
                 self._announce(event)
         except Exception as exc:

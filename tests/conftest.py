@@ -15,7 +15,7 @@ from huey.api import Huey
 
 from huey_signals_kit import uninstall_handlers
 from huey_signals_kit.locks.held import held_locks_of
-from huey_signals_kit.runtime.scheduler import tick
+from huey_signals_kit.runtime.scheduler import scheduler
 from tests.servers import NoServer, postgres_server, redis_server
 from tests.support import (
     KINDS,
@@ -141,7 +141,7 @@ class _Yard:
         for huey, _ in self._opened:
             held_locks_of(huey).forget()  # else the tick goes on for a queue that is gone
             uninstall_handlers(huey)
-        for job in tick.jobs:
+        for job in scheduler.jobs:
             if job.name == "heartbeat":
                 job.run()
         for huey, storage in self._opened:

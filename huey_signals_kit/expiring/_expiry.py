@@ -13,7 +13,7 @@ from huey.utils import Error
 
 from ..runtime.fork import reset_in_child
 from ..runtime.log import is_away
-from ..runtime.scheduler import Jobs, tick
+from ..runtime.scheduler import JobGroup, scheduler
 from ._entry import Entry, Family, as_text, small_error
 from ._files import Files
 from ._peewee import PeeweeRows
@@ -41,7 +41,7 @@ class Expiry:
     what a killed one has stored stays, as it does when the kit is uninstalled before it is due.
     """
 
-    def __init__(self, huey: Any, jobs: Jobs, failed: Callable[[str, Exception], None]) -> None:
+    def __init__(self, huey: Any, jobs: JobGroup, failed: Callable[[str, Exception], None]) -> None:
         self._huey = huey
         self._jobs = jobs
         self._failed = failed
@@ -70,7 +70,12 @@ class Expiry:
                 # Not at the end: other processes remove errors too, and a script must not wait.
                 # Apart: a slow storage must not delay the heartbeat.
                 self._jobs.every(
-                    REAP_SECONDS, self.reap, "expired errors", first=0, at_end=False, apart=True
+                    REAP_SECONDS,
+                    self.reap,
+                    "expired errors",
+                    first=0,
+                    run_at_exit=False,
+                    own_thread=True,
                 )
 
     def put(
@@ -89,8 +94,8 @@ class Expiry:
         """
         if not self._begun:
             self.begin()
-        if tick.thread is None:
-            tick.start()
+        if scheduler.thread is None:
+            scheduler.start()
         due = time.time() + seconds
         small = small_error(error.metadata, due, self._huey.serializer.serialize, whole)
         if inner is not None:

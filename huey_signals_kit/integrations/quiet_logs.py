@@ -14,7 +14,7 @@ from ..huey_internals.facts import LOCKED_LINE, REVOKED_LINE
 from ..huey_internals.stack import whose_line
 from ..runtime.fork import reset_in_child
 from ..runtime.log import say
-from ..runtime.scheduler import Jobs, tick
+from ..runtime.scheduler import JobGroup, scheduler
 
 INTERVAL = 60.0
 _MOST_NAMED = 5
@@ -35,7 +35,7 @@ class QuietLogs:
         self,
         huey: Any,
         label: Mapping[str, str],
-        jobs: Jobs,
+        jobs: JobGroup,
         failed: Callable[[str, Exception], object],
     ) -> None:
         self._huey = huey
@@ -76,8 +76,8 @@ class QuietLogs:
         line = (self._lock_in(record), f"{type(task).__module__}.{type(task).__name__}")
         with self._lock:
             self._taken[line] += 1
-        if tick.thread is None:
-            tick.start()
+        if scheduler.thread is None:
+            scheduler.start()
         return True
 
     def _lock_in(self, record: logging.LogRecord) -> str | None:

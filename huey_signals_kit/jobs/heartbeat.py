@@ -45,7 +45,7 @@ from ..locks.patch import LockPatch
 from ..metrics.values import Totals, added, merge
 from ..runtime.fork import reset_in_child
 from ..runtime.process_id import INCARNATION, this_process
-from ..runtime.scheduler import Jobs, tick
+from ..runtime.scheduler import JobGroup, scheduler
 from ..store import StorageUnable, is_shared
 from .host_record import HostRecordWriter
 from .native_heartbeat import NativeHeartbeat
@@ -68,7 +68,7 @@ class HeartbeatWriter:
         huey: Any,
         totals: Callable[[], Totals],
         revision: Callable[[], int],
-        jobs: Jobs,
+        jobs: JobGroup,
         on_worker_detected: Callable[[], None],
         locks: LockPatch,
         failed: Callable[[str, BaseException], object],
@@ -150,13 +150,13 @@ class HeartbeatWriter:
             self._worker = "scheduler"
             self._host.begin(self._worker)
             self._begin()
-            tick.start()
+            scheduler.start()
 
     def lock_taken(self) -> None:
         """This process takes a lock: others shall know that it lives."""
         self._look_after_native(is_needed=True)
         self._begin(is_shared(self._huey.storage) or self._held_locks.has_shared())
-        tick.start()
+        scheduler.start()
 
     def _begin(self, is_needed: bool = False) -> None:
         if not self._begun and (is_needed or shares(self._huey)):
@@ -166,7 +166,7 @@ class HeartbeatWriter:
                 self._on_tick,
                 "heartbeat",
                 first=_FIRST_SECONDS,
-                apart=True,
+                own_thread=True,
                 when=self._is_wanted,
             )
 
@@ -218,9 +218,9 @@ class HeartbeatWriter:
         return added(counted, self._unshared) if self._unshared else counted
 
     def _write_record(self, counted: Totals) -> None:
-        if not tick.ending:
+        if not scheduler.ending:
             self._locks.check()
-        if tick.ending or (self._leaves and not self._locks.needs_heartbeat()):
+        if scheduler.ending or (self._leaves and not self._locks.needs_heartbeat()):
             self._leave(counted)
             return
         if not self._leaves and not self._worker and has_worker(self._huey):
@@ -240,7 +240,7 @@ class HeartbeatWriter:
                 self.ledger.fold_dead()  # such as the record of the process that this one replaces
 
     def _look_after_native(self, is_needed: bool) -> None:
-        if is_needed and is_shared(self._huey.storage) and not tick.ending:
+        if is_needed and is_shared(self._huey.storage) and not scheduler.ending:
             self._native.start(self._id)
         else:
             self._native.stop()
@@ -254,7 +254,7 @@ class HeartbeatWriter:
 
     def _leave(self, counted: Totals) -> None:
         self._native.stop(seconds=_STOP_SECONDS)
-        if self._closed and not tick.ending:
+        if self._closed and not scheduler.ending:
             # Before it is written: a storage that is gone for good is asked once.
             self._jobs.cancel()
         try:
@@ -264,7 +264,7 @@ class HeartbeatWriter:
                 self._tidy.release()
             self._watch.release()
         finally:
-            if self._closed and not tick.ending:
+            if self._closed and not scheduler.ending:
                 self.close()  # a lock may have been taken just now
 
     def _fold_dead_processes(self) -> None:

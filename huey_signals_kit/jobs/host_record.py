@@ -26,7 +26,7 @@ from weakref import ref
 
 from ..runtime.fork import reset_in_child
 from ..runtime.process_id import ProcessId, process_with_pid, this_process
-from ..runtime.scheduler import tick
+from ..runtime.scheduler import scheduler
 from ..runtime.threads import start_thread
 
 RUN_DIR = "HUEY_SIGNALS_RUN_DIR"
@@ -94,7 +94,7 @@ class HostRecordWriter:
         # setdefault is atomic, and needs no lock, which gevent might patch later.
         if self._started.setdefault("thread", mine) is mine:
             self._stop = threading.Event()
-            tick.before_end(self.end)
+            scheduler.on_exit(self.end)
             thread = threading.Thread(target=self._run, name="huey-signals-host", daemon=True)
             with suppress(RuntimeError):  # no thread can be started
                 start_thread(thread)

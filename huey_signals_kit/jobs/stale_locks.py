@@ -12,7 +12,7 @@ from ..dispatch.reporter import Reports
 from ..ledger import BEAT_SECONDS
 from ..metrics.counter import Counts
 from ..metrics.names import LOCKS_RELEASED, STALE_LOCKS
-from ..runtime.scheduler import Jobs
+from ..runtime.scheduler import JobGroup
 from ..signals import lock_released, stale_lock_found
 from ..store import Keys, is_read_whole, lock_name_pages, open_store
 from .heartbeat import HeartbeatWriter, shares
@@ -56,7 +56,7 @@ class StaleLockJob:
         heartbeat: HeartbeatWriter,
         counts: Counts,
         reports: Reports,
-        jobs: Jobs,
+        jobs: JobGroup,
     ) -> None:
         self._huey = huey
         self._releases = checked_choice(settings.stale_locks) == "release"
@@ -80,7 +80,7 @@ class StaleLockJob:
         """This process runs a worker, so it takes its turn."""
         if not self._begun and shares(self._huey):
             self._begun = True
-            self._jobs.every(_SECONDS, self._on_tick, _JOB, at_end=False, apart=True)
+            self._jobs.every(_SECONDS, self._on_tick, _JOB, run_at_exit=False, own_thread=True)
 
     def release(self, name: str) -> bool:
         """Free one lock, announced and counted."""

@@ -12,7 +12,7 @@ from ..dispatch.reporter import Reports
 from ..metrics.counter import Counts
 from ..metrics.names import TOKENS_CLEANED
 from ..runtime.fork import reset_in_child
-from ..runtime.scheduler import Jobs
+from ..runtime.scheduler import JobGroup
 from ..signals import sweep_finished
 from .heartbeat import HeartbeatWriter, shares
 
@@ -35,7 +35,7 @@ class TokenSweepJob:
         heartbeat: HeartbeatWriter,
         counts: Counts,
         reports: Reports,
-        jobs: Jobs,
+        jobs: JobGroup,
     ) -> None:
         interval: Any = settings.sweep_interval
         if interval is not None:
@@ -68,7 +68,7 @@ class TokenSweepJob:
         if self._interval is not None and not self._begun:
             self._begun = True
             first = min(self._interval, _FIRST_SECONDS)
-            self._jobs.every(self._interval, self._on_tick, _JOB, first=first, at_end=False)
+            self._jobs.every(self._interval, self._on_tick, _JOB, first=first, run_at_exit=False)
 
     def sweep(self, min_age: float, dry_run: bool) -> upkeep.SweepReport:
         """A sweep, counted and announced, also when it could not go on."""

@@ -10,7 +10,7 @@ from ..metrics.counter import Counts
 from ..metrics.names import LOCKS_LOST
 from ..runtime.fork import reset_in_child
 from ..runtime.log import say
-from ..runtime.scheduler import Jobs, tick
+from ..runtime.scheduler import JobGroup, scheduler
 
 INTERVAL = 60.0
 _FIRST_SECONDS = 1.0  # one check may find many lost locks
@@ -21,7 +21,7 @@ class LostLocks:
     """Counts the lost locks of one kit's Huey, and collects their labels for the log."""
 
     def __init__(
-        self, queue: str, counts: Counts, jobs: Jobs, is_installed: Callable[[], bool]
+        self, queue: str, counts: Counts, jobs: JobGroup, is_installed: Callable[[], bool]
     ) -> None:
         self._queue = queue
         self._counts = counts
@@ -44,7 +44,7 @@ class LostLocks:
         elif not self._begun:
             self._begun = True
             self._jobs.every(INTERVAL, self.log, "lost locks", first=_FIRST_SECONDS)
-        tick.start()
+        scheduler.start()
 
     def log(self) -> None:
         """Log the locks that were lost since the last call."""

@@ -19,7 +19,7 @@ from huey.exceptions import TaskLockedException
 from ..huey_internals.stack import task_in_frames
 from ..inflight.claims import READING, in_flight_of, nothing
 from ..metrics.counter import SETTLE_AT, Counts
-from ..runtime.scheduler import tick
+from ..runtime.scheduler import scheduler
 from ..store import Keys, is_shared, open_store
 from .cleared import ClearedLocks
 from .held import ANONYMOUS, Acquisition, HeldKey, held_locks_of, key_of
@@ -130,7 +130,7 @@ class LockManager:
             if task is None or task is READING or not huey._tasks_in_flight:
                 task = task_in_frames(sys._getframe(1))
             raw = self._text.write(task, huey.serializer)
-            if storage is not self._storage or tick.thread is None:
+            if storage is not self._storage or scheduler.thread is None:
                 self._begin(storage)
         except Exception as exc:  # nothing of ours may cost anybody a lock
             self._failed("while it named the holder of a lock", exc)

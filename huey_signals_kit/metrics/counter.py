@@ -10,7 +10,7 @@ from typing import TypeVar
 from .._checks import listed, nearest, short
 from ..huey_internals.facts import SIGNALS
 from ..runtime.fork import reset_in_child
-from ..runtime.scheduler import tick
+from ..runtime.scheduler import scheduler
 from .attempts import Attempts
 from .labels import FoldedLabels, valid
 from .names import LABELS, LOCK_REFUSALS
@@ -36,7 +36,7 @@ class Counts:
         self.refusals: deque[str] = deque()
         """The name of each lock that was refused, not counted yet."""
         self.add = self.pending.append
-        self.attempts = Attempts(first=tick.start)
+        self.attempts = Attempts(first=scheduler.start)
         self._reset()
         reset_in_child(self)
 

@@ -16,7 +16,7 @@ from huey.signals import SIGNAL_COMPLETE, SIGNAL_ERROR, SIGNAL_EXECUTING, SIGNAL
 from .._lock_errors import LockErrors
 from ..huey_internals.facts import SIGNALS, is_own_method, passed_exception
 from ..huey_internals.patch import SignalConnections
-from ..runtime.scheduler import Jobs, tick
+from ..runtime.scheduler import JobGroup, scheduler
 from .counter import Counts
 from .names import SIGNALS as METRIC
 
@@ -42,7 +42,7 @@ class Meter:
         receivers: SignalConnections,
         counts: Counts,
         lock_errors: LockErrors,
-        jobs: Jobs,
+        jobs: JobGroup,
     ) -> None:
         self._jobs = jobs
         self._huey = huey
@@ -82,8 +82,8 @@ class Meter:
         kind = type(task)
         self._counts.add((METRIC, f"{kind.__module__}.{kind.__name__}", signal))
         self._counts.settle_some()
-        if tick.thread is None:
-            tick.start()
+        if scheduler.thread is None:
+            scheduler.start()
 
     def _ends(
         self, signal: str, task: Any, exception: Any = None, /, *others: object, **named: object

@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 from .fork import reset_in_child
 from .log import complain
-from .scheduler import DRAIN_SECONDS, tick
+from .scheduler import DRAIN_SECONDS, scheduler
 from .threads import start_thread
 
 CAPACITY = 1000
@@ -72,7 +72,7 @@ class Background(Generic[Item]):
         except IndexError:  # another caller is starting a thread, which will find the item
             return
         _started.add(self)
-        tick.before_end(_drain_all)
+        scheduler.on_exit(_drain_all)
         # A new lock for each thread: gevent may have patched `threading` since the last start.
         self._wake = wake = threading.Lock()
         wake.acquire()
@@ -111,7 +111,7 @@ class Background(Generic[Item]):
             if not wake.acquire(timeout=IDLE_SECONDS) and not waiting:
                 return False
 
-    def drain(self, deadline: float) -> None:
+    def flush(self, deadline: float) -> None:
         """Wait until all is handled, at most until *deadline* (monotonic); the rest is lost."""
         with suppress(RuntimeError):  # no thread can be started
             while (self._waiting or self._current) and time.monotonic() < deadline:
@@ -144,4 +144,4 @@ _started: WeakSet[Background[Any]] = WeakSet()
 def _drain_all() -> None:
     deadline = time.monotonic() + DRAIN_SECONDS
     for each in list(_started):
-        each.drain(deadline)
+        each.flush(deadline)

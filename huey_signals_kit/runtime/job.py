@@ -37,7 +37,7 @@ def log_last_failure(name: str, exc: BaseException) -> None:
 
 
 class Job:
-    """A function that runs every *interval* seconds; `Tick.every` makes these.
+    """A function that runs every *interval* seconds; `Scheduler.every` makes these.
 
     Args:
         name: The name of the job, for logs.
@@ -57,15 +57,15 @@ class Job:
         do: Callable[[], object],
         failed: OnFailure | None,
         due: float,
-        at_end: bool = True,
-        apart: bool = False,
+        run_at_exit: bool = True,
+        own_thread: bool = False,
         when: Callable[[], bool] | None = None,
     ) -> None:
         self.name = name
         self.interval = interval
         self.due = due
-        self.at_end = at_end
-        self.apart = apart
+        self.run_at_exit = run_at_exit
+        self.own_thread = own_thread
         self.when = when
         self.ask_at = 0.0
         """The time of the next call of *when*."""
@@ -178,7 +178,7 @@ class LastRun:
 
     def start(self) -> None:
         """Start the run on another thread; if no thread can be started, do it here."""
-        if self._job.apart and self._job.start():
+        if self._job.own_thread and self._job.start():
             self._job.request(self)
         elif spawn(self) is None:
             self()

@@ -1,6 +1,6 @@
 """One daemon thread per process, for all that no worker should wait for.
 
-It starts with the first `Tick.start` in a process, so again in a forked child, and works with
+It starts with the first `Scheduler.start` in a process, so again in a forked child, and works with
 gevent's patched threads as with real ones.
 """
 
@@ -31,14 +31,14 @@ ASK_SECONDS = 1.0
 """Seconds between two calls of a job's *when*."""
 
 
-class Tick:
+class Scheduler:
     """Runs each `Job` at its own interval, one after the other, on one daemon thread."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self.jobs: tuple[Job, ...] = ()
         """What there is to do; without any, `start` need not be called."""
-        self._before_end: list[Callable[[], object]] = []
+        self._on_exit: list[Callable[[], object]] = []
         self._at_exit = False
         self._after_fork()
         reset_in_child(self)
@@ -63,8 +63,8 @@ class Tick:
         name: str,
         failed: OnFailure | None = None,
         first: float | None = None,
-        at_end: bool = True,
-        apart: bool = False,
+        run_at_exit: bool = True,
+        own_thread: bool = False,
         when: Callable[[], bool] | None = None,
     ) -> Job:
         """Run *do* every *interval* seconds, once `start` was called; see `Job`.
@@ -73,8 +73,8 @@ class Tick:
             first: Seconds until the first run; one *interval* without it.
         """
         due = self._clock() + (interval if first is None else first)
-        job = Job(name, interval, do, failed, due, at_end, apart, when)
-        if at_end:
+        job = Job(name, interval, do, failed, due, run_at_exit, own_thread, when)
+        if run_at_exit:
             self._hear_of_the_end()
         with self._wake:
             self.jobs = (*self.jobs, job)
@@ -107,7 +107,7 @@ class Tick:
                     self.thread = thread
                 self._starting = False
 
-    def drain(self, jobs: tuple[Job, ...], seconds: float | None = None) -> None:
+    def flush(self, jobs: tuple[Job, ...], seconds: float | None = None) -> None:
         """Run each of *jobs* for the last time, each on its own thread.
 
         A job that fails is tried again. A job that hangs delays neither the other jobs nor the
@@ -118,16 +118,16 @@ class Tick:
             seconds: The time limit for all jobs together, by default `END_SECONDS`.
         """
         limit = END_SECONDS if seconds is None else seconds
-        last_runs = [LastRun(job, limit) for job in jobs if job.at_end]
+        last_runs = [LastRun(job, limit) for job in jobs if job.run_at_exit]
         for each in last_runs:
             each.start()
         for each in last_runs:
             each.wait()
 
-    def before_end(self, do: Callable[[], object]) -> None:
+    def on_exit(self, do: Callable[[], object]) -> None:
         """Call *do* when the process ends, before the last run of every job."""
-        if do not in self._before_end:
-            self._before_end.append(do)
+        if do not in self._on_exit:
+            self._on_exit.append(do)
             self._hear_of_the_end()
 
     def _hear_of_the_end(self) -> None:
@@ -148,16 +148,16 @@ class Tick:
     def end(self) -> None:
         """The process ends: by ``atexit``, or as a child that multiprocessing forked."""
         self.ending = True
-        for do in self._before_end:
+        for do in self._on_exit:
             do()
-        self.drain(self.jobs)
+        self.flush(self.jobs)
 
     def _loop(self) -> None:
         try:
             while self._wait():
                 for job in self.jobs:
                     if self._is_due(job):
-                        if not job.apart:
+                        if not job.own_thread:
                             job.run()
                         elif job.start():
                             job.request()
@@ -167,7 +167,7 @@ class Tick:
                 self.thread = None
 
     def _is_due(self, job: Job) -> bool:
-        if job.apart and job.at_end:
+        if job.own_thread and job.run_at_exit:
             job.start()  # early: Python 3.12 and later start no thread at exit
         now = self._clock()
         if job.due <= now:
@@ -190,11 +190,11 @@ class Tick:
             return False
 
 
-tick = Tick()
+scheduler = Scheduler()
 """The tick of this process."""
 
 
-class Jobs:
+class JobGroup:
     """The jobs of one kit."""
 
     def __init__(self, failed: OnFailure) -> None:
@@ -207,23 +207,25 @@ class Jobs:
         do: Callable[[], object],
         name: str,
         first: float | None = None,
-        at_end: bool = True,
-        apart: bool = False,
+        run_at_exit: bool = True,
+        own_thread: bool = False,
         when: Callable[[], bool] | None = None,
     ) -> None:
-        """Run *do* every *interval* seconds; see `Tick.every`."""
-        job = tick.every(interval, do, name, self._failed, first, at_end, apart, when)
+        """Run *do* every *interval* seconds; see `Scheduler.every`."""
+        job = scheduler.every(
+            interval, do, name, self._failed, first, run_at_exit, own_thread, when
+        )
         self._jobs = (*self._jobs, job)
 
-    def drain(self) -> None:
+    def flush(self) -> None:
         """Run all of these jobs once more, within `END_SECONDS`."""
-        tick.drain(self._jobs)
+        scheduler.flush(self._jobs)
 
     def cancel(self) -> None:
         """No job is done any more."""
         jobs, self._jobs = self._jobs, ()
         for job in jobs:
-            tick.cancel(job)
+            scheduler.cancel(job)
 
     def __bool__(self) -> bool:
         return bool(self._jobs)

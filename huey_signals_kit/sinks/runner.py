@@ -12,7 +12,7 @@ from ..metrics.counter import Counts
 from ..metrics.initial import MOST_LOCKS, initial_keys
 from ..metrics.labels import valid
 from ..metrics.values import Key
-from ..runtime.scheduler import Jobs
+from ..runtime.scheduler import JobGroup
 from ._delta_sender import Push
 from .configured import interval_of, sink_name
 from .protocol import Sink, View
@@ -27,14 +27,14 @@ class SinkRoutes:
         sinks: list[Sink | View],
         counts: Counts,
         handlers: Callable[[], Iterable[Handler]],
-        jobs: Jobs,
+        jobs: JobGroup,
     ) -> None:
         self._huey = huey
         self.queue = valid(huey.name)
         self._labels = counts.lock_labels
         self._handlers = handlers
         self.totals = counts.totals
-        self.every = partial(jobs.every, apart=True)  # a folder may hang as well
+        self.every = partial(jobs.every, own_thread=True)  # a folder may hang as well
         self._revision = counts.revision
         self._jobs = jobs
         self._sinks = sinks
@@ -56,7 +56,7 @@ class SinkRoutes:
                 interval = interval_of(sink)
                 push = Push(sink, self.totals, self._revision, interval)
                 name = sink_name(sink)
-                self._jobs.every(interval, push, name, apart=True, when=push.is_wanted)
+                self._jobs.every(interval, push, name, own_thread=True, when=push.is_wanted)
 
     def uninstall(self) -> None:
         """Stop every sink that was started."""

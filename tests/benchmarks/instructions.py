@@ -27,7 +27,7 @@ from huey import MemoryHuey
 from huey.api import Huey
 from huey.storage import BaseStorage
 
-from huey_signals_kit.runtime.scheduler import tick
+from huey_signals_kit.runtime.scheduler import scheduler
 from tests.benchmarks.subject import Subject, silence_huey
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,7 +82,7 @@ def _total(dump: Path) -> int:
 def _child(side: str, kind: str, few: int, many: int) -> None:
     # What the tick does once a second is not a task's, and under valgrind a second is over after
     # a few tasks; what it does for each task, adding up, is done below.
-    tick.thread = threading.current_thread()
+    scheduler.thread = threading.current_thread()
     subject = Subject(MemoryHuey("benchmark"), side)
     gc.disable()
     subject.run(subject.prepare(kind, few))

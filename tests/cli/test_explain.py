@@ -15,7 +15,7 @@ pytest.importorskip("typer", exc_type=ImportError)
 pytest.importorskip("rich", exc_type=ImportError)
 
 from huey_signals_kit import install_handlers
-from huey_signals_kit.cli._explain.command import command
+from huey_signals_kit.cli._explain import command
 from huey_signals_kit.inflight.tasks import Running
 from huey_signals_kit.ledger import MOST_SKIPS, Heartbeat, LockSkip, open_ledger
 from huey_signals_kit.runtime.process_id import ProcessId, this_process

@@ -357,7 +357,7 @@ def test_a_storage_of_the_users_own(folder, body, said):
 
 def test_a_mistake_of_the_kit_is_not_taken_for_a_storage(sqlite_shop, monkeypatch):
     """It is shown as what it is, with its traceback."""
-    from huey_signals_kit.cli._report.command import command
+    from huey_signals_kit.cli._report import command
 
     monkeypatch.setattr(command, "make_report", lambda huey: 1 // 0)
     with pytest.raises(ZeroDivisionError):

@@ -14,9 +14,8 @@ import pytest
 pytest.importorskip("typer", exc_type=ImportError)
 pytest.importorskip("rich", exc_type=ImportError)
 
-from huey_signals_kit.cli._health.command.queue import Reading, judge_queue
-
-from huey_signals_kit.cli._health.command import command
+from huey_signals_kit.cli._health import command
+from huey_signals_kit.cli._health.queue import Reading, judge_queue
 from huey_signals_kit.inflight.tasks import Running
 from huey_signals_kit.jobs import host_record
 from huey_signals_kit.jobs.host_record import RUN_DIR, HostRecord, HostRecordWriter, read_records

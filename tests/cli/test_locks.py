@@ -12,7 +12,7 @@ pytest.importorskip("typer", exc_type=ImportError)
 pytest.importorskip("rich", exc_type=ImportError)
 
 from huey_signals_kit import install_handlers, uninstall_handlers
-from huey_signals_kit.cli._locks.command import view
+from huey_signals_kit.cli._locks import view
 from huey_signals_kit.upkeep import LockHeld, LockWatch, release_lock
 from tests.consumer.harness import ROOT
 from tests.locks import ELSEWHERE, GONE, key, taken_by

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("typer", exc_type=ImportError)
 pytest.importorskip("rich", exc_type=ImportError)
 
-from huey_signals_kit.cli._tokens.command import view
+from huey_signals_kit.cli._tokens import view
 from huey_signals_kit.upkeep import TokenInfo, TokenList
 from huey_signals_kit.upkeep.tokens import listing
 from tests.support import run_all, tokens

@@ -18,12 +18,12 @@ import pytest
 pytest.importorskip("typer", exc_type=ImportError)
 pytest.importorskip("rich", exc_type=ImportError)
 
-from huey_signals_kit.cli._top.command.model import Seen, SeenLock, SeenProcess, SeenTask
-from huey_signals_kit.cli._top.command.poller import Looker
-from huey_signals_kit.cli._top.command.view import screen
 from rich.cells import cell_len
 
-from huey_signals_kit.cli._top.command import poller
+from huey_signals_kit.cli._top import poller
+from huey_signals_kit.cli._top.model import Seen, SeenLock, SeenProcess, SeenTask
+from huey_signals_kit.cli._top.poller import Looker
+from huey_signals_kit.cli._top.view import screen
 from huey_signals_kit.inflight.tasks import Running
 from huey_signals_kit.ledger import Heartbeat, open_ledger
 from huey_signals_kit.runtime.process_id import this_process
@@ -164,7 +164,7 @@ def test_the_live_view_goes_on(make_shop, work, watch):
 SLOW = """
 import time
 from pathlib import Path
-from huey_signals_kit.cli import _top_look
+from huey_signals_kit.cli._top import poller
 
 def later(read):
     def wait_and_read(*args, **options):

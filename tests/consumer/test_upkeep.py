@@ -163,12 +163,13 @@ def test_all_see_the_same_and_kill_9_doubles_nothing(setting):
 
 HALF = """
 import socket, sys, time
-from huey_signals_kit.upkeep import _sweep, _tokens, sweep_tokens
+from huey_signals_kit.upkeep import sweep_tokens
+from huey_signals_kit.upkeep.tokens import sweep, sweeper
 from tests.support import Place
 if sys.argv[4] == "on another host":
     socket.gethostname = lambda: "another host"
-    _sweep.LEASE_SECONDS = 3.0
-_tokens.DELETED_AT_ONCE = 100
+    sweeper.LEASE_SECONDS = 3.0
+sweep.DELETED_AT_ONCE = 100
 def hold(report):
     if report.deleted >= 500:
         print(report.deleted, flush=True)

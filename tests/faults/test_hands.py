@@ -21,7 +21,7 @@ from huey.signals import SIGNAL_COMPLETE, SIGNAL_EXECUTING, SIGNAL_RETRYING
 from huey_signals_kit import install_handlers, uninstall_handlers
 from huey_signals_kit.inflight import tasks
 from huey_signals_kit.inflight.claims import in_flight_of
-from huey_signals_kit.inflight.tasks import live_ids
+from huey_signals_kit.inflight.tasks import in_flight_ids
 from huey_signals_kit.ledger import UnreadableLedger, open_ledger
 from huey_signals_kit.store.unpickle import trusted
 from tests.consumer.harness import ROOT
@@ -389,7 +389,7 @@ def test_a_dequeue_of_others_has_its_message_in_hand(make_huey, wrapped):
     install_handlers(huey)
     huey.enqueue(head := job.s().then(job))
     with at_work(huey, held):
-        ids, unread = live_ids(huey)
+        ids, unread = in_flight_ids(huey)
         assert (ids, unread) == ({head.id, head.on_complete.id}, 0) or unread == 1
     uninstall_handlers(huey)
     assert type(huey).deserialize_task is huey.deserialize_task.__func__
@@ -493,7 +493,7 @@ def test_a_lazy_argument_is_not_computed(make_huey):
 
     install_handlers(huey)
     in_flight_of(huey).due_tasks = [head := job.s(Lazy(), [Lazy()])]
-    assert live_ids(huey) == ({head.id}, 0)
+    assert in_flight_ids(huey) == ({head.id}, 0)
 
 
 def test_immediate_mode_on_a_shared_storage_says_what_it_runs(make_huey):
@@ -549,7 +549,7 @@ def test_a_kit_that_was_taken_off_notes_nothing(make_huey):
     huey.enqueue(job.s())
     task = huey.dequeue()
     assert task is not None
-    assert live_ids(huey) == (set(), 0)
+    assert in_flight_ids(huey) == (set(), 0)
 
 
 def test_a_process_that_has_only_run_tasks_leaves_no_record(make_huey):
@@ -583,8 +583,8 @@ import gevent
 huey = SqliteHuey("q", filename=sys.argv[1])
 kit = install_handlers(huey)
 gevent.joinall([gevent.spawn(kit._worker_starts) for _ in range(3)], timeout=20)
-from huey_signals_kit.runtime.scheduler import tick
-print(tick.thread is not None, flush=True)
+from huey_signals_kit.runtime.scheduler import scheduler
+print(scheduler.thread is not None, flush=True)
 """
 
 

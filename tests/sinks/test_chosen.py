@@ -12,7 +12,7 @@ import pytest
 from huey.signals import SIGNAL_COMPLETE
 
 from huey_signals_kit import get_kit, install_handlers
-from huey_signals_kit.runtime import scheduler
+from huey_signals_kit.runtime import scheduler as scheduler_module
 from tests.support import HAS_ENQUEUED, run_all, wait_until
 
 PROMETHEUS = "import prometheus_client"
@@ -169,7 +169,7 @@ def test_a_sink_that_answers_false_is_given_it_all_again(make_huey, work):
     work(huey, done=1)
     wait_until(lambda: sink.calls[-1] == 4, 10, "the sum")
     sink.answer = None
-    kit._jobs.drain()
+    kit._jobs.flush()
     taken = len(sink.calls)
     work(huey, done=2)
     kit.uninstall()
@@ -249,7 +249,7 @@ print(prometheus_client.REGISTRY.get_sample_value(
 
 def test_a_sink_that_is_down_costs_the_others_nothing(make_huey, work, monkeypatch):
     """Not at the end either, when it is tried again and again."""
-    monkeypatch.setattr(scheduler, "END_SECONDS", 0.5)
+    monkeypatch.setattr(scheduler_module, "END_SECONDS", 0.5)
     huey, own = make_huey(), Keeps()
     with install_handlers(huey, sinks=[Down(), own]):
         work(huey, done=3)
@@ -321,11 +321,11 @@ def test_a_failed_replacement_leaves_the_kit_that_was_there(make_huey, work):
     Counter("huey_signals", "Somebody else's.", registry=registry)
     huey, own = make_huey(), Keeps()
     kit = install_handlers(huey, sinks=[own])
-    jobs = scheduler.tick.jobs
+    jobs = scheduler_module.scheduler.jobs
     with pytest.raises(ValueError, match="huey_signals"):
         install_handlers(huey, sinks=[PrometheusSink(registry)], replace=True)
     assert get_kit(huey) is kit
-    assert scheduler.tick.jobs == jobs
+    assert scheduler_module.scheduler.jobs == jobs
     work(huey, done=3)
     kit.uninstall()
     assert completed(own) == 3

@@ -121,7 +121,7 @@ PRELUDE = """
     from huey import MemoryHuey
     from prometheus_client import CollectorRegistry
     from huey_signals_kit import install_handlers
-    from huey_signals_kit.runtime.scheduler import tick
+    from huey_signals_kit.runtime.scheduler import scheduler
     from huey_signals_kit.sinks.prometheus import PrometheusSink
     from tests.sinks.scraping import scrape
 
@@ -149,7 +149,7 @@ PRELUDE = """
     def in_child(work):
         if (pid := os.fork()) == 0:
             work()
-            tick.end()
+            scheduler.end()
             os._exit(0)
         os.waitpid(pid, 0)
 """
@@ -160,7 +160,7 @@ def test_without_a_fork_nothing_is_written(tmp_path):
     script = """
         install()
         do(3)
-        tick.end()
+        scheduler.end()
         print(done(), folders())
     """
     assert run_script(script, tmp_path) == ["3 0"]
@@ -180,7 +180,7 @@ def test_forked_processes_share_a_folder_that_is_gone_in_the_end(tmp_path):
         do(3)
         in_child(child)
         print("parent", done(), folders())
-        tick.end()
+        scheduler.end()
         if os.fork() == 0:
             sys.exit()
         os.wait()
@@ -211,13 +211,13 @@ def test_a_child_does_not_write_its_parents_file(tmp_path):
     script = """
         install(directory=os.environ["TMPDIR"])
         do(3)
-        tick.end()
+        scheduler.end()
         in_child(lambda: do(2))
         in_child(lambda: do(2))
         print(done(), folders())
         do(1)
         in_child(lambda: print(done()))
-        tick.end()
+        scheduler.end()
         in_child(lambda: print(done()))
     """
     # The file of the first child is folded by the second one, under a lock.
@@ -271,12 +271,12 @@ def test_what_has_not_changed_is_not_written_again(make_huey, tmp_path, work):
     kit = install_handlers(huey, sinks=PrometheusSink(CollectorRegistry(), tmp_path))
     work(huey)
     [path] = wait_until(lambda: list(tmp_path.glob("*.json")), 10, "the file")
-    kit._jobs.drain()
+    kit._jobs.flush()
     before = path.stat()
-    kit._jobs.drain()
+    kit._jobs.flush()
     assert path.stat() == before
     work(huey)
-    kit._jobs.drain()
+    kit._jobs.flush()
     assert path.stat().st_mtime_ns > before.st_mtime_ns
 
 
@@ -459,7 +459,7 @@ def test_an_unreadable_file_of_ended_processes_stops_the_folding(tmp_path, ended
 
 FOLD = """
     import os, signal, sys
-    from huey_signals_kit.sinks import folder as module
+    from huey_signals_kit.sinks import _totals_folder as module
     from huey_signals_kit.sinks._totals_folder import TotalsFolder
 
     def kill():
@@ -500,7 +500,7 @@ def test_a_process_that_is_killed_while_it_folds_loses_and_doubles_nothing(
 
 FOLD_ALL = """
     import sys
-    from huey_signals_kit.sinks import folder as module
+    from huey_signals_kit.sinks import _totals_folder as module
 
     module.MOST = 3
     folder = module.TotalsFolder(sys.argv[1], print)

@@ -26,7 +26,7 @@ from huey_signals_kit.expiring._entry import Entry
 from huey_signals_kit.handlers import expire_lock_errors
 from huey_signals_kit.jobs import heartbeat
 from huey_signals_kit.ledger import open_ledger
-from huey_signals_kit.runtime.scheduler import tick
+from huey_signals_kit.runtime.scheduler import scheduler
 from tests.consumer.harness import ROOT, running_consumer
 from tests.support import KINDS, hold, results, run_all, store, stored_errors, wait_until
 
@@ -480,7 +480,7 @@ def test_a_worker_looks_for_what_a_handler_of_the_users_has_left(make_huey):
     """It may return any verdict, and an earlier process that did may have been killed."""
     huey = make_huey("sqlite")
     kit = install_handlers(huey)
-    names = lambda: [job.name for job in tick.jobs]  # noqa: E731
+    names = lambda: [job.name for job in scheduler.jobs]  # noqa: E731
     kit._on_worker_start()
     assert "expired errors" not in names()
     kit.on("error")(lambda event: expire(3600))

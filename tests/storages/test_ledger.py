@@ -18,7 +18,7 @@ from huey_signals_kit.ledger import Heartbeat, LockSkip, UnreadableLedger, open_
 from huey_signals_kit.ledger._ledger import Ledger
 from huey_signals_kit.ledger._record import try_load
 from huey_signals_kit.metrics.values import Durations
-from huey_signals_kit.runtime.process_id import ProcessId, _born, this_process
+from huey_signals_kit.runtime.process_id import ProcessId, process_with_pid, this_process
 from huey_signals_kit.upkeep import report
 from tests.consumer.harness import ROOT
 from tests.locks import watched
@@ -74,7 +74,9 @@ def beat(process_id, count=0, sequence=1, **more):
 def ended():
     """The place of a process of this host that has ended."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        place = replace(this_process(), pid=process.pid, start_time=_born(process.pid))
+        place = replace(
+            this_process(), pid=process.pid, start_time=process_with_pid(process.pid).start_time
+        )
         assert place.is_alive() is True
     assert place.is_alive() is False
     return place

@@ -312,11 +312,11 @@ def test_an_error_expires_on_a_storage_that_is_redis_by_name_only(unlike_hueys, 
     if as_hueys:
         del type(unlike_hueys.storage).put_data
 
-    class Jobs:
+    class JobGroup:
         def every(self, *args, **options):
             pass
 
-    expiry = Expiry(unlike_hueys, Jobs(), lambda *failure: failures.append(failure))
+    expiry = Expiry(unlike_hueys, JobGroup(), lambda *failure: failures.append(failure))
     expiry.put("k", Error({"error": "E()", "retries": 0, "task_id": "k"}), 0.001)
     assert set(store(unlike_hueys)) == {"k"}
 

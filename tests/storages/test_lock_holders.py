@@ -19,9 +19,9 @@ from huey_signals_kit.ledger import Heartbeat, _holder_state, _liveness, open_le
 from huey_signals_kit.locks import held
 from huey_signals_kit.locks.held import held_locks_of, key_of
 from huey_signals_kit.locks.patch import LockPatch
-from huey_signals_kit.runtime import scheduler
+from huey_signals_kit.runtime import scheduler as scheduler_module
 from huey_signals_kit.runtime.process_id import ProcessId, this_process
-from huey_signals_kit.runtime.scheduler import tick
+from huey_signals_kit.runtime.scheduler import scheduler
 from huey_signals_kit.store import UPKEEP, open_kit_store, open_store
 from huey_signals_kit.upkeep import LockHeld, LockWatch, Release, release_lock, release_stale
 from huey_signals_kit.upkeep.locks import inspection
@@ -46,8 +46,10 @@ def acquire(lock):
 @pytest.fixture
 def beats():
     """`beats()`: the heartbeats on the tick that began in this test."""
-    before = tick.jobs
-    return lambda: [each for each in tick.jobs if each.name == "heartbeat" and each not in before]
+    before = scheduler.jobs
+    return lambda: [
+        each for each in scheduler.jobs if each.name == "heartbeat" and each not in before
+    ]
 
 
 class Json(Serializer):
@@ -220,7 +222,7 @@ def test_a_storage_that_fails_as_a_lock_is_freed_frees_it_at_a_later_beat(
     with pytest.raises(Exception, match="unable to open"):
         lock.__exit__(None, None, None)
     if gone:
-        monkeypatch.setattr(scheduler, "END_SECONDS", 0.2)
+        monkeypatch.setattr(scheduler_module, "END_SECONDS", 0.2)
         kit.uninstall()
     huey.storage.filename = filename
     assert conn is not None
@@ -609,7 +611,7 @@ def test_a_lock_is_taken_while_the_kit_goes(make_huey):
 def test_a_replacement_that_fails_leaves_no_job_behind(make_huey, beats, monkeypatch):
     """The kit that was there is gone then, as if it had been uninstalled."""
     huey = make_huey("sqlite")
-    before = tick.jobs
+    before = scheduler.jobs
     install_handlers(huey)
 
     def fail(self):
@@ -620,7 +622,7 @@ def test_a_replacement_that_fails_leaves_no_job_behind(make_huey, beats, monkeyp
         install_handlers(huey, "observe", replace=True)
     assert get_kit(huey) is None
     assert beats() == []
-    assert tick.jobs == before
+    assert scheduler.jobs == before
 
 
 def test_locks_of_a_process_without_a_kit_are_its_own_again_under_the_next(any_huey):

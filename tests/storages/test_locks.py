@@ -19,7 +19,7 @@ from huey.exceptions import TaskLockedException
 from huey_signals_kit import get_kit, install_handlers, uninstall_handlers
 from huey_signals_kit.ledger import Heartbeat, UnreadableLedger, open_ledger
 from huey_signals_kit.ledger._backend import StoreBackend
-from huey_signals_kit.runtime.process_id import INCARNATION, _born, this_process
+from huey_signals_kit.runtime.process_id import INCARNATION, process_with_pid, this_process
 from huey_signals_kit.signals import lock_released, stale_lock_found
 from huey_signals_kit.upkeep import LockHeld, LockWatch, release_lock, release_stale, sweep_tokens
 from huey_signals_kit.upkeep.locks import release
@@ -393,7 +393,9 @@ def test_a_program_that_has_become_another_holds_nothing(make_huey):
     """After ``exec`` its process is there, with its number; both hosts see that it is dead."""
     huey = make_huey("sqlite")
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        here_too = replace(this_process(), pid=process.pid, start_time=_born(process.pid))
+        here_too = replace(
+            this_process(), pid=process.pid, start_time=process_with_pid(process.pid).start_time
+        )
         for place in (here_too, ELSEWHERE):
             taken_by(huey, f"of {place.host}", place, incarnation=7)
             assert LockWatch(huey).named([f"of {place.host}"])[0].alive is not False
@@ -437,7 +439,7 @@ def test_nothing_is_freed_while_a_process_of_version_01_lives(make_huey, caplog)
     old = json.loads(Heartbeat("old", this_process(), worker="thread").dump())
     for field in ("stale_after", "incarnation", "notes"):
         del old[field]
-    old["place"][2:] = [os.getppid(), _born(os.getppid())]
+    old["place"][2:] = [os.getppid(), process_with_pid(os.getppid()).start_time]
     put_kit_data(huey, "process:old", json.dumps(old).encode())
     said = f"process {os.getppid()} on .* runs huey-signals-kit 0.1"
     for name in ("dead", "bare"):

@@ -18,7 +18,7 @@ from huey_signals_kit.inflight.tasks import Running
 from huey_signals_kit.jobs import token_sweeps
 from huey_signals_kit.ledger import Heartbeat, open_ledger
 from huey_signals_kit.runtime.process_id import ProcessId, this_process
-from huey_signals_kit.runtime.scheduler import tick
+from huey_signals_kit.runtime.scheduler import scheduler
 from huey_signals_kit.signals import sweep_finished
 from huey_signals_kit.store import UPKEEP, open_kit_store
 from huey_signals_kit.upkeep import SweepStopped, sweep_tokens
@@ -677,13 +677,13 @@ def test_sweeps_on_the_tick_begin_with_a_worker(make_huey, monkeypatch):
 
     with sweep_finished.connected_to(hear, sender=huey):
         kit = install_handlers(huey, sweep_interval=3600)
-        tick.start()
-        assert not [job for job in tick.jobs if job.name == "token sweep"]
+        scheduler.start()
+        assert not [job for job in scheduler.jobs if job.name == "token sweep"]
         huey._startup["huey_signals_kit"]()
         wait_until(lambda: heard, 20, "the first sweep")
         kit.uninstall()
     assert heard[0].marked == 3
-    assert not [job for job in tick.jobs if job.name == "token sweep"]
+    assert not [job for job in scheduler.jobs if job.name == "token sweep"]
 
 
 def test_no_sweep_on_the_tick_is_the_default(make_huey):
@@ -691,7 +691,7 @@ def test_no_sweep_on_the_tick_is_the_default(make_huey):
     huey = make_huey("sqlite")
     install_handlers(huey)
     huey._startup["huey_signals_kit"]()
-    assert not [job for job in tick.jobs if job.name == "token sweep"]
+    assert not [job for job in scheduler.jobs if job.name == "token sweep"]
 
 
 def test_processes_take_turns(make_huey):

@@ -181,7 +181,7 @@ def test_draining_handles_up_to_the_deadline_and_counts_the_rest():
     for n in range(100):
         background.submit(n)
     busy.wait(10)
-    background.drain(time.monotonic() + 0.5)
+    background.flush(time.monotonic() + 0.5)
     in_time = list(handled)
     assert 1 <= len(in_time) < 20
     assert lost == list(range(len(in_time), 100))
@@ -196,7 +196,7 @@ def test_draining_an_idle_one_takes_no_time():
     handled = []
     background = Background("quick", handled.append, lambda lost: pytest.fail(str(lost)))
     background.submit(1)
-    background.drain(time.monotonic() + 30)
+    background.flush(time.monotonic() + 30)
     assert handled == [1]
 
 

@@ -227,7 +227,7 @@ def test_a_storage_that_fails_is_no_completed_attempt(make_huey):
             huey.execute(work.s())
     assert kit.count(SIGNALS, signal="complete") == 0
     assert kit.count(SIGNALS, signal="executing") == 3
-    (meter,) = [part for part in kit._parts if isinstance(part, Meter)]
+    (meter,) = [part for part in kit._components if isinstance(part, Meter)]
     assert meter._marked == {}
 
 

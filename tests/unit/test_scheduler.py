@@ -13,16 +13,16 @@ import time
 import pytest
 
 from huey_signals_kit import install_handlers
-from huey_signals_kit.runtime import scheduler
+from huey_signals_kit.runtime import scheduler as scheduler_module
 from huey_signals_kit.runtime.job import RETRY_PAUSES
-from huey_signals_kit.runtime.scheduler import Tick
+from huey_signals_kit.runtime.scheduler import Scheduler
 from tests.support import HAS_ENQUEUED, run_all, wait_until
 
 
 @pytest.fixture
-def tick():
+def scheduler():
     """A tick of the test's own, with no job left afterwards."""
-    own = Tick()
+    own = Scheduler()
     yield own
     for job in own.jobs:
         own.cancel(job)
@@ -37,35 +37,35 @@ def python(script):
     return ran.stdout.split("\n")[:-1]
 
 
-def test_each_job_runs_at_its_own_interval(tick):
+def test_each_job_runs_at_its_own_interval(scheduler):
     """A slow neighbour's interval does not slow a job down."""
     done = []
-    tick.every(0.01, lambda: done.append("often"), "often")
-    tick.every(3600, lambda: done.append("seldom"), "seldom")
-    tick.start()
+    scheduler.every(0.01, lambda: done.append("often"), "often")
+    scheduler.every(3600, lambda: done.append("seldom"), "seldom")
+    scheduler.start()
     wait_until(lambda: done.count("often") >= 3, 10, "three runs")
     assert "seldom" not in done
 
 
-def test_the_first_run_may_come_sooner(tick):
+def test_the_first_run_may_come_sooner(scheduler):
     """A job may be due at once, though it then has time."""
     done = threading.Event()
-    tick.every(3600, done.set, "soon", first=0)
-    tick.start()
+    scheduler.every(3600, done.set, "soon", first=0)
+    scheduler.start()
     assert done.wait(10)
 
 
-def test_a_job_that_comes_later_is_not_kept_waiting(tick):
+def test_a_job_that_comes_later_is_not_kept_waiting(scheduler):
     """The thread may be asleep for an hour when a job with a shorter interval comes."""
-    tick.every(3600, lambda: None, "seldom")
-    tick.start()
-    wait_until(lambda: tick._wake._waiters, 10, "the thread to be asleep")
+    scheduler.every(3600, lambda: None, "seldom")
+    scheduler.start()
+    wait_until(lambda: scheduler._wake._waiters, 10, "the thread to be asleep")
     done = threading.Event()
-    tick.every(0.01, done.set, "often")
+    scheduler.every(0.01, done.set, "often")
     assert done.wait(10)
 
 
-def test_a_job_that_raises_is_logged_once_and_runs_again(tick, caplog):
+def test_a_job_that_raises_is_logged_once_and_runs_again(scheduler, caplog):
     """One that always fails neither ends the thread nor fills the log."""
     runs = []
 
@@ -74,35 +74,35 @@ def test_a_job_that_raises_is_logged_once_and_runs_again(tick, caplog):
         raise ValueError("in the job")
 
     with caplog.at_level(logging.ERROR, "huey_signals_kit"):
-        tick.every(0.01, broken, "broken")
-        tick.start()
+        scheduler.every(0.01, broken, "broken")
+        scheduler.start()
         wait_until(lambda: len(runs) >= 3, 10, "three runs")
     (record,) = caplog.records
     assert "The job broken failed" in record.getMessage()
 
 
-def test_there_is_no_thread_without_a_job(tick):
+def test_there_is_no_thread_without_a_job(scheduler):
     """Nobody pays for what they do not use."""
-    tick.start()
-    assert tick.thread is None
+    scheduler.start()
+    assert scheduler.thread is None
 
 
-def test_the_thread_ends_with_the_last_job_and_starts_again(tick):
+def test_the_thread_ends_with_the_last_job_and_starts_again(scheduler):
     """Cancelling leaves nothing running, and is no end for ever."""
-    job = tick.every(3600, lambda: None, "seldom")
-    tick.start()
-    thread = tick.thread
+    job = scheduler.every(3600, lambda: None, "seldom")
+    scheduler.start()
+    thread = scheduler.thread
     wait_until(thread.is_alive, 10, "the thread")
-    tick.cancel(job)
+    scheduler.cancel(job)
     thread.join(10)
     assert not thread.is_alive()
     done = threading.Event()
-    tick.every(0.01, done.set, "often")
-    tick.start()
+    scheduler.every(0.01, done.set, "often")
+    scheduler.start()
     assert done.wait(10)
 
 
-def test_draining_repeats_what_fails_until_it_is_done(tick):
+def test_draining_repeats_what_fails_until_it_is_done(scheduler):
     """What fails twice is not lost at the end."""
     outcomes = [ValueError("first"), ValueError("second"), None]
     left = list(outcomes)
@@ -112,12 +112,12 @@ def test_draining_repeats_what_fails_until_it_is_done(tick):
         if outcome:
             raise outcome
 
-    job = tick.every(3600, flaky, "flaky")
-    tick.drain((job,))
+    job = scheduler.every(3600, flaky, "flaky")
+    scheduler.flush((job,))
     assert left == []
 
 
-def test_a_last_run_is_tried_three_times_with_growing_pauses_and_reported_once(tick):
+def test_a_last_run_is_tried_three_times_with_growing_pauses_and_reported_once(scheduler):
     """A server that is down costs no more, and each failure counts once."""
     tries, reported = [], []
 
@@ -128,7 +128,7 @@ def test_a_last_run_is_tried_three_times_with_growing_pauses_and_reported_once(t
     def failed(name, exc, last=False):
         reported.append((name, str(exc), last))
 
-    tick.drain((tick.every(3600, down, "down", failed),), seconds=30)
+    scheduler.flush((scheduler.every(3600, down, "down", failed),), seconds=30)
     pauses = [later - sooner for sooner, later in itertools.pairwise(tries)]
     assert len(pauses) == 2
     assert pauses[0] >= RETRY_PAUSES[0]
@@ -136,60 +136,60 @@ def test_a_last_run_is_tried_three_times_with_growing_pauses_and_reported_once(t
     assert reported == [("down", "down", True)]
 
 
-def test_what_hangs_at_the_end_is_reported_once(tick):
+def test_what_hangs_at_the_end_is_reported_once(scheduler):
     """Whoever waits for the process learns what kept it."""
     reported, release = [], threading.Event()
 
     def failed(name, exc, last=False):
         reported.append((name, type(exc), last))
 
-    job = tick.every(3600, lambda: release.wait(60), "hangs", failed)
-    tick.drain((job,), seconds=0.2)
+    job = scheduler.every(3600, lambda: release.wait(60), "hangs", failed)
+    scheduler.flush((job,), seconds=0.2)
     assert reported == [("hangs", TimeoutError, True)]
     release.set()
 
 
-def test_a_signal_handler_that_starts_the_thread_again_does_not_hang(tick):
+def test_a_signal_handler_that_starts_the_thread_again_does_not_hang(scheduler):
     """It can interrupt the very thread that is starting it."""
     started = []
-    tick.every(3600, lambda: None, "seldom")
-    real = scheduler.start_thread
+    scheduler.every(3600, lambda: None, "seldom")
+    real = scheduler_module.start_thread
 
     def start(thread):
         started.append(thread.name)
-        tick.start()  # as from a signal handler
+        scheduler.start()  # as from a signal handler
         real(thread)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scheduler, "start_thread", start)
-        tick.start()
+        patch.setattr(scheduler_module, "start_thread", start)
+        scheduler.start()
     assert started == ["huey-signals-kit"]
-    wait_until(tick.thread.is_alive, 10, "the thread")
+    wait_until(scheduler.thread.is_alive, 10, "the thread")
 
 
-def test_no_job_on_its_own_thread_holds_another_up(tick):
+def test_no_job_on_its_own_thread_holds_another_up(scheduler):
     """Not even one that waits for ever."""
     release, done = threading.Event(), []
-    tick.every(0.01, lambda: release.wait(60), "hangs", first=0, apart=True)
-    tick.every(0.01, lambda: done.append(1), "often", apart=True)
-    tick.every(0.01, lambda: done.append(2), "often as well")
-    tick.start()
+    scheduler.every(0.01, lambda: release.wait(60), "hangs", first=0, own_thread=True)
+    scheduler.every(0.01, lambda: done.append(1), "often", own_thread=True)
+    scheduler.every(0.01, lambda: done.append(2), "often as well")
+    scheduler.start()
     wait_until(lambda: {*done} == {1, 2} and len(done) > 5, 10, "the others")
     release.set()
 
 
-def test_a_job_that_is_wanted_does_not_wait_for_its_interval(tick, monkeypatch):
+def test_a_job_that_is_wanted_does_not_wait_for_its_interval(scheduler, monkeypatch):
     """But it is not asked all the time."""
-    monkeypatch.setattr(scheduler, "ASK_SECONDS", 0.05)
+    monkeypatch.setattr(scheduler_module, "ASK_SECONDS", 0.05)
     wanted, done, asked = [], threading.Event(), []
 
     def when():
         asked.append(time.monotonic())
         return bool(wanted)
 
-    tick.every(3600, done.set, "wanted", when=when)
-    tick.every(0.001, lambda: None, "often")
-    tick.start()
+    scheduler.every(3600, done.set, "wanted", when=when)
+    scheduler.every(0.001, lambda: None, "often")
+    scheduler.start()
     wait_until(lambda: len(asked) >= 3, 10, "three questions")
     assert not done.is_set()
     wanted.append(1)
@@ -204,7 +204,7 @@ def test_a_process_ends_where_no_thread_can_be_started_at_exit():
         import atexit, threading
         from huey import MemoryHuey
         from huey_signals_kit import install_handlers
-        from huey_signals_kit.runtime import scheduler
+        from huey_signals_kit.runtime import scheduler as scheduler_module
         class Hangs:
             name, interval = "hangs", 3600
             def send(self, changes):
@@ -233,18 +233,18 @@ def test_a_process_ends_where_no_thread_can_be_started_at_exit():
     assert sorted(set(lines)) == ["asked", "ended", "took 1"]
 
 
-def test_draining_does_not_wait_for_what_hangs(tick):
+def test_draining_does_not_wait_for_what_hangs(scheduler):
     """A process ends in time, whatever a sink does."""
     release = threading.Event()
-    job = tick.every(3600, lambda: release.wait(60), "hangs")
+    job = scheduler.every(3600, lambda: release.wait(60), "hangs")
     began = time.monotonic()
-    tick.drain((job,), seconds=0.2)
+    scheduler.flush((job,), seconds=0.2)
     waited = time.monotonic() - began
     release.set()
     assert 0.2 <= waited < 30
 
 
-def test_a_job_is_not_done_by_two_threads_at_once(tick):
+def test_a_job_is_not_done_by_two_threads_at_once(scheduler):
     """Draining waits for a run that is under way, and then does one of its own."""
     inside, release, most = [], threading.Event(), []
 
@@ -254,11 +254,11 @@ def test_a_job_is_not_done_by_two_threads_at_once(tick):
         release.wait(10)
         inside.pop()
 
-    job = tick.every(0.01, slow, "slow")
-    tick.start()
+    job = scheduler.every(0.01, slow, "slow")
+    scheduler.start()
     wait_until(lambda: inside, 10, "the first run")
     threading.Timer(0.1, release.set).start()
-    tick.drain((job,))
+    scheduler.flush((job,))
     assert len(most) >= 2
     assert set(most) == {1}
 
@@ -268,27 +268,27 @@ def test_a_child_forked_while_the_tick_holds_its_lock_has_a_tick_of_its_own():
     lines = python(
         """
         import os, threading, time
-        from huey_signals_kit.runtime.scheduler import tick
+        from huey_signals_kit.runtime.scheduler import scheduler
         parents, done = [], threading.Event()
         def work():
             parents.append(os.getpid())
             done.set()
-        tick.every(0.01, work, "work")
-        tick.start()
+        scheduler.every(0.01, work, "work")
+        scheduler.start()
         assert done.wait(10)
         held, release = threading.Event(), threading.Event()
         def hold():
-            with tick._wake:
+            with scheduler._wake:
                 held.set()
                 release.wait(30)
         threading.Thread(target=hold, daemon=True).start()
         held.wait(10)
         pid = os.fork()
         if pid == 0:
-            assert tick.thread is None
+            assert scheduler.thread is None
             done.clear()
             parents.clear()
-            tick.start()
+            scheduler.start()
             print(done.wait(10) and set(parents) == {os.getpid()}, flush=True)
             os._exit(0)
         os.waitpid(pid, 0)
@@ -305,13 +305,13 @@ def test_a_child_forked_while_a_job_is_running_can_run_it():
     lines = python(
         """
         import os, threading
-        from huey_signals_kit.runtime.scheduler import tick
+        from huey_signals_kit.runtime.scheduler import scheduler
         inside, release = threading.Event(), threading.Event()
         def work():
             inside.set()
             release.wait(30)
-        job = tick.every(0.01, work, "work")
-        tick.start()
+        job = scheduler.every(0.01, work, "work")
+        scheduler.start()
         inside.wait(10)
         pid = os.fork()
         if pid == 0:
@@ -329,9 +329,9 @@ def test_what_is_to_come_before_the_end_comes_before_the_last_jobs():
     """A background handler may count something, which a sink is still to have."""
     lines = python(
         """
-        from huey_signals_kit.runtime.scheduler import tick
-        tick.every(3600, lambda: print("job"), "job")
-        tick.before_end(lambda: print("before"))
+        from huey_signals_kit.runtime.scheduler import scheduler
+        scheduler.every(3600, lambda: print("job"), "job")
+        scheduler.on_exit(lambda: print("before"))
         """
     )
     assert lines == ["before", "job"]
@@ -344,8 +344,8 @@ def test_sinks_are_right_in_parent_and_child_forked_while_the_locks_are_held():
         import os, threading
         from huey import MemoryHuey
         from huey_signals_kit import install_handlers
-        from huey_signals_kit.runtime import scheduler
-        from huey_signals_kit.runtime.scheduler import tick
+        from huey_signals_kit.runtime import scheduler as scheduler_module
+        from huey_signals_kit.runtime.scheduler import scheduler
         class Sink:
             interval = 3600
             def send(self, changes):
@@ -365,7 +365,7 @@ def test_sinks_are_right_in_parent_and_child_forked_while_the_locks_are_held():
         work(2)
         held, release = threading.Event(), threading.Event()
         def hold():
-            with tick._wake, kit._counts._lock:
+            with scheduler._wake, kit._counts._lock:
                 held.set()
                 release.wait(30)
         threading.Thread(target=hold, daemon=True).start()
@@ -376,7 +376,7 @@ def test_sinks_are_right_in_parent_and_child_forked_while_the_locks_are_held():
             work(2)
             for hook in huey._shutdown.values():
                 hook()
-            tick.end()
+            scheduler.end()
             os._exit(0)
         os.waitpid(pid, 0)
         release.set()
@@ -392,7 +392,7 @@ def test_the_end_of_the_process_sends_what_is_left():
         """
         from huey import MemoryHuey
         from huey_signals_kit import install_handlers
-        from huey_signals_kit.runtime import scheduler
+        from huey_signals_kit.runtime import scheduler as scheduler_module
         class Sink:
             def send(self, changes):
                 print(*sorted(each.labels["signal"] for each in changes if "signal" in each.labels))
