@@ -39,7 +39,7 @@ def short(value: object, length: int = 100) -> str:
     return text if len(text) <= length else text[: length - 3] + "..."
 
 
-def checked_seconds(value: object, who: str, *, most: float = math.inf) -> float:
+def validate_seconds(value: object, who: str, *, most: float = math.inf) -> float:
     """*value*, if it is a number of seconds above 0 and up to *most*."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{who} takes a number of seconds, got {short(value)}")
@@ -183,14 +183,14 @@ def check_huey(huey: object, who: str) -> Any:
     raise TypeError(f"{who} takes a Huey, got {short(huey)}{hint}")
 
 
-def checked_flag(value: object, what: str) -> bool:
+def validate_flag(value: object, what: str) -> bool:
     """*value* if it is True or False."""
     if not isinstance(value, bool):
         raise TypeError(f"{what} takes True or False, got {short(value)}")
     return value
 
 
-def checked_call(function: object, what: str) -> Callable[[Any], Any]:
+def validate_call(function: object, what: str) -> Callable[[Any], Any]:
     """*function* if it can be called with one event and answers at once."""
     if not callable(function):
         raise TypeError(f"{what} is not callable: {short(function)}")

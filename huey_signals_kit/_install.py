@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, Literal, NoReturn
 
-from ._checks import check_huey, checked_flag, refuse_unknown
+from ._checks import check_huey, refuse_unknown, validate_flag
 from ._settings import Settings
 from .handlers.tokens import CleanTokens
 from .kit import ATTRIBUTE, Kit
 from .presets import AnyPreset
 from .registry import Registry
-from .runtime.configuration import structure
+from .runtime.configuration import configuration
 from .sinks.protocol import AnySink
 
 
@@ -65,7 +65,7 @@ def install_handlers(
     handlers that were registered on the old one.
     """
     refuse_unknown("install_handlers()", unknown, install_handlers)
-    checked_flag(replace, "replace=")
+    validate_flag(replace, "replace=")
     huey = check_huey(huey, "install_handlers()")
     settings = Settings.read(
         preset=preset,
@@ -83,7 +83,7 @@ def install_handlers(
     if current is not None and current.settings == settings:
         return current
     kit = Kit(huey, settings)  # not under the lock: a preset may import what registers handlers
-    with ExitStack() as after, structure.lock:
+    with ExitStack() as after, configuration.lock:
         current = get_kit(huey)
         if current is not None:
             if current.settings == settings:
@@ -93,10 +93,10 @@ def install_handlers(
                     f"{huey.name!r} has a kit with {current.settings.difference(settings)}; got "
                     f"{settings.difference(current.settings)}. Pass replace=True to replace it"
                 )
-        kit.prepare()
+        kit.start_sinks()
         if current is not None:
-            after.callback(current.close)
-            current.take_out()
+            after.callback(current.shutdown)
+            current.detach()
         kit.install()
     return kit
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ._checks import checked_flag, checked_seconds, short
+from ._checks import short, validate_flag, validate_seconds
 from .ledger import BEAT_SECONDS, LEAST_STALE_AFTER
 from .registry import Registry
 
@@ -52,18 +52,18 @@ class Settings:
             registry=registry,
             sinks=None if sinks is None else _as_tuple(sinks),
             lock_exceptions=None if lock_exceptions is None else _as_tuple(lock_exceptions),
-            sentry=checked_flag(sentry, "sentry="),
+            sentry=validate_flag(sentry, "sentry="),
             clean_tokens=clean_tokens,
-            quiet_logs=checked_flag(quiet_logs, "quiet_logs="),
+            quiet_logs=validate_flag(quiet_logs, "quiet_logs="),
             sweep_interval=sweep_interval,
             stale_locks=stale_locks,
-            stale_after=_checked_stale_after(stale_after),
+            stale_after=_validate_stale_after(stale_after),
         )
 
 
-def _checked_stale_after(stale_after: object) -> float:
+def _validate_stale_after(stale_after: object) -> float:
     """Return ``stale_after=`` of `install_handlers` if it is long enough."""
-    seconds = checked_seconds(stale_after, "stale_after=")
+    seconds = validate_seconds(stale_after, "stale_after=")
     if seconds < LEAST_STALE_AFTER:
         raise ValueError(
             f"stale_after= takes at least {LEAST_STALE_AFTER:g} seconds, got {short(stale_after)}: "

@@ -35,13 +35,13 @@ class Context(Protocol):
 
     @property
     def lock_labels(self) -> Mapping[str, str]: ...
-    def tally(self, key: tuple[str, ...], /) -> None: ...
+    def increment(self, key: tuple[str, ...], /) -> None: ...
     def record_skip(self, skip: tuple[str, str, float], /) -> None: ...
-    def remember_skip(self, task_name: str, skip: Skip, /) -> None: ...
-    def may_delete_token(self, event: Event) -> object: ...
-    def own_verdict(self, task: Any, exception: BaseException, /) -> Verdict | None: ...
+    def add_skip_breadcrumb(self, task_name: str, skip: Skip, /) -> None: ...
+    def should_delete_token(self, event: Event) -> object: ...
+    def task_verdict(self, task: Any, exception: BaseException, /) -> Verdict | None: ...
     def carry_waits(self) -> None: ...
-    def tell(self, signal: NamedSignal, **payload: object) -> None: ...
+    def announce(self, signal: NamedSignal, **payload: object) -> None: ...
 
 
 class _Detached:
@@ -51,25 +51,25 @@ class _Detached:
     meters_signals = False
     lock_labels: Mapping[str, str] = defaultdict(str)
 
-    def tally(self, key: tuple[str, ...], /) -> None:
+    def increment(self, key: tuple[str, ...], /) -> None:
         """Count nothing."""
 
     def record_skip(self, skip: tuple[str, str, float], /) -> None:
         """Record nothing."""
 
-    def remember_skip(self, task_name: str, skip: Skip, /) -> None:
+    def add_skip_breadcrumb(self, task_name: str, skip: Skip, /) -> None:
         """Remember nothing."""
 
-    def may_delete_token(self, event: Event) -> object:
+    def should_delete_token(self, event: Event) -> object:
         return False
 
-    def own_verdict(self, task: Any, exception: BaseException, /) -> Verdict | None:
+    def task_verdict(self, task: Any, exception: BaseException, /) -> Verdict | None:
         return None
 
     def carry_waits(self) -> None:
         """Change no message."""
 
-    def tell(self, signal: NamedSignal, **payload: object) -> None:
+    def announce(self, signal: NamedSignal, **payload: object) -> None:
         """Tell nobody."""
 
 

@@ -12,14 +12,14 @@ from . import signals as announcements
 from ._lock_errors import LockErrors
 from ._settings import Settings
 from .dispatch.handler import Handler, run
-from .dispatch.reporter import Reports
+from .dispatch.reporter import Reporter
 from .dispatch.task_option import TaskOption
 from .event import Event
 from .expiring import Expiry
 from .gate import Gate
 from .handlers.counts import count_signals
 from .handlers.tokens import token_policy
-from .handlers.wait_state import WaitingTasks
+from .handlers.wait_state import WaitMessages
 from .huey_internals.facts import (
     DECIDING,
     ENDED_WITHOUT_EXCEPTION,
@@ -46,7 +46,7 @@ from .metrics.names import SUPPRESSED
 from .presets import build_preset
 from .registry import Registry, default_registry
 from .runtime.component import Component
-from .runtime.configuration import structure
+from .runtime.configuration import configuration
 from .runtime.scheduler import JobGroup, scheduler
 from .sinks.configured import read_sinks
 from .sinks.runner import SinkRoutes
@@ -65,7 +65,7 @@ class Kit(TokenMethods, LockMethods):
 
     def __init__(self, huey: Any, settings: Settings) -> None:
         self.lock_errors = LockErrors(settings.lock_exceptions)
-        self.may_delete_token = token_policy(settings.clean_tokens)
+        self.should_delete_token = token_policy(settings.clean_tokens)
         self.huey, self.settings = huey, settings
         self.meters_signals = settings.sinks is not None
         self._metered = count_signals if self.meters_signals else None
@@ -78,20 +78,20 @@ class Kit(TokenMethods, LockMethods):
         self._routes: dict[str, tuple[Handler, ...]] = {}
         self._connections = SignalConnections(huey)
         self._counts = Counts(huey.name)
-        self.tally = self._counts.add
+        self.increment = self._counts.add
         self._tallied = self._counts.pending
         self.lock_labels = self._counts.lock_labels
-        self._reports = Reports(huey, self.tally)
-        self.tell, failed = self._reports.tell, self._reports.kit_failed
+        self._reporter = Reporter(huey, self.increment)
+        self.announce, failed = self._reporter.announce, self._reporter.kit_failed
         self._task_option = TaskOption()
-        self._jobs = JobGroup(self._reports.job_failed)
+        self._jobs = JobGroup(self._reporter.job_failed)
         lost_locks = LostLocks(str(huey.name), self._counts, self._jobs, lambda: self.installed)
         self._expiry = Expiry(huey, self._jobs, failed)
-        self._gate = Gate(huey, self.own_verdict, self._expiry.put, self._suppressed, failed)
+        self._gate = Gate(huey, self.task_verdict, self._expiry.put, self._suppressed, failed)
         sinks = read_sinks(settings.sinks or ())
         self._sinks = SinkRoutes(huey, sinks, self._counts, lambda: self.handlers, self._jobs)
         workers = WorkerHooks(huey, self._on_worker_start, self._on_worker_stop)
-        waiting = WaitingTasks(huey)
+        waiting = WaitMessages(huey)
         self.carry_waits = waiting.begin
         self._components: list[Component] = [self._gate, waiting, workers]
         if self.meters_signals:
@@ -99,10 +99,10 @@ class Kit(TokenMethods, LockMethods):
             self._components.append(meter)
         if settings.quiet_logs:
             self._components.append(QuietLogs(huey, self.lock_labels, self._jobs, failed))
-        self.remember_skip = forget
+        self.add_skip_breadcrumb = forget
         if settings.sentry:
-            sentry = SentryEvents(huey, self, self._listeners, self.own_verdict, failed)
-            self.remember_skip = sentry.skips.remember
+            sentry = SentryEvents(huey, self, self._listeners, self.task_verdict, failed)
+            self.add_skip_breadcrumb = sentry.skips.remember
             self._components.append(sentry)
         told = LockEvents(
             lambda: self._heartbeat.lock_taken(), lost_locks.add, self._counts, failed
@@ -110,9 +110,9 @@ class Kit(TokenMethods, LockMethods):
         locks = LockPatch(huey, told)
         counted = self._counts.totals, self._counts.revision
         beats = huey, *counted, self._jobs, self._on_worker_start, locks
-        self._heartbeat = HeartbeatWriter(*beats, self._reports.job_failed, settings.stale_after)
+        self._heartbeat = HeartbeatWriter(*beats, self._reporter.job_failed, settings.stale_after)
         self.record_skip: Callable[[tuple[str, str, float]], None] = self._heartbeat.skips.append
-        shared = huey, settings, self._heartbeat, self._counts, self._reports, self._jobs
+        shared = huey, settings, self._heartbeat, self._counts, self._reporter, self._jobs
         self._upkeep, self._stale_lock_job = TokenSweepJob(*shared), StaleLockJob(*shared)
         in_hand = QueuePatch(huey, self._heartbeat.on_scheduler_detected)
         # The pulse last: what the others still count is in its beat.
@@ -169,14 +169,14 @@ class Kit(TokenMethods, LockMethods):
         Sinks get the counts that they have not had, within a second. While this process holds
         locks that it acquired under the kit, it continues its heartbeat.
         """
-        with structure.lock:
+        with configuration.lock:
             installed = self.installed
             if installed:
-                self.take_out()
+                self.detach()
         if installed:
-            self.close()
+            self.shutdown()
 
-    def prepare(self) -> None:
+    def start_sinks(self) -> None:
         """Start what may refuse to, before another kit is taken out for this one."""
         try:
             self._sinks.install()
@@ -195,12 +195,12 @@ class Kit(TokenMethods, LockMethods):
             self.registry.close(None)
             self._registry_changed(None)
         except BaseException:
-            self.take_out()
+            self.detach()
             self._jobs.cancel()
             raise
         setattr(self.huey, ATTRIBUTE, self)
 
-    def take_out(self) -> None:
+    def detach(self) -> None:
         """Take it off the Huey, under that lock; `close` has to follow, without it."""
         if self.installed:
             delattr(self.huey, ATTRIBUTE)
@@ -213,14 +213,14 @@ class Kit(TokenMethods, LockMethods):
             component.uninstall()
         self._sinks.uninstall()
 
-    def close(self) -> None:
+    def shutdown(self) -> None:
         """Send what is left to send, and end what the tick does for this kit."""
         self.flush()
         self._jobs.cancel()
         self._heartbeat.close()
 
     def _on_worker_start(self) -> None:
-        may_expire = any(handler.may_let_expire for handler in self.handlers)
+        may_expire = any(handler.may_return_expire for handler in self.handlers)
         if may_expire or self._task_option.expires_errors_of(self.huey):
             self._expiry.begin()
         self._heartbeat.on_worker_start()
@@ -238,7 +238,9 @@ class Kit(TokenMethods, LockMethods):
         self._routes = {}
         handlers = self.handlers if added is None else (added,)
         listening = [each for each in handlers if each.function is not self._metered]
-        wanted = {each for each in SIGNALS if any(handler.hears(each) for handler in listening)}
+        wanted = {
+            each for each in SIGNALS if any(handler.listens_to(each) for handler in listening)
+        }
         connect = self._connections.connect if added is None else self._connections.connect_also
         connect(self._receive, wanted)
         if any(getattr(each.function, "may_expire", None) is True for each in handlers):
@@ -259,7 +261,7 @@ class Kit(TokenMethods, LockMethods):
             timing = timing_on_stack(task) if signal in ENDED_WITHOUT_EXCEPTION else None
             event = Event(signal, task, self.huey, raised, timing, self)
             listeners = self._routes.get(signal) or self._listeners(signal)
-            verdict = run(listeners, event, self._reports.handler_failed)
+            verdict = run(listeners, event, self._reporter.handler_failed)
             if len(self._tallied) >= SETTLE_AT:
                 self._counts.settle_some()
             if scheduler.thread is None and scheduler.jobs:
@@ -267,7 +269,7 @@ class Kit(TokenMethods, LockMethods):
             if announcements.lock_skipped.receivers or announcements.task_revoked.receivers:
                 self._announce(event)
         except Exception as exc:
-            self._reports.kit_failed(f"on {signal}", exc)
+            self._reporter.kit_failed(f"on {signal}", exc)
         finally:
             if raised is not None and signal in DECIDING:
                 self._gate.attach(task, raised, verdict)
@@ -276,26 +278,26 @@ class Kit(TokenMethods, LockMethods):
         routes = self._routes  # another thread may replace it meanwhile
         found = routes.get(signal)
         if found is None:
-            hearing = (each for each in self.handlers if each.hears(signal))
+            hearing = (each for each in self.handlers if each.listens_to(signal))
             found = routes[signal] = tuple(h for h in hearing if h.function is not self._metered)
         return found
 
     def _announce(self, event: Event) -> None:
         if event.signal == SIGNAL_REVOKED:
-            self.tell(announcements.task_revoked, event=event)
+            self.announce(announcements.task_revoked, event=event)
         elif event.signal in LOCK_SIGNALS and event.is_lock_error:
-            self.tell(announcements.lock_skipped, event=event)
+            self.announce(announcements.lock_skipped, event=event)
 
-    def own_verdict(self, task: Any, exception: BaseException) -> Verdict | None:
+    def task_verdict(self, task: Any, exception: BaseException) -> Verdict | None:
         """What the task's own ``lock_errors`` says about *exception*, if that is a lock error."""
         return self._task_option(task) if self.lock_errors.match(exception) else None
 
     def _suppressed(self, task_id: str, task_name: str, verdict: Verdict) -> None:
         if verdict.plan is not None:
             return  # nothing was suppressed: the task will run again
-        self.tally((SUPPRESSED, task_name, verdict.action))
+        self.increment((SUPPRESSED, task_name, verdict.action))
         if len(self._tallied) >= SETTLE_AT:
             self._counts.settle_some()
         suppressed = announcements.result_suppressed
         if suppressed.receivers:
-            self.tell(suppressed, task_id=task_id, task_name=task_name, verdict=verdict)
+            self.announce(suppressed, task_id=task_id, task_name=task_name, verdict=verdict)

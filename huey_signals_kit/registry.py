@@ -11,14 +11,14 @@ from .dispatch.handler import (
     FailureHook,
     Handler,
     HandlerFunction,
-    in_order,
     make_handler,
-    read_options,
     run,
+    sort_handlers,
+    validate_options,
 )
 from .event import Event, Predicate
-from .runtime.configuration import structure
-from .runtime.log import complain
+from .runtime.configuration import configuration
+from .runtime.log import log_error
 from .verdict import Verdict
 
 F = TypeVar("F", bound=HandlerFunction)
@@ -69,7 +69,7 @@ class Registry:
         What it raises is logged and counted, and disturbs neither the task nor other handlers.
         """
         refuse_unknown("on()", unknown, self.on)
-        options = read_options(signals, exceptions, tasks, when, priority, background, name)
+        options = validate_options(signals, exceptions, tasks, when, priority, background, name)
 
         def register(function: F) -> F:
             self._add(make_handler(function, options))
@@ -94,10 +94,10 @@ class Registry:
         The same function with the same arguments is registered once.
         """
         refuse_unknown("add()", unknown, self.on)
-        options = read_options(signals, exceptions, tasks, when, priority, background, name)
+        options = validate_options(signals, exceptions, tasks, when, priority, background, name)
         if not isinstance(handler, Handler):
             return self._add(make_handler(handler, options))
-        if options != read_options((), None, None, None, 0, False, None):
+        if options != validate_options((), None, None, None, 0, False, None):
             raise TypeError(f"add() got {handler!r}, which has its filters, and filters besides")
         return self._add(handler)
 
@@ -106,7 +106,7 @@ class Registry:
 
         ``LookupError`` when this registry itself (not one that it includes) has none.
         """
-        with structure.lock:
+        with configuration.lock:
             kept = {
                 registration: each
                 for registration, each in self._own.items()
@@ -121,7 +121,7 @@ class Registry:
         """Run the handlers of *other* too, also those that are added to it later."""
         if not isinstance(other, Registry):
             raise TypeError(f"include() takes a Registry, got {short(other)}")
-        with structure.lock:
+        with configuration.lock:
             self._check_open(other)
             if self in other._closure():
                 raise ValueError(
@@ -140,7 +140,7 @@ class Registry:
         if not isinstance(other, Registry):
             return NotImplemented
         both = Registry(" | ".join(each.name for each in (self, other) if each.name) or None)
-        both._own = {each.registration: each for each in in_order([*self, *other])}
+        both._own = {each.registration: each for each in sort_handlers([*self, *other])}
         return both
 
     def __iter__(self) -> Iterator[Handler]:
@@ -163,8 +163,8 @@ class Registry:
         """The handlers of *signal*, in running order."""
         found = self._routes.get(signal)
         if found is None:
-            with structure.lock:
-                found = tuple(handler for handler in self if handler.hears(signal))
+            with configuration.lock:
+                found = tuple(handler for handler in self if handler.listens_to(signal))
                 self._routes[signal] = found
         return found
 
@@ -201,7 +201,7 @@ class Registry:
             )
 
     def _add(self, handler: Handler) -> Handler:
-        with structure.lock:
+        with configuration.lock:
             self._check_open(handler)
             known = self._own.setdefault(handler.registration, handler)
             if known is handler:
@@ -211,8 +211,8 @@ class Registry:
     def _in_order(self) -> tuple[Handler, ...]:
         running = self._running
         if running is None:
-            with structure.lock:
-                running = in_order(h for each in self._closure() for h in each._own.values())
+            with configuration.lock:
+                running = sort_handlers(h for each in self._closure() for h in each._own.values())
                 self._running = running
         return running
 
@@ -239,4 +239,4 @@ on = default_registry.on
 
 def _log_failure(handler: Handler, event: Event, exc: BaseException) -> None:
     fields = {"failed": handler.name, "queue": event.queue, "task": event.task_name}
-    complain("Handler %s failed on %r.", handler.name, event.signal, exc_info=exc, **fields)
+    log_error("Handler %s failed on %r.", handler.name, event.signal, exc_info=exc, **fields)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from ._checks import checked_seconds
+from ._checks import validate_seconds
 
 
 class Plan(Protocol):
@@ -66,7 +66,7 @@ def expire(seconds: float) -> Verdict:
     Whoever waits for the result learns why it failed: Huey raises its ``TaskException``.
     *seconds* is a number above 0, of at most ten years.
     """
-    return Verdict("expire", checked_seconds(seconds, "expire()", most=_TEN_YEARS))
+    return Verdict("expire", validate_seconds(seconds, "expire()", most=_TEN_YEARS))
 
 
 BY_NAME = {verdict.action: verdict for verdict in (KEEP, DROP)}

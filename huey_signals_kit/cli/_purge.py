@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..upkeep import LOCK_ERRORS, PurgeReport, checked_classes, purge_errors
+from ..upkeep import LOCK_ERRORS, PurgeReport, purge_errors, validate_classes
 from ._shared.command import Apply, AsJson, HueyName, print_json, work_on
 from ._shared.exits import NEEDS_PERSON, WrongUse
 from ._shared.progress import progress
@@ -80,7 +80,7 @@ def purge(
 
 def _checked(names: list[str]) -> list[str]:
     try:
-        return sorted(checked_classes(names))
+        return sorted(validate_classes(names))
     except ValueError as exc:
         text = str(exc).replace("exceptions= of purge_errors()", "--exception")
         raise WrongUse(text) from None

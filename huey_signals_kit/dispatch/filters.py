@@ -12,13 +12,13 @@ from typing import Any
 
 from huey.api import Task, TaskWrapper
 
-from .._checks import checked_call, listed, name_of, nearest, short
+from .._checks import listed, name_of, nearest, short, validate_call
 from ..huey_internals.facts import SIGNALS
 
 _SEVERAL = (list, tuple, set, frozenset)
 
 
-def checked_signals(signals: Iterable[object]) -> frozenset[str] | None:
+def validate_signals(signals: Iterable[object]) -> frozenset[str] | None:
     """The signals to listen to, or None for all of them."""
     for signal in signals:
         if callable(signal):
@@ -37,7 +37,7 @@ def checked_signals(signals: Iterable[object]) -> frozenset[str] | None:
     return frozenset(map(str, signals)) or None
 
 
-def checked_exceptions(exceptions: object) -> tuple[type[BaseException], ...] | None:
+def validate_exceptions(exceptions: object) -> tuple[type[BaseException], ...] | None:
     """The exception classes to match, or None for any or none."""
     if exceptions is None:
         return None
@@ -62,7 +62,7 @@ class TaskFilter:
         items = list(tasks) if isinstance(tasks, _SEVERAL) else [tasks]
         if not items:
             raise ValueError("tasks= of on() got an empty list, which matches nothing")
-        globs = [_checked_glob(item) for item in items if isinstance(item, str)]
+        globs = [_validate_glob(item) for item in items if isinstance(item, str)]
         others = [item for item in items if not isinstance(item, str)]
         self._classes = frozenset(_task_class(item) for item in others)
         self._pattern = re.compile("|".join(map(translate, globs))) if globs else None
@@ -81,12 +81,12 @@ class TaskFilter:
         return hash((self.spec, self._classes))
 
 
-def checked_tasks(tasks: object) -> TaskFilter | None:
+def validate_tasks(tasks: object) -> TaskFilter | None:
     """The filter that *tasks* describes, or None for any task."""
     return None if tasks is None else TaskFilter(tasks)
 
 
-def checked_priority(priority: object) -> float:
+def validate_priority(priority: object) -> float:
     """Return *priority* if it is a number within the range of a float, and not NaN."""
     if isinstance(priority, bool) or not isinstance(priority, (int, float)):
         raise TypeError(f"priority= of on() takes a number, got {short(priority)}")
@@ -100,17 +100,17 @@ def checked_priority(priority: object) -> float:
     return priority
 
 
-def checked_handler(function: object) -> Callable[[Any], Any]:
+def validate_handler(function: object) -> Callable[[Any], Any]:
     """*function* if it can be a handler."""
     if getattr(function, "makes_a_handler", None) is True or (
         isinstance(function, type) and hasattr(function, "suppresses_lock_errors")
     ):
         name = name_of(function)
         raise TypeError(f"the handler of on() is {name}, which makes one; call it: {name}(...)")
-    return checked_call(function, "the handler of on()")
+    return validate_call(function, "the handler of on()")
 
 
-def _checked_glob(glob: str) -> str:
+def _validate_glob(glob: str) -> str:
     fault = next((why for is_bad, why in _BAD_GLOBS if is_bad(glob)), None)
     if fault is not None:
         several = [each.strip() for each in glob.split(",")]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MethodType
 from typing import Any, NoReturn
 
-from .._checks import checked_call, checked_flag, listed, name_of, short, truth_of
+from .._checks import listed, name_of, short, truth_of, validate_call, validate_flag
 from ..event import Event, Predicate
 from ..huey_internals.facts import DECIDING
 from ..metrics.names import EVENTS_DROPPED
@@ -17,11 +17,11 @@ from ..runtime.log import is_exit
 from ..verdict import Verdict
 from .filters import (
     TaskFilter,
-    checked_exceptions,
-    checked_handler,
-    checked_priority,
-    checked_signals,
-    checked_tasks,
+    validate_exceptions,
+    validate_handler,
+    validate_priority,
+    validate_signals,
+    validate_tasks,
 )
 
 HandlerFunction = Callable[[Event], "Verdict | None"]
@@ -64,7 +64,7 @@ class Handler:
             parts.append("background=True")
         return f"<{self.name} {' '.join(parts)}>"
 
-    def wants(self, event: Event) -> bool:
+    def matches(self, event: Event) -> bool:
         """Whether *event*, of one of this handler's signals, passes every filter."""
         if self.exceptions is not None and not isinstance(event.exception, self.exceptions):
             return False
@@ -75,19 +75,19 @@ class Handler:
         answer = self.when(event)
         return answer if answer is True or answer is False else truth_of(answer, "when= of on()")
 
-    def hears(self, signal: str) -> bool:
+    def listens_to(self, signal: str) -> bool:
         """Whether *signal* is one of this handler's."""
         return self.signals is None or signal in self.signals
 
     @property
-    def is_of_the_kit(self) -> bool:
+    def is_builtin(self) -> bool:
         """Whether the function is one of this package's."""
         return (getattr(self.function, "__module__", None) or "").startswith(f"{__package__}.")
 
     @property
-    def may_let_expire(self) -> bool:
+    def may_return_expire(self) -> bool:
         """Whether the handler is the user's own, and so may return `expire`."""
-        return self.decides and self.background is None and not self.is_of_the_kit
+        return self.decides and self.background is None and not self.is_builtin
 
     @property
     def registration(self) -> Hashable:
@@ -116,7 +116,7 @@ class Handler:
         asked = _suppression(self.function)
         return bool(asked and (asked is True or asked(event)))
 
-    def refuse(self, answer: object) -> NoReturn:
+    def reject_verdict(self, answer: object) -> NoReturn:
         """`TypeError`: *answer*, which the function returned, is no verdict or decides nothing."""
         if not isinstance(answer, Verdict):
             raise TypeError(
@@ -134,7 +134,7 @@ class Handler:
         )
 
 
-def in_order(handlers: Iterable[Handler]) -> tuple[Handler, ...]:
+def sort_handlers(handlers: Iterable[Handler]) -> tuple[Handler, ...]:
     """Higher priority first, equals as they were registered; the same registration once."""
     found: dict[Hashable, Handler] = {}
     for handler in sorted(handlers, key=lambda each: (-each.priority, each.order)):
@@ -155,7 +155,7 @@ def run(handlers: Iterable[Handler], event: Event, failed: FailureHook) -> Verdi
     winner: Handler | None = None
     for handler in handlers:
         try:
-            if handler.filtered and not handler.wants(event):
+            if handler.filtered and not handler.matches(event):
                 continue
             if handler.background is not None:
                 handler.background.submit((handler, event, failed))
@@ -163,7 +163,7 @@ def run(handlers: Iterable[Handler], event: Event, failed: FailureHook) -> Verdi
             answer = handler.function(event)
             if answer is not None:
                 if answer.__class__ is not Verdict or not handler.decides:
-                    handler.refuse(answer)
+                    handler.reject_verdict(answer)
                 if verdict is None:
                     verdict, winner = answer, handler
         except BaseException as exc:
@@ -186,7 +186,7 @@ def _handle(submitted: Submitted) -> None:
     try:
         answer = handler.function(event)
         if answer is not None:
-            handler.refuse(answer)
+            handler.reject_verdict(answer)
     except BaseException as exc:
         if is_exit(exc):
             raise
@@ -195,7 +195,7 @@ def _handle(submitted: Submitted) -> None:
 
 def _lost(submitted: list[Submitted]) -> None:
     for handler, event, _ in submitted:
-        event._context.tally((EVENTS_DROPPED, handler.name))
+        event._context.increment((EVENTS_DROPPED, handler.name))
 
 
 def _suppression(function: object) -> Any:
@@ -204,7 +204,7 @@ def _suppression(function: object) -> Any:
     return found if found is True or isinstance(found, MethodType) else None
 
 
-def read_options(
+def validate_options(
     signals: tuple[object, ...],
     exceptions: object,
     tasks: object,
@@ -217,19 +217,19 @@ def read_options(
     if name is not None and not (isinstance(name, str) and name.strip()):
         raise TypeError(f"name= of on() takes a string with something in it, got {short(name)}")
     return {
-        "signals": checked_signals(signals),
-        "exceptions": checked_exceptions(exceptions),
-        "tasks": checked_tasks(tasks),
-        "when": None if when is None else checked_call(when, "when= of on()"),
-        "priority": checked_priority(priority),
-        "background": checked_flag(background, "background= of on()"),
+        "signals": validate_signals(signals),
+        "exceptions": validate_exceptions(exceptions),
+        "tasks": validate_tasks(tasks),
+        "when": None if when is None else validate_call(when, "when= of on()"),
+        "priority": validate_priority(priority),
+        "background": validate_flag(background, "background= of on()"),
         "name": name,
     }
 
 
 def make_handler(function: object, options: dict[str, Any]) -> Handler:
-    """A handler of *function* with the *options* that `read_options` has checked."""
-    checked = checked_handler(function)
+    """A handler of *function* with the *options* that `validate_options` has checked."""
+    checked = validate_handler(function)
     name = options["name"] or name_of(checked)
     if options["background"] and _suppression(checked) is not None:
         raise TypeError(f"{name} decides what is stored, so it cannot run with background=True")

@@ -12,19 +12,19 @@ from .._checks import name_of, short, validate_ran
 from ..event import Event
 from ..metrics.names import HANDLER_ERRORS
 from ..runtime.job import log_last_failure
-from ..runtime.log import Failures, complain, is_exit
+from ..runtime.log import RateLimitedErrors, is_exit, log_error
 from .handler import Handler
 
 
-class Reports:
+class Reporter:
     """Tells subscribers and the log, for one kit; *tally* counts a failure."""
 
-    def __init__(self, huey: Any, tally: Callable[[tuple[str, ...]], None]) -> None:
+    def __init__(self, huey: Any, increment: Callable[[tuple[str, ...]], None]) -> None:
         self._huey = huey
-        self._tally = tally
-        self._failures = Failures()
+        self._increment = increment
+        self._failures = RateLimitedErrors()
 
-    def tell(self, signal: NamedSignal, **payload: object) -> None:
+    def announce(self, signal: NamedSignal, **payload: object) -> None:
         """Make one of the kit's announcements to its subscribers, whatever they raise."""
         if signal.receivers:
             _announce(signal, self._huey, self._subscriber_failed, **payload)
@@ -34,8 +34,10 @@ class Reports:
         # By order of registration: handlers made by the same factory have the same name.
         name, key = f"Handler {handler.name}", ("handler", handler.order)
         self._failures.report(name, f"on {short(event)}", exc, key)
-        self._tally((HANDLER_ERRORS, handler.name))
-        self.tell(announcements.handler_failed, handler=handler.name, event=event, exception=exc)
+        self._increment((HANDLER_ERRORS, handler.name))
+        self.announce(
+            announcements.handler_failed, handler=handler.name, event=event, exception=exc
+        )
 
     def job_failed(self, name: str, exc: BaseException, last: bool = False) -> None:
         """Log and count that a sink, or another job, raised; see `OnFailure`."""
@@ -43,7 +45,7 @@ class Reports:
             log_last_failure(name, exc)
         else:
             self._failures.report(name, "on the tick", exc)
-        self._tally((HANDLER_ERRORS, name.replace(" ", "_")))
+        self._increment((HANDLER_ERRORS, name.replace(" ", "_")))
 
     def kit_failed(self, where: str, exc: Exception) -> None:
         """Log that the kit's own code raised."""
@@ -51,7 +53,7 @@ class Reports:
 
     def stale_lock(self, name: str, host: str | None, pid: int | None, released: bool) -> None:
         """The lock *name* was found, whose holder is dead."""
-        complain(
+        log_error(
             "The lock %r is held by process %s on %s, which is dead: %s.",
             name,
             pid,
@@ -66,7 +68,7 @@ class Reports:
 
     def older_version(self, text: str) -> None:
         """Log that a process of an older version prevents releases and sweeps."""
-        complain("On the queue %r, %s", self._huey.name, text, queue=self._huey.name)
+        log_error("On the queue %r, %s", self._huey.name, text, queue=self._huey.name)
 
     def _subscriber_failed(self, subscriber: object, exc: BaseException) -> None:
         name = name_of(subscriber)
@@ -75,7 +77,7 @@ class Reports:
         self._failures.report(
             f"Subscriber {name}", "to an announcement", exc, ("subscriber", name, id(owner))
         )
-        self._tally((HANDLER_ERRORS, name))
+        self._increment((HANDLER_ERRORS, name))
 
 
 def _announce(

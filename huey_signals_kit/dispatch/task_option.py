@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from .._checks import listed, nearest, short
-from ..runtime.log import complain
+from ..runtime.log import log_error
 from ..verdict import BY_NAME, Verdict, expire
 
 
@@ -40,7 +40,7 @@ class TaskOption:
         if task_name in self._refused:
             return
         self._refused.add(task_name)
-        complain(
+        log_error(
             "Task %s has lock_errors=%s, which is ignored.%s Allowed are %s, and seconds above 0.",
             task_name,
             short(given),

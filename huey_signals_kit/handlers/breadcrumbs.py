@@ -20,4 +20,4 @@ def leave_breadcrumb(event: Event) -> None:
         event._skip_remembered = True
         lock = event._lock or event.lock or ""
         skip = (event._timestamp, lock, str(event._task.id), event.attempt)
-        event._context.remember_skip(event._task_name, skip)
+        event._context.add_skip_breadcrumb(event._task_name, skip)

@@ -15,7 +15,7 @@ def count_signals(event: Event) -> None:
     context = event._context
     if not (event._signal_counted or context.meters_signals):
         event._signal_counted = True
-        context.tally((SIGNALS, event._task_name, event._signal))
+        context.increment((SIGNALS, event._task_name, event._signal))
 
 
 def count_lock_skips(event: Event) -> None:
@@ -28,4 +28,4 @@ def count_lock_skips(event: Event) -> None:
         event._skip_counted = True
         context, lock = event._context, event.lock or ""
         context.record_skip((str(event._task.id), lock, event._timestamp))
-        context.tally((LOCK_SKIPS, event._task_name, context.lock_labels[lock]))
+        context.increment((LOCK_SKIPS, event._task_name, context.lock_labels[lock]))

@@ -14,13 +14,13 @@ from huey.api import PeriodicTask
 from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED, SIGNAL_RETRYING
 from huey.utils import normalize_time
 
-from .._checks import checked_seconds, name_of, short
+from .._checks import name_of, short, validate_seconds
 from ..event import Event
 from ..metrics.names import HANDLER_ERRORS
-from ..runtime.log import complain, say
+from ..runtime.log import log, log_error
 from ..verdict import DROP, Verdict
 from . import wait_state
-from .wait_state import Wait
+from .wait_state import WaitState
 
 _TEN_YEARS = 10 * 365 * 86_400.0
 _HIDES = "_huey_signals_kit_hides"
@@ -59,7 +59,7 @@ class RescheduleLocked:
 
     def __post_init__(self) -> None:
         for name in ("delay", "most", "give_up_after"):
-            checked_seconds(getattr(self, name), _argument(name), most=_TEN_YEARS)
+            validate_seconds(getattr(self, name), _argument(name), most=_TEN_YEARS)
         _check_number("backoff", self.backoff, 1, 1000)
         _check_number("jitter", self.jitter, 0, 1)
         for name in ("most", "give_up_after"):
@@ -91,17 +91,17 @@ class RescheduleLocked:
         task, exception = event._task, event._exception
         if getattr(task, "lock_errors", None) is None or exception is None:
             return False
-        return event._context.own_verdict(task, exception) is not None
+        return event._context.task_verdict(task, exception) is not None
 
-    def next_wait(self, wait: Wait) -> tuple[Wait, float]:
+    def next_wait(self, wait: WaitState) -> tuple[WaitState, float]:
         """Return the wait after one more skip, and its delay in seconds, shortened by jitter."""
         delay = min(max(wait.delay * self.backoff, self.delay), self.most)
         return replace(wait, delay=delay), delay * (1 - self.jitter * random.random())
 
-    def end_of(self, wait: Wait) -> float:
+    def end_of(self, wait: WaitState) -> float:
         """Return when the task is given up, in seconds since the epoch."""
         end = wait.since + self.give_up_after
-        return end if wait.until is None else min(end, wait.until)
+        return end if wait.deadline is None else min(end, wait.deadline)
 
 
 class _Rescheduling:
@@ -115,7 +115,7 @@ class _Rescheduling:
     def __init__(self, handler: RescheduleLocked, event: Event) -> None:
         self._handler = handler
         self._event = event
-        self._wait: Wait | None = None
+        self._wait: WaitState | None = None
         self._eta: Any = None
 
     def start(self) -> Verdict:
@@ -165,8 +165,8 @@ class _Rescheduling:
 
     def _not_scheduled(self, exc: Exception) -> None:
         event = self._event
-        event._context.tally((HANDLER_ERRORS, name_of(self._handler)))
-        complain(
+        event._context.increment((HANDLER_ERRORS, name_of(self._handler)))
+        log_error(
             "Task %s (%s) could not be scheduled again. The kit tries once more; if that fails, it "
             "puts the task back into the queue.",
             event.task_name,
@@ -227,7 +227,7 @@ def _unhide(task: Any) -> None:
         task.__class__ = cls
 
 
-def _check_serializer(huey: Any, task: Any, wait: Wait) -> None:
+def _check_serializer(huey: Any, task: Any, wait: WaitState) -> None:
     """Raise if *task* with *wait* cannot be serialized and read, before anything is stored."""
     before = wait_state.read(task)
     wait_state.write(task, wait)
@@ -250,7 +250,7 @@ def _check_serializer(huey: Any, task: Any, wait: Wait) -> None:
 
 
 def _say_given_up(event: Event, waited: float) -> None:
-    say(
+    log(
         logging.WARNING,
         "Task %s (%s) has waited %.0f s for lock %r and is given up.",
         event.task_name,

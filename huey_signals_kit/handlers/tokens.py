@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from huey.api import PeriodicTask
 
-from .._checks import checked_call, listed, nearest, short, truth_of
+from .._checks import listed, nearest, short, truth_of, validate_call
 from ..event import Event, Predicate
 from ..metrics.names import TOKENS_CLEANED
 from ..signals import token_cleaned
@@ -36,12 +36,12 @@ def delete_spent_token(event: Event) -> None:
     for argument in task.args:
         if isinstance(argument, BaseException):
             return
-    if isinstance(task, PeriodicTask) or not context.may_delete_token(event):
+    if isinstance(task, PeriodicTask) or not context.should_delete_token(event):
         return
     if event._huey.delete(task.revoke_id):
-        context.tally(_CLEANED)
+        context.increment(_CLEANED)
         if token_cleaned.receivers:
-            context.tell(token_cleaned, key=task.revoke_id, by="skip")
+            context.announce(token_cleaned, key=task.revoke_id, by="skip")
 
 
 def has_generated_id(event: Event) -> bool:
@@ -59,7 +59,7 @@ _POLICIES: dict[str, Predicate] = {
 def token_policy(clean_tokens: Any) -> Callable[[Event], object]:
     """Read ``clean_tokens=``: ``"generated"``, ``"always"``, ``"never"`` or a predicate."""
     if callable(clean_tokens):
-        predicate = checked_call(clean_tokens, "clean_tokens=")
+        predicate = validate_call(clean_tokens, "clean_tokens=")
         return lambda event: truth_of(predicate(event), "clean_tokens=")
     if not isinstance(clean_tokens, str):
         raise TypeError(

@@ -6,7 +6,7 @@ plain ``datetime`` that Huey keeps, resolves and obeys as before.
 Huey resolves ``expires=60`` again whenever a task goes from the schedule to the queue: that is
 why a task's own expiry becomes a moment while it waits.
 
-`WaitingTasks` hides this from user code: only the message has the state, and the task that is made
+`WaitMessages` hides this from user code: only the message has the state, and the task that is made
 from it has its own ``expires``.
 """
 
@@ -19,7 +19,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from ..huey_internals.patch import MethodPatch
-from ..runtime.configuration import structure
+from ..runtime.configuration import configuration
 
 _PREFIX = "huey-signals-kit "
 _WAIT = "_huey_signals_kit_wait"
@@ -28,41 +28,41 @@ _NEVER = datetime(2999, 1, 1, tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True)
-class Wait:
+class WaitState:
     """How long a task has waited; moments are seconds since the epoch."""
 
     since: float
     """When it first could not get its lock."""
     delay: float
     """The latest delay, in seconds, before it was shortened by chance."""
-    until: float | None
+    deadline: float | None
     """When the task itself expires, if it does."""
-    own: float | str | list[float] | None
+    original_expires: float | str | list[float] | None
     """Its own ``expires``: seconds, a moment in ISO format, or ``[seconds]`` for a timedelta."""
 
 
-def begin(task: Any, huey: Any, now: float) -> Wait:
+def begin(task: Any, huey: Any, now: float) -> WaitState:
     """The wait that begins *now*."""
     own = task.expires
     if not own:
-        return Wait(now, 0.0, None, None)
+        return WaitState(now, 0.0, None, None)
     resolved = task.expires_resolved or task.resolve_expires(huey.utc)
     moment = resolved.replace(tzinfo=timezone.utc) if huey.utc else resolved.astimezone()
     if isinstance(own, datetime):
         own = own.isoformat()
     elif isinstance(own, timedelta):
         own = [own.total_seconds()]
-    return Wait(now, 0.0, moment.timestamp(), own)
+    return WaitState(now, 0.0, moment.timestamp(), own)
 
 
-def read(task: Any) -> Wait | None:
+def read(task: Any) -> WaitState | None:
     """The wait that *task* is in, or None."""
-    original: Wait | None = getattr(task, _WAIT, None)
+    original: WaitState | None = getattr(task, _WAIT, None)
     return _decoded(task.expires) if original is None else original
 
 
-def write(task: Any, wait: Wait) -> None:
-    """Set the wait of *task*, which `WaitingTasks` then writes into its messages."""
+def write(task: Any, wait: WaitState) -> None:
+    """Set the wait of *task*, which `WaitMessages` then writes into its messages."""
     clear(task)
     setattr(task, _WAIT, wait)
 
@@ -76,7 +76,7 @@ def clear(task: Any) -> None:
         _show(task, wait)
 
 
-class WaitingTasks:
+class WaitMessages:
     """Writes the waits of one Huey's tasks into their messages, and reads them from there."""
 
     def __init__(self, huey: Any) -> None:
@@ -90,7 +90,7 @@ class WaitingTasks:
 
     def begin(self) -> None:
         """Wrap ``serialize_task`` and ``deserialize_task``, unless they are wrapped already."""
-        with structure.lock:
+        with configuration.lock:
             if not self._begun:
                 self._begun = True
                 self._patch.wrap("serialize_task", self._around_serialize)
@@ -130,13 +130,15 @@ class WaitingTasks:
         return deserialize_task
 
 
-def _encoded(wait: Wait) -> datetime:
-    name = _PREFIX + json.dumps([wait.since, wait.delay, wait.until, wait.own])
-    moment = _NEVER if wait.until is None else datetime.fromtimestamp(wait.until, timezone.utc)
+def _encoded(wait: WaitState) -> datetime:
+    name = _PREFIX + json.dumps([wait.since, wait.delay, wait.deadline, wait.original_expires])
+    moment = (
+        _NEVER if wait.deadline is None else datetime.fromtimestamp(wait.deadline, timezone.utc)
+    )
     return moment.replace(tzinfo=timezone(timedelta(0), name))
 
 
-def _decoded(expires: Any) -> Wait | None:
+def _decoded(expires: Any) -> WaitState | None:
     if expires is None:
         return None
     zone = getattr(expires, "tzinfo", None)
@@ -144,18 +146,18 @@ def _decoded(expires: Any) -> Wait | None:
     if not name.startswith(_PREFIX):
         return None
     try:
-        return Wait(*json.loads(name[len(_PREFIX) :]))
+        return WaitState(*json.loads(name[len(_PREFIX) :]))
     except (TypeError, ValueError):
         return None
 
 
-def _show(task: Any, wait: Wait) -> None:
+def _show(task: Any, wait: WaitState) -> None:
     """Set the ``expires`` of *task* to its own again."""
-    own: Any = wait.own
-    if isinstance(own, str):
-        own = datetime.fromisoformat(own)
-    elif isinstance(own, list):
-        own = timedelta(seconds=own[0])
-    elif own is None:
+    original: Any = wait.original_expires
+    if isinstance(original, str):
+        original = datetime.fromisoformat(original)
+    elif isinstance(original, list):
+        original = timedelta(seconds=original[0])
+    elif original is None:
         task.expires_resolved = None
-    task.expires = own
+    task.expires = original

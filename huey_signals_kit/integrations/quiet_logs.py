@@ -13,7 +13,7 @@ from .._lock_errors import lock_name
 from ..huey_internals.facts import LOCKED_LINE, REVOKED_LINE
 from ..huey_internals.stack import whose_line
 from ..runtime.fork import reset_in_child
-from ..runtime.log import say
+from ..runtime.log import log
 from ..runtime.scheduler import JobGroup, scheduler
 
 INTERVAL = 60.0
@@ -104,13 +104,13 @@ class QuietLogs:
     def _say_revoked(self, task: str, count: int, seconds: int) -> None:
         text = "Task %s: %d revoked and not executed in the last %d s"
         fields: dict[str, Any] = {"task": task, "revoked": count, "seconds": seconds}
-        say(logging.WARNING, text, task, count, seconds, queue=str(self._huey.name), **fields)
+        log(logging.WARNING, text, task, count, seconds, queue=str(self._huey.name), **fields)
 
     def _say_locked(self, lock: str, tasks: Counter[str], seconds: int) -> None:
         count = sum(tasks.values())
         name = f"Lock {lock!r}" if lock else "A lock without a name"
         text = "%s: %d task%s skipped in the last %d s (%s)"
-        say(
+        log(
             logging.WARNING,
             text,
             name,

@@ -139,7 +139,7 @@ class SentryEvents:
         return any(
             handler.suppresses_lock_errors(expected)
             and handler.background is None
-            and handler.wants(expected)
+            and handler.matches(expected)
             for handler in self._listeners(signal)
         )
 

@@ -8,7 +8,7 @@ from typing import Any
 from .. import upkeep
 from .._checks import short
 from .._settings import Settings
-from ..dispatch.reporter import Reports
+from ..dispatch.reporter import Reporter
 from ..ledger import BEAT_SECONDS
 from ..metrics.counter import Counts
 from ..metrics.names import LOCKS_RELEASED, STALE_LOCKS
@@ -37,7 +37,7 @@ _MOST_TOLD = 100_000
 _MOST_NAMES = 10_000
 
 
-def checked_choice(stale_locks: object) -> str:
+def validate_choice(stale_locks: object) -> str:
     """``stale_locks=`` of ``install_handlers``."""
     if not isinstance(stale_locks, str):
         raise TypeError(f"stale_locks= takes 'report' or 'release', got {short(stale_locks)}")
@@ -55,13 +55,13 @@ class StaleLockJob:
         settings: Settings,
         heartbeat: HeartbeatWriter,
         counts: Counts,
-        reports: Reports,
+        reporter: Reporter,
         jobs: JobGroup,
     ) -> None:
         self._huey = huey
-        self._releases = checked_choice(settings.stale_locks) == "release"
+        self._releases = validate_choice(settings.stale_locks) == "release"
         self._counts = counts
-        self._reports = reports
+        self._reporter = reporter
         self._jobs = jobs
         self._heartbeat = heartbeat
         # By Huey's own name: 'a.b' and 'ab' have one ledger on Redis, and locks of their own.
@@ -112,7 +112,7 @@ class StaleLockJob:
         if self._turns % _NOTED_EVERY == 1:
             self.watch.note_skips()
             for text in self.watch.older():
-                self._reports.older_version(text)
+                self._reporter.older_version(text)
         looked, is_over = self._look_on()
         found = self.watch.named(sorted(self._names() | looked))
         self._unsettled = {each.name for each in found if not each.settled}
@@ -158,14 +158,14 @@ class StaleLockJob:
             if len(self._told) > _MOST_TOLD:
                 del self._told[next(iter(self._told))]
             self._counts.add((STALE_LOCKS, self._counts.lock_labels[lock.name]))
-            self._reports.stale_lock(lock.name, lock.host, lock.pid, released=self._releases)
-            self._reports.tell(stale_lock_found, lock=lock)
+            self._reporter.stale_lock(lock.name, lock.host, lock.pid, released=self._releases)
+            self._reporter.announce(stale_lock_found, lock=lock)
         if self._releases and upkeep.release_seen(self._huey, lock):
             self._released(lock)
 
     def _released(self, lock: upkeep.LockInfo) -> None:
         self._counts.add((LOCKS_RELEASED, self._counts.lock_labels[lock.name]))
-        self._reports.tell(lock_released, lock=lock)
+        self._reporter.announce(lock_released, lock=lock)
 
 
 class LockMethods:

@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import upkeep
 from .._settings import Settings
-from ..dispatch.reporter import Reports
+from ..dispatch.reporter import Reporter
 from ..metrics.counter import Counts
 from ..metrics.names import TOKENS_CLEANED
 from ..runtime.fork import reset_in_child
@@ -34,7 +34,7 @@ class TokenSweepJob:
         settings: Settings,
         heartbeat: HeartbeatWriter,
         counts: Counts,
-        reports: Reports,
+        reporter: Reporter,
         jobs: JobGroup,
     ) -> None:
         interval: Any = settings.sweep_interval
@@ -44,7 +44,7 @@ class TokenSweepJob:
         self._interval = interval
         self._heartbeat = heartbeat
         self._counts = counts
-        self._reports = reports
+        self._reporter = reporter
         self._jobs = jobs
         self._sweeper = upkeep.Sweeper(huey, ledger=heartbeat.ledger)
         self._turn = heartbeat.ledger.lease("sweep turn", interval or _FIRST_SECONDS)
@@ -96,7 +96,7 @@ class TokenSweepJob:
         if not report.dry_run:
             if report.deleted:
                 self._counts.add_many(_CLEANED, report.deleted)
-            self._reports.tell(sweep_finished, report=report)
+            self._reporter.announce(sweep_finished, report=report)
 
     def _on_tick(self) -> None:
         if self._thread is None or not self._thread.is_alive():
@@ -109,7 +109,7 @@ class TokenSweepJob:
                 self.sweep(upkeep.DAY, False)
         except Exception as exc:
             if not self._sweeper.cancelled:
-                self._reports.job_failed(_JOB, exc)
+                self._reporter.job_failed(_JOB, exc)
 
 
 class TokenMethods:

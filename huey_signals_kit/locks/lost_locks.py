@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ..metrics.counter import Counts
 from ..metrics.names import LOCKS_LOST
 from ..runtime.fork import reset_in_child
-from ..runtime.log import say
+from ..runtime.log import log
 from ..runtime.scheduler import JobGroup, scheduler
 
 INTERVAL = 60.0
@@ -55,7 +55,7 @@ class LostLocks:
         named = [f"{label!r} {times}" for label, times in labels.most_common(_MOST_NAMED)]
         if len(labels) > _MOST_NAMED:
             named.append(f"{len(labels) - _MOST_NAMED} more")
-        say(
+        log(
             logging.WARNING,
             "Lost %d lock%s: %s. The ttl of each expired, or another process released it, before "
             "this process did. Another task may have run under the same lock. A lock that is held "

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
 from .fork import reset_in_child
-from .log import complain
+from .log import log_error
 from .scheduler import DRAIN_SECONDS, scheduler
 from .threads import start_thread
 
@@ -125,7 +125,7 @@ class Background(Generic[Item]):
         if unhandled:
             count = len(unhandled)
             text = "%s did not get to %d events."
-            complain(text, self._name, count, failed=self._name, events=count)
+            log_error(text, self._name, count, failed=self._name, events=count)
             self._lost(unhandled)
 
 

@@ -7,7 +7,7 @@ import threading
 from .fork import reset_in_child
 
 
-class _Structure:
+class _Configuration:
     """The one lock over all registries: a change runs through every registry that includes it."""
 
     def __init__(self) -> None:
@@ -18,4 +18,4 @@ class _Structure:
         self.lock = threading.RLock()
 
 
-structure = _Structure()
+configuration = _Configuration()

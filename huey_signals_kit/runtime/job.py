@@ -10,7 +10,7 @@ from typing import Protocol
 
 from .._checks import short
 from .fork import reset_in_child
-from .log import Failures, complain
+from .log import RateLimitedErrors, log_error
 
 RETRY_PAUSES = (0.1, 0.3)
 """Seconds before each retry of a job that fails in its last run."""
@@ -27,7 +27,7 @@ class OnFailure(Protocol):
 
 def log_last_failure(name: str, exc: BaseException) -> None:
     """Log in one line that the last run of a job failed."""
-    complain(
+    log_error(
         "%s failed in its last run (%s): data that it has not sent or written are lost if the "
         "process ends now.",
         name,
@@ -71,7 +71,7 @@ class Job:
         """The time of the next call of *when*."""
         self._do = do
         self._failed = failed or self._log
-        self._failures = Failures()
+        self._failures = RateLimitedErrors()
         self._after_fork()
         reset_in_child(self)
 

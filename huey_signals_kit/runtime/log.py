@@ -11,7 +11,7 @@ from contextlib import suppress
 from .._checks import short
 from .fork import reset_in_child
 
-log = logging.getLogger("huey_signals_kit")
+_logger = logging.getLogger("huey_signals_kit")
 
 _AWAY = {"ConnectionError", "TimeoutError"}
 
@@ -22,20 +22,20 @@ def is_away(exc: BaseException) -> bool:
     return isinstance(exc, OSError) or not names.isdisjoint(_AWAY)
 
 
-def complain(
+def log_error(
     text: str, *args: object, exc_info: BaseException | None = None, **fields: object
 ) -> None:
-    """`say` it as an error."""
-    say(logging.ERROR, text, *args, exc_info=exc_info, **fields)
+    """Log an error; a broken log does not break a task."""
+    log(logging.ERROR, text, *args, exc_info=exc_info, **fields)
 
 
-def say(
+def log(
     level: int, text: str, *args: object, exc_info: BaseException | None = None, **fields: object
 ) -> None:
-    """Log it with *fields* as ``huey_<name>``; a broken log must not break a task."""
+    """Log a message with `fields` as ``huey_<name>``; a broken log does not break a task."""
     extra = {f"huey_{name}": value for name, value in fields.items()}
     with suppress(Exception):
-        log.log(level, text, *args, exc_info=exc_info, extra=extra)
+        _logger.log(level, text, *args, exc_info=exc_info, extra=extra)
 
 
 def is_exit(exc: BaseException) -> bool:
@@ -61,7 +61,7 @@ class _Failed:
         """The time of the last log line, None before the first; empty while one is being logged."""
 
 
-class Failures:
+class RateLimitedErrors:
     """Logs failures of the handlers, subscribers and jobs of one kit.
 
     The first failure of each is logged with its traceback, later failures as a count, at most
@@ -100,7 +100,7 @@ class Failures:
         failed.turn.append(now if due else last)
         if last is None:
             text = "%s failed %s; the task goes on. Its next failures are counted, not shown."
-            complain(text, name, doing, exc_info=exc, failed=name, failures=more)
+            log_error(text, name, doing, exc_info=exc, failed=name, failures=more)
         elif due:
             text = "%s failed %d more times, last: %s"
-            complain(text, name, more, short(exc), failed=name, failures=more)
+            log_error(text, name, more, short(exc), failed=name, failures=more)

@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 from ..metrics.serialize import plain
 from ..metrics.values import Totals, merge
-from ..runtime.log import complain
+from ..runtime.log import log_error
 from ..runtime.process_id import this_process
 from ..runtime.threads import RenewedLock
 from ._sources import Sources
@@ -109,7 +109,7 @@ class SharedTotals(Sources):
         if what not in self._reported:
             self._reported.add(what)
             text = "Some counts are missing in Prometheus: could not use %s: %r"
-            complain(text, what, exc, path=what)
+            log_error(text, what, exc, path=what)
 
 
 _all: WeakSet[SharedTotals] = WeakSet()

@@ -8,7 +8,7 @@ from importlib import import_module
 from inspect import signature
 from typing import Any, get_args
 
-from .._checks import checked_seconds, listed, name_of, nearest, short, validate_runs
+from .._checks import listed, name_of, nearest, short, validate_runs, validate_seconds
 from .protocol import DEFAULT_INTERVAL, Sink, SinkName, View
 
 # name: module, class, package, extra
@@ -48,7 +48,7 @@ def interval_of(sink: object) -> float:
         interval = getattr(sink, "interval", DEFAULT_INTERVAL)
     except Exception as exc:
         raise ValueError(f"{who} raises {short(exc)}; it is a number of seconds") from exc
-    return checked_seconds(interval, who)
+    return validate_seconds(interval, who)
 
 
 def sink_name(sink: object) -> str:

@@ -5,7 +5,7 @@ garbage stays, and is counted.
 """
 
 from ._common import Stopped
-from .errors import LOCK_ERRORS, PurgeReport, PurgeStopped, checked_classes, purge_errors
+from .errors import LOCK_ERRORS, PurgeReport, PurgeStopped, purge_errors, validate_classes
 from .explanation.explain import explain
 from .explanation.model import Chord, Explanation, Place, Revocation, Skipped, StoredResult
 from .forget import Forgotten, StillInUse, check_unused_elsewhere, forget, forget_record
@@ -61,7 +61,6 @@ __all__ = [
     "check_age",
     "check_not_held",
     "check_unused_elsewhere",
-    "checked_classes",
     "delete_named_tokens",
     "explain",
     "forget",
@@ -75,4 +74,5 @@ __all__ = [
     "report",
     "standings",
     "sweep_tokens",
+    "validate_classes",
 ]

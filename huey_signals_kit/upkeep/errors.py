@@ -20,7 +20,7 @@ from typing import Any
 
 from huey.utils import Error
 
-from .._checks import check_huey, checked_flag, short
+from .._checks import check_huey, short, validate_flag
 from ..ledger import UnreadableLedger, open_ledger
 from ..store import Store, open_store
 from ..store.keys import Keys, Kind
@@ -90,9 +90,9 @@ def purge_errors(
     `PurgeStopped` if the storage goes away half way: its ``report`` has what was done until then.
     """
     huey = check_huey(huey, "purge_errors()")
-    checked_flag(dry_run, "dry_run= of purge_errors()")
-    checked_flag(kept, "kept= of purge_errors()")
-    purge = _Purge(huey, checked_classes(exceptions), dry_run, kept)
+    validate_flag(dry_run, "dry_run= of purge_errors()")
+    validate_flag(kept, "kept= of purge_errors()")
+    purge = _Purge(huey, validate_classes(exceptions), dry_run, kept)
     try:
         purge.run(progress or (lambda report: None))
     except UnreadableLedger as exc:
@@ -134,7 +134,7 @@ def _raised(traceback: str) -> list[str]:
     return found
 
 
-def checked_classes(exceptions: Any) -> frozenset[str]:
+def validate_classes(exceptions: Any) -> frozenset[str]:
     """The names of exception classes, however they were given."""
     many = isinstance(exceptions, Iterable) and not isinstance(exceptions, (str, type))
     names = {_class_name(each) for each in (exceptions if many else (exceptions,))}

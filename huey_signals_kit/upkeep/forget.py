@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .._checks import check_huey, checked_flag
+from .._checks import check_huey, validate_flag
 from ..ledger import (
     OVERDUE_SECONDS,
     Heartbeat,
@@ -96,7 +96,7 @@ def forget(
         StillInUse: Living processes have a record; nothing was deleted.
     """
     huey = check_huey(huey, "forget()")
-    checked_flag(dry_run, "dry_run= of forget()")
+    validate_flag(dry_run, "dry_run= of forget()")
     living, silent = _watch(huey, tell)
     if living and not dry_run:
         raise StillInUse(str(huey.name), living)

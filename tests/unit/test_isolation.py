@@ -11,7 +11,7 @@ from blinker import NamedSignal
 from huey.signals import SIGNAL_LOCKED
 
 from huey_signals_kit import DROP, Event, Registry, install_handlers, signals
-from huey_signals_kit.runtime.log import Failures
+from huey_signals_kit.runtime.log import RateLimitedErrors
 from tests.support import hold, run_all, stored_errors, wait_until
 
 
@@ -67,7 +67,7 @@ def test_a_broken_handler_changes_no_verdict_and_is_counted(huey, caplog):
 def test_failures_are_logged_at_most_once_a_minute_each(caplog):
     """The first with its traceback, later ones as a count, each name for itself."""
     now = [100.0]
-    failures = Failures(interval=60, clock=lambda: now[0])
+    failures = RateLimitedErrors(interval=60, clock=lambda: now[0])
     for moment, name in [(0, "a"), (1, "a"), (2, "b"), (59, "a"), (60, "a"), (61, "a"), (120, "a")]:
         now[0] = 100.0 + moment
         failures.report(name, "on a signal", ValueError(f"at {moment}"))
@@ -218,7 +218,7 @@ def test_each_subscriber_logs_its_first_failure(huey, caplog):
 def test_failures_that_interrupt_the_report_of_another_are_counted(caplog):
     """A signal handler may fail while its thread reports a failure: that waits for nothing."""
     now = [0.0]
-    failures = Failures(interval=60, clock=lambda: now[0])
+    failures = RateLimitedErrors(interval=60, clock=lambda: now[0])
 
     def nested():
         failures.report("a", "on a signal", ValueError("nested"))

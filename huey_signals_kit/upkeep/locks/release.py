@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from ..._checks import check_huey, checked_flag, short
+from ..._checks import check_huey, short, validate_flag
 from ...runtime.process_id import this_process
 from ...store import UPKEEP, Keys, KitStore, open_kit_store, open_store
 from ..tokens.sweeper import check_age
@@ -91,7 +91,7 @@ def release_stale(
     """
     huey = check_huey(huey, "release_stale_locks()")
     check_age(min_age, "min_age= of release_stale_locks()")
-    checked_flag(dry_run, "dry_run= of release_stale_locks()")
+    validate_flag(dry_run, "dry_run= of release_stale_locks()")
     watch = watch or LockWatch(huey)
     if names is None:
         found = watch.settled(tell=tell, write=not dry_run)

@@ -15,7 +15,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
 
-from ..._checks import check_huey, checked_flag
+from ..._checks import check_huey, validate_flag
 from ...ledger import Ledger, UnreadableLedger, open_ledger
 from ...store import UPKEEP, open_kit_store, open_store
 from ...store.keys import PAUSE, TOKEN, Keys, Kind, is_generated
@@ -164,7 +164,7 @@ def delete_named_tokens(
 
     Live ones as well: their tasks run then. `TokensStopped` if the storage goes away half way.
     """
-    checked_flag(dry_run, "dry_run= of delete_named_tokens()")
+    validate_flag(dry_run, "dry_run= of delete_named_tokens()")
     tokens, store = TokenList(huey, patterns), open_store(huey)
     found: Counter[str] = Counter()
     states: Counter[str] = Counter()

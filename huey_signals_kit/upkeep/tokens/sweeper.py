@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
-from ..._checks import check_huey, checked_flag, checked_seconds, short
+from ..._checks import check_huey, short, validate_flag, validate_seconds
 from ...ledger import BEAT_SECONDS, Ledger, UnreadableLedger, open_ledger
 from ...runtime.fork import reset_in_child
 from ...store import UPKEEP, open_kit_store, open_store
@@ -65,7 +65,7 @@ def sweep_tokens(
 
 def check_age(min_age: object, who: str) -> None:
     """`ValueError` for an age at which nobody could know what is running, or that never comes."""
-    seconds = checked_seconds(min_age, who)
+    seconds = validate_seconds(min_age, who)
     if seconds < LEAST_AGE:
         raise ValueError(
             f"{who} takes at least {LEAST_AGE:g} seconds, got {min_age!r}: processes say every "
@@ -113,7 +113,7 @@ class Sweeper:
     ) -> SweepReport:
         """As `sweep_tokens`."""
         check_age(min_age, "min_age= of sweep_tokens()")
-        checked_flag(dry_run, "dry_run= of sweep_tokens()")
+        validate_flag(dry_run, "dry_run= of sweep_tokens()")
         tell = progress or (lambda report: None)
         if dry_run:
             return self._run(min_age, True, tell)
