@@ -40,7 +40,7 @@ from .jobs.token_sweeps import TokenMethods, TokenSweepJob
 from .locks.lost_locks import LostLocks
 from .locks.manager import LockEvents
 from .locks.patch import LockPatch
-from .metrics.counter import SETTLE_AT, Counts
+from .metrics.counter import AGGREGATE_AT, MetricCounter
 from .metrics.meter import Meter
 from .metrics.names import SUPPRESSED
 from .presets import build_preset
@@ -49,7 +49,7 @@ from .runtime.component import Component
 from .runtime.configuration import configuration
 from .runtime.scheduler import JobGroup, scheduler
 from .sinks.configured import read_sinks
-from .sinks.runner import SinkRoutes
+from .sinks.runner import SinkRunner
 from .verdict import Verdict
 
 ATTRIBUTE = "_huey_signals_kit"
@@ -77,7 +77,7 @@ class Kit(TokenMethods, LockMethods):
         self._preset = build_preset(settings.preset)
         self._routes: dict[str, tuple[Handler, ...]] = {}
         self._connections = SignalConnections(huey)
-        self._counts = Counts(huey.name)
+        self._counts = MetricCounter(huey.name)
         self.increment = self._counts.add
         self._tallied = self._counts.pending
         self.lock_labels = self._counts.lock_labels
@@ -89,7 +89,7 @@ class Kit(TokenMethods, LockMethods):
         self._expiry = Expiry(huey, self._jobs, failed)
         self._gate = Gate(huey, self.task_verdict, self._expiry.put, self._suppressed, failed)
         sinks = read_sinks(settings.sinks or ())
-        self._sinks = SinkRoutes(huey, sinks, self._counts, lambda: self.handlers, self._jobs)
+        self._sinks = SinkRunner(huey, sinks, self._counts, lambda: self.handlers, self._jobs)
         workers = WorkerHooks(huey, self._on_worker_start, self._on_worker_stop)
         waiting = WaitMessages(huey)
         self.carry_waits = waiting.begin
@@ -262,8 +262,8 @@ class Kit(TokenMethods, LockMethods):
             event = Event(signal, task, self.huey, raised, timing, self)
             listeners = self._routes.get(signal) or self._listeners(signal)
             verdict = run(listeners, event, self._reporter.handler_failed)
-            if len(self._tallied) >= SETTLE_AT:
-                self._counts.settle_some()
+            if len(self._tallied) >= AGGREGATE_AT:
+                self._counts.aggregate_if_large()
             if scheduler.thread is None and scheduler.jobs:
                 scheduler.start()
             if announcements.lock_skipped.receivers or announcements.task_revoked.receivers:
@@ -296,8 +296,8 @@ class Kit(TokenMethods, LockMethods):
         if verdict.plan is not None:
             return  # nothing was suppressed: the task will run again
         self.increment((SUPPRESSED, task_name, verdict.action))
-        if len(self._tallied) >= SETTLE_AT:
-            self._counts.settle_some()
+        if len(self._tallied) >= AGGREGATE_AT:
+            self._counts.aggregate_if_large()
         suppressed = announcements.result_suppressed
         if suppressed.receivers:
             self.announce(suppressed, task_id=task_id, task_name=task_name, verdict=verdict)

@@ -10,7 +10,7 @@ from .._checks import short
 from .._settings import Settings
 from ..dispatch.reporter import Reporter
 from ..ledger import BEAT_SECONDS
-from ..metrics.counter import Counts
+from ..metrics.counter import MetricCounter
 from ..metrics.names import LOCKS_RELEASED, STALE_LOCKS
 from ..runtime.scheduler import JobGroup
 from ..signals import lock_released, stale_lock_found
@@ -54,7 +54,7 @@ class StaleLockJob:
         huey: Any,
         settings: Settings,
         heartbeat: HeartbeatWriter,
-        counts: Counts,
+        counts: MetricCounter,
         reporter: Reporter,
         jobs: JobGroup,
     ) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from .. import upkeep
 from .._settings import Settings
 from ..dispatch.reporter import Reporter
-from ..metrics.counter import Counts
+from ..metrics.counter import MetricCounter
 from ..metrics.names import TOKENS_CLEANED
 from ..runtime.fork import reset_in_child
 from ..runtime.scheduler import JobGroup
@@ -33,7 +33,7 @@ class TokenSweepJob:
         huey: Any,
         settings: Settings,
         heartbeat: HeartbeatWriter,
-        counts: Counts,
+        counts: MetricCounter,
         reporter: Reporter,
         jobs: JobGroup,
     ) -> None:

@@ -97,7 +97,7 @@ class Heartbeat:
             "incarnation": self.incarnation,
             "notes": self.notes,
             "sealed": self.sealed,
-            **serialize.plain(self.counters),
+            **serialize.dump(self.counters),
         }
         return json.dumps(content, separators=(",", ":")).encode("ascii")
 
@@ -136,7 +136,7 @@ def _load(raw: bytes) -> Heartbeat:
         stale_after=_number(content.get("stale_after", 0)),
         incarnation=_whole(content.get("incarnation", 0)),
         notes=tuple(_note(*each) for each in content.get("notes", ())),
-        counters=serialize.read(content),
+        counters=serialize.load(content),
         sealed=bool(content["sealed"]),
     )
 

@@ -61,7 +61,7 @@ class Folded:
             "revision": self.revision,
             "ids": self.ids,
             "recent": self.recent,
-            **serialize.plain(self.counters),
+            **serialize.dump(self.counters),
         }
         return json.dumps(content, separators=(",", ":")).encode("ascii")
 
@@ -80,7 +80,7 @@ def _load(raw: bytes) -> Folded:
         raise ValueError(f"the version {content['version']!r}")
     epoch, revision = str(content["epoch"]), int(content["revision"])
     ids, recent = tuple(map(str, content["ids"])), int(content.get("recent", 0))
-    return Folded(epoch, revision, ids, recent, serialize.read(content))
+    return Folded(epoch, revision, ids, recent, serialize.load(content))
 
 
 def opened(backend: LedgerBackend) -> Folded | None:

@@ -6,7 +6,7 @@ import logging
 from collections import Counter, deque
 from collections.abc import Callable
 
-from ..metrics.counter import Counts
+from ..metrics.counter import MetricCounter
 from ..metrics.names import LOCKS_LOST
 from ..runtime.fork import reset_in_child
 from ..runtime.log import log
@@ -21,7 +21,7 @@ class LostLocks:
     """Counts the lost locks of one kit's Huey, and collects their labels for the log."""
 
     def __init__(
-        self, queue: str, counts: Counts, jobs: JobGroup, is_installed: Callable[[], bool]
+        self, queue: str, counts: MetricCounter, jobs: JobGroup, is_installed: Callable[[], bool]
     ) -> None:
         self._queue = queue
         self._counts = counts

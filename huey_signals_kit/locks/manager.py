@@ -18,7 +18,7 @@ from huey.exceptions import TaskLockedException
 
 from ..huey_internals.stack import task_in_frames
 from ..inflight.claims import READING, in_flight_of, nothing
-from ..metrics.counter import SETTLE_AT, Counts
+from ..metrics.counter import AGGREGATE_AT, MetricCounter
 from ..runtime.scheduler import scheduler
 from ..store import Keys, is_shared, open_store
 from .cleared import ClearedLocks
@@ -36,7 +36,7 @@ class LockEvents(NamedTuple):
     """Called before the first lock on a storage is taken, and while the tick does not run."""
     lost: Callable[[str], object]
     """With the name of a lock that is not this process's any more, although it has not freed it."""
-    counts: Counts
+    counts: MetricCounter
     """Where refusals are counted."""
     failed: Callable[[str, Exception], object]
     """With what kept a lock from having a name."""
@@ -99,7 +99,7 @@ class LockManager:
         self._taken = events.taken
         self._failed = events.failed
         self._tell_lost = events.lost
-        self._refusals, self._settle = events.counts.refusals, events.counts.settle_some
+        self._refusals, self._settle = events.counts.refusals, events.counts.aggregate_if_large
         self._prefix = Keys(huey).lock_prefix
         self._claims = in_flight_of(huey).by_thread
         self.held_locks = held_locks_of(huey)
@@ -147,7 +147,7 @@ class LockManager:
                 self._taken()
         else:
             self._refusals.append(f"{lock._name}")
-            if len(self._refusals) >= SETTLE_AT:
+            if len(self._refusals) >= AGGREGATE_AT:
                 self._settle()
         return taken
 

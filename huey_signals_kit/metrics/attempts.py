@@ -45,7 +45,7 @@ class Attempts:
         for lists in (self.completed, self.failed):
             lists.clear()
 
-    def settle(self) -> bool:
+    def aggregate(self) -> bool:
         """Add up the collected attempts, and return whether there were any.
 
         Only one thread at a time may call this.

@@ -12,20 +12,20 @@ from ..huey_internals.facts import SIGNALS
 from ..runtime.fork import reset_in_child
 from ..runtime.scheduler import scheduler
 from .attempts import Attempts
-from .labels import FoldedLabels, valid
+from .labels import FoldedLabels, sanitize_label
 from .names import LABELS, LOCK_REFUSALS
 from .values import Durations, Totals, merge
 
-SETTLE_AT = 500
+AGGREGATE_AT = 500
 T = TypeVar("T")
 
 
-class Counts:
+class MetricCounter:
     """Totals by metric and labels, exact under threads, from zero in a forked child.
 
     ``add(key)`` counts one; a key is the metric and a value for each of its labels but the
     first, which is the queue for all of them. It is a deque's own ``append``, the cheapest
-    thing that threads can share: adding up is for whoever reads, and for `settle_some`.
+    thing that threads can share: adding up is for whoever reads, and for `aggregate_if_large`.
     ``attempts`` has what every attempt leaves, where that is counted.
     """
 
@@ -56,11 +56,11 @@ class Counts:
             self._totals[key] += count
             self._revision += 1
 
-    def settle_some(self) -> None:
+    def aggregate_if_large(self) -> None:
         """Keep what waits to be added up short; to be called now and then."""
         # Never waiting: somebody else may be at it, or this very thread, interrupted by a signal.
         longest = max(len(self.pending), len(self.refusals))
-        if longest >= SETTLE_AT and self._lock.acquire(blocking=False):
+        if longest >= AGGREGATE_AT and self._lock.acquire(blocking=False):
             try:
                 self._add_up()
             finally:
@@ -88,11 +88,11 @@ class Counts:
         """Everything so far, with the queue, and with labels that every sink can write."""
         found: Totals = {}
         for key, value in self._read().items():
-            merge(found, {(key[0], *map(valid, (self._queue, *key[1:]))): value})
+            merge(found, {(key[0], *map(sanitize_label, (self._queue, *key[1:]))): value})
         return found
 
     def _read(self) -> Totals:
-        self.settle()
+        self.aggregate()
         with self._lock:
             found: Totals = dict(self._totals)
             merge(found, self.attempts.totals())
@@ -104,7 +104,7 @@ class Counts:
             self._add_up()
             return self._revision
 
-    def settle(self) -> None:
+    def aggregate(self) -> None:
         """Add up what waits for it."""
         with self._lock:
             self._add_up()
@@ -120,7 +120,7 @@ class Counts:
             keys = {name: (LOCK_REFUSALS, self.lock_labels[name]) for name in set(refused)}
             taken.extend(map(keys.__getitem__, refused))
             self._totals.update(taken)
-        if self.attempts.settle() or taken:
+        if self.attempts.aggregate() or taken:
             self._revision += 1
 
 

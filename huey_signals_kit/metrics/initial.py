@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from itertools import islice
 
 from ..huey_internals.facts import SIGNALS as ALL_SIGNALS
-from .labels import FoldedLabels, valid
+from .labels import FoldedLabels, sanitize_label
 from .names import (
     EVENTS_DROPPED,
     HANDLER_ERRORS,
@@ -52,12 +52,12 @@ def initial_keys(
         labels: The labels that locks are counted under.
     """
     keys: list[Key] = [(TOKENS_CLEANED, queue, by) for by in ("skip", "sweep")]
-    for task in map(valid, islice(tasks, MOST_TASKS)):
+    for task in map(sanitize_label, islice(tasks, MOST_TASKS)):
         keys += [(metric, queue, task, label) for metric, label in _OF_A_TASK]
-    folded = {valid(labels.label_of(lock)) for lock in locks}
+    folded = {sanitize_label(labels.label_of(lock)) for lock in locks}
     keys += [(metric, queue, lock) for lock in sorted(folded) for metric in _OF_A_LOCK]
     for name, in_background in handlers:
-        keys.append((HANDLER_ERRORS, queue, valid(name)))
+        keys.append((HANDLER_ERRORS, queue, sanitize_label(name)))
         if in_background:
-            keys.append((EVENTS_DROPPED, queue, valid(name)))
+            keys.append((EVENTS_DROPPED, queue, sanitize_label(name)))
     return keys

@@ -26,7 +26,7 @@ def fold(name: str) -> str:
     return name if len(name) <= _LENGTH else name[: _LENGTH - 1] + "…"
 
 
-def valid(value: object) -> str:
+def sanitize_label(value: object) -> str:
     """*value* as any sink can write it: UTF-8, one line, at most 200 long."""
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     if len(text) > _LONGEST:

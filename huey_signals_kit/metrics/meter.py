@@ -17,7 +17,7 @@ from .._lock_errors import LockErrors
 from ..huey_internals.facts import SIGNALS, is_own_method, passed_exception
 from ..huey_internals.patch import SignalConnections
 from ..runtime.scheduler import JobGroup, scheduler
-from .counter import Counts
+from .counter import MetricCounter
 from .names import SIGNALS as METRIC
 
 _OTHER_ENDS = frozenset(
@@ -29,7 +29,7 @@ _SEEN_OUTSIDE = frozenset({SIGNAL_EXECUTING, SIGNAL_COMPLETE})
 
 
 class Meter:
-    """Feeds the `Counts` of one kit with every signal of its Huey, without an `Event` for each.
+    """Counts every signal of one Huey in the `MetricCounter` of its kit.
 
     What is timed is how long a worker was busy with an attempt that completed, failed or timed
     out; one that was locked, canceled or rate-limited did no work. ``executing`` is counted when
@@ -40,7 +40,7 @@ class Meter:
         self,
         huey: Any,
         receivers: SignalConnections,
-        counts: Counts,
+        counts: MetricCounter,
         lock_errors: LockErrors,
         jobs: JobGroup,
     ) -> None:
@@ -50,7 +50,7 @@ class Meter:
         self._counts = counts
         self._lock_errors = lock_errors
         self._attempts = counts.attempts
-        self._marked: dict[int, bool] = {}
+        self._attempts_ended: dict[int, bool] = {}
         self._found: Callable[..., Any] | None = None
         self._placed: Callable[..., Any] = self._around(type(huey))
         self._active = True
@@ -62,15 +62,17 @@ class Meter:
         # Huey's own is looked up at each call: Sentry, for one, may patch the class later.
         owner = type(self._huey) if self._found is None else _Found(self._found)
         self._placed = self._around(owner)
-        self._jobs.every(_SETTLE_SECONDS, self._counts.settle, "counts")
+        self._jobs.every(_SETTLE_SECONDS, self._counts.aggregate, "counts")
         self._huey._execute = self._placed
-        self._connections.connect(self._ends, _OTHER_ENDS)
-        self._connections.connect(self._happens, SIGNALS - _OTHER_ENDS - _SEEN_OUTSIDE)
+        self._connections.connect(self._on_attempt_end, _OTHER_ENDS)
+        self._connections.connect(self._on_signal, SIGNALS - _OTHER_ENDS - _SEEN_OUTSIDE)
 
     def uninstall(self) -> None:
         """Count nothing more; a wrapper that other code has put around since stays."""
         self._active = False
-        self._marked[0] = False  # no task's: every attempt takes the way where that is asked
+        self._attempts_ended[0] = (
+            False  # no task's: every attempt takes the way where that is asked
+        )
         if self._huey._execute is not self._placed:
             return
         if self._found is None:
@@ -78,25 +80,25 @@ class Meter:
         else:
             self._huey._execute = self._found
 
-    def _happens(self, signal: str, task: Any, /, *_: object, **__: object) -> None:
+    def _on_signal(self, signal: str, task: Any, /, *_: object, **__: object) -> None:
         kind = type(task)
         self._counts.add((METRIC, f"{kind.__module__}.{kind.__name__}", signal))
-        self._counts.settle_some()
+        self._counts.aggregate_if_large()
         if scheduler.thread is None:
             scheduler.start()
 
-    def _ends(
+    def _on_attempt_end(
         self, signal: str, task: Any, exception: Any = None, /, *others: object, **named: object
     ) -> None:
         if others or named or not (exception is None or isinstance(exception, BaseException)):
             exception = passed_exception(signal, (exception, *others, *named.values()))
         worked = signal in _WORKED and not self._lock_errors.match(exception)
-        self._marked.setdefault(id(task), worked)
-        self._happens(signal, task)
+        self._attempts_ended.setdefault(id(task), worked)
+        self._on_signal(signal, task)
 
     def _around(self, owner: Any) -> Callable[..., Any]:
-        huey, marked, clock = self._huey, self._marked, time.monotonic
-        completed, over, nested = self._attempts.completed, self._over, self._nested
+        huey, marked, clock = self._huey, self._attempts_ended, time.monotonic
+        completed, over, nested = self._attempts.completed, self._record_attempt, self._nested
 
         def execute(task: Any, timestamp: Any = None) -> Any:
             if marked and id(task) in marked:
@@ -117,18 +119,18 @@ class Meter:
 
     def _nested(self, task: Any, timestamp: Any) -> Any:
         """In immediate mode Huey runs a task again from inside its attempt before."""
-        outer = self._marked.pop(id(task))
+        outer = self._attempts_ended.pop(id(task))
         try:
             return self._placed(task, timestamp)
         finally:
-            self._marked[id(task)] = outer
+            self._attempts_ended[id(task)] = outer
 
-    def _over(self, task: Any, seconds: float | None) -> None:
-        worked = self._marked.pop(id(task), None)
+    def _record_attempt(self, task: Any, seconds: float | None) -> None:
+        worked = self._attempts_ended.pop(id(task), None)
         if not self._active:
             return
         if seconds is None or worked is not None:
-            self._happens(SIGNAL_EXECUTING, task)
+            self._on_signal(SIGNAL_EXECUTING, task)
             if seconds is not None and worked:
                 self._attempts.failed[type(task)].append(seconds)
         else:

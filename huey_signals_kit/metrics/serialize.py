@@ -11,13 +11,13 @@ from .values import Durations, Key, Totals, Value
 _LARGEST = 2**63 - 1
 
 
-def plain(totals: Totals) -> dict[str, object]:
+def dump(totals: Totals) -> dict[str, object]:
     """*totals* as JSON can say them, with the bounds of their histograms."""
     rows = [(key, _plain(value)) for key, value in totals.items()]
     return {"bounds": BOUNDS, "totals": rows}
 
 
-def read(content: Any) -> Totals:
+def load(content: Any) -> Totals:
     """What `plain` has made; `LookupError`, `TypeError` or `ValueError` if it is anything else."""
     if content["bounds"] != list(BOUNDS):
         raise ValueError("its histograms have other buckets")

@@ -10,7 +10,7 @@ from ..runtime.fork import reset_in_child
 from .protocol import Sink
 
 
-class Push:
+class DeltaSender:
     """A job for the scheduler: calls *sink* with the new counts, if there are any.
 
     Args:

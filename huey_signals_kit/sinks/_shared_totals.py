@@ -11,7 +11,7 @@ import time
 from uuid import uuid4
 from weakref import WeakSet
 
-from ..metrics.serialize import plain
+from ..metrics.serialize import dump
 from ..metrics.values import Totals, merge
 from ..runtime.log import log_error
 from ..runtime.process_id import this_process
@@ -85,7 +85,7 @@ class SharedTotals(Sources):
         place = this_process()
         content = {
             "place": (place.host, place.pid_namespace, place.pid, place.start_time),
-            **plain(totals),
+            **dump(totals),
         }
         replace_file(os.path.join(folder, self._own), json.dumps(content))
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from ..metrics.serialize import plain, read
+from ..metrics.serialize import dump, load
 from ..metrics.values import Totals, merge
 from ..runtime.process_id import ProcessId
 
@@ -108,7 +108,7 @@ class TotalsFolder:
             totals: Totals = dict(ended.totals) if ended else {}
             for name in gone:
                 merge(totals, files[name].totals)
-            content = {"names": [*half_done, *gone], **plain(totals)}
+            content = {"names": [*half_done, *gone], **dump(totals)}
             replace_file(os.path.join(self.path, ENDED), json.dumps(content))
         for name in (*half_done, *gone):
             for path in (name, f"{name}.new"):
@@ -150,7 +150,7 @@ class TotalsFolder:
             with open(path, "rb") as file:
                 content: Any = json.loads(file.read())
             names = frozenset(map(str, content.get("names", ())))
-            return _File(version, read(content), _place(content), names)
+            return _File(version, load(content), _place(content), names)
         except FileNotFoundError:
             return None
         except Exception as exc:

@@ -9,7 +9,7 @@ from inspect import signature
 from typing import Any, get_args
 
 from .._checks import listed, name_of, nearest, short, validate_runs, validate_seconds
-from .protocol import DEFAULT_INTERVAL, Sink, SinkName, View
+from .protocol import DEFAULT_INTERVAL, PullSink, Sink, SinkName
 
 # name: module, class, package, extra
 _BUILT_IN = {
@@ -20,12 +20,12 @@ _BUILT_IN = {
 _NAMES = get_args(SinkName)
 
 
-def read_sinks(given: tuple[object, ...]) -> list[Sink | View]:
+def read_sinks(given: tuple[object, ...]) -> list[Sink | PullSink]:
     """The sinks that ``sinks=`` names or has; bad ones are refused by name.
 
     ``"memory"`` names none, as the counts are in memory anyway.
     """
-    found: list[Sink | View] = []
+    found: list[Sink | PullSink] = []
     names = _names_in(given)
     for each in dict.fromkeys(names):
         found += _named(each)
@@ -57,12 +57,12 @@ def sink_name(sink: object) -> str:
     return name if isinstance(name, str) and name else name_of(type(sink))
 
 
-def _checked(sink: Any) -> Sink | View:
+def _checked(sink: Any) -> Sink | PullSink:
     if isinstance(sink, type):
         raise TypeError(
             f"sinks= got the class {name_of(sink)}; make a sink of it: {sink.__name__}()"
         )
-    if isinstance(sink, View):
+    if isinstance(sink, PullSink):
         return sink
     if not callable(getattr(sink, "send", None)):
         raise TypeError(
@@ -88,7 +88,7 @@ def _check_send(sink: Any) -> None:
         pass  # a builtin that hides its signature
 
 
-def _named(name: str) -> list[Sink | View]:
+def _named(name: str) -> list[Sink | PullSink]:
     if name == "memory":
         return []
     if name not in _BUILT_IN:
@@ -99,10 +99,10 @@ def _named(name: str) -> list[Sink | View]:
     return [_make(name)]
 
 
-def _make(name: str) -> Sink | View:
+def _make(name: str) -> Sink | PullSink:
     module, cls, package, extra = _BUILT_IN[name]
     try:
-        made: Sink | View = getattr(import_module(f".{module}", __package__), cls)()
+        made: Sink | PullSink = getattr(import_module(f".{module}", __package__), cls)()
     except ModuleNotFoundError as exc:
         if (exc.name or "").partition(".")[0] != package:
             raise

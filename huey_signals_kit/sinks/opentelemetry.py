@@ -15,7 +15,7 @@ from ..metrics.names import BOUNDS, HELP, LABELS, TASK_SECONDS
 from ..metrics.values import Durations, sample
 from ..runtime.fork import reset_in_child
 from ._sources import Sources
-from .protocol import Source, View
+from .protocol import PullSink, Source
 
 _SCOPE = "huey_signals_kit"
 _AT_THE_END = 86_400.0  # seconds; the job matters when the process ends
@@ -23,7 +23,7 @@ _FLUSH_MILLIS = 4000
 _LE = (*map(str, BOUNDS), "+Inf")
 
 
-class OpenTelemetrySink(View):
+class OpenTelemetrySink(PullSink):
     """Shows every count to *meter_provider*, the global one when None, also if that is set later.
 
     Counters keep their names. No observable instrument is a histogram, and single durations

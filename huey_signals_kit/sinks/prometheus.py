@@ -16,7 +16,7 @@ from .._checks import short
 from ..metrics.names import BOUNDS, HELP, LABELS, TASK_SECONDS
 from ..metrics.values import Durations, Totals, merge
 from ._shared_totals import WRITE_SECONDS, SharedTotals
-from .protocol import Source, View
+from .protocol import PullSink, Source
 
 ENVIRONMENT = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -24,7 +24,7 @@ _Family = CounterMetricFamily | HistogramMetricFamily
 _LE = (*map(floatToGoString, BOUNDS), "+Inf")
 
 
-class PrometheusSink(View):
+class PrometheusSink(PullSink):
     """Shows every count on *registry*, that of prometheus_client when None.
 
     A process and those that it forks after the kit was installed show their sum, whichever of

@@ -39,7 +39,7 @@ class Source(Protocol):
         """Do *do* on the tick, and once more when the process ends."""
 
 
-class View(ABC):
+class PullSink(ABC):
     """A built-in sink that reads totals when somebody asks it (a scrape, a reader).
 
     Both methods are called with the lock of all registries held, so never at the same time.
@@ -55,5 +55,5 @@ class View(ABC):
 
 
 SinkName = Literal["auto", "memory", "prometheus", "opentelemetry", "sentry"]
-AnySink = SinkName | Sink | View
+AnySink = SinkName | Sink | PullSink
 """What ``sinks=`` takes, alone or in a list: a name, a sink of one's own, a built-in one."""

@@ -8,29 +8,29 @@ from typing import Any
 
 from ..dispatch.handler import Handler
 from ..huey_internals.facts import declared_tasks, known_locks
-from ..metrics.counter import Counts
+from ..metrics.counter import MetricCounter
 from ..metrics.initial import MOST_LOCKS, initial_keys
-from ..metrics.labels import valid
+from ..metrics.labels import sanitize_label
 from ..metrics.values import Key
 from ..runtime.scheduler import JobGroup
-from ._delta_sender import Push
+from ._delta_sender import DeltaSender
 from .configured import interval_of, sink_name
-from .protocol import Sink, View
+from .protocol import PullSink, Sink
 
 
-class SinkRoutes:
+class SinkRunner:
     """Starts views and puts the others on the tick; it is their `Source` as well."""
 
     def __init__(
         self,
         huey: Any,
-        sinks: list[Sink | View],
-        counts: Counts,
+        sinks: list[Sink | PullSink],
+        counts: MetricCounter,
         handlers: Callable[[], Iterable[Handler]],
         jobs: JobGroup,
     ) -> None:
         self._huey = huey
-        self.queue = valid(huey.name)
+        self.queue = sanitize_label(huey.name)
         self._labels = counts.lock_labels
         self._handlers = handlers
         self.totals = counts.totals
@@ -38,7 +38,7 @@ class SinkRoutes:
         self._revision = counts.revision
         self._jobs = jobs
         self._sinks = sinks
-        self._started: list[View] = []
+        self._started: list[PullSink] = []
 
     def initial_keys(self) -> list[Key]:
         """Return the series of the known tasks, locks and handlers, for views."""
@@ -49,12 +49,12 @@ class SinkRoutes:
     def install(self) -> None:
         """Start every sink."""
         for sink in self._sinks:
-            if isinstance(sink, View):
+            if isinstance(sink, PullSink):
                 self._started.append(sink)
                 sink.start(self)
             else:
                 interval = interval_of(sink)
-                push = Push(sink, self.totals, self._revision, interval)
+                push = DeltaSender(sink, self.totals, self._revision, interval)
                 name = sink_name(sink)
                 self._jobs.every(interval, push, name, own_thread=True, when=push.is_wanted)
 

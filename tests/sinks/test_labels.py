@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from huey_signals_kit.metrics.labels import valid
+from huey_signals_kit.metrics.labels import sanitize_label
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,6 @@ from huey_signals_kit.metrics.labels import valid
 )
 def test_a_label_is_one_line_of_utf_8_and_short(value, text):
     """And stays as it is when it is that already."""
-    assert valid(value) == text
-    assert valid(text) == text
+    assert sanitize_label(value) == text
+    assert sanitize_label(text) == text
     assert text.encode().decode() == text

@@ -16,7 +16,7 @@ from huey.exceptions import TaskLockedException
 from huey_signals_kit import install_handlers
 from huey_signals_kit.handlers import count_lock_skips, count_signals
 from huey_signals_kit.huey_internals.facts import SIGNALS
-from huey_signals_kit.metrics.counter import SETTLE_AT, Counts
+from huey_signals_kit.metrics.counter import AGGREGATE_AT, MetricCounter
 from huey_signals_kit.metrics.labels import fold
 from huey_signals_kit.metrics.names import LABELS
 from huey_signals_kit.store.keys import Kind
@@ -302,7 +302,7 @@ def test_a_forked_child_works_with_counts_of_its_own():
 
 def test_counting_waits_for_nobody_who_adds_up():
     """Another thread may be at it, or a signal handler may have interrupted this one."""
-    counts = Counts("q")
+    counts = MetricCounter("q")
     held, release = threading.Event(), threading.Event()
 
     def add_up():
@@ -312,10 +312,10 @@ def test_counting_waits_for_nobody_who_adds_up():
 
     threading.Thread(target=add_up, daemon=True).start()
     held.wait(10)
-    for _ in range(2 * SETTLE_AT):
+    for _ in range(2 * AGGREGATE_AT):
         counts.add(("huey_tokens_cleaned_total", "skip"))
-        counts.settle_some()
+        counts.aggregate_if_large()
     release.set()
     with counts._lock:
-        counts.settle_some()
-        assert counts.total("huey_tokens_cleaned_total", {}) == 2 * SETTLE_AT
+        counts.aggregate_if_large()
+        assert counts.total("huey_tokens_cleaned_total", {}) == 2 * AGGREGATE_AT

@@ -11,7 +11,7 @@ import pytest
 from huey_signals_kit import install_handlers
 from huey_signals_kit.locks.cleared import ClearedLocks
 from huey_signals_kit.locks.lost_locks import INTERVAL, LostLocks
-from huey_signals_kit.metrics.counter import Counts
+from huey_signals_kit.metrics.counter import MetricCounter
 from huey_signals_kit.runtime.scheduler import JobGroup, scheduler
 from huey_signals_kit.store import UPKEEP, open_kit_store
 from huey_signals_kit.store import open_store as store_of
@@ -132,7 +132,7 @@ def test_a_note_that_cannot_be_written_keeps_no_lock_from_being_cleared(pair, ca
 def lost():
     """The lost locks of a kit whose jobs end with the test."""
     jobs = JobGroup(lambda name, exc, last=False: None)
-    yield LostLocks("q", Counts("q"), jobs, lambda: True)
+    yield LostLocks("q", MetricCounter("q"), jobs, lambda: True)
     jobs.cancel()
 
 

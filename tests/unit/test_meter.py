@@ -13,7 +13,7 @@ from huey.signals import SIGNAL_COMPLETE
 from huey_signals_kit import Registry, install_handlers
 from huey_signals_kit.handlers import count_signals
 from huey_signals_kit.metrics.attempts import _durations, _taken
-from huey_signals_kit.metrics.counter import SETTLE_AT
+from huey_signals_kit.metrics.counter import AGGREGATE_AT
 from huey_signals_kit.metrics.meter import Meter
 from tests.support import hold, run_all
 
@@ -196,7 +196,7 @@ def test_threads_lose_no_attempt(make_huey):
     huey = make_huey()
     kit = install_handlers(huey, sinks="memory")
     work = huey.task()(lambda n: n)
-    each = 2 * SETTLE_AT + 7
+    each = 2 * AGGREGATE_AT + 7
 
     def worker():
         for n in range(each):

@@ -9,7 +9,7 @@ from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
 from ...ledger import Snapshot
-from ...metrics.labels import valid
+from ...metrics.labels import sanitize_label
 from ...metrics.values import Totals, merge
 from ...sinks.prometheus import families
 from ...upkeep import Report
@@ -31,7 +31,7 @@ class QueueCollector(Readings):
 
     def __init__(self, huey: Any, interval: float, tell: Tell) -> None:
         super().__init__(huey, interval)
-        self._queue = valid(huey.name)
+        self._queue = sanitize_label(huey.name)
         self._tell = tell
 
     def describe(self) -> Iterable[Metric]:
@@ -97,5 +97,5 @@ def _valid(totals: Totals) -> Totals:
     """Whatever somebody has written to the ledger, as Prometheus can read it."""
     found: Totals = {}
     for (metric, *labels), value in totals.items():
-        merge(found, {(metric, *map(valid, labels)): value})
+        merge(found, {(metric, *map(sanitize_label, labels)): value})
     return found

@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 from ...ledger import BEAT_SECONDS
-from ...metrics.labels import fold, valid
+from ...metrics.labels import fold, sanitize_label
 from ...metrics.names import LOCK_SKIPS, SIGNALS
 from ...metrics.values import Totals
 from ...upkeep import LockInfo
@@ -53,7 +53,7 @@ class Counts:
         return found
 
     def lock(self, lock: LockInfo) -> SeenLock:
-        label = valid(fold(lock.name))
+        label = sanitize_label(fold(lock.name))
         tasks = self._tasks.get(label, Counter[str]()).most_common()
         recent = None if self.span() is None else self._more(_skips_of(label))
         return SeenLock(lock, recent, tuple(tasks))

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..._checks import check_huey, short
 from ...ledger import BEAT_SECONDS, Ledger, Process, Snapshot, open_ledger
-from ...metrics.labels import valid
+from ...metrics.labels import sanitize_label
 from ...metrics.names import LABELS, LOCK_SKIPS
 from ...store import BATCH, Keys, Kind, Reader, open_store
 from ...store.keys import CHORD, PAUSE, TOKEN
@@ -158,7 +158,7 @@ class _Search:
         for (metric, *labels), value in snapshot.totals.items():
             if name is not None and metric == LOCK_SKIPS and isinstance(value, int):
                 lock = labels[_LOCK]
-                if labels[_TASK] == valid(name):
+                if labels[_TASK] == sanitize_label(name):
                     skips[lock] = skips.get(lock, 0) + value
 
     def _tokens(self) -> None:

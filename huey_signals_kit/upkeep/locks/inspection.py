@@ -24,7 +24,7 @@ from ...ledger import (
 )
 from ...locks.held import held_locks_of, is_held_here
 from ...locks.holder import Holder, parse_holder
-from ...metrics.labels import fold, valid
+from ...metrics.labels import fold, sanitize_label
 from ...runtime.process_id import this_process
 from ...store import UPKEEP, Keys, Reader, Store, Unreadable, open_kit_store, open_store
 from .._moments import moment
@@ -114,7 +114,7 @@ class LockWatch:
         for name, raw in values.items():
             holder = None if raw is None else _holder(reader, raw)
             common: dict[str, Any] = {
-                "skips": skips[valid(fold(name))],
+                "skips": skips[sanitize_label(fold(name))],
                 "raw": raw or b"",
                 "holder": holder,
             }
