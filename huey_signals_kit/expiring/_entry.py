@@ -41,16 +41,16 @@ class Entry:
         return digest(self.value)
 
 
-class Family(Protocol):
+class ExpiringBackend(Protocol):
     """How one family of storages stores what expires; the storage is passed each time."""
 
     def put(self, storage: Any, entry: Entry) -> Any:
         """Store *entry*, together with what is needed to remove it."""
 
-    def mark(self, storage: Any, entry: Entry) -> Any:
+    def schedule(self, storage: Any, entry: Entry) -> Any:
         """See to it that *entry*, which is stored already, is removed."""
 
-    def reap(self, storage: Any, now: float) -> bool:
+    def delete_due(self, storage: Any, now: float) -> bool:
         """Remove up to `BATCH` of those that are due; whether there may be more.
 
         What was stored under a key since then stays.

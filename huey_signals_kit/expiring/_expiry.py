@@ -14,12 +14,12 @@ from huey.utils import Error
 from ..runtime.fork import reset_in_child
 from ..runtime.log import is_away
 from ..runtime.scheduler import JobGroup, scheduler
-from ._entry import Entry, Family, as_text, small_error
+from ._entry import Entry, ExpiringBackend, as_text, small_error
 from ._files import Files
 from ._peewee import PeeweeRows
 from ._redis_hash import RedisHash
 from ._redis_keys import RedisKeys
-from ._remembered import MemoryResults, Remembered
+from ._remembered import InMemoryIndex, MemoryResults
 from ._sql import POSTGRES, SQLITE
 
 REAP_SECONDS = 5.0
@@ -46,8 +46,8 @@ class Expiry:
         self._jobs = jobs
         self._failed = failed
         self._begun = False
-        self._remembered = Remembered()
-        self._families: dict[str, Family] = {
+        self._remembered = InMemoryIndex()
+        self._families: dict[str, ExpiringBackend] = {
             "RedisExpireStorage": RedisKeys(),
             "RedisStorage": RedisHash(),
             "SqliteStorage": SQLITE,
@@ -71,7 +71,7 @@ class Expiry:
                 # Apart: a slow storage must not delay the heartbeat.
                 self._jobs.every(
                     REAP_SECONDS,
-                    self.reap,
+                    self.delete_due,
                     "expired errors",
                     first=0,
                     run_at_exit=False,
@@ -106,16 +106,16 @@ class Expiry:
                 self._failed("having an error expire", exc)
             return answer
         value = self._huey.serializer.serialize(small)
-        return self._carefully("put", Entry(as_text(key), value, seconds, due))
+        return self._with_fallback("put", Entry(as_text(key), value, seconds, due))
 
-    def reap(self) -> None:
+    def delete_due(self) -> None:
         """Remove all that is due by now."""
         storage, now = self._huey.storage, time.time()
         try:
-            while self._family(storage).reap(storage, now):
+            while self._family(storage).delete_due(storage, now):
                 pass
         finally:  # what could not be stored as that family does is here
-            while self._remembered.reap(storage, now):
+            while self._remembered.delete_due(storage, now):
                 pass
 
     def _mark(self, key: Any, seconds: float, due: float) -> None:
@@ -128,9 +128,9 @@ class Expiry:
         except Exception:
             return
         if isinstance(found, Error) and found.metadata.get("expires") == due:
-            self._carefully("mark", Entry(as_text(key), bytes(raw), seconds, due))
+            self._with_fallback("schedule", Entry(as_text(key), bytes(raw), seconds, due))
 
-    def _carefully(self, what: str, entry: Entry) -> Any:
+    def _with_fallback(self, what: str, entry: Entry) -> Any:
         storage = self._huey.storage
         try:
             return getattr(self._family(storage), what)(storage, entry)
@@ -140,7 +140,7 @@ class Expiry:
             self._failed("storing an error that expires", exc)
             return getattr(self._remembered, what)(storage, entry)
 
-    def _family(self, storage: Any) -> Family:
+    def _family(self, storage: Any) -> ExpiringBackend:
         put_data = getattr(storage.put_data, "__func__", None)
         written_in = getattr(put_data, "__globals__", {}).get("__name__")
         if written_in == storages.__name__:

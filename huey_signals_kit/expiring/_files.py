@@ -49,10 +49,10 @@ class Files:
 
     def put(self, storage: Any, entry: Entry) -> Any:
         """Store *entry*, and write one more file that says when it is due."""
-        self.mark(storage, entry)
+        self.schedule(storage, entry)
         return storage.put_data(entry.key, entry.value, is_result=True)
 
-    def mark(self, storage: Any, entry: Entry) -> None:
+    def schedule(self, storage: Any, entry: Entry) -> None:
         """Write the file that says when *entry* is due."""
         folder = Path(storage.path, FOLDER, f"{_bucket(entry.due_ms / 1000):012d}")
         name = f"{entry.due_ms:015d}-{uuid4().hex}"
@@ -68,7 +68,7 @@ class Files:
                 break
         unfinished.replace(folder / name)
 
-    def reap(self, storage: Any, now: float) -> bool:
+    def delete_due(self, storage: Any, now: float) -> bool:
         """Remove all errors that are due, and return False: none is left."""
         top = Path(storage.path)
         over = f"{_bucket(now) - 2 * BUCKET_SECONDS:012d}"

@@ -19,11 +19,11 @@ class PeeweeRows:
         row = storage.name, entry.key, entry.value
         _upsert(storage, [row, index_row(storage.name, entry)])
 
-    def mark(self, storage: Any, entry: Entry) -> None:
+    def schedule(self, storage: Any, entry: Entry) -> None:
         """One statement."""
         _upsert(storage, [index_row(storage.name, entry)])
 
-    def reap(self, storage: Any, now: float) -> bool:
+    def delete_due(self, storage: Any, now: float) -> bool:
         """One query on the primary key; a transaction only if it finds something."""
         with peewee_connected(storage):
             if not _due(storage, now).rows:

@@ -52,17 +52,17 @@ class RedisHash:
             notify(storage, pipe, entry.key)
             pipe.execute()
 
-    def mark(self, storage: Any, entry: Entry) -> None:
+    def schedule(self, storage: Any, entry: Entry) -> None:
         """One round trip; by the sorted set, which any Redis has."""
         _note(storage, storage.conn, entry)
 
-    def reap(self, storage: Any, now: float) -> bool:
+    def delete_due(self, storage: Any, now: float) -> bool:
         """Remove errors that are due, in one round trip; in a few without scripts."""
         keys, due_ms = (_index(storage), storage.result_key), round(now * 1000)
         try:
             done = run_script(storage.conn, _REAP, keys, due_ms, BATCH)
         except ScriptsRefused:
-            done = _reap_plainly(storage, due_ms)
+            done = _delete_due_without_script(storage, due_ms)
         return bool(done == BATCH)
 
     def _try_both(self, storage: Any, entry: Entry) -> None:
@@ -98,7 +98,7 @@ def _index(storage: Any) -> str:
     return f"huey-signals.expiring.{storage.name}"
 
 
-def _reap_plainly(storage: Any, due_ms: int) -> int:
+def _delete_due_without_script(storage: Any, due_ms: int) -> int:
     index, results = _index(storage), storage.result_key
     due = storage.conn.zrangebyscore(index, "-inf", due_ms, start=0, num=BATCH)
     if not due:

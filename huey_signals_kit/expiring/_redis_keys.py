@@ -18,11 +18,11 @@ class RedisKeys:
         notify(storage, pipe, entry.key)
         pipe.execute()
 
-    def mark(self, storage: Any, entry: Entry) -> None:
+    def schedule(self, storage: Any, entry: Entry) -> None:
         """One round trip."""
         storage.conn.pexpire(storage.result_key(entry.key), entry.milliseconds)
 
-    def reap(self, storage: Any, now: float) -> bool:
+    def delete_due(self, storage: Any, now: float) -> bool:
         """Nothing: Redis does it."""
         return False
 

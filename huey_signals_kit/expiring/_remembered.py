@@ -10,7 +10,7 @@ from ..runtime.fork import reset_in_child
 from ._entry import BATCH, Entry
 
 
-class Remembered:
+class InMemoryIndex:
     """Any storage, by Huey's public calls.
 
     These know no "delete if unchanged": a result that comes between the last look at the
@@ -28,15 +28,15 @@ class Remembered:
     def put(self, storage: Any, entry: Entry) -> Any:
         """Store it, then remember it."""
         answer = storage.put_data(entry.key, entry.value, is_result=True)
-        self.mark(storage, entry)
+        self.schedule(storage, entry)
         return answer
 
-    def mark(self, storage: Any, entry: Entry) -> None:
+    def schedule(self, storage: Any, entry: Entry) -> None:
         """Remember it."""
         with self._lock:
             heapq.heappush(self._due, (entry.due, entry.key, entry.value))
 
-    def reap(self, storage: Any, now: float) -> bool:
+    def delete_due(self, storage: Any, now: float) -> bool:
         """Remove those that are due and unchanged."""
         for _ in range(BATCH):
             with self._lock:
@@ -56,7 +56,7 @@ class Remembered:
             storage.delete_data(key)
 
 
-class MemoryResults(Remembered):
+class MemoryResults(InMemoryIndex):
     """``MemoryStorage``, where a result that comes meanwhile is put back."""
 
     def _remove(self, storage: Any, key: str, value: bytes) -> None:

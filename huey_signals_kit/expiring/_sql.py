@@ -34,11 +34,11 @@ class SqlRows:
         row = storage.name, entry.key, entry.value
         self._upsert(storage, [row, index_row(storage.name, entry)])
 
-    def mark(self, storage: Any, entry: Entry) -> None:
+    def schedule(self, storage: Any, entry: Entry) -> None:
         """One statement."""
         self._upsert(storage, [index_row(storage.name, entry)])
 
-    def reap(self, storage: Any, now: float) -> bool:
+    def delete_due(self, storage: Any, now: float) -> bool:
         """One query on the primary key; a transaction only if it finds something."""
         query, where = self._filled(storage, _DUE), (kit_queue(storage.name), *bounds(now))
         if not storage.sql(query, where, results=True):

@@ -46,7 +46,7 @@ from ..metrics.values import Totals, added, merge
 from ..runtime.fork import reset_in_child
 from ..runtime.process_id import INCARNATION, this_process
 from ..runtime.scheduler import JobGroup, scheduler
-from ..store import StorageUnable, is_shared
+from ..store import UnsupportedStorage, is_shared
 from .host_record import HostRecordWriter
 from .native_heartbeat import NativeHeartbeat
 
@@ -193,13 +193,13 @@ class HeartbeatWriter:
         return storage if is_needed else self._huey.storage
 
     def write(self) -> None:
-        """Write it now, if there is something to say; `StorageUnable` is raised only once."""
+        """Write it now, if there is something to say; `UnsupportedStorage` is raised only once."""
         if self._unable:
             return
         revision = self._revision()
         try:
             self._write_record(self._shared_counts())
-        except StorageUnable:
+        except UnsupportedStorage:
             self._unable = True
             raise
         self._written_revision = revision

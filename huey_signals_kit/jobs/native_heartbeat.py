@@ -91,14 +91,14 @@ class _Thread:
         count = 0
         while True:
             count += 1
-            self._carefully(self._writer.write, b"%s %d" % (token, count))
+            self._call_safely(self._writer.write, b"%s %d" % (token, count))
             if self._wake.acquire(True, BEAT_SECONDS):
                 break
-        self._carefully(self._writer.remove)
-        self._carefully(self._writer.close)
+        self._call_safely(self._writer.remove)
+        self._call_safely(self._writer.close)
         self.ended = True
 
-    def _carefully(self, do: Any, *args: Any) -> None:
+    def _call_safely(self, do: Any, *args: Any) -> None:
         try:
             do(*args)
         except BaseException as exc:  # as text: a traceback would keep objects of other code alive

@@ -14,7 +14,7 @@ from ._kit_data import (
 )
 from ._open import REDIS, family_of, is_read_whole, is_shared, lock_name_pages, open_store
 from .backends.file_lock import file_lock
-from .backends.generic import StorageUnable
+from .backends.generic import UnsupportedStorage
 from .backends.memory import MemoryStore
 from .backends.peewee import connected as peewee_connected
 from .backends.redis import RedisStore
@@ -24,8 +24,7 @@ from .backends.redis_scripting import Script, ScriptsRefused, run_script, transa
 from .keys import Keys, Kind
 from .protocol import BATCH, LARGEST, Entry, Store
 from .reader import Reader, ReadMessage, Unreadable
-from .unpickle.trusted import ids_in_plain
-from .unpickle.trusted import inside as parts_of
+from .unpickle.trusted import children, ids_in_plain
 
 __all__ = [
     "BATCH",
@@ -45,9 +44,10 @@ __all__ = [
     "RedisStore",
     "Script",
     "ScriptsRefused",
-    "StorageUnable",
     "Store",
     "Unreadable",
+    "UnsupportedStorage",
+    "children",
     "family_of",
     "file_lock",
     "ids_in_plain",
@@ -58,7 +58,6 @@ __all__ = [
     "lock_name_pages",
     "open_kit_store",
     "open_store",
-    "parts_of",
     "peewee_connected",
     "redis_key",
     "redis_pattern",

@@ -10,7 +10,7 @@ from huey import storage as storages
 
 from .backends import sql
 from .backends.files import FileStore
-from .backends.generic import ForeignStore
+from .backends.generic import GenericStore
 from .backends.memory import MemoryStore
 from .backends.peewee import PeeweeStore
 from .backends.redis_hash import RedisHashStore
@@ -90,10 +90,10 @@ def open_store(huey: Any) -> Store:
     """
     storage, family = huey.storage, family_of(huey.storage)
     if family is None or _overrides(storage, _READS_RESULTS):
-        return ForeignStore(storage)
+        return GenericStore(storage)
     store: Any = family.open(storage)
     if _overrides(storage, _READS_QUEUE):
-        calls = ForeignStore(storage)
+        calls = GenericStore(storage)
         store.queued, store.scheduled = calls.queued, calls.scheduled
     opened: Store = store
     return opened
@@ -106,7 +106,7 @@ def is_shared(storage: Any) -> bool:
 
 def is_read_whole(store: Store) -> bool:
     """Return whether a search for keys by prefix reads all results, or all their names."""
-    return isinstance(store, (ForeignStore, FileStore))
+    return isinstance(store, (GenericStore, FileStore))
 
 
 def lock_name_pages(store: Store, keys: Keys) -> Iterator[list[str]]:

@@ -2,7 +2,7 @@
 
 Compression and signatures are undone as Huey does it, and checked first. Pickles are read by an
 interpreter that knows Huey's ``Error`` and ``Message``, plain values and dates; anything else
-becomes an inert `Foreign`, and what stands around it can still be read.
+becomes an inert `Opaque`, and what stands around it can still be read.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from .keys import GENERATED
 from .protocol import LARGEST
 from .unpickle.opcodes import load
 from .unpickle.trusted import messages_in
-from .unpickle.types import Foreign, StoredMessage, Unreadable
+from .unpickle.types import Opaque, StoredMessage, Unreadable
 
-__all__ = ["Foreign", "ReadMessage", "Reader", "StoredMessage", "Unreadable"]
+__all__ = ["Opaque", "ReadMessage", "Reader", "StoredMessage", "Unreadable"]
 
 _METHODS = ("deserialize", "_deserialize", "_unsign", "_signature")
 _SMALL = 512
@@ -32,7 +32,7 @@ _GENERATED = re.compile(GENERATED.encode())
 # Where the fields are in every version's Message; later ones only added some at the end.
 _ID, _NAME, _ETA, _EXPIRES = 0, 1, 2, 10
 # Huey writes an id into keys; what holds other values may be too long to be written at all.
-_NO_ID = (Foreign, list, tuple, dict, set, frozenset)
+_NO_ID = (Opaque, list, tuple, dict, set, frozenset)
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Reader:
         self._is_small_token = lru_cache(1024)(self._reads_as_token)
 
     def value(self, raw: bytes) -> Any:
-        """A value of the store: plain, an ``Error``, a `StoredMessage`, a `Foreign`, or with
+        """A value of the store: plain, an ``Error``, a `StoredMessage`, a `Opaque`, or with
         such ones inside."""
         return self._own(raw) if self.trusted else load(self._payload(raw))[0]
 

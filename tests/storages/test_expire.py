@@ -179,7 +179,7 @@ def test_the_lock_errors_of_many_tasks_go_in_one_look(any_huey):
     for number in range(250):
         kit._expiry.put(f"id{number}", Error({"error": "busy"}), 0.01)
     time.sleep(0.05)
-    kit._expiry.reap()
+    kit._expiry.delete_due()
     assert stored_errors(any_huey) == {}
 
 
@@ -195,7 +195,7 @@ def test_a_success_that_is_stored_later_stays(any_huey):
     any_huey.enqueue(task)
     run_all(any_huey)
     wait_until(lambda: time.time() > due + 0.1, 20, "the time to be over")
-    kit._expiry.reap()
+    kit._expiry.delete_due()
     assert results(any_huey) == {task.id: "done"}
     assert left(any_huey) == {task.id}
 
@@ -212,7 +212,7 @@ def test_a_later_error_has_its_own_time(any_huey):
     any_huey.enqueue(task)
     run_all(any_huey)
     wait_until(lambda: time.time() > first + 0.1, 20, "the first time to be over")
-    kit._expiry.reap()
+    kit._expiry.delete_due()
     assert stored_errors(any_huey)[task.id]["expires"] > first + 50
 
 
@@ -531,7 +531,7 @@ def test_each_file_that_is_due_is_listed_once(make_huey, listed):
     """However many there are: the time for one does not grow with their number."""
     huey, files = make_huey("file"), _files.Files()
     store_many(huey, 350, due=1000)
-    files.reap(huey.storage, 2000)
+    files.delete_due(huey.storage, 2000)
     assert sorted(Counter(name for name in listed if "-" in name).values()) == [1] * 350
     assert store(huey) == {}
     assert list(Path(huey.storage.path, _files.FOLDER).iterdir()) == []
@@ -542,10 +542,10 @@ def test_a_look_reads_nothing_of_what_is_still_to_come(make_huey, listed):
     huey, files = make_huey("file"), _files.Files()
     for minute in range(50):
         store_many(huey, 2, due=10_000 + 60 * minute)
-    files.reap(huey.storage, 5000)
+    files.delete_due(huey.storage, 5000)
     listed.clear()
     for seconds in range(0, 590, 5):
-        files.reap(huey.storage, 5000 + seconds)
+        files.delete_due(huey.storage, 5000 + seconds)
     assert listed == []
     assert huey.result_count() == 100
 
@@ -554,18 +554,18 @@ def test_what_comes_due_between_two_looks_is_found(make_huey):
     """Whether they are five seconds apart, or an hour, or the clock went back in between."""
     huey, files = make_huey("file"), _files.Files()
     for first, second in ((1000, 1005), (2000, 5600), (9000, 8000), (8000, 8599.999)):
-        files.reap(huey.storage, first)
+        files.delete_due(huey.storage, first)
         store_many(huey, 3, due=second - 1)
-        files.reap(huey.storage, second)
+        files.delete_due(huey.storage, second)
         assert left(huey) == set()
 
 
 def test_a_file_whose_error_is_still_to_come_is_looked_at_again(make_huey):
     """Its process may be between the two writes; killed there, it leaves nothing for ever."""
     huey, files = make_huey("file"), _files.Files()
-    files.mark(huey.storage, Entry("key", b"value", 1, 1000))
+    files.schedule(huey.storage, Entry("key", b"value", 1, 1000))
     for now, kept in ((1000.5, True), (1004, True), (1011, False)):
-        files.reap(huey.storage, now)
+        files.delete_due(huey.storage, now)
         assert bool(left(huey)) is kept
 
 
@@ -577,7 +577,7 @@ def test_files_of_version_0_1_are_removed_too(make_huey):
     old.mkdir()
     for path in list(Path(huey.storage.path, _files.FOLDER).glob("*/*")):
         path.rename(old / path.name)
-    files.reap(huey.storage, 2000)
+    files.delete_due(huey.storage, 2000)
     assert store(huey) == {}
     assert not old.exists()
 
@@ -593,7 +593,7 @@ def test_a_folder_that_another_process_removes_is_made_again(make_huey, monkeypa
         return write(path, content)
 
     monkeypatch.setattr(Path, "write_bytes", write_bytes)
-    files.mark(huey.storage, Entry("key", b"value", 1, 1000))
+    files.schedule(huey.storage, Entry("key", b"value", 1, 1000))
     assert len(gone) == 3
     assert len(left(huey)) == 1
 
@@ -634,7 +634,7 @@ def test_removing_files_and_a_workers_own_work_do_not_lock_each_other_out(make_h
 
     def reap():
         while not stop.is_set():
-            kit._expiry.reap()
+            kit._expiry.delete_due()
 
     reaper = threading.Thread(target=reap, daemon=True)
     reaper.start()

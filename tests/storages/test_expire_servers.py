@@ -222,7 +222,7 @@ def test_a_look_searches_the_primary_key(make_huey):
         return sql(query, params, commit, results)
 
     huey.storage.sql = noted
-    kit._expiry.reap()
+    kit._expiry.delete_due()
     ((query, params),) = asked
     (plan,) = sql(f"explain query plan {query}", params, results=True)
     assert "(queue=? AND key>? AND key<?)" in plan[-1]
@@ -247,7 +247,7 @@ def test_every_collation_of_postgres_finds_what_is_due(make_huey, locale):
     for bystander in ("hueysignalsexpiring5", "huey-signals:expiring", "huey signals expiring 1"):
         huey.put_result(bystander, "stays")
     time.sleep(0.05)
-    kit._expiry.reap()
+    kit._expiry.delete_due()
     assert set(stored_errors(huey)) == {"late"}
     assert len(store(huey)) == 4
     assert [len(keys) for keys in open_kit_store(huey, UPKEEP).keys(PREFIX)] == [1]

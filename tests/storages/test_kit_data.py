@@ -400,7 +400,7 @@ def at_rest(huey):
         kit._heartbeat.write()
         kit._heartbeat.watches = True
         kit._stale_lock_job._on_tick()
-        kit._expiry.reap()
+        kit._expiry.delete_due()
     huey.lock_task("held").clear()
     return kit
 

@@ -322,7 +322,7 @@ def test_an_error_expires_on_a_storage_that_is_redis_by_name_only(unlike_hueys, 
 
     def is_gone():
         with suppress(AttributeError):  # the tick tells it
-            expiry.reap()
+            expiry.delete_due()
         return not store(unlike_hueys)
 
     wait_until(is_gone, 10, "the error to go")

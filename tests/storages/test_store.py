@@ -12,7 +12,7 @@ import pytest
 from huey.api import Huey
 from huey.storage import BaseStorage, MemoryStorage
 
-from huey_signals_kit.store import BATCH, LARGEST, Script, StorageUnable, open_store
+from huey_signals_kit.store import BATCH, LARGEST, Script, UnsupportedStorage, open_store
 from huey_signals_kit.store.backends.key_ranges import key_range
 from tests.support import wait_until
 
@@ -469,7 +469,9 @@ def test_a_storage_that_cannot_list_says_so():
     """The error names the storage, the call, and what is needed."""
     store = open_store(Huey("x", storage_class=BaseStorage))
     for call in (store.keys, store.entries, store.queued):
-        with pytest.raises(StorageUnable, match=r"BaseStorage .* and its \w+\(\) cannot be used"):
+        with pytest.raises(
+            UnsupportedStorage, match=r"BaseStorage .* and its \w+\(\) cannot be used"
+        ):
             list(call())
 
 

@@ -14,7 +14,7 @@ from huey.exceptions import ConfigurationError
 from huey.storage import BaseStorage
 from redis import RedisError
 
-from ...store import REDIS, StorageUnable, family_of, open_store, redis_key
+from ...store import REDIS, UnsupportedStorage, family_of, open_store, redis_key
 from ...upkeep import Stopped
 from .exits import CommandError
 from .redact import without_secrets
@@ -102,7 +102,7 @@ def failures_told(huey: Any) -> Iterator[None]:
         yield
     except Stopped as exc:
         raise failure(huey, exc.__cause__ or exc, _done(exc)) from None
-    except StorageUnable as exc:
+    except UnsupportedStorage as exc:
         raise CommandError(shown(exc)) from None
     except BrokenPipeError:
         raise  # our own output
@@ -126,7 +126,7 @@ def is_failure(huey: Any, exc: BaseException) -> bool:
 
 def failure(huey: Any, exc: BaseException, done: str = "") -> CommandError:
     """What to end with when the storage of *huey* has raised *exc*."""
-    if isinstance(exc, StorageUnable) or not is_failure(huey, exc):
+    if isinstance(exc, UnsupportedStorage) or not is_failure(huey, exc):
         return CommandError(f"{reason(exc)}{done}")
     return CommandError(f"cannot use {told(huey.storage)}: {reason(exc)}{done}")
 

@@ -67,7 +67,7 @@ def fetched(
         ]
 
 
-class Pace:
+class AdaptiveBatchSize:
     """How many to ask a server for that cannot be asked for sizes: fewer when they are large."""
 
     def __init__(self, most: int = BATCH) -> None:

@@ -11,11 +11,11 @@ from ..protocol import LARGEST, Entry
 from .batches import as_text, bounded, chunks, entry
 
 
-class StorageUnable(Exception):
+class UnsupportedStorage(Exception):
     """A storage that the kit does not know cannot do what upkeep needs."""
 
 
-class ForeignStore:
+class GenericStore:
     """All keys, the queue and the schedule are read at once: Huey's calls know no batches.
 
     Nor do they know "if unchanged": a value is compared, taken, and put back if it is another
@@ -99,7 +99,7 @@ class ForeignStore:
         try:
             return getattr(self._storage, method)(*args)
         except (NotImplementedError, AttributeError) as exc:
-            raise StorageUnable(
+            raise UnsupportedStorage(
                 f"{self._type} is no storage of Huey's, and its {method}() cannot be used "
                 f"({type(exc).__name__}: {exc}): upkeep of its queue needs {method}() as "
                 "huey.storage.BaseStorage documents it"

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..keys import OWN
 from ..reader import Reader, Unreadable
-from .generic import ForeignStore
+from .generic import GenericStore
 
 INDEX = f"{OWN}index"
 _LISTED = (f"{OWN}process:", f"{OWN}alive:")
@@ -29,7 +29,7 @@ class SerializedStore:
     """
 
     def __init__(self, huey: Any, storage: Any) -> None:
-        self._store = ForeignStore(storage)
+        self._store = GenericStore(storage)
         self._serializer = huey.serializer
         self._reader = Reader(huey)
 

@@ -8,7 +8,7 @@ from math import isfinite
 from typing import Any
 
 from ..protocol import BATCH_BYTES, LARGEST, Entry
-from .batches import Pace, as_bytes, as_text, bounded, chunks, entry
+from .batches import AdaptiveBatchSize, as_bytes, as_text, bounded, chunks, entry
 from .redis_commands import sorted_set_page
 from .redis_scripting import ScriptsRefused, run_script
 from .redis_scripts import SORTED_SET, Part, unpacked
@@ -121,7 +121,7 @@ class RedisStore:
             for messages in self._sorted_set(self._storage.queue_key):
                 yield [bounded(message[_PRIORITY:]) for message in messages]
             return
-        pace, start = Pace(), 0
+        pace, start = AdaptiveBatchSize(), 0
         while True:
             stop = start + pace.count - 1
             messages = self._storage.conn.lrange(self._storage.queue_key, start, stop)
@@ -163,7 +163,7 @@ class RedisStore:
 
     def _sorted_set(self, key: str) -> Iterator[list[bytes]]:
         # ZSCAN, not ranges: there what is taken before the range moves the others forward.
-        pace: Pace = Pace(AT_ONCE)
+        pace: AdaptiveBatchSize = AdaptiveBatchSize(AT_ONCE)
         cursor: Any = b"0"
         while True:
             cursor, messages = self._sorted_set_page(key, cursor, pace.count)

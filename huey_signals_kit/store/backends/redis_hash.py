@@ -7,7 +7,7 @@ from typing import Any
 
 from . import redis_commands as plain
 from . import redis_scripts as scripts
-from .batches import Pace, as_bytes, as_text, chunks
+from .batches import AdaptiveBatchSize, as_bytes, as_text, chunks
 from .redis import AT_ONCE, SPACE, RedisStore, pattern
 from .redis_scripting import Script, ScriptsRefused, run_script
 
@@ -39,7 +39,7 @@ class RedisHashStore(RedisStore):
     def _scan(
         self, prefix: str, read: Callable[[Any, bytes, int], _Page]
     ) -> Iterator[tuple[Sequence[Any], list[scripts.Part]]]:
-        match, pace = pattern(as_bytes(prefix)), Pace(AT_ONCE)
+        match, pace = pattern(as_bytes(prefix)), AdaptiveBatchSize(AT_ONCE)
         cursor: Any = b"0"
         while True:
             try:

@@ -7,7 +7,7 @@ from typing import Any
 
 from . import redis_commands as plain
 from . import redis_scripts as scripts
-from .batches import Pace, as_bytes, as_text, chunks
+from .batches import AdaptiveBatchSize, as_bytes, as_text, chunks
 from .redis import AT_ONCE, SPACE, RedisStore, pattern
 from .redis_scripting import Script, ScriptsRefused, run_script
 
@@ -36,7 +36,7 @@ class RedisKeysStore(RedisStore):
                 return
 
     def _pages(self, prefix: str) -> Iterator[list[tuple[str, scripts.Part]]]:
-        ours, pace, cursor = self._storage.result_prefix, Pace(AT_ONCE), b"0"
+        ours, pace, cursor = self._storage.result_prefix, AdaptiveBatchSize(AT_ONCE), b"0"
         match = pattern(ours + as_bytes(prefix))
         while True:
             args = (cursor, match, pace.count, scripts.SMALL)
@@ -57,7 +57,7 @@ class RedisKeysStore(RedisStore):
                 return
 
     def _named_pages(self, prefix: str) -> Iterator[list[tuple[str, scripts.Part]]]:
-        pace = Pace(AT_ONCE)
+        pace = AdaptiveBatchSize(AT_ONCE)
         for keys in self.keys(prefix):
             start = 0
             while some := keys[start : start + pace.count]:

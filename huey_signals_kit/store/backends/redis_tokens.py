@@ -7,7 +7,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from ..protocol import Entry
-from .batches import Pace, as_text
+from .batches import AdaptiveBatchSize, as_text
 from .redis import RedisStore, pattern
 from .redis_hash import RedisHashStore
 from .redis_keys import RedisKeysStore
@@ -137,7 +137,7 @@ def _ask(store: RedisStore) -> bool:
 
 
 def _scan(storage: Any, script: Script, match: bytes, skip: int) -> Iterator[Page]:
-    pace, cursor = Pace(_PAGE), b"0"
+    pace, cursor = AdaptiveBatchSize(_PAGE), b"0"
     names = [] if skip else [storage.result_key]
     while True:
         args = (cursor, match, pace.count, SMALL, skip)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .machine import Machine
-from .types import DIGITS, Foreign, Unreadable
+from .types import DIGITS, Opaque, Unreadable
 
 Op = Callable[[Machine], Any]
 
@@ -50,7 +50,7 @@ def integer(size: int) -> Op:
     def op(machine: Machine) -> None:
         data = machine.take(machine.number(size))
         if len(data) > _LONGEST_INT:
-            machine.stack.append(Foreign("builtins", "int"))
+            machine.stack.append(Opaque("builtins", "int"))
         else:
             machine.stack.append(int.from_bytes(data, "little", signed=True))
 
@@ -58,7 +58,7 @@ def integer(size: int) -> Op:
 
 
 def _digits(line: bytes) -> Any:
-    return int(line, 0) if len(line) < DIGITS else Foreign("builtins", "int")
+    return int(line, 0) if len(line) < DIGITS else Opaque("builtins", "int")
 
 
 def int_line(machine: Machine) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from huey.utils import Error
 
-from .types import Foreign, Known, StoredMessage, Unreadable, build, named, unwrapped
+from .types import Constructor, Opaque, StoredMessage, Unreadable, build, named, unwrapped
 
 ROOM = 32 * 1024 * 1024
 FACTOR = 24
@@ -125,10 +125,10 @@ class Machine:
     def call(self, function: Any, args: Any) -> None:
         """Put what *function*, which the pickle named, makes of *args*: or a placeholder."""
         function, args = unwrapped(function, args)
-        if not isinstance(function, Foreign) or type(args) is not tuple:
+        if not isinstance(function, Opaque) or type(args) is not tuple:
             raise Unreadable("a pickle that calls what is no class and no function")
-        made: Any = Foreign(function.module, function.name)
-        if type(function) is Known:
+        made: Any = Opaque(function.module, function.name)
+        if type(function) is Constructor:
             # What may be copied: a pickle can name one long text many times.
             self.spend(sum(len(each) for each in args if hasattr(each, "__len__")))
             try:

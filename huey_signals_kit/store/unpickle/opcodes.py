@@ -8,7 +8,7 @@ from typing import Any
 
 from . import literals as values
 from .machine import MARKS, Machine, build_top, call_named
-from .types import Foreign, StoredMessage, Unreadable, keys, named
+from .types import Opaque, StoredMessage, Unreadable, keys, named
 
 Op = Callable[[Machine], Any]
 
@@ -99,7 +99,7 @@ def _frozen(items: list[Any]) -> frozenset[Any]:
 
 def _extend(machine: Machine, cls: Any, items: list[Any]) -> None:
     into: Any = machine.stack[-1]
-    if isinstance(into, Foreign):
+    if isinstance(into, Opaque):
         return
     if type(into) is not cls:
         raise Unreadable(f"a pickle that adds to a {type(into).__name__}")
@@ -171,9 +171,9 @@ def _object(machine: Machine) -> None:
     machine.call(cls, tuple(args))
 
 
-def _foreign(machine: Machine, module: str, name: str) -> Foreign:
+def _foreign(machine: Machine, module: str, name: str) -> Opaque:
     machine.spend(_FOREIGN)
-    return Foreign(module, name)
+    return Opaque(module, name)
 
 
 def _extension(size: int) -> Op:

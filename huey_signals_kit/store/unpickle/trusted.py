@@ -40,7 +40,7 @@ def messages_in(value: Any) -> tuple[Any, list[StoredMessage], set[str]]:
             messages.append(_stored(part))
             rest.extend(_stored(part))
         else:
-            rest.extend(inside(part))
+            rest.extend(children(part))
         if len(seen) > _PARTS:
             raise Unreadable(f"a message of more than {_PARTS:,} parts")
     return _stored(value) if isinstance(value, kinds) else value, messages, ids
@@ -66,7 +66,7 @@ def ids_in_plain(value: Any) -> set[str]:
         elif id(part) not in seen:
             seen.add(id(part))
             ids.update(_own_id(part))
-            rest.extend(inside(part))
+            rest.extend(children(part))
         if len(seen) > _PARTS or room < 0:
             raise Unreadable(f"more than {_PARTS:,} parts, or more text than anybody reads")
     return ids
@@ -87,7 +87,7 @@ def _stored(message: Any) -> StoredMessage:
     return StoredMessage(getattr(message, name, None) for name in (*_FIELDS, *_LATER))
 
 
-def inside(part: Any) -> Any:
+def children(part: Any) -> Any:
     """What is in a plain container; nothing in anything else."""
     # By the plain class's own methods: a subclass may have others, and another thread may change
     # it meanwhile.

@@ -22,7 +22,7 @@ class Unreadable(ValueError):
     """A value or a message that is broken, or beyond what is read; it says why."""
 
 
-class Foreign:
+class Opaque:
     """Stands for a class that is not plain, for an instance of it, or what a function made.
 
     It has no behaviour: it is equal to itself only, and what was put into it is gone.
@@ -38,7 +38,7 @@ class Foreign:
         return f"<foreign {self.module}.{self.name}>"
 
 
-class Known(Foreign):
+class Constructor(Opaque):
     """A class or function whose name is known here, and what makes the same of its arguments."""
 
     __slots__ = ("make",)
@@ -54,9 +54,9 @@ class StoredMessage(tuple[Any, ...]):
     __slots__ = ()
 
 
-def named(module: str, name: str) -> Foreign:
+def named(module: str, name: str) -> Opaque:
     """The class or function of that name."""
-    return _KNOWN.get((_PYTHON_2.get(module, module), name)) or Foreign(module, name)
+    return _KNOWN.get((_PYTHON_2.get(module, module), name)) or Opaque(module, name)
 
 
 def build(made: Any, state: Any) -> None:
@@ -66,7 +66,7 @@ def build(made: Any, state: Any) -> None:
         if type(number) is int and 0 <= number < 1 << 128:
             object.__setattr__(made, "int", number)
             return
-    if not isinstance(made, Foreign):
+    if not isinstance(made, Opaque):
         raise Unreadable(f"a pickle gives a state to a {type(made).__name__}")
 
 
@@ -88,13 +88,13 @@ def unwrapped(function: Any, args: Any) -> tuple[Any, Any]:
     (Protocols 0 and 1 name a function that does so. What it makes of a named tuple has that
     tuple's fields as its state.)
     """
-    if type(function) is not Known or function.module != "copyreg" or type(args) is not tuple:
+    if type(function) is not Constructor or function.module != "copyreg" or type(args) is not tuple:
         return function, args
     if function.name == "__newobj__":
         return args[0], args[1:]
     if function.name == "__newobj_ex__":
         cls, given, named_args = args
-        return (Foreign(cls.module, cls.name) if named_args else cls), given
+        return (Opaque(cls.module, cls.name) if named_args else cls), given
     cls, _, state = args
     return cls, state if type(state) is tuple else ()
 
@@ -173,7 +173,7 @@ def _check_parts(key: Any) -> None:
             raise Unreadable(f"a key of more than {_KEY_PARTS} parts")
 
 
-_QUICK = frozenset({str, bytes, bool, type(None), Foreign, Known})
+_QUICK = frozenset({str, bytes, bool, type(None), Opaque, Constructor})
 _PYTHON_2 = {"copy_reg": "copyreg", "__builtin__": "builtins"}
 _MAKERS: dict[str, dict[str, Callable[..., Any]]] = {
     "huey.registry": {"Message": _message},
@@ -198,7 +198,7 @@ _MAKERS: dict[str, dict[str, Callable[..., Any]]] = {
     "uuid": {"UUID": _uuid},
 }
 _KNOWN = {
-    (module, name): Known(module, name, make)
+    (module, name): Constructor(module, name, make)
     for module, makers in _MAKERS.items()
     for name, make in makers.items()
 }

@@ -6,8 +6,8 @@ from typing import Any
 
 from huey.utils import Error
 
-from ...store import Reader, Unreadable, parts_of
-from ...store.reader import Foreign
+from ...store import Reader, Unreadable, children
+from ...store.reader import Opaque
 from ..errors import class_of
 from .model import StoredResult
 
@@ -35,13 +35,13 @@ def read_result(reader: Reader, raw: bytes) -> StoredResult:
 
 
 def _class_name(value: Any) -> str:
-    if not isinstance(value, Foreign):
+    if not isinstance(value, Opaque):
         return type(value).__name__
     return value.name if value.module == "builtins" else f"{value.module}.{value.name}"
 
 
 def _text(value: Any) -> str | None:
-    if isinstance(value, Foreign) or not _is_short(value):
+    if isinstance(value, Opaque) or not _is_short(value):
         return None
     try:
         text = repr(value)
@@ -57,7 +57,7 @@ def _is_short(value: Any) -> bool:
         part = rest.pop()
         written += len(part) if isinstance(part, (str, bytes, bytearray)) else 1
         written += part.bit_length() if isinstance(part, int) else 0
-        rest.extend(parts_of(part))
+        rest.extend(children(part))
         if written + len(rest) > 4 * LONGEST:
             return False
     return True
