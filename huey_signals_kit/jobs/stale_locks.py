@@ -66,7 +66,7 @@ class StaleLockJob:
         self._heartbeat = heartbeat
         # By Huey's own name: 'a.b' and 'ab' have one ledger on Redis, and locks of their own.
         self._turn = heartbeat.ledger.lease(f"locks turn {huey.name}", _TURN_SECONDS)
-        self.watch = upkeep.LockWatch(huey, heartbeat.ledger)
+        self.watch = upkeep.LockInspector(huey, heartbeat.ledger)
         self._told: dict[str, None] = {}
         self._unsettled: set[str] = set()
         self._turns = 0

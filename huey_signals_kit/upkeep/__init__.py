@@ -10,7 +10,7 @@ from .explanation.explain import explain
 from .explanation.model import Chord, Explanation, Place, Revocation, Skipped, StoredResult
 from .forget import Forgotten, StillInUse, check_unused_elsewhere, forget, forget_record
 from .locks.info import LockHeld, LockInfo
-from .locks.inspection import LockWatch
+from .locks.inspection import LockInspector
 from .locks.release import (
     UNCLAIMED_SECONDS,
     Release,
@@ -22,8 +22,8 @@ from .locks.release import (
 )
 from .reports.model import Consumer, LockCounts, Report
 from .reports.report import report
-from .tokens.info import Standing, TokenInfo, TokensDeleted, TokensStopped
-from .tokens.listing import TokenList, delete_named_tokens, next_sweep, standings
+from .tokens.info import TaskLocation, TokenInfo, TokensDeleted, TokensStopped
+from .tokens.listing import TokenList, delete_named_tokens, find_task, next_sweep
 from .tokens.report import SweepReport, SweepStopped
 from .tokens.sweeper import DAY, LEAST_AGE, Sweeper, check_age, sweep_tokens
 
@@ -39,7 +39,7 @@ __all__ = [
     "LockCounts",
     "LockHeld",
     "LockInfo",
-    "LockWatch",
+    "LockInspector",
     "Place",
     "PurgeReport",
     "PurgeStopped",
@@ -47,13 +47,13 @@ __all__ = [
     "Report",
     "Revocation",
     "Skipped",
-    "Standing",
     "StillInUse",
     "Stopped",
     "StoredResult",
     "SweepReport",
     "SweepStopped",
     "Sweeper",
+    "TaskLocation",
     "TokenInfo",
     "TokenList",
     "TokensDeleted",
@@ -63,6 +63,7 @@ __all__ = [
     "check_unused_elsewhere",
     "delete_named_tokens",
     "explain",
+    "find_task",
     "forget",
     "forget_record",
     "next_sweep",
@@ -72,7 +73,6 @@ __all__ = [
     "release_seen",
     "release_stale",
     "report",
-    "standings",
     "sweep_tokens",
     "validate_classes",
 ]

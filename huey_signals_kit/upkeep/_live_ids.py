@@ -23,7 +23,7 @@ ReadIds = Callable[[bytes], Iterable[str]]
 """The ids that stand in a message at any depth; `Unreadable` if it cannot be read."""
 
 
-class Places:
+class LiveTaskIds:
     """The ids that were seen anywhere since this began; one seen alive counts as alive for good.
 
     A message is read once, however often it is seen.
@@ -39,18 +39,18 @@ class Places:
         """How many seconds the last look took."""
         self.alive: set[bytes] = set()
         """Those that Huey has made, packed."""
-        self.news: set[bytes] = set()
+        self.newly_seen: set[bytes] = set()
         """Those of them that were first seen since this was emptied."""
         self._custom: set[str] = set()
         self.unreadable: set[bytes] = set()
         """Digests of the messages that could not be read."""
 
     @property
-    def certain(self) -> bool:
+    def complete(self) -> bool:
         """Whether all that was seen could be read."""
         return not self.unreadable
 
-    def look(self, rounds: int = 2) -> None:
+    def refresh(self, passes: int = 2) -> None:
         """Go round, in the direction in which tasks move: schedule, queue, running; and again.
 
         What leaves a place before it is read is found in the next one, or in the next
@@ -58,7 +58,7 @@ class Places:
         """
         self._began = time.monotonic()
         seen: set[bytes] = set()
-        for _ in range(rounds):
+        for _ in range(passes):
             self._read(self._store.scheduled(), seen)
             self._read(self._store.queued(), seen)
             self._add(self._running.running_ids())
@@ -95,4 +95,4 @@ class Places:
                 self._custom.add(each)
             elif made not in self.alive:
                 self.alive.add(made)
-                self.news.add(made)
+                self.newly_seen.add(made)

@@ -27,7 +27,7 @@ from ..store.keys import Keys, Kind
 from ..store.protocol import Entry
 from ..store.reader import Reader, Unreadable
 from ._common import Stopped
-from ._live_ids import Places
+from ._live_ids import LiveTaskIds
 
 LOCK_ERRORS = ("TaskLockedException",)
 # As many as memory allows: before each deletion all places are looked at, which on a storage in
@@ -170,7 +170,7 @@ class _Purge:
         self._store: Store = open_store(huey)
         self._keys = Keys(huey)
         self._reader = Reader(huey)
-        self._places = Places(self._store, open_ledger(huey), self._reader.ids)
+        self._live_ids = LiveTaskIds(self._store, open_ledger(huey), self._reader.ids)
         self._classes = classes
         self._dry_run = dry_run
         self._with_kept = kept
@@ -226,11 +226,11 @@ class _Purge:
             return
         # After the errors were read: a task that stores one and goes on is found where it goes.
         self._found["undecided"] += len(some)
-        self._places.look()
-        if not self._places.certain:
+        self._live_ids.refresh()
+        if not self._live_ids.complete:
             self.stopped = "a message cannot be read: its task may still come to run"
             return
-        done = [(entry.key, entry.value) for entry in some if not self._places.has(entry.key)]
+        done = [(entry.key, entry.value) for entry in some if not self._live_ids.has(entry.key)]
         pending = len(some) - len(done)
         gone = len(done) if self._dry_run else len(self._store.compare_and_delete_many(done))
         self._found.update(pending=pending, deleted=gone, undecided=-pending - gone)

@@ -13,7 +13,7 @@ pytest.importorskip("rich", exc_type=ImportError)
 
 from huey_signals_kit import install_handlers, uninstall_handlers
 from huey_signals_kit.cli._locks import view
-from huey_signals_kit.upkeep import LockHeld, LockWatch, release_lock
+from huey_signals_kit.upkeep import LockHeld, LockInspector, release_lock
 from tests.consumer.harness import ROOT
 from tests.locks import ELSEWHERE, GONE, key, taken_by
 
@@ -21,7 +21,7 @@ EVIL = "\x1b]0;owned\x07 \x1b[2J"
 
 
 def names(huey):
-    return [lock.name for lock in LockWatch(huey).all()]
+    return [lock.name for lock in LockInspector(huey).all()]
 
 
 def test_the_list(shop):

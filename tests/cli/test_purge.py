@@ -148,7 +148,7 @@ def test_a_storage_that_goes_away_half_way(sqlite_shop, monkeypatch):
         raise OSError("the disk has gone away")
 
     sqlite_shop.fill()
-    monkeypatch.setattr(errors.Places, "look", gone)
+    monkeypatch.setattr(errors.LiveTaskIds, "refresh", gone)
     ran = sqlite_shop.run("purge", sqlite_shop.name, "--apply")
     assert (ran.code, ran.out) == (1, "")
     assert "the disk has gone away; until then 13 keys were read and 0 deleted" in ran.err

@@ -210,7 +210,7 @@ def test_a_storage_that_goes_away_half_way(sqlite_shop, monkeypatch):
     def gone(*_):
         raise OSError("the disk has gone away")
 
-    monkeypatch.setattr(listing.Places, "look", gone)
+    monkeypatch.setattr(listing.LiveTaskIds, "refresh", gone)
     ran = sqlite_shop.run("tokens", "delete", sqlite_shop.name, "*", "--apply")
     assert (ran.code, ran.out) == (1, "")
     assert "the disk has gone away; until then 0 keys were read and 0 deleted" in ran.err

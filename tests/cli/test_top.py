@@ -27,7 +27,7 @@ from huey_signals_kit.cli._top.view import screen
 from huey_signals_kit.inflight.tasks import Running
 from huey_signals_kit.ledger import Heartbeat, open_ledger
 from huey_signals_kit.runtime.process_id import this_process
-from huey_signals_kit.upkeep import LockInfo, LockWatch
+from huey_signals_kit.upkeep import LockInfo, LockInspector
 from tests import servers
 from tests.consumer import top_app
 from tests.consumer.harness import running_consumer
@@ -573,13 +573,13 @@ def test_a_report_that_fails_is_made_anew_at_once(sqlite_shop, monkeypatch):
 
 def test_between_two_scans_known_locks_are_as_of_now(sqlite_shop, monkeypatch):
     """So are those that a process says to hold; any other is found by the next scan."""
-    clock, real = Clock(), LockWatch.all
+    clock, real = Clock(), LockInspector.all
 
     def slow(watch):
         clock.now += 10
         return real(watch)
 
-    monkeypatch.setattr(LockWatch, "all", slow)
+    monkeypatch.setattr(LockInspector, "all", slow)
     looker = Looker(sqlite_shop.huey, clock)
     hold(sqlite_shop.huey, "first")
     hold(sqlite_shop.huey, "freed")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 import redis
 
-from huey_signals_kit.upkeep import LockWatch
+from huey_signals_kit.upkeep import LockInspector
 from tests.consumer.locks_app import GATES, HOST
 from tests.consumer.test_locks import APP, STALE_AFTER, Setting
 from tests.servers import redis_server
@@ -132,7 +132,7 @@ def test_a_consumer_frees_the_lock_of_a_dead_host(setting, monkeypatch):
         monkeypatch.delenv(HOST)
         with setting.consumer("releasing", "thread", 1, stale_locks="release") as releasing:
             living = setting.take(releasing, "alive")
-            watch = LockWatch(setting.huey)
+            watch = LockInspector(setting.huey)
             releasing.wait_until(lambda: watch.named(["dead"])[0].alive, "its heartbeats")
             killed.kill()
             began = time.monotonic()

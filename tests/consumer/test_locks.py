@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import pytest
 
 from huey_signals_kit.ledger import BEAT_SECONDS, open_ledger
-from huey_signals_kit.upkeep import LockWatch, release_stale
+from huey_signals_kit.upkeep import LockInspector, release_stale
 from tests.consumer.harness import ROOT, running_consumer
 from tests.consumer.locks_app import GATES, HOST, declare
 from tests.support import wait_until
@@ -34,7 +34,7 @@ class Setting:
     def __init__(self, place, huey, folder):
         self.place, self.huey, self.folder = place, huey, folder
         self.guarded = declare(huey)
-        self.watch = LockWatch(huey)
+        self.watch = LockInspector(huey)
         self.ledger = open_ledger(huey)
 
     def consumer(self, name, worker, workers, **install):
@@ -64,7 +64,7 @@ class Setting:
         (self.folder / f"{holder.id} may go").touch()
 
     def looks(self):
-        """What `LockWatch` says of each lock, by name."""
+        """What `LockInspector` says of each lock, by name."""
         return {lock.name: lock for lock in self.watch.all()}
 
     def command(self, *words, code=0):

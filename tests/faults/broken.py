@@ -14,11 +14,11 @@ from typing import Any
 
 def dead(huey: Any) -> None:
     """Take every holder for dead."""
-    from huey_signals_kit.upkeep import LockWatch
+    from huey_signals_kit.upkeep import LockInspector
     from huey_signals_kit.upkeep.locks import inspection
 
     verdict = inspection._Verdict(alive=False, unclaimed=False, settled=True)
-    LockWatch._lives = lambda self, name, raw, holder, look: verdict
+    LockInspector._lives = lambda self, name, raw, holder, look: verdict
 
 
 def silent(huey: Any) -> None:
@@ -36,11 +36,11 @@ def silent(huey: Any) -> None:
 
 def never(huey: Any) -> None:
     """Free no stale lock."""
-    from huey_signals_kit.upkeep import LockWatch
+    from huey_signals_kit.upkeep import LockInspector
     from huey_signals_kit.upkeep.locks import inspection
 
     verdict = inspection._Verdict(alive=None, unclaimed=False, settled=True)
-    LockWatch._lives = lambda self, name, raw, holder, look: verdict
+    LockInspector._lives = lambda self, name, raw, holder, look: verdict
 
 
 def _bytes(key: str | bytes) -> bytes:

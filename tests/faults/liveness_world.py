@@ -15,7 +15,7 @@ from huey_signals_kit.ledger._backend import PROCESS, TOTALS, StoredValues
 from huey_signals_kit.ledger._ledger import Ledger
 from huey_signals_kit.locks.holder import Holder
 from huey_signals_kit.runtime.process_id import ProcessId
-from huey_signals_kit.upkeep import LockInfo, LockWatch
+from huey_signals_kit.upkeep import LockInfo, LockInspector
 
 BEAT = 5.0
 STALE_AFTER = 30.0
@@ -170,7 +170,7 @@ class Process:
         self.wrote = self.world.now
 
 
-class SimulatedLockWatch(LockWatch):
+class SimulatedLockWatch(LockInspector):
     """Looks at the one lock of the world."""
 
     def __init__(self, process, ledger, world):
@@ -231,7 +231,7 @@ class Run:
         caller = Process(self.world, self.server, host, False)
         caller.killed = True  # it writes no heartbeats
         with suppress(*FAILURES):
-            found = self.watch_of(caller, caller.open()).settled(write=True)
+            found = self.watch_of(caller, caller.open()).wait_until_known(write=True)
             self.server.reach(host)
             self.free([each for each in found if each.alive is False and each.settled])
 

@@ -12,7 +12,7 @@ import random
 import sys
 import time
 
-from huey_signals_kit.upkeep import LockHeld, LockWatch, release_lock, release_stale
+from huey_signals_kit.upkeep import LockHeld, LockInspector, release_lock, release_stale
 from huey_signals_kit.upkeep.locks import inspection, release
 from tests.support import Place
 
@@ -21,7 +21,7 @@ def do_it(wrong):
     """Have this process do it so."""
     if wrong == "living":
         dead = inspection._Verdict(alive=False, unclaimed=False, settled=True)
-        LockWatch._lives = lambda self, name, raw, holder, look: dead
+        LockInspector._lives = lambda self, name, raw, holder, look: dead
     elif wrong == "later":
 
         def release_later(huey, lock):
@@ -35,7 +35,7 @@ def main():
     *where, wrong = sys.argv[1:]
     do_it(wrong)
     huey = Place(*where).open()
-    watch = LockWatch(huey)
+    watch = LockInspector(huey)
     while True:
         for lock in release_stale(huey, watch=watch).released:
             print(lock.name, "stale", flush=True)

@@ -18,16 +18,16 @@ from tests.support import Place
 
 def overlook(place):
     """Have this process see nothing there."""
-    look, add = _live_ids.Places.look, _live_ids.Places._add
+    look, add = _live_ids.LiveTaskIds.refresh, _live_ids.LiveTaskIds._add
 
-    def blind(self, rounds=2):
+    def blind(self, passes=2):
         if place == "running":
             self._add = lambda ids: add(self, () if isinstance(ids, set) else ids)
         else:
             setattr(self._store, place, lambda: iter(()))
-        look(self, rounds)
+        look(self, passes)
 
-    _live_ids.Places.look = blind
+    _live_ids.LiveTaskIds.refresh = blind
 
 
 def main():

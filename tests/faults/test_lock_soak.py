@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from huey_signals_kit.upkeep import LockWatch
+from huey_signals_kit.upkeep import LockInspector
 from tests.consumer.harness import ROOT, running_consumer
 from tests.faults.lock_soak_app import AFTER, FOLDER, HELD, SKIPPED, TWICE, WORKERS, declare, noted
 from tests.support import tail
@@ -71,7 +71,7 @@ def releasing(place, log, wrong):
 def soak(place, huey, folder, seconds, wrong=""):
     """Who held what twice, which locks were left in the end, and the figures of it all."""
     draw = random.Random(os.environ.get("HUEY_SIGNALS_KIT_SOAK_SEED", "1"))
-    guarded, watch = declare(huey), LockWatch(huey)
+    guarded, watch = declare(huey), LockInspector(huey)
     log = folder / "consumer.log"
     logs = [folder / f"releaser {number}.log" for number in range(RELEASERS)]
     with ExitStack() as stack:

@@ -23,7 +23,7 @@ from huey_signals_kit.runtime import scheduler as scheduler_module
 from huey_signals_kit.runtime.process_id import ProcessId, this_process
 from huey_signals_kit.runtime.scheduler import scheduler
 from huey_signals_kit.store import UPKEEP, open_kit_store, open_store
-from huey_signals_kit.upkeep import LockHeld, LockWatch, Release, release_lock, release_stale
+from huey_signals_kit.upkeep import LockHeld, LockInspector, Release, release_lock, release_stale
 from huey_signals_kit.upkeep.locks import inspection
 from huey_signals_kit.upkeep.locks.skip_history import note_skips, recent_skips
 from tests.locks import ELSEWHERE, taken_by
@@ -463,7 +463,9 @@ def test_a_process_says_that_it_lives_until_it_has_freed_its_locks(make_huey, be
         (process,) = open_ledger(huey).processes()
         assert process.heartbeat.locks == ("one", "two")
         assert not process.gone
-        assert {lock.alive for lock in LockWatch(make_huey("sqlite", huey.name)).all()} == {True}
+        assert {lock.alive for lock in LockInspector(make_huey("sqlite", huey.name)).all()} == {
+            True
+        }
     assert job.run()
     assert (beats(), open_ledger(huey).processes()) == ([], [])
     counted = {
@@ -914,7 +916,7 @@ def test_where_processes_cannot_be_told_apart_heartbeats_tell(make_huey, monkeyp
     for module in (inspection, _liveness, _holder_state):
         monkeypatch.setattr(module, "here", lambda: nowhere)
     huey, now = make_huey("sqlite"), [0.0]
-    watch = LockWatch(huey, open_ledger(huey), lambda: now[0])
+    watch = LockInspector(huey, open_ledger(huey), lambda: now[0])
     taken_by(huey, "held", nowhere)
     other = open_ledger(make_huey("sqlite", huey.name))
     for sequence in range(1, 9):
@@ -933,7 +935,7 @@ def test_a_lock_is_not_freed_where_it_could_not_be_told_in_time_who_lives(make_h
         now[0] += 100
 
     taken_by(huey, "held", ELSEWHERE)
-    watch = LockWatch(huey, open_ledger(huey), lambda: now[0], stand_still)
+    watch = LockInspector(huey, open_ledger(huey), lambda: now[0], stand_still)
     with pytest.raises(LockHeld, match="which may be alive: it has been"):
         release_lock(huey, "held", watch)
     assert huey.lock_task("held").is_locked()

@@ -21,7 +21,13 @@ from huey_signals_kit.ledger import Heartbeat, UnreadableLedger, open_ledger
 from huey_signals_kit.ledger._backend import StoreBackend
 from huey_signals_kit.runtime.process_id import INCARNATION, process_with_pid, this_process
 from huey_signals_kit.signals import lock_released, stale_lock_found
-from huey_signals_kit.upkeep import LockHeld, LockWatch, release_lock, release_stale, sweep_tokens
+from huey_signals_kit.upkeep import (
+    LockHeld,
+    LockInspector,
+    release_lock,
+    release_stale,
+    sweep_tokens,
+)
 from huey_signals_kit.upkeep.locks import release
 from tests.locks import ELSEWHERE, GONE, key, taken_by, watched
 from tests.support import delete_kit_data, kit_data, put_kit_data, run_all, store
@@ -226,7 +232,7 @@ def test_a_kit_that_replaces_another_names_the_locks_of_both(make_huey):
 def test_a_lock_of_a_process_that_is_gone_is_dead_at_once(any_huey):
     """On this very host."""
     taken_by(any_huey, "held", GONE)
-    (lock,) = LockWatch(any_huey).all()
+    (lock,) = LockInspector(any_huey).all()
     assert (lock.alive, lock.pid, lock.host) == (False, GONE.pid, GONE.host)
 
 
@@ -248,7 +254,7 @@ def watching_locks(huey, clock):
     ledger = open_ledger(huey)
     ledger._clock = clock
     ledger._after_fork()
-    return LockWatch(huey, ledger, clock, clock.sleep)
+    return LockInspector(huey, ledger, clock, clock.sleep)
 
 
 def beats(huey, sequence, **more):
@@ -336,14 +342,14 @@ def test_a_command_believes_a_watcher_that_has_written_since(make_huey):
         clock.sleep(5)
     watch = watching_locks(huey, clock)
     clock.sleep(50)
-    assert [each.settled for each in watch.settled()] == [False]
+    assert [each.settled for each in watch.wait_until_known()] == [False]
     heartbeat()
     for _ in range(28):
         clock.sleep(5)
         heartbeat()
     watch._sleep = lambda seconds: (clock.sleep(seconds), heartbeat())
     began = clock.now
-    (lock,) = watch.settled()
+    (lock,) = watch.wait_until_known()
     assert (lock.alive, lock.settled) == (False, True)
     assert clock.now - began < 10
 
@@ -398,11 +404,11 @@ def test_a_program_that_has_become_another_holds_nothing(make_huey):
         )
         for place in (here_too, ELSEWHERE):
             taken_by(huey, f"of {place.host}", place, incarnation=7)
-            assert LockWatch(huey).named([f"of {place.host}"])[0].alive is not False
+            assert LockInspector(huey).named([f"of {place.host}"])[0].alive is not False
             for incarnation, alive in ((6, None), (7, None), (8, False)):
                 record = Heartbeat(f"{place.host} {incarnation}", place, incarnation=incarnation)
                 open_ledger(huey).write(record)
-                (lock,) = LockWatch(huey).named([f"of {place.host}"])
+                (lock,) = LockInspector(huey).named([f"of {place.host}"])
                 assert lock.alive is (True if place is here_too and alive is None else alive)
         process.communicate(b"\n")
 
@@ -553,7 +559,7 @@ def test_marks_of_somebody_else_delay_no_more_than_a_release(make_huey, mark):
 def test_a_forged_holder_is_no_holder(any_huey):
     """A number that no process has; nothing fails, and the lock goes as one that names nobody."""
     taken_by(any_huey, "held", replace(GONE, pid=10**30))
-    (lock,) = LockWatch(any_huey).all()
+    (lock,) = LockInspector(any_huey).all()
     assert (lock.alive, lock.pid) == (None, None)
     assert release_lock(any_huey, "held")
 
@@ -594,7 +600,7 @@ def test_release_frees_what_nobody_alive_holds(any_huey):
 
 def test_a_lock_that_was_taken_anew_since_the_look_is_not_freed(any_huey, monkeypatch):
     """It may be the same process again."""
-    watch = LockWatch(any_huey)
+    watch = LockInspector(any_huey)
     taken_by(any_huey, "held", GONE)
     named = watch.named
 
@@ -635,7 +641,7 @@ def test_stale_ones_go_at_once_if_dead_and_after_two_looks_if_nobodys(any_huey):
         assert release().released == []
         now[0] += 1
         assert [e.name for e in release().released] == ["changed"]
-        assert [e.name for e in LockWatch(any_huey).all()] == ["mine"]
+        assert [e.name for e in LockInspector(any_huey).all()] == ["mine"]
 
 
 def test_one_that_nobody_holds_for_a_moment_begins_anew(make_huey):

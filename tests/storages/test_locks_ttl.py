@@ -15,7 +15,7 @@ from huey.exceptions import TaskLockedException
 
 from huey_signals_kit import install_handlers, uninstall_handlers
 from huey_signals_kit.runtime.process_id import this_process
-from huey_signals_kit.upkeep import LockWatch, release_stale
+from huey_signals_kit.upkeep import LockInspector, release_stale
 from tests.consumer.harness import ROOT
 from tests.support import KINDS, REDIS_KINDS, run_all, store, wait_until
 
@@ -239,7 +239,7 @@ def test_a_lock_with_a_ttl_is_listed_as_any_other(pair):
     lock = huey.lock_task("held", ttl=2)
     lock.acquire()
     assert 0 < left(huey) <= 2
-    for listed in (kit.locks(), others_kit.locks(), LockWatch(other).all()):
+    for listed in (kit.locks(), others_kit.locks(), LockInspector(other).all()):
         (found,) = listed
         assert (found.name, found.kind, found.task_id) == ("held", "lock", None)
         assert (found.host, found.pid, found.alive) == (this_process().host, os.getpid(), True)
@@ -289,11 +289,11 @@ def test_one_of_a_killed_process_is_freed_before_its_time(kind, make_place, make
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as holder:
         try:
             assert holder.stdout.readline() == "in\n"
-            assert [lock.alive for lock in LockWatch(huey).all()] == [True]
+            assert [lock.alive for lock in LockInspector(huey).all()] == [True]
             assert 3500 < left(huey) <= 3600
         finally:
             holder.send_signal(signal.SIGKILL)
-    (lock,) = LockWatch(huey).all()
+    (lock,) = LockInspector(huey).all()
     assert (lock.alive, lock.pid) == (False, holder.pid)
     assert [each.name for each in release_stale(huey).released] == ["held"]
     assert store(huey) == {}

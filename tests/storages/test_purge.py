@@ -339,13 +339,13 @@ def test_one_that_was_replaced_meanwhile_stays(make_huey, monkeypatch):
     hold(huey, "held")
     task = guarded()
     run_all(huey)
-    look = errors.Places.look
+    look = errors.LiveTaskIds.refresh
 
     def replaced(places):
         look(places)
         huey.put_result(task.id, "a real result")
 
-    monkeypatch.setattr(errors.Places, "look", replaced)
+    monkeypatch.setattr(errors.LiveTaskIds, "refresh", replaced)
     report = purge_errors(huey)
     assert (report.deleted, report.undecided) == (0, 1)
     assert task.get() == "a real result"
@@ -377,7 +377,7 @@ def test_a_storage_that_goes_away_is_reported_with_what_was_done(make_huey, monk
     def gone(self):
         raise OSError("the storage has gone away")
 
-    monkeypatch.setattr(errors.Places, "look", gone)
+    monkeypatch.setattr(errors.LiveTaskIds, "refresh", gone)
     with pytest.raises(PurgeStopped, match="the storage has gone away") as stopped:
         purge_errors(huey)
     assert (stopped.value.report.matched, stopped.value.report.deleted) == (1, 0)

@@ -22,7 +22,7 @@ from huey_signals_kit.runtime.scheduler import scheduler
 from huey_signals_kit.signals import sweep_finished
 from huey_signals_kit.store import UPKEEP, open_kit_store
 from huey_signals_kit.upkeep import SweepStopped, sweep_tokens
-from huey_signals_kit.upkeep._live_ids import Places
+from huey_signals_kit.upkeep._live_ids import LiveTaskIds
 from huey_signals_kit.upkeep.tokens import marks, slices, sweeper
 from huey_signals_kit.upkeep.tokens import sweep as sweep_module
 from tests.support import delete_kit_data, put_kit_data, run_all, store, tokens, wait_until
@@ -531,14 +531,14 @@ def test_one_that_has_changed_since_it_was_read_stays(any_huey, monkeypatch):
     leak(any_huey, 1)
     sweep(any_huey, 0)
     (key,) = tokens(any_huey)
-    look = Places.look
+    look = LiveTaskIds.refresh
 
-    def changed(places, rounds=2):
-        look(places, rounds)
+    def changed(places, passes=2):
+        look(places, passes)
         any_huey.revoke_by_id(key[2:], revoke_until=datetime.datetime(2099, 1, 1))
 
     with monkeypatch.context() as patched:
-        patched.setattr(Places, "look", changed)
+        patched.setattr(LiveTaskIds, "refresh", changed)
         report = sweep(any_huey, DAY + 1)
     assert (report.deleted, report.undecided) == (0, 1)
     assert tokens(any_huey) == {key}
@@ -618,10 +618,10 @@ def test_marks_that_another_sweep_has_replaced_end_this_one(make_huey, monkeypat
     huey = make_huey("sqlite")
     leak(huey, 1)
     (key,) = tokens(huey)
-    look = Places.look
+    look = LiveTaskIds.refresh
 
-    def other(places, rounds=2):
-        look(places, rounds)
+    def other(places, passes=2):
+        look(places, passes)
         put_kit_data(huey, f"marks:{key[2:4]}", b"1")
 
     read = marks.buckets
@@ -715,6 +715,6 @@ def test_an_uninstalled_kit_ends_its_sweep(make_huey, monkeypatch):
     huey = make_huey("sqlite")
     kit = install_handlers(huey)
     leak(huey, 1)
-    monkeypatch.setattr(Places, "look", lambda places, rounds=2: kit.uninstall())
+    monkeypatch.setattr(LiveTaskIds, "refresh", lambda places, passes=2: kit.uninstall())
     with pytest.raises(SweepStopped, match="was told to end"):
         kit.sweep_tokens()

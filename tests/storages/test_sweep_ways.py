@@ -15,7 +15,7 @@ from huey_signals_kit.handlers import RescheduleLocked
 from huey_signals_kit.store import open_store
 from huey_signals_kit.store.reader import Reader
 from huey_signals_kit.upkeep._ids import packed
-from huey_signals_kit.upkeep._live_ids import Places
+from huey_signals_kit.upkeep._live_ids import LiveTaskIds
 from tests.support import hold
 
 chord_only = pytest.mark.skipif(not hasattr(huey_package, "chord"), reason="chords came in 3.0")
@@ -259,7 +259,7 @@ def test_it_is_found_whenever_it_moves(make_huey, kind, way):
         world = World(huey)
         task_id, steps = way(world)
         store = Interrupted(world, steps, moments)
-        places = Places(store, store, Reader(huey).ids)
-        places.look()
+        places = LiveTaskIds(store, store, Reader(huey).ids)
+        places.refresh()
         assert packed(task_id) in places.alive, moments
         store.pass_by()

@@ -12,12 +12,12 @@ from huey_signals_kit.inflight.tasks import Running
 from huey_signals_kit.ledger import Heartbeat, open_ledger
 from huey_signals_kit.runtime.process_id import this_process
 from huey_signals_kit.upkeep import (
-    Standing,
+    TaskLocation,
     TokenList,
     TokensStopped,
     delete_named_tokens,
+    find_task,
     next_sweep,
-    standings,
     sweep_tokens,
 )
 from tests.support import hold, put_kit_data, store, tokens
@@ -225,14 +225,14 @@ def test_where_a_task_stands(any_huey):
     any_huey.storage.enqueue(b"junk")
     running = (Running("ours", "reports.daily", 1.0, nested=(nested.id,)),)
     open_ledger(any_huey).write(Heartbeat("one", this_process(), "thread", 1.0, 1, running=running))
-    assert standings(any_huey, first.id) == [Standing("queue", name, False)]
-    assert standings(any_huey, waiting.id) == [Standing("schedule", name, False)]
-    assert standings(any_huey, "ours") == [Standing("running", "reports.daily", False)]
-    assert standings(any_huey, nested.id) == [
-        Standing("queue", name, True),
-        Standing("running", "reports.daily", True),
+    assert find_task(any_huey, first.id) == [TaskLocation("queue", name, False)]
+    assert find_task(any_huey, waiting.id) == [TaskLocation("schedule", name, False)]
+    assert find_task(any_huey, "ours") == [TaskLocation("running", "reports.daily", False)]
+    assert find_task(any_huey, nested.id) == [
+        TaskLocation("queue", name, True),
+        TaskLocation("running", "reports.daily", True),
     ]
-    assert standings(any_huey, "nobody") == []
+    assert find_task(any_huey, "nobody") == []
 
 
 def test_when_the_next_sweep_is_due(any_huey):

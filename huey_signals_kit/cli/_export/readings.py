@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from ...ledger import Snapshot, open_ledger
-from ...upkeep import LockWatch, Report
+from ...upkeep import LockInspector, Report
 from ...upkeep import report as make_report
 from .._shared.background_read import Asking, NoAnswer
 
@@ -23,7 +23,7 @@ class Readings:
     def __init__(self, huey: Any, interval: float) -> None:
         self._interval = interval
         ledger = open_ledger(huey)
-        watch = LockWatch(huey, ledger)
+        watch = LockInspector(huey, ledger)
         self._looks: Asking[Snapshot] = Asking(ledger.snapshot, "look at the ledger")
         self._reports: Asking[tuple[Report, float]] = Asking(
             lambda: (make_report(huey, ledger=ledger, watch=watch), time.time()),

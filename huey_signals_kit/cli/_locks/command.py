@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ...upkeep import LockHeld, LockWatch, check_not_held, release_seen, release_stale
+from ...upkeep import LockHeld, LockInspector, check_not_held, release_seen, release_stale
 from .._shared.command import Apply, AsJson, HueyName, print_json, work_on
 from .._shared.durations import parse_age
 from .._shared.exits import NEEDS_PERSON, CommandError, WrongUse
@@ -60,7 +60,7 @@ def about() -> None:
 def list_locks(huey_name: HueyName, as_json: AsJson = False) -> None:
     """List every lock and semaphore of the queue."""
     with work_on("locks", huey_name) as huey:
-        found = LockWatch(huey).all()
+        found = LockInspector(huey).all()
         if as_json:
             print_json({"locks": [each.as_dict() for each in found]})
         else:
@@ -132,7 +132,7 @@ def _release_stale(huey: Any, huey_name: str, age: float, apply: bool, as_json: 
 def _release_named(huey: Any, huey_name: str, names: list[str], apply: bool, as_json: bool) -> bool:
     names = list(dict.fromkeys(names))
     with progress("looking at locks") as tell:
-        settled = LockWatch(huey).settled(names, lambda: tell(_WAITING), write=apply)
+        settled = LockInspector(huey).wait_until_known(names, lambda: tell(_WAITING), write=apply)
     found = {lock.name: lock for lock in settled}
     missing = [name for name in names if name not in found]
     if missing:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ...upkeep import TokenInfo, TokenList, TokensDeleted, delete_named_tokens, standings
+from ...upkeep import TokenInfo, TokenList, TokensDeleted, delete_named_tokens, find_task
 from .._shared.command import Apply, AsJson, HueyName, print_json, work_on
 from .._shared.exits import NEEDS_PERSON, CommandError
 from .._shared.progress import progress
@@ -84,7 +84,7 @@ def show(
     with work_on("tokens show", huey_name) as huey:
         found = [each for each in TokenList(huey, [name]) if _is_exactly(name, each)]
         _refuse_unmatched([] if found else [name])
-        where = {each.entry.key: standings(huey, each.name) for each in found}
+        where = {each.entry.key: find_task(huey, each.name) for each in found}
         if as_json:
             dicts = [
                 {**each.as_dict(), "standings": list(map(asdict, where[each.entry.key]))}

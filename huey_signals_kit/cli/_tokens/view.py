@@ -9,7 +9,7 @@ from shlex import quote
 import typer
 from rich.cells import cell_len, set_cell_size
 
-from ...upkeep import Standing, TokenInfo, TokensDeleted
+from ...upkeep import TaskLocation, TokenInfo, TokensDeleted
 from .._shared.tables import counted, print_table
 from .._shared.terminal import WIDTH, say, say_command, shown
 
@@ -77,7 +77,7 @@ class JsonList:
         typer.echo(f'{start}], "shown": {self._shown}, "matched": {matched}}}')
 
 
-def show(token: TokenInfo, where: Iterable[Standing]) -> None:
+def show(token: TokenInfo, where: Iterable[TaskLocation]) -> None:
     """All of one token."""
     rows = [
         ("kind", token.kind.replace("_", " ")),
@@ -89,7 +89,7 @@ def show(token: TokenInfo, where: Iterable[Standing]) -> None:
     print_table(("name", token.name), rows)
 
 
-def _standing(each: Standing) -> str:
+def _standing(each: TaskLocation) -> str:
     place = {"queue": "in the queue", "schedule": "in the schedule"}.get(each.place, each.place)
     return f"{place}, {'nested in ' if each.nested else ''}{each.task_name}"
 

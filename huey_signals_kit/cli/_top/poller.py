@@ -10,7 +10,7 @@ from socket import gethostname
 from typing import Any
 
 from ...ledger import Process, Snapshot, open_ledger
-from ...upkeep import LockInfo, LockWatch, Report
+from ...upkeep import LockInfo, LockInspector, Report
 from ...upkeep import report as make_report
 from .._shared.background_read import Asking, NoAnswer
 from .model import FIGURES, Figure, Seen, SeenProcess, SeenTask
@@ -34,7 +34,7 @@ class Looker:
         self._huey = huey
         self._clock = clock
         self._ledger = open_ledger(huey)
-        self._locks = _Locks(LockWatch(huey, self._ledger), LockWatch(huey), clock)
+        self._locks = _Locks(LockInspector(huey, self._ledger), LockInspector(huey), clock)
         self._counts = Counts(clock)
         self._pace = _Pace(clock)
         self._reports: Asking[tuple[Report, float]] = Asking(self._report, "report on the store")
@@ -131,7 +131,9 @@ class _Locks:
         clock: A monotonic clock, in seconds.
     """
 
-    def __init__(self, watch: LockWatch, search: LockWatch, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, watch: LockInspector, search: LockInspector, clock: Callable[[], float]
+    ) -> None:
         self._watch = watch
         self._search = search
         self._clock = clock

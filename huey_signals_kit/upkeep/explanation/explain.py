@@ -12,8 +12,8 @@ from ...metrics.labels import sanitize_label
 from ...metrics.names import LABELS, LOCK_SKIPS
 from ...store import BATCH, Keys, Kind, Reader, open_store
 from ...store.keys import CHORD, PAUSE, TOKEN
-from .._moments import moment
-from ..locks.inspection import LockWatch
+from .._moments import to_datetime
+from ..locks.inspection import LockInspector
 from .messages import MOST_PLACES, MessageSearch
 from .model import ARGUMENT, DUE, NESTED, RUNNING, Chord, Explanation, Place, Revocation, Skipped
 from .nested import ChordConfig
@@ -118,7 +118,7 @@ class _Search:
                 if own:
                     self._found.task_name = task.task_name
                 path = () if own else (NESTED,)
-                since = moment(task.since)
+                since = to_datetime(task.since)
                 place = Place(RUNNING, task.task_name, task.task_id, path, since=since, **who)
                 self._add(place)
         if place is None and self._id in beat.waiting:
@@ -137,7 +137,7 @@ class _Search:
             self._found.result = None if raw is None else read_result(self._reader, raw)
 
     def _locks(self) -> None:
-        for lock in LockWatch(self._huey, self._ledger).all():
+        for lock in LockInspector(self._huey, self._ledger).all():
             if lock.task_id == self._id:
                 self._found.task_name = self._found.task_name or lock.task_name
                 self._found.locks.append(lock)
@@ -148,7 +148,7 @@ class _Search:
             beat = process.heartbeat
             # Two handlers may have recorded the same skip.
             for skip in dict.fromkeys(beat.skips):
-                at = moment(skip.at) if skip.task_id == self._id else None
+                at = to_datetime(skip.at) if skip.task_id == self._id else None
                 if at is not None:
                     found.append(Skipped(at, skip.lock, beat.host, beat.pid))
         found.sort(key=lambda each: each.at)

@@ -27,7 +27,7 @@ from ...locks.holder import Holder, parse_holder
 from ...metrics.labels import fold, sanitize_label
 from ...runtime.process_id import this_process
 from ...store import UPKEEP, Keys, Reader, Store, Unreadable, open_kit_store, open_store
-from .._moments import moment
+from .._moments import to_datetime
 from .info import LockInfo
 from .skip_history import note_skips, recent_skips
 
@@ -46,7 +46,7 @@ _MOST_FAILURES = 3
 _POLL_SECONDS = 0.5
 
 
-class _Verdict(NamedTuple):
+class _HolderStatus(NamedTuple):
     alive: bool | None
     unclaimed: bool = False
     settled: bool = True
@@ -54,7 +54,7 @@ class _Verdict(NamedTuple):
     doubt: str = ""
 
 
-class LockWatch:
+class LockInspector:
     """Looks at the locks of one Huey; keep it.
 
     Args:
@@ -81,7 +81,7 @@ class LockWatch:
         """Every lock and semaphore in the store, by name."""
         store, keys = open_store(self._huey), Keys(self._huey)
         entries = (entry for batch in store.entries(keys.lock_prefix) for entry in batch)
-        found = list(self.judged({keys.lock_name(e.key): e.value for e in entries}))
+        found = list(self.inspect({keys.lock_name(e.key): e.value for e in entries}))
         return sorted([*found, *self._semaphores(store)], key=lambda lock: lock.name)
 
     def named(self, names: list[str]) -> list[LockInfo]:
@@ -89,7 +89,7 @@ class LockWatch:
         prefix = Keys(self._huey).lock_prefix
         values = open_store(self._huey).get([prefix + name for name in names])
         held = zip(names, values, strict=True)
-        return list(self.judged({name: raw for name, raw in held if raw is not None}))
+        return list(self.inspect({name: raw for name, raw in held if raw is not None}))
 
     def note_skips(self) -> None:
         """Note what has been counted, so that it is known later what came since."""
@@ -103,7 +103,7 @@ class LockWatch:
         """The names of the locks that any process has said to hold."""
         return {name for each in self._ledger.processes() for name in each.heartbeat.locks}
 
-    def judged(self, values: Mapping[str, bytes | None]) -> Iterator[LockInfo]:
+    def inspect(self, values: Mapping[str, bytes | None]) -> Iterator[LockInfo]:
         """Those that have these *values* by name; of None it is not known what stands there."""
         if not values:
             return
@@ -135,7 +135,7 @@ class LockWatch:
             verdict = self._lives(name, raw or b"", holder, snapshot)
             yield LockInfo(
                 name,
-                since=moment(holder.since),
+                since=to_datetime(holder.since),
                 task_id=holder.task_id,
                 task_name=holder.task_name,
                 host=holder.place.host,
@@ -148,7 +148,7 @@ class LockWatch:
                 **common,
             )
 
-    def settled(
+    def wait_until_known(
         self,
         names: list[str] | None = None,
         tell: Callable[[], object] = lambda: None,
@@ -203,30 +203,30 @@ class LockWatch:
         found = [*(each for each in found if each.alive is not False), *self.named(dead)]
         return sorted(found, key=lambda lock: lock.name)
 
-    def _lives(self, name: str, raw: bytes, holder: Holder, snapshot: Snapshot) -> _Verdict:
+    def _lives(self, name: str, raw: bytes, holder: Holder, snapshot: Snapshot) -> _HolderStatus:
         if holder.place == this_process() and is_held_here(raw):
-            return _Verdict(True)
+            return _HolderStatus(True)
         verdict = self._judge(name, raw, holder, snapshot)
         if snapshot.older:
             return verdict._replace(settled=False, doubt=older_text(snapshot.older[0]))
         return verdict
 
-    def _judge(self, name: str, raw: bytes, holder: Holder, snapshot: Snapshot) -> _Verdict:
+    def _judge(self, name: str, raw: bytes, holder: Holder, snapshot: Snapshot) -> _HolderStatus:
         place, state = holder.place, self._ledger.holder_state(holder, snapshot)
         if state.alive or (state.alive is False and state.silent is None):
-            return _Verdict(state.alive, silent=state.silent)
+            return _HolderStatus(state.alive, silent=state.silent)
         if (
             place == this_process() and place.pid_namespace
         ):  # the response to its acquisition was lost
             long = self._is_unheld(name, raw)
             doubt = "" if long else "this process does not know the lock, and looks again"
-            return _Verdict(False if long else None, settled=long, doubt=doubt)
+            return _HolderStatus(False if long else None, settled=long, doubt=doubt)
         if snapshot.unreadable:
-            return _Verdict(None, settled=False, silent=state.silent, doubt=_UNREADABLE)
+            return _HolderStatus(None, settled=False, silent=state.silent, doubt=_UNREADABLE)
         if state.is_older:
-            return _Verdict(None, settled=False, doubt=_OLDER)
+            return _HolderStatus(None, settled=False, doubt=_OLDER)
         doubt = "" if state.is_silent else _silence_text(state.silent, state.limit)
-        return _Verdict(state.alive, state.unclaimed, state.is_silent, state.silent, doubt)
+        return _HolderStatus(state.alive, state.unclaimed, state.is_silent, state.silent, doubt)
 
     def _is_unheld(self, name: str, raw: bytes) -> bool:
         """Return whether this process has not held the lock for long enough."""

@@ -15,7 +15,7 @@ from ...runtime.process_id import this_process
 from ...store import UPKEEP, Keys, KitStore, open_kit_store, open_store
 from ..tokens.sweeper import check_age
 from .info import LockHeld, LockInfo
-from .inspection import LockWatch
+from .inspection import LockInspector
 
 UNCLAIMED_SECONDS = 900.0
 """How far apart two looks at a lock are that nobody claims, before it is freed."""
@@ -45,7 +45,7 @@ class Release:
     """Locks whose holder may be alive; their `doubt` says why, and what would settle it."""
 
 
-def release_lock(huey: Any, name: str, watch: LockWatch | None = None) -> bool:
+def release_lock(huey: Any, name: str, watch: LockInspector | None = None) -> bool:
     """Free the lock *name*; whether it was there, and still the same when it was freed.
 
     Raises `LockHeld` if the holder is alive or in doubt. For a holder on another host this may take
@@ -54,12 +54,12 @@ def release_lock(huey: Any, name: str, watch: LockWatch | None = None) -> bool:
     return bool(release_named(huey, name, watch))
 
 
-def release_named(huey: Any, name: str, watch: LockWatch | None = None) -> list[LockInfo]:
+def release_named(huey: Any, name: str, watch: LockInspector | None = None) -> list[LockInfo]:
     """Release a lock as `release_lock` does; return the locks that were freed."""
     huey = check_huey(huey, "release_lock()")
     if not isinstance(name, str):
         raise TypeError(f"release_lock() takes the name of a lock, got {short(name)}")
-    found = (watch or LockWatch(huey)).settled([name], write=True)
+    found = (watch or LockInspector(huey)).wait_until_known([name], write=True)
     for lock in found:
         check_not_held(huey, lock)
     return [lock for lock in found if release_seen(huey, lock)]
@@ -76,7 +76,7 @@ def release_stale(
     min_age: float = UNCLAIMED_SECONDS,
     dry_run: bool = False,
     *,
-    watch: LockWatch | None = None,
+    watch: LockInspector | None = None,
     clock: Callable[[], float] = _since_boot,
     tell: Callable[[], object] = lambda: None,
     names: Collection[str] | None = None,
@@ -92,9 +92,9 @@ def release_stale(
     huey = check_huey(huey, "release_stale_locks()")
     check_age(min_age, "min_age= of release_stale_locks()")
     validate_flag(dry_run, "dry_run= of release_stale_locks()")
-    watch = watch or LockWatch(huey)
+    watch = watch or LockInspector(huey)
     if names is None:
-        found = watch.settled(tell=tell, write=not dry_run)
+        found = watch.wait_until_known(tell=tell, write=not dry_run)
     else:
         found = watch.named(sorted(names))
     locks = [each for each in found if each.kind == "lock"]

@@ -17,10 +17,10 @@ from ...store import UPKEEP, Entry, Store, open_kit_store, open_store
 from ...store.keys import Keys, Kind
 from ...store.reader import Reader, ReadMessage, Unreadable
 from .._ids import packed
-from .._moments import moment
+from .._moments import to_datetime
 from .._task_registry import is_declared
 from ..errors import class_of, is_kept
-from ..locks.inspection import LockWatch
+from ..locks.inspection import LockInspector
 from ..tokens import marks
 from .model import Consumer, KindTotal, Report
 
@@ -30,7 +30,7 @@ def report(
     *,
     ledger: Ledger | None = None,
     counted: Totals | None = None,
-    watch: LockWatch | None = None,
+    watch: LockInspector | None = None,
 ) -> Report:
     """Count what there is in the storage of *huey*; nothing is changed.
 
@@ -40,11 +40,11 @@ def report(
     ledger = ledger or open_ledger(huey)
     snapshot = ledger.snapshot()
     merge(snapshot.totals, counted or {})
-    return _Counting(huey, snapshot, watch or LockWatch(huey, ledger)).run()
+    return _Counting(huey, snapshot, watch or LockInspector(huey, ledger)).run()
 
 
 class _Counting:
-    def __init__(self, huey: Any, ledger: Snapshot, watch: LockWatch) -> None:
+    def __init__(self, huey: Any, ledger: Snapshot, watch: LockInspector) -> None:
         self._huey = huey
         self._store: Store = open_store(huey)
         self._reader = Reader(huey)
@@ -73,7 +73,7 @@ class _Counting:
         for batch in self._store.entries():
             for entry in batch:
                 self._count(entry)
-        for lock in self._watch.judged(self._locks):
+        for lock in self._watch.inspect(self._locks):
             made.locks.held += 1
             made.locks.stale += lock.alive is False
             made.locks.unclaimed += lock.alive is None
@@ -195,5 +195,5 @@ def _without_zone(eta: datetime) -> datetime:
 
 
 def _told(seconds: float) -> str:
-    found = moment(seconds)  # of whatever somebody has written there
+    found = to_datetime(seconds)  # of whatever somebody has written there
     return "?" if found is None else found.isoformat(timespec="seconds")

@@ -52,7 +52,7 @@ class TokenInfo:
 
 
 @dataclass(frozen=True)
-class Standing:
+class TaskLocation:
     """Where a task was seen."""
 
     place: str

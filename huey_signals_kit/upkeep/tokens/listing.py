@@ -21,7 +21,7 @@ from ...store import UPKEEP, open_kit_store, open_store
 from ...store.keys import PAUSE, TOKEN, Keys, Kind, is_generated
 from ...store.protocol import Entry, Store
 from ...store.reader import Reader, ReadMessage, Unreadable
-from .._live_ids import Places
+from .._live_ids import LiveTaskIds
 from .._task_registry import is_declared
 from . import marks
 from .info import (
@@ -33,7 +33,7 @@ from .info import (
     OWNERLESS,
     UNKNOWN,
     UNREADABLE,
-    Standing,
+    TaskLocation,
     TokenInfo,
     TokensDeleted,
     TokensStopped,
@@ -59,22 +59,22 @@ class TokenList:
         self._globs = {each: _compiled(each) for each in patterns if _GLOB.search(each)}
         self.unmatched = dict.fromkeys(patterns)
         self.scanned = 0
-        self.certain = True
+        self.complete = True
         """Whether all could be read that says which tasks there are."""
         self._last: tuple[bytes, tuple[datetime | None, bool]] = (b"", (None, False))
-        self._places = Places(self._store, open_ledger(huey), self._reader.ids)
+        self._live_ids = LiveTaskIds(self._store, open_ledger(huey), self._reader.ids)
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """See which tasks there are: what is read from now on is told by these."""
         try:
-            self._places.look()
+            self._live_ids.refresh()
         except UnreadableLedger:
-            self.certain = False
-        self.certain &= self._places.certain
+            self.complete = False
+        self.complete &= self._live_ids.complete
 
     def batches(self) -> Iterator[list[TokenInfo]]:
         """What matches; pause switches first, and none twice unless Redis gives it twice."""
-        self.look()
+        self.refresh()
         named = [each for each in self._patterns if each not in self._globs]
         some = [info for info in map(self._matching, self._named(named)) if info]
         if some:
@@ -138,9 +138,9 @@ class TokenList:
         return self._last[1]
 
     def _of_task(self, task_id: str) -> str:
-        if self._places.has(task_id):
+        if self._live_ids.has(task_id):
             return LIVE
-        if not self.certain:
+        if not self.complete:
             return UNKNOWN
         return ORPHANED if is_generated(task_id) else CUSTOM
 
@@ -190,18 +190,18 @@ def delete_named_tokens(
     return report()
 
 
-def standings(huey: Any, task_id: str, ledger: Ledger | None = None) -> list[Standing]:
+def find_task(huey: Any, task_id: str, ledger: Ledger | None = None) -> list[TaskLocation]:
     """Where the task *task_id* was seen, itself or nested in another one."""
     store, reader = open_store(huey), Reader(huey)
     found = []
     for place, batches in (("schedule", store.scheduled()), ("queue", store.queued())):
         for message in _messages(batches, reader):
             if task_id in message.ids:
-                found.append(Standing(place, message.name, message.id != task_id))
+                found.append(TaskLocation(place, message.name, message.id != task_id))
     for process in (ledger or open_ledger(huey)).snapshot().processes:
         for task in () if process.gone else process.heartbeat.running:
             if task_id in (task.task_id, *task.nested):
-                found.append(Standing("running", task.task_name, task.task_id != task_id))
+                found.append(TaskLocation("running", task.task_name, task.task_id != task_id))
     return found
 
 

@@ -25,16 +25,16 @@ class Slice:
         """When its first token was about to be read."""
         self.size = 0
         self.values: list[bytes] = []
-        self._places: dict[bytes, int] = {}
+        self._live_ids: dict[bytes, int] = {}
         self._unsorted: list[bytearray] = []
         self._ids = [bytearray() for _ in range(BUCKETS)]
         self._value_of = [array("I") for _ in range(BUCKETS)]
 
     def add(self, value: bytes, packed_ids: bytes) -> None:
         """Tokens that had *value* when they were read."""
-        place = self._places.get(value)
+        place = self._live_ids.get(value)
         if place is None:
-            place = self._places[value] = len(self.values)
+            place = self._live_ids[value] = len(self.values)
             self.values.append(value)
             self._unsorted.append(bytearray())
         unsorted = self._unsorted[place]
@@ -66,24 +66,24 @@ class Slice:
         """The buckets that have any, once it is sorted."""
         return [number for number, ids in enumerate(self._ids) if ids]
 
-    def bucket(self, number: int) -> Bunch:
+    def bucket(self, number: int) -> BucketIds:
         """The ids in a bucket."""
-        return Bunch(self._ids[number], self._value_of[number])
+        return BucketIds(self._ids[number], self._value_of[number])
 
 
-class Bunch:
+class BucketIds:
     """Some packed ids, each with the place of its value in `Slice.values`."""
 
     def __init__(self, ids: bytes | bytearray, places: array[int]) -> None:
         self._ids = ids
-        self._places = places
+        self._live_ids = places
         self._alike = bool(places) and places.count(places[0]) == len(places)
 
     def split(self, wanted: Sequence[bool]) -> tuple[set[bytes], int]:
         """Those whose value is one of the *wanted* places, and how many others there are."""
         if self._alike:
             ids = set(each_of(self._ids))
-            return (ids, 0) if wanted[self._places[0]] else (set(), len(ids))
+            return (ids, 0) if wanted[self._live_ids[0]] else (set(), len(ids))
         value_of = self._value_of()
         found = {each for each, place in value_of.items() if wanted[place]}
         return found, len(value_of) - len(found)
@@ -91,7 +91,7 @@ class Bunch:
     def by_value(self, ids: set[bytes]) -> Iterator[tuple[int, bytes]]:
         """Those of *ids*, by the place of their value, one after the other."""
         if self._alike:
-            yield self._places[0], b"".join(ids)
+            yield self._live_ids[0], b"".join(ids)
             return
         value_of = self._value_of()
         for each in ids:
@@ -99,10 +99,10 @@ class Bunch:
 
     def _value_of(self) -> dict[bytes, int]:
         # One that was read twice, by a scan that passes it again, has the later value.
-        return dict(zip(each_of(self._ids), self._places, strict=True))
+        return dict(zip(each_of(self._ids), self._live_ids, strict=True))
 
 
-class Condemned:
+class PendingDeletions:
     """The tokens to delete: packed ids, by bucket and by the value of the token."""
 
     def __init__(self) -> None:
@@ -114,7 +114,7 @@ class Condemned:
         """The numbers of the buckets that have tokens to delete."""
         return list(self._buckets)
 
-    def add(self, number: int, due: set[bytes], bunch: Bunch) -> None:
+    def add(self, number: int, due: set[bytes], bunch: BucketIds) -> None:
         """Add the `due` tokens of `bunch`; each is deleted only if its value is unchanged."""
         if due:
             by_value = self._buckets.setdefault(number, {})

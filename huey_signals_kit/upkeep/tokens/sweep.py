@@ -67,11 +67,11 @@ from ...store import KitStore
 from ...store.protocol import Store
 from ...store.tokens import Tokens, delete_tokens, read_tokens
 from .._ids import SIZE, each_of
-from .._live_ids import Places
+from .._live_ids import LiveTaskIds
 from . import marks
 from .marks import Bucket
 from .report import SweepReport
-from .slices import Bunch, Condemned, Slice
+from .slices import BucketIds, PendingDeletions, Slice
 
 SLICE = 550_000
 """Tokens read before the places are: 20 bytes each."""
@@ -93,7 +93,7 @@ class TokenSweep:
         self,
         store: Store,
         own: KitStore,
-        places: Places,
+        places: LiveTaskIds,
         is_token: Callable[[bytes], bool],
         settle: Callable[[], str],
         *,
@@ -105,7 +105,7 @@ class TokenSweep:
     ) -> None:
         self._store = store
         self._own = own
-        self._places = places
+        self._live_ids = places
         self._is_token = is_token
         self._settle = settle
         self._keep = keep
@@ -125,7 +125,7 @@ class TokenSweep:
         return SweepReport(
             **self._found,
             seconds=time.monotonic() - self._started,
-            unreadable=len(self._places.unreadable),
+            unreadable=len(self._live_ids.unreadable),
             stopped=self.stopped,
             dry_run=self._dry_run,
         )
@@ -153,26 +153,28 @@ class TokenSweep:
         if not some.size:
             return
         some.sort()
-        self._places.look()
-        self._places.news.clear()
+        self._live_ids.refresh()
+        self._live_ids.newly_seen.clear()
         looked = self._clock()
-        judged = Judged(some.began - self._min_age, looked, self._sweep, self._places.certain)
+        judged = Classifier(
+            some.began - self._min_age, looked, self._sweep, self._live_ids.complete
+        )
         readable = [self._is_token(value) for value in some.values]
-        condemned = Condemned()
+        condemned = PendingDeletions()
         for number, bucket in marks.buckets(self._own, some.numbers):
             self._keep()
             bunch = some.bucket(number)
-            due = judged.sort(bucket, bunch, readable, self._places.alive)
+            due = judged.sort(bucket, bunch, readable, self._live_ids.alive)
             condemned.add(number, due, bunch)
             if not self._dry_run:
                 bucket.save(self._own)
         self._found.update(judged.found)
         self._found["scanned"] += sum(judged.found.values()) + condemned.size - some.size
-        if not self._places.certain:
+        if not self._live_ids.complete:
             self.stopped = "a message cannot be read"
         self._delete(condemned, some.values)
 
-    def _delete(self, condemned: Condemned, values: list[bytes]) -> None:
+    def _delete(self, condemned: PendingDeletions, values: list[bytes]) -> None:
         if not condemned.size or self._dry_run:
             self._found["deleted"] += condemned.size
             return
@@ -182,7 +184,7 @@ class TokenSweep:
         if self._unanswered:
             self.stopped = self._unanswered
             return
-        self._places.look(1)  # on from where the look before has ended
+        self._live_ids.refresh(1)  # on from where the look before has ended
         for number, bucket in marks.buckets(self._own, condemned.numbers):
             for place, ids in condemned.batches(number, DELETED_AT_ONCE):
                 dead = self._still_dead(ids)
@@ -199,31 +201,34 @@ class TokenSweep:
     def _still_dead(self, ids: bytes) -> bytes | None:
         """Return the packed `ids` that are still orphans; None if that is uncertain."""
         self._keep()
-        if self._places.age() > FRESH_SECONDS + self._places.took:
-            self._places.look(1)
-        if not self._places.certain:
+        if self._live_ids.age() > FRESH_SECONDS + self._live_ids.took:
+            self._live_ids.refresh(1)
+        if not self._live_ids.complete:
             return None
-        news, dead = self._places.news, ids  # ids that are not new were orphans at the last look
-        if news and not news.isdisjoint(each_of(ids)):
-            dead = b"".join(each for each in each_of(ids) if each not in news)
+        newly_seen, dead = (
+            self._live_ids.newly_seen,
+            ids,
+        )  # ids that are not new were orphans at the last look
+        if newly_seen and not newly_seen.isdisjoint(each_of(ids)):
+            dead = b"".join(each for each in each_of(ids) if each not in newly_seen)
         live = (len(ids) - len(dead)) // SIZE
         self._found.update(live=live, undecided=-live)
         return dead
 
 
 @dataclass
-class Judged:
+class Classifier:
     """Sorts the tokens of one slice: what is seen alive loses its mark, what is new gets one."""
 
-    ripe: float
+    cutoff: float
     """A first look until then is long enough ago."""
     looked: float
     sweep: float
-    certain: bool
+    complete: bool
     found: Counter[str] = field(default_factory=Counter)
 
     def sort(
-        self, bucket: Bucket, bunch: Bunch, readable: list[bool], alive: set[bytes]
+        self, bucket: Bucket, bunch: BucketIds, readable: list[bool], alive: set[bytes]
     ) -> set[bytes]:
         """Return the tokens of *bunch* to delete; they keep their marks until the deletion."""
         orphans, undecided = bunch.split(readable)
@@ -231,7 +236,7 @@ class Judged:
         orphans -= live
         due = self._take_marked(bucket, live, orphans)
         self.found.update(live=len(live), undecided=undecided)
-        if self.certain:
+        if self.complete:
             bucket.add((self.looked, self.sweep), orphans)
             self.found["marked"] += len(orphans)
         else:
@@ -249,7 +254,7 @@ class Judged:
             orphans -= here
             again = seen == self.sweep  # read twice, by two slices
             bucket.add((first, self.sweep), here)
-            if first <= self.ripe and self.certain:
+            if first <= self.cutoff and self.complete:
                 due |= here
             else:
                 self.found["marked"] += 0 if again else len(here)

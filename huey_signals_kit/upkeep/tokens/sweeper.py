@@ -13,7 +13,7 @@ from ...ledger import BEAT_SECONDS, Ledger, UnreadableLedger, open_ledger
 from ...runtime.fork import reset_in_child
 from ...store import UPKEEP, open_kit_store, open_store
 from ...store.reader import Reader
-from .._live_ids import Places
+from .._live_ids import LiveTaskIds
 from .report import SweepReport, SweepStopped
 from .sweep import TokenSweep
 
@@ -156,7 +156,7 @@ class Sweeper:
         sweep = TokenSweep(
             store,
             open_kit_store(self._huey, UPKEEP),
-            Places(store, self._ledger, reader.ids),
+            LiveTaskIds(store, self._ledger, reader.ids),
             reader.is_token,
             self._settle,
             keep=(lambda: None) if dry_run else self._keep,
