@@ -9,7 +9,7 @@ import typer
 
 from ..upkeep import Forgotten, StillInUse, forget_record
 from ..upkeep import forget as forget_all
-from ._shared.command import Apply, AsJson, HueyName, print_json, work_on
+from ._shared.command import Apply, AsJson, HueyName, command_context, print_json
 from ._shared.exits import CommandError
 from ._shared.progress import progress
 from ._shared.tables import print_table
@@ -49,7 +49,7 @@ def forget(
     Results, revoke tokens and locks belong to Huey and stay. Stop the processes with the kit first:
     a living process would write its record again. Without --apply nothing is deleted.
     """
-    with work_on("forget", huey_name) as huey:
+    with command_context("forget", huey_name) as huey:
         if record is not None:
             _forget_record(huey, huey_name, record, apply, as_json)
             return

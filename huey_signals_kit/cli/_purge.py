@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ..upkeep import LOCK_ERRORS, PurgeReport, purge_errors, validate_classes
-from ._shared.command import Apply, AsJson, HueyName, print_json, work_on
+from ._shared.command import Apply, AsJson, HueyName, command_context, print_json
 from ._shared.exits import NEEDS_PERSON, WrongUse
 from ._shared.progress import progress
 from ._shared.tables import print_table
@@ -57,7 +57,7 @@ def purge(
     purpose (without --kept), and values that cannot be read. Code that still waits for a deleted
     error waits in vain. Without --apply nothing is deleted.
     """
-    with work_on("purge", huey_name) as huey:
+    with command_context("purge", huey_name) as huey:
         classes = _checked(exception or list(LOCK_ERRORS))
         with progress("reading results") as tell:
             found = purge_errors(

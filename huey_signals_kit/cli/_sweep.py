@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from ..upkeep import SweepReport, next_sweep, sweep_tokens
-from ._shared.command import Apply, AsJson, HueyName, print_json, work_on
-from ._shared.durations import parse_age, span
+from ._shared.command import Apply, AsJson, HueyName, command_context, print_json
+from ._shared.durations import format_seconds, parse_age
 from ._shared.exits import NEEDS_PERSON
 from ._shared.progress import progress
 from ._shared.tables import print_table
@@ -51,7 +51,7 @@ def sweep(
     the queue, not in the schedule, not running, and nested in none that is. So the first
     sweep only marks; run it every day, from cron say. Without --apply it says what it would do.
     """
-    with work_on("sweep", huey_name) as huey:
+    with command_context("sweep", huey_name) as huey:
         age = parse_age(min_age, "--min-age")
         with progress("sweeping tokens") as tell:
             found = sweep_tokens(
@@ -87,8 +87,8 @@ def _show(
     say()
     if found.marked or found.deleted or due:
         say(
-            f"A token is deleted when two sweeps, at least {span(age)} apart, have found its task "
-            f"nowhere: the first only marks it.{_due(due)}"
+            f"A token is deleted when two sweeps, at least {format_seconds(age)} apart, have found "
+            f"its task nowhere: the first only marks it.{_due(due)}"
         )
     if found.dry_run and (found.marked or found.deleted):
         say()
@@ -114,7 +114,7 @@ def _rows(found: SweepReport, age: float) -> list[tuple[Any, ...]]:
         ("live", found.live, "their tasks may still come to run"),
         ("custom", found.custom, "for ids that Huey has not made; never deleted"),
         (f"{would}marked", found.marked, "orphaned, and to be looked at again"),
-        (f"{would}deleted", found.deleted, f"orphaned twice, {span(age)} apart"),
+        (f"{would}deleted", found.deleted, f"orphaned twice, {format_seconds(age)} apart"),
         ("undecided", found.undecided, "left alone: unreadable, changed, or in doubt"),
     ]
     kept = [row for row in rows if row[1] or row[0].endswith("deleted")]

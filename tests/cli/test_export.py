@@ -25,7 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from huey_signals_kit.cli._export import collector as collecting
 from huey_signals_kit.cli._export import readings
-from huey_signals_kit.cli._shared.background_read import Asking, NoAnswer
+from huey_signals_kit.cli._shared.background_read import BackgroundRead, ReadTimeout
 from huey_signals_kit.ledger import Heartbeat, open_ledger
 from huey_signals_kit.metrics.names import BOUNDS, LABELS
 from huey_signals_kit.metrics.values import Durations
@@ -270,7 +270,7 @@ def test_once_waits_for_a_report_that_takes_long(sqlite_shop, monkeypatch):
     assert readings.Readings(sqlite_shop.huey, 60).whole().queue == sqlite_shop.huey.name
     gate.go.clear()
     monkeypatch.setattr(readings, "WHOLE_SECONDS", 0.5)
-    with pytest.raises(NoAnswer, match=r"no report in 0\.5 seconds"):
+    with pytest.raises(ReadTimeout, match=r"no report in 0\.5 seconds"):
         readings.Readings(sqlite_shop.huey, 60).whole()
     gate.go.set()
 
@@ -376,11 +376,11 @@ class Gate:
 def test_readings_are_shared_and_nobody_waits_longer_than_asked():
     """However many ask, there is one reading at a time."""
     gate = Gate()
-    asking = Asking(gate, "look")
+    asking = BackgroundRead(gate, "look")
     for _ in range(5):
         asking.ask()
     assert not asking.wait(0.01)
-    with pytest.raises(NoAnswer, match="no look yet"):
+    with pytest.raises(ReadTimeout, match="no look yet"):
         asking.last()
     gate.go.set()
     assert asking.wait(30)
@@ -389,7 +389,7 @@ def test_readings_are_shared_and_nobody_waits_longer_than_asked():
     assert asking.wait(30)
     assert asking.last() == 2
     asking.forget()
-    with pytest.raises(NoAnswer):
+    with pytest.raises(ReadTimeout):
         asking.last()
 
 
@@ -399,7 +399,9 @@ def test_a_storage_that_hangs_is_given_up(sqlite_shop, monkeypatch):
     told = []
     found = collecting.QueueCollector(sqlite_shop.huey, 60, lambda exc, missing: told.append(exc))
     gate = Gate()
-    found._looks = Asking(lambda: gate() and open_ledger(sqlite_shop.huey).snapshot(), "look")
+    found._looks = BackgroundRead(
+        lambda: gate() and open_ledger(sqlite_shop.huey).snapshot(), "look"
+    )
     (up,) = found.collect()
     assert up.samples[0].value == 0
     assert "no answer for 0.05 seconds" in str(told[0])

@@ -21,8 +21,8 @@ pytest.importorskip("rich", exc_type=ImportError)
 from rich.cells import cell_len
 
 from huey_signals_kit.cli._top import poller
-from huey_signals_kit.cli._top.model import Seen, SeenLock, SeenProcess, SeenTask
-from huey_signals_kit.cli._top.poller import Looker
+from huey_signals_kit.cli._top.model import QueueSnapshot, SeenLock, SeenProcess, SeenTask
+from huey_signals_kit.cli._top.poller import Poller
 from huey_signals_kit.cli._top.view import screen
 from huey_signals_kit.inflight.tasks import Running
 from huey_signals_kit.ledger import Heartbeat, open_ledger
@@ -494,13 +494,13 @@ class Clock:
 
 def looked(looker, clock, seconds=0.0):
     clock.now += seconds
-    return looker.look()
+    return looker.poll()
 
 
 def test_rates_are_those_of_the_last_seconds(sqlite_shop):
     """Of what is counted, once enough time has passed; what nobody counts has none."""
     clock = Clock()
-    looker = Looker(sqlite_shop.huey, clock)
+    looker = Poller(sqlite_shop.huey, clock)
     beat(sqlite_shop, {(SIGNALS, "shop.job", "error"): 5, (SKIPS, "shop.job", "held"): 1})
     hold(sqlite_shop.huey, "held")
     first = looked(looker, clock)
@@ -523,7 +523,7 @@ def test_rates_are_those_of_the_last_seconds(sqlite_shop):
 def test_rates_begin_anew_when_counters_were_lost(sqlite_shop):
     """Never less than nothing."""
     clock = Clock()
-    looker = Looker(sqlite_shop.huey, clock)
+    looker = Poller(sqlite_shop.huey, clock)
     beat(sqlite_shop, {(SIGNALS, "shop.job", "error"): 50})
     looked(looker, clock)
     delete_kit_data(sqlite_shop.huey, *kit_data(sqlite_shop.huey))
@@ -543,15 +543,15 @@ def test_the_store_is_read_for_a_tenth_of_the_time(sqlite_shop, monkeypatch):
         return real(huey, **options)
 
     monkeypatch.setattr(poller, "make_report", slow)
-    looker = Looker(sqlite_shop.huey, clock)
-    assert looker.look(None).store["keys"].now == 0
+    looker = Poller(sqlite_shop.huey, clock)
+    assert looker.poll(None).store["keys"].now == 0
     sqlite_shop.huey.put("custom", 1)
     sqlite_shop.tasks.job()
     seen = looked(looker, clock, 89)
     assert (len(made), seen.store_age) == (1, 89)
     assert (seen.store["queue"].change, seen.store["keys"].change) == (1, 0)
     clock.now += 1
-    seen = looker.look(None)
+    seen = looker.poll(None)
     assert (len(made), seen.store["keys"].change, seen.store["bytes"].change > 0) == (2, 1, True)
 
 
@@ -564,11 +564,11 @@ def test_a_report_that_fails_is_made_anew_at_once(sqlite_shop, monkeypatch):
         raise OSError("gone")
 
     monkeypatch.setattr(poller, "make_report", fail)
-    looker = Looker(sqlite_shop.huey, clock)
+    looker = Poller(sqlite_shop.huey, clock)
     with pytest.raises(OSError, match="gone"):
-        looker.look(None)
+        looker.poll(None)
     monkeypatch.setattr(poller, "make_report", real)
-    assert looker.look(None).store["keys"].now == 0
+    assert looker.poll(None).store["keys"].now == 0
 
 
 def test_between_two_scans_known_locks_are_as_of_now(sqlite_shop, monkeypatch):
@@ -580,7 +580,7 @@ def test_between_two_scans_known_locks_are_as_of_now(sqlite_shop, monkeypatch):
         return real(watch)
 
     monkeypatch.setattr(LockInspector, "all", slow)
-    looker = Looker(sqlite_shop.huey, clock)
+    looker = Poller(sqlite_shop.huey, clock)
     hold(sqlite_shop.huey, "first")
     hold(sqlite_shop.huey, "freed")
     names = [[each.lock.name for each in looked(looker, clock).locks]]
@@ -599,7 +599,7 @@ def crowd(processes, locks):
     """Many of all, with names that are long and wide."""
     now = datetime.now(timezone.utc)
     task = SeenTask("i" * 36, "名前." * 20, 1e6, True)
-    return Seen(
+    return QueueSnapshot(
         queue="queue" * 30,
         at=now,
         processes=tuple(

@@ -17,7 +17,7 @@ def dead(huey: Any) -> None:
     from huey_signals_kit.upkeep import LockInspector
     from huey_signals_kit.upkeep.locks import inspection
 
-    verdict = inspection._Verdict(alive=False, unclaimed=False, settled=True)
+    verdict = inspection._HolderStatus(alive=False, unclaimed=False, settled=True)
     LockInspector._lives = lambda self, name, raw, holder, look: verdict
 
 
@@ -39,7 +39,7 @@ def never(huey: Any) -> None:
     from huey_signals_kit.upkeep import LockInspector
     from huey_signals_kit.upkeep.locks import inspection
 
-    verdict = inspection._Verdict(alive=None, unclaimed=False, settled=True)
+    verdict = inspection._HolderStatus(alive=None, unclaimed=False, settled=True)
     LockInspector._lives = lambda self, name, raw, holder, look: verdict
 
 

@@ -20,7 +20,7 @@ from tests.support import Place
 def do_it(wrong):
     """Have this process do it so."""
     if wrong == "living":
-        dead = inspection._Verdict(alive=False, unclaimed=False, settled=True)
+        dead = inspection._HolderStatus(alive=False, unclaimed=False, settled=True)
         LockInspector._lives = lambda self, name, raw, holder, look: dead
     elif wrong == "later":
 

@@ -246,7 +246,7 @@ def test_a_forked_child_works_with_counts_of_its_own():
         import os, threading
         from huey import MemoryHuey
         from huey_signals_kit import install_handlers
-        from huey_signals_kit.registry import structure
+        from huey_signals_kit.runtime.configuration import configuration
 
         huey = MemoryHuey("forking")
         kit = install_handlers(huey)
@@ -267,7 +267,7 @@ def test_a_forked_child_works_with_counts_of_its_own():
         held, done = threading.Event(), threading.Event()
 
         def hold():
-            with structure.lock, kit._counts._lock:
+            with configuration.lock, kit._counts._lock:
                 held.set()
                 done.wait()
 

@@ -31,7 +31,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huey_signals_kit.store import LARGEST, Reader, Unreadable
-from huey_signals_kit.store.reader import Foreign, StoredMessage
+from huey_signals_kit.store.reader import Opaque, StoredMessage
 
 STORED = json.loads(Path(__file__).with_name("stored_by_huey.json").read_text())
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
@@ -193,7 +193,7 @@ def test_instances_of_any_class_become_placeholders(protocol):
     raw = pickle.dumps(values, protocol)
     ran.clear()
     found = read(raw)
-    assert {type(each) for each in found} <= {Foreign}
+    assert {type(each) for each in found} <= {Opaque}
     names = [each.name for each in found]
     assert names[:3] == ["trap", "OrderedDict", "Counter"]
     assert names[-1] == "Pair"
@@ -634,7 +634,7 @@ def test_a_long_pipeline_is_read():
     [
         ((1, 2), "a tuple where a message"),
         (Error({}), "a Error where a message"),
-        (Hidden(1), "a Foreign where a message"),
+        (Hidden(1), "a Opaque where a message"),
         (Message(Hidden(1), "a.b", *[None] * 6), "without an id"),
         (Message("id", Hidden(1), *[None] * 6), "or without the name"),
         (Message("id", "a.b", *[None] * 6, Message("x", None)), "or without the name"),
@@ -669,7 +669,7 @@ def test_tokens_are_told_by_their_form(value, expected):
 def test_an_error_whose_metadata_is_none_is_no_error():
     """A pickle that names Huey's class with arguments that it never has."""
     assert not READER.is_error(b"\x80\x02chuey.utils\nError\nN\x85\x81.")
-    assert isinstance(READER.value(b"\x80\x02chuey.utils\nError\nN\x85\x81."), Foreign)
+    assert isinstance(READER.value(b"\x80\x02chuey.utils\nError\nN\x85\x81."), Opaque)
     assert type(READER.value(b"chuey.registry\nMessage\n)R.")) is StoredMessage
 
 

@@ -14,7 +14,7 @@ from .._shared.interrupts import Interrupts
 from .._shared.redis import check as check_redis
 from .._shared.terminal import console
 from . import view
-from .places import ground
+from .places import storage_factory
 from .rounds import Comparison, compare
 from .work import Plan
 
@@ -61,7 +61,7 @@ def _run(plan: Plan, workers: int, redis: str | None) -> Comparison:
     with (
         Interrupts(tidying=True) as interrupts,
         tempfile.TemporaryDirectory(prefix="huey-signals-demo-") as folder,
-        ground(Path(folder), redis) as places,
+        storage_factory(Path(folder), redis) as places,
         view.progress_bars(console(stderr=True), plan) as advance,
     ):
         try:

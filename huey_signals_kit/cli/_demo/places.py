@@ -39,7 +39,7 @@ class Place:
 _NAME = "hueysignalsdemo"
 
 
-class Ground:
+class StorageFactory:
     """Makes places in one storage, under names that nobody else has."""
 
     def __init__(self, folder: Path, redis_url: str | None) -> None:
@@ -60,10 +60,10 @@ class Ground:
 
 
 @contextmanager
-def ground(folder: Path, redis_url: str | None) -> Iterator[Ground]:
+def storage_factory(folder: Path, redis_url: str | None) -> Iterator[StorageFactory]:
     """Ground to make places on, in *folder* or on a Redis, cleared in the end."""
-    found = Ground(folder, redis_url)
-    with redis.failures_told(redis_url, f"keys with {_NAME} in their names may be left there"):
+    found = StorageFactory(folder, redis_url)
+    with redis.storage_errors(redis_url, f"keys with {_NAME} in their names may be left there"):
         try:
             yield found
         finally:

@@ -10,7 +10,7 @@ from typing import Any
 from .._shared.exits import CommandError
 from .consumer import running_consumer
 from .figures import Figures, measure
-from .places import Ground, Place
+from .places import Place, StorageFactory
 from .settings import Settings
 from .tally import Done, Tally
 from .work import LOCK, Enqueued, Plan, enqueue
@@ -43,10 +43,12 @@ class Comparison:
         return {"work": asdict(self.plan), "bare": asdict(self.bare), "kit": asdict(self.kit)}
 
 
-def compare(plan: Plan, ground: Ground, folder: Path, workers: int, advance: Advance) -> Comparison:
+def compare(
+    plan: Plan, storage_factory: StorageFactory, folder: Path, workers: int, advance: Advance
+) -> Comparison:
     """Play both rounds, one after the other, with the logs in *folder*."""
     figures = {
-        label: _play(plan, _settings(ground.place(label), folder, label), workers, advance)
+        label: _play(plan, _settings(storage_factory.place(label), folder, label), workers, advance)
         for label in ("bare", "kit")
     }
     return Comparison(plan, **figures)

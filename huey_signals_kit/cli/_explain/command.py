@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ...upkeep import explain as find
-from .._shared.command import AsJson, HueyName, print_json, work_on
+from .._shared.command import AsJson, HueyName, command_context, print_json
 from .._shared.exits import NEEDS_PERSON, WrongUse
 from .._shared.progress import progress
 from . import view
@@ -41,7 +41,7 @@ def explain(
     Nothing is changed. Where nothing knows the task, this looks twice, some seconds apart: a
     worker that has just taken it needs so long to say so.
     """
-    with work_on("explain", huey_name) as huey:
+    with command_context("explain", huey_name) as huey:
         task_id = task_id.strip()
         if not task_id:
             raise WrongUse("give the id of a task, as its result has it: result.id")
@@ -50,8 +50,8 @@ def explain(
         if as_json:
             print_json(found.as_dict())
         elif found.known:
-            view.known(found, huey_name)
+            view.print_task(found, huey_name)
         else:
-            view.unknown(found, huey_name, huey)
+            view.print_not_found(found, huey_name, huey)
     if not found.known:
         raise typer.Exit(NEEDS_PERSON)

@@ -30,7 +30,7 @@ _ID_LENGTH = 36
 """Of the ids that Huey makes."""
 
 
-def known(found: Explanation, huey_name: str) -> None:
+def print_task(found: Explanation, huey_name: str) -> None:
     """Where it is, what stops it, what has come of it."""
     say(f"Task {found.task_id}{f', {found.task_name}' if found.task_name else ''}")
     for text in _sentences(found):
@@ -231,7 +231,7 @@ def _doubts(found: Explanation) -> Iterator[str]:
         yield "No worker is seen on this queue: none runs, or none that has the kit."
 
 
-def unknown(found: Explanation, huey_name: str, huey: Any) -> None:
+def print_not_found(found: Explanation, huey_name: str, huey: Any) -> None:
     """That nothing knows it, where it was looked for, and why that can be."""
     looked = found.looked
     say(f"Nothing knows the task '{found.task_id}'.")

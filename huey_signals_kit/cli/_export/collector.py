@@ -13,7 +13,7 @@ from ...metrics.labels import sanitize_label
 from ...metrics.values import Totals, merge
 from ...sinks.prometheus import families
 from ...upkeep import Report
-from .._shared.background_read import NoAnswer
+from .._shared.background_read import ReadTimeout
 from .readings import Readings
 
 Tell = Callable[[Exception | None, str], object]
@@ -49,7 +49,7 @@ class QueueCollector(Readings):
         found = [self._up(True), *families(_valid(snapshot.totals)), self._unreadable(snapshot)]
         try:
             report, at = self.report(REPORT_SECONDS)
-        except NoAnswer:
+        except ReadTimeout:
             return found
         except Exception as exc:
             self._tell(exc, "serving no gauges of the store")

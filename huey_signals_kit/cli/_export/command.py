@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .._shared.command import AsJson, HueyName, print_json, work_on
+from .._shared.command import AsJson, HueyName, command_context, print_json
 from .._shared.exits import CommandError, WrongUse
 from .._shared.storage_errors import failure
 from .readings import Readings
@@ -54,7 +54,7 @@ def export(
     With --once --json it prints the report that they are made of, with all counters.
     """
     try:
-        with work_on("export", huey_name) as huey:
+        with command_context("export", huey_name) as huey:
             if as_json and not once:
                 raise WrongUse(
                     "--json takes --once as well: Prometheus reads its own format from a server"

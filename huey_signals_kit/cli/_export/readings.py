@@ -8,7 +8,7 @@ from typing import Any
 from ...ledger import Snapshot, open_ledger
 from ...upkeep import LockInspector, Report
 from ...upkeep import report as make_report
-from .._shared.background_read import Asking, NoAnswer
+from .._shared.background_read import BackgroundRead, ReadTimeout
 
 LOOK_SECONDS = 5.0
 """How long a scrape waits for the counters; Prometheus itself waits for ten by default."""
@@ -24,8 +24,10 @@ class Readings:
         self._interval = interval
         ledger = open_ledger(huey)
         watch = LockInspector(huey, ledger)
-        self._looks: Asking[Snapshot] = Asking(ledger.snapshot, "look at the ledger")
-        self._reports: Asking[tuple[Report, float]] = Asking(
+        self._looks: BackgroundRead[Snapshot] = BackgroundRead(
+            ledger.snapshot, "look at the ledger"
+        )
+        self._reports: BackgroundRead[tuple[Report, float]] = BackgroundRead(
             lambda: (make_report(huey, ledger=ledger, watch=watch), time.time()),
             "report on the store",
         )
@@ -34,7 +36,7 @@ class Readings:
         """The ledger as it is now."""
         self._looks.ask()
         if not self._looks.wait(LOOK_SECONDS):
-            raise NoAnswer(f"no answer for {LOOK_SECONDS:g} seconds")
+            raise ReadTimeout(f"no answer for {LOOK_SECONDS:g} seconds")
         return self._looks.last()
 
     def report(self, wait: float) -> tuple[Report, float]:
@@ -45,15 +47,15 @@ class Readings:
         return self._reports.last()
 
     def whole(self) -> Report:
-        """The report, however long it takes; `NoAnswer` once the storage does not answer."""
+        """The report, however long it takes; `ReadTimeout` once the storage does not answer."""
         self.snapshot()
         end = time.monotonic() + WHOLE_SECONDS
         while True:
             try:
                 return self.report(LOOK_SECONDS)[0]
-            except NoAnswer:
+            except ReadTimeout:
                 if time.monotonic() > end:
-                    raise NoAnswer(f"no report in {WHOLE_SECONDS:g} seconds") from None
+                    raise ReadTimeout(f"no report in {WHOLE_SECONDS:g} seconds") from None
                 self.snapshot()
 
     def forget(self) -> None:

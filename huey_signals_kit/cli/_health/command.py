@@ -8,12 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from ...ledger import open_ledger
-from .._shared.background_read import Asking
+from .._shared.background_read import BackgroundRead
 from .._shared.command import AsJson, HueyName, print_json
 from .._shared.exits import NEEDS_PERSON, CommandError, WrongUse, exit_codes
 from .._shared.find_huey import find_huey
 from .._shared.interrupts import Interrupts
-from .._shared.storage_errors import failure, is_failure, told
+from .._shared.storage_errors import describe_storage, failure, is_failure
 from .._shared.terminal import print_whatever_stands_in_a_store
 from .model import Health
 from .queue import Reading, judge_queue, read
@@ -78,16 +78,20 @@ def _queue_of(huey_name: str) -> str:
 def _ask(huey_name: str) -> Health:
     huey = find_huey(huey_name)
     ledger = open_ledger(huey)
-    readings: Asking[Reading] = Asking(lambda: read(huey, ledger), "reading of the queue")
+    readings: BackgroundRead[Reading] = BackgroundRead(
+        lambda: read(huey, ledger), "reading of the queue"
+    )
     return judge_queue(str(huey.name), lambda: _look(huey, readings))
 
 
-def _look(huey: Any, readings: Asking[Reading]) -> Reading:
+def _look(huey: Any, readings: BackgroundRead[Reading]) -> Reading:
     readings.ask()
     # In short waits: a signal that arrives just before a wait is handled only after it.
     while not readings.wait(_WAKES_SECONDS):
         if readings.age() > SILENT_SECONDS:
-            raise CommandError(f"{told(huey.storage)} has not answered for {SILENT_SECONDS:g} s")
+            raise CommandError(
+                f"{describe_storage(huey.storage)} has not answered for {SILENT_SECONDS:g} s"
+            )
     try:
         return readings.last()
     except Exception as exc:

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from ...upkeep import LockHeld, LockInspector, check_not_held, release_seen, release_stale
-from .._shared.command import Apply, AsJson, HueyName, print_json, work_on
+from .._shared.command import Apply, AsJson, HueyName, command_context, print_json
 from .._shared.durations import parse_age
 from .._shared.exits import NEEDS_PERSON, CommandError, WrongUse
 from .._shared.progress import progress
@@ -59,7 +59,7 @@ def about() -> None:
 @locks.command("list", epilog=HELP)
 def list_locks(huey_name: HueyName, as_json: AsJson = False) -> None:
     """List every lock and semaphore of the queue."""
-    with work_on("locks", huey_name) as huey:
+    with command_context("locks", huey_name) as huey:
         found = LockInspector(huey).all()
         if as_json:
             print_json({"locks": [each.as_dict() for each in found]})
@@ -95,7 +95,7 @@ def release(
     the kit leaves it, is freed by name, or by --stale when two of these commands, at least AGE
     apart, have found it unchanged. Without --apply it says what it would do.
     """
-    with work_on("locks release", huey_name) as huey:
+    with command_context("locks release", huey_name) as huey:
         if bool(names) == stale:
             raise WrongUse(
                 "give the names of locks to free, or --stale for all whose holder is dead"

@@ -8,7 +8,7 @@ from shlex import quote
 from socket import gethostname
 
 from ...upkeep import LockInfo, Release
-from .._shared.durations import span
+from .._shared.durations import format_seconds
 from .._shared.tables import counted, print_table
 from .._shared.terminal import say, say_command
 
@@ -69,7 +69,7 @@ def released(found: Release, huey_name: str, age: float, apply: bool) -> None:
         it = "it" if len(found.waiting) == 1 else "they"
         say(
             f"Nobody claims {names}: {it} will be freed when two of these commands, at least "
-            f"{span(age)} apart, have found the same."
+            f"{format_seconds(age)} apart, have found the same."
         )
 
 

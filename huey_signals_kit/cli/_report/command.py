@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from ...upkeep import report as make_report
-from .._shared.command import AsJson, HueyName, print_json, work_on
+from .._shared.command import AsJson, HueyName, command_context, print_json
 from .._shared.exits import NEEDS_PERSON
 from .._shared.progress import waiting
 from . import view
@@ -31,7 +31,7 @@ def report(huey_name: HueyName, as_json: AsJson = False) -> None:
 
     Nothing is changed. All keys are read, in batches that block no server.
     """
-    with work_on("report", huey_name) as huey:
+    with command_context("report", huey_name) as huey:
         with waiting("reading the store"):
             found = make_report(huey)
         problems = view.problems(found, huey)

@@ -10,11 +10,11 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class NoAnswer(TimeoutError):
+class ReadTimeout(TimeoutError):
     """A reading has not come in time; it goes on, and counts when it comes."""
 
 
-class Asking(Generic[T]):
+class BackgroundRead(Generic[T]):
     """Calls *read* on a thread of its own, once at a time, whoever asks and however often.
 
     One thread for all readings, as some storages keep a connection for each. It is a daemon: a
@@ -53,12 +53,12 @@ class Asking(Generic[T]):
             return self._changed.wait_for(lambda: not self._asked, seconds)
 
     def last(self) -> T:
-        """The last answer, or what the last reading raised; `NoAnswer` before the first."""
+        """The last answer, or what the last reading raised; `ReadTimeout` before the first."""
         with self._changed:
             if self._error is not None:
                 raise self._error
             if self._answer is None:
-                raise NoAnswer(f"no {self._name} yet")
+                raise ReadTimeout(f"no {self._name} yet")
             return self._answer
 
     def forget(self) -> None:

@@ -12,7 +12,7 @@ import typer
 from .exits import exit_codes
 from .find_huey import find_huey, load_django_tasks
 from .interrupts import Interrupts
-from .storage_errors import failures_told
+from .storage_errors import storage_errors
 from .terminal import print_whatever_stands_in_a_store
 
 HueyName = Annotated[
@@ -28,14 +28,14 @@ Apply = Annotated[bool, typer.Option("--apply", help="Do it; without this, nothi
 
 
 @contextmanager
-def work_on(command: str, name: str) -> Iterator[Any]:
+def command_context(command: str, name: str) -> Iterator[Any]:
     """The Huey at *name*, for *command*: whatever goes wrong ends it with a line and a code."""
     print_whatever_stands_in_a_store()
     with exit_codes(command), Interrupts():
         huey = find_huey(name)
         if (problem := load_django_tasks()) is not None:
             typer.echo(f"huey-signals {command}: {problem}", err=True)
-        with failures_told(huey):
+        with storage_errors(huey):
             yield huey
 
 

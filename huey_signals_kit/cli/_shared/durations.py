@@ -27,7 +27,7 @@ def parse_age(given: str, option: str) -> float:
     return seconds
 
 
-def span(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
     """*seconds* in its largest unit that leaves no rest, as in ``90 minutes``."""
     for name, size in _NAMES:
         if seconds % size == 0 or size == 1:

@@ -21,7 +21,7 @@ from ...store import is_shared
 from . import django_setup
 from .exits import CommandError, WrongUse
 from .redact import without_secrets
-from .storage_errors import is_storage_error, reason, storage_in, told
+from .storage_errors import describe_storage, is_storage_error, reason, storage_in
 from .terminal import shown
 
 _FORM = "write package.module.attribute, as for huey_consumer"
@@ -77,7 +77,7 @@ def _import(module: str, asked: str) -> ModuleType:
         if _has_storage(exc):
             storage = storage_in(exc.__traceback__)
             raise CommandError(
-                f"importing {module} failed: cannot use {told(storage)}: {reason(exc)}"
+                f"importing {module} failed: cannot use {describe_storage(storage)}: {reason(exc)}"
             ) from None
         if isinstance(exc, ModuleNotFoundError) and _is_ours(exc, module):
             raise WrongUse(_not_found(module, exc.name or module, asked)) from None

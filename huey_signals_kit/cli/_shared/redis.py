@@ -50,7 +50,7 @@ def delete_keys(url: str, name: str) -> None:
 
 
 @contextmanager
-def failures_told(url: str | None, advice: str) -> Iterator[None]:
+def storage_errors(url: str | None, advice: str) -> Iterator[None]:
     """A Redis that fails in the middle of work ends the command, with *advice*."""
     try:
         yield

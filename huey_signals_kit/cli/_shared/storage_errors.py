@@ -38,7 +38,7 @@ def is_storage_error(exc: BaseException) -> bool:
     return isinstance(exc, (OSError, sqlite3.Error, RedisError, ConfigurationError, *known))
 
 
-def told(storage: Any) -> str:
+def describe_storage(storage: Any) -> str:
     """*storage* in words, without any secret."""
     pool = getattr(storage, "pool", None)
     given = getattr(pool, "connection_kwargs", None)
@@ -96,7 +96,7 @@ def storage_in(traceback: TracebackType | None) -> Any:
 
 
 @contextmanager
-def failures_told(huey: Any) -> Iterator[None]:
+def storage_errors(huey: Any) -> Iterator[None]:
     """A storage that cannot be used ends the command, with its name and what it said."""
     try:
         yield
@@ -128,7 +128,7 @@ def failure(huey: Any, exc: BaseException, done: str = "") -> CommandError:
     """What to end with when the storage of *huey* has raised *exc*."""
     if isinstance(exc, UnsupportedStorage) or not is_failure(huey, exc):
         return CommandError(f"{reason(exc)}{done}")
-    return CommandError(f"cannot use {told(huey.storage)}: {reason(exc)}{done}")
+    return CommandError(f"cannot use {describe_storage(huey.storage)}: {reason(exc)}{done}")
 
 
 def _done(exc: Stopped) -> str:

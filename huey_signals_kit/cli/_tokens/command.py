@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ...upkeep import TokenInfo, TokenList, TokensDeleted, delete_named_tokens, find_task
-from .._shared.command import Apply, AsJson, HueyName, print_json, work_on
+from .._shared.command import Apply, AsJson, HueyName, command_context, print_json
 from .._shared.exits import NEEDS_PERSON, CommandError
 from .._shared.progress import progress
 from .._shared.terminal import shown
@@ -60,7 +60,7 @@ def list_tokens(
     as_json: AsJson = False,
 ) -> None:
     """List revoke tokens and pause switches, and count those that are not shown."""
-    with work_on("tokens list", huey_name) as huey:
+    with command_context("tokens list", huey_name) as huey:
         patterns = [] if pattern is None else [pattern]
         out = view.JsonList() if as_json else view.TextList()
         matched = 0
@@ -81,7 +81,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show all that is known of one token: what it says, and where its task stands."""
-    with work_on("tokens show", huey_name) as huey:
+    with command_context("tokens show", huey_name) as huey:
         found = [each for each in TokenList(huey, [name]) if _is_exactly(name, each)]
         _refuse_unmatched([] if found else [name])
         where = {each.entry.key: find_task(huey, each.name) for each in found}
@@ -114,7 +114,7 @@ def delete(
     A token that is written again while this runs stays. Without --apply it says what it would
     do, and how many stopped tasks that lets run.
     """
-    with work_on("tokens delete", huey_name) as huey:
+    with command_context("tokens delete", huey_name) as huey:
         with progress("reading tokens") as tell:
             found = delete_named_tokens(
                 huey, patterns, not apply, progress=lambda report: tell(_so_far(report))

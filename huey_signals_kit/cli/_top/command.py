@@ -9,14 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from .._locks.view import short_span
-from .._shared.background_read import Asking
-from .._shared.command import AsJson, HueyName, print_json, work_on
+from .._shared.background_read import BackgroundRead
+from .._shared.command import AsJson, HueyName, command_context, print_json
 from .._shared.exits import WrongUse
 from .._shared.progress import waiting
-from .._shared.storage_errors import failure, is_failure, told
+from .._shared.storage_errors import describe_storage, failure, is_failure
 from .._shared.terminal import WIDTH, console
-from .model import Seen
-from .poller import Looker
+from .model import QueueSnapshot
+from .poller import Poller
 from .screen import FullScreen
 from .view import screen
 
@@ -64,24 +64,24 @@ def top(
     Nothing is changed. All of the store is read for at most a tenth of the time. Where the
     output is no terminal, it is printed once.
     """
-    with work_on("top", huey_name) as huey:
+    with command_context("top", huey_name) as huey:
         # Not by typer: it lets nan through.
         if not _LEAST_SECONDS <= interval <= _MOST_SECONDS:
             limits = f"{_LEAST_SECONDS:g} to {_MOST_SECONDS:g}"
             raise WrongUse(f"--interval takes {limits} seconds; got {interval:g}")
-        looker = Looker(huey)
+        poller = Poller(huey)
         if as_json:
-            print_json(_once(looker).as_dict())
+            print_json(_once(poller).as_dict())
         elif once or not _is_watched():
-            for line in screen(_once(looker), told(huey.storage), WIDTH):
+            for line in screen(_once(poller), describe_storage(huey.storage), WIDTH):
                 typer.echo(line.plain.rstrip())
         else:
-            _Watching(huey, looker, interval).run()
+            _Watching(huey, poller, interval).run()
 
 
-def _once(looker: Looker) -> Seen:
+def _once(poller: Poller) -> QueueSnapshot:
     with waiting("reading the store"):
-        return looker.look(None)
+        return poller.poll(None)
 
 
 def _is_watched() -> bool:
@@ -95,14 +95,16 @@ class _Watching:
     *interval* is how many seconds there are between two looks.
     """
 
-    def __init__(self, huey: Any, looker: Looker, interval: float) -> None:
+    def __init__(self, huey: Any, poller: Poller, interval: float) -> None:
         self._huey = huey
         self._interval = interval
-        self._looks: Asking[Seen] = Asking(looker.look, "look at the queue")
+        self._looks: BackgroundRead[QueueSnapshot] = BackgroundRead(
+            poller.poll, "look at the queue"
+        )
         self._waits = False
         self._next = 0.0
         self._problem = ""
-        self._seen: Seen | None = None
+        self._seen: QueueSnapshot | None = None
 
     def run(self) -> None:
         """Until `Interrupted`; what the first look raises comes through."""
@@ -116,7 +118,7 @@ class _Watching:
                 drawn = None if full.pause() else state
                 self._go_on()
 
-    def _first(self) -> Seen:
+    def _first(self) -> QueueSnapshot:
         with waiting("reading the store"):
             self._looks.ask()
             # Not for ever: a signal that comes just before such a wait is not heard during it.
@@ -124,7 +126,7 @@ class _Watching:
                 pass
             return self._looks.last()
 
-    def _take(self, seen: Seen) -> None:
+    def _take(self, seen: QueueSnapshot) -> None:
         self._seen, self._problem = seen, ""
         wait = self._interval if seen.complete else min(self._interval, _FILL_SECONDS)
         self._next = time.monotonic() + wait
@@ -146,13 +148,15 @@ class _Watching:
     def _told(self) -> str:
         silent = self._looks.age() if self._waits else 0.0
         if silent >= max(_SILENT_SECONDS, self._interval):
-            return f"{told(self._huey.storage)} has not answered for {short_span(silent)}"
+            return (
+                f"{describe_storage(self._huey.storage)} has not answered for {short_span(silent)}"
+            )
         return self._problem
 
     def _draw(
-        self, full: FullScreen, seen: Seen | None, problem: str, size: tuple[int, int]
+        self, full: FullScreen, seen: QueueSnapshot | None, problem: str, size: tuple[int, int]
     ) -> None:
         assert seen is not None
         width, height = size
-        where = told(self._huey.storage)
+        where = describe_storage(self._huey.storage)
         full.draw(screen(seen, where, min(width, _WIDEST), height, problem), size)

@@ -45,7 +45,7 @@ class SeenLock:
 
     lock: LockInfo
     recent: int | None
-    """How many skips in the last `Seen.span` seconds; None where that is not known yet."""
+    """How many skips in the last `QueueSnapshot.span` seconds; None where that is not known yet."""
     turned_away: tuple[tuple[str, int], ...]
     """Tasks by name and how often they were skipped on it, most often first."""
 
@@ -70,7 +70,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Seen:
+class QueueSnapshot:
     """All that one look has found."""
 
     queue: str

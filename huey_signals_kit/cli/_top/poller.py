@@ -12,8 +12,8 @@ from typing import Any
 from ...ledger import Process, Snapshot, open_ledger
 from ...upkeep import LockInfo, LockInspector, Report
 from ...upkeep import report as make_report
-from .._shared.background_read import Asking, NoAnswer
-from .model import FIGURES, Figure, Seen, SeenProcess, SeenTask
+from .._shared.background_read import BackgroundRead, ReadTimeout
+from .model import FIGURES, Figure, QueueSnapshot, SeenProcess, SeenTask
 from .rates import Counts
 
 _SHARE = 0.1
@@ -23,7 +23,7 @@ _WAIT_SECONDS = 0.3
 """Seconds that a look waits for readings of the whole store; enough for a small store."""
 
 
-class Looker:
+class Poller:
     """Looks at one Huey; keep it, as what has changed is told from the looks before.
 
     The report and the search for locks read the whole store. They run on threads of their own, at
@@ -37,11 +37,13 @@ class Looker:
         self._locks = _Locks(LockInspector(huey, self._ledger), LockInspector(huey), clock)
         self._counts = Counts(clock)
         self._pace = _Pace(clock)
-        self._reports: Asking[tuple[Report, float]] = Asking(self._report, "report on the store")
+        self._reports: BackgroundRead[tuple[Report, float]] = BackgroundRead(
+            self._report, "report on the store"
+        )
         self._last: tuple[Report, float] | None = None
         self._first: dict[str, int] = {}
 
-    def look(self, wait: float | None = _WAIT_SECONDS) -> Seen:
+    def poll(self, wait: float | None = _WAIT_SECONDS) -> QueueSnapshot:
         """Return everything; figures of the whole store are from its last reading.
 
         What the storage raises comes through, after its connection was closed: some storages
@@ -54,7 +56,7 @@ class Looker:
                 self._huey.storage.close()
             raise
 
-    def _look(self, wait: float | None) -> Seen:
+    def _look(self, wait: float | None) -> QueueSnapshot:
         ledger = self._ledger.snapshot()
         self._counts.add(ledger.totals)
         storage = self._huey.storage
@@ -63,8 +65,8 @@ class Looker:
         self._locks.ask()
         self._read_store(deadline)
         figures = {**lengths, **({} if self._last is None else _of_store(self._last[0]))}
-        locks = self._locks.look(ledger, deadline)
-        return Seen(
+        locks = self._locks.poll(ledger, deadline)
+        return QueueSnapshot(
             queue=str(self._huey.name),
             at=datetime.now(timezone.utc),
             processes=tuple(map(_process, ledger.processes)),
@@ -81,7 +83,7 @@ class Looker:
         if self._pace.due():
             self._reports.ask()
         if self._reports.wait(_until(deadline)):
-            with suppress(NoAnswer):
+            with suppress(ReadTimeout):
                 self._last = self._reports.last()
 
     def _report(self) -> tuple[Report, float]:
@@ -138,7 +140,9 @@ class _Locks:
         self._search = search
         self._clock = clock
         self._pace = _Pace(clock)
-        self._searches: Asking[tuple[list[LockInfo], float]] = Asking(self._find, "list of locks")
+        self._searches: BackgroundRead[tuple[list[LockInfo], float]] = BackgroundRead(
+            self._find, "list of locks"
+        )
         self._known: list[LockInfo] = []
         self._at: float | None = None
 
@@ -149,9 +153,9 @@ class _Locks:
         if self._pace.due():
             self._searches.ask()
 
-    def look(self, ledger: Snapshot, deadline: float | None) -> list[LockInfo]:
+    def poll(self, ledger: Snapshot, deadline: float | None) -> list[LockInfo]:
         if self._searches.wait(_until(deadline)):
-            with suppress(NoAnswer):
+            with suppress(ReadTimeout):
                 found, at = self._searches.last()
                 if at != self._at:
                     self._known, self._at = found, at

@@ -13,7 +13,7 @@ from ...upkeep import LockInfo
 from .._locks.view import held_for, short_span
 from .._shared.tables import counted
 from .._shared.terminal import lines, shown
-from .model import EVENTS, FIGURES, Event, Figure, Seen, SeenLock, SeenProcess, SeenTask
+from .model import EVENTS, FIGURES, Event, Figure, QueueSnapshot, SeenLock, SeenProcess, SeenTask
 
 _WRONG = "bold red"
 _ALIVE = {True: "alive", False: "dead", None: "?"}
@@ -35,7 +35,7 @@ class _Row:
 
 
 def screen(
-    seen: Seen, where: str, width: int, height: int | None = None, problem: str = ""
+    seen: QueueSnapshot, where: str, width: int, height: int | None = None, problem: str = ""
 ) -> list[Text]:
     """Lines no longer than *width* columns, and no more than *height* if that is given.
 
@@ -56,7 +56,7 @@ def screen(
     return [_cut(each, width) for each in found[:height]]
 
 
-def _head(seen: Seen, where: str, width: int, problem: str) -> list[Text]:
+def _head(seen: QueueSnapshot, where: str, width: int, problem: str) -> list[Text]:
     clock = f"{'as of ' if problem else ''}{seen.at:%H:%M:%S} UTC"
     left = Text.assemble((shown(seen.queue), "bold"), f" on {shown(where)}")
     left.truncate(max(1, width - len(clock) - 2), overflow="ellipsis", pad=True)
@@ -66,13 +66,13 @@ def _head(seen: Seen, where: str, width: int, problem: str) -> list[Text]:
     return [first, *(Text(line, _WRONG) for line in lines(Text(said), width)[:_PROBLEM_LINES])]
 
 
-def _unreadable(seen: Seen) -> str:
+def _unreadable(seen: QueueSnapshot) -> str:
     if not seen.unreadable:
         return ""
     return f"{counted(seen.unreadable, 'record')} of the ledger cannot be read: see report"
 
 
-def _store(seen: Seen, live: bool, spare: bool) -> list[Text]:
+def _store(seen: QueueSnapshot, live: bool, spare: bool) -> list[Text]:
     figures = [seen.store.get(name, Figure(None, None)) for name in FIGURES]
     found = [_titles(f"store{_age(seen)}", FIGURES)]
     found.append(_numbers("now", [_short(each.now) for each in figures]))
@@ -81,7 +81,7 @@ def _store(seen: Seen, live: bool, spare: bool) -> list[Text]:
     return found
 
 
-def _age(seen: Seen) -> str:
+def _age(seen: QueueSnapshot) -> str:
     if seen.store_age is None:
         return ", reading"
     if seen.store_age < _OLD_SECONDS:
@@ -89,7 +89,7 @@ def _age(seen: Seen) -> str:
     return f", {short_span(seen.store_age).split()[0]} old"
 
 
-def _events(seen: Seen, live: bool, spare: bool) -> list[Text]:
+def _events(seen: QueueSnapshot, live: bool, spare: bool) -> list[Text]:
     events = [seen.events.get(name, Event(None, None)) for name in EVENTS]
     rates = ["-" if each.rate is None else f"{each.rate:,.1f}" for each in events]
     found = [_titles("events", EVENTS)]
@@ -123,7 +123,7 @@ def _signed(value: int | None) -> str:
     return f"+{_short(value)}" if value and value > 0 else _short(value)
 
 
-def _process_title(seen: Seen) -> Text:
+def _process_title(seen: QueueSnapshot) -> Text:
     alive = Counter(each.alive for each in seen.processes)
     there = [each for each in seen.processes if each.alive is not False]
     tasks = sum(len(each.running) + each.unread for each in there)
@@ -134,7 +134,7 @@ def _process_title(seen: Seen) -> Text:
     return title.append(f", {alive[False]:,} dead", _WRONG) if alive[False] else title
 
 
-def _process_rows(seen: Seen, width: int, room: int | None) -> list[_Row]:
+def _process_rows(seen: QueueSnapshot, width: int, room: int | None) -> list[_Row]:
     if not seen.processes:
         return [_Row(Text("  none has said that it works here; only those with the kit do", "dim"))]
     groups = [(each, _process_group(each, width)) for each in sorted(seen.processes, key=_by_place)]
@@ -176,7 +176,7 @@ def _task(task: SeenTask, width: int) -> Text:
     return Text.assemble(f"    {span:>8}  {name}  ", (shown(task.id), "dim"))
 
 
-def _lock_title(seen: Seen) -> Text:
+def _lock_title(seen: QueueSnapshot) -> Text:
     dead = sum(each.lock.alive is False for each in seen.locks)
     title = Text.assemble(("locks".ljust(_LABEL), "bold"), f"{len(seen.locks):,} held")
     if dead:
@@ -188,7 +188,7 @@ def _lock_title(seen: Seen) -> Text:
     return title
 
 
-def _lock_rows(seen: Seen, width: int) -> list[_Row]:
+def _lock_rows(seen: QueueSnapshot, width: int) -> list[_Row]:
     rows = []
     for each in sorted(seen.locks, key=lambda found: found.lock.alive is not False):
         rows.append(_Row(_lock(each.lock, width), "lock"))
