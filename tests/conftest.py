@@ -16,6 +16,7 @@ from huey.api import Huey
 from huey_signals_kit import uninstall_handlers
 from huey_signals_kit.locks.held import held_locks_of
 from huey_signals_kit.runtime.scheduler import scheduler
+from tests.selection import Selection
 from tests.servers import NoServer, postgres_server, redis_server
 from tests.support import (
     KINDS,
@@ -31,6 +32,21 @@ give_children_default_signals()
 let_children_fork()
 
 REQUIRE_SERVERS = "HUEY_SIGNALS_KIT_REQUIRE_SERVERS"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options that choose storages."""
+    Selection.add_options(parser)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Name the chosen storages above the results."""
+    return Selection(config).header
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of other storages, and the slow ones."""
+    Selection(config).apply(items)
 
 
 @pytest.fixture(scope="session")
@@ -105,6 +121,7 @@ class _Yard:
         self._names: set[str] = set()
 
     def place(self, kind: str = "memory", name: str | None = None) -> Place:
+        Selection(self._request.config).require(kind)
         try:
             huey_class(kind)
         except Unavailable as reason:

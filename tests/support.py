@@ -32,8 +32,7 @@ _CLASSES = {
     "postgres": ("huey", "PostgresHuey", "psycopg"),
     "sql-huey": ("huey.contrib.sql_huey", "SqlHuey", "peewee"),
 }
-# Some of them suffice for a quick look: HUEY_SIGNALS_KIT_STORAGES=memory,sqlite
-KINDS = tuple(os.environ.get("HUEY_SIGNALS_KIT_STORAGES", ",".join(_CLASSES)).split(","))
+KINDS = tuple(_CLASSES)
 # Huey 2.5.0 does not signal it.
 HAS_ENQUEUED = hasattr(huey_package.signals, "SIGNAL_ENQUEUED")
 _FORK_WARNING = "ignore:This process:DeprecationWarning"

@@ -290,6 +290,7 @@ def test_a_table_that_is_gone(sqlite_shop, command):
     )
 
 
+@pytest.mark.storage("postgres")
 def test_a_postgres_that_is_not_there(folder, postgres_dsn):
     """No such server, or no such database there: named, without the password."""
     try:
@@ -314,6 +315,7 @@ def test_a_postgres_that_is_not_there(folder, postgres_dsn):
         assert "secret" not in ran.err
 
 
+@pytest.mark.storage("postgres")
 def test_a_postgres_that_ends_the_connection(make_shop):
     """After the module was imported."""
     shop = make_shop("postgres")

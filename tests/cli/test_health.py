@@ -388,7 +388,7 @@ def test_containers_that_share_the_folder(run_dir, writer, monkeypatch):
     (file,) = run_dir.glob("*.json")
     other = replace(this_process(), pid_namespace="another container")
     with monkeypatch.context() as patch:
-        patch.setattr(host_record, "here", lambda: other)
+        patch.setattr(host_record, "this_process", lambda: other)
         name = host_record._file_name(int(file.name.split("-")[1]))
     assert name != file.name
     assert name.split("-")[:2] == file.name.split("-")[:2]

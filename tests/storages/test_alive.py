@@ -121,6 +121,7 @@ def test_a_redis_that_came_back_is_written_to_again():
         huey.storage.pool.disconnect()
 
 
+@pytest.mark.storage("sql-huey", "postgres")
 def test_none_where_a_connection_may_be_shared(make_huey, make_place):
     """A function of the user's, or a pool of peewee's, gives connections that others use."""
     sql = make_huey("sql-huey")

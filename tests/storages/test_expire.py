@@ -488,6 +488,7 @@ def test_a_worker_looks_for_what_a_handler_of_the_users_has_left(make_huey):
     assert "expired errors" in names()
 
 
+@pytest.mark.storage("file")
 def test_a_foreign_file_in_the_folder_stops_nothing(make_huey, quick):
     """A Finder or an NFS server may leave one there."""
     huey = make_huey("file")
@@ -527,6 +528,7 @@ def store_many(huey, number, due):
         files.put(huey.storage, Entry(key, value, 1, due + each / 1000))
 
 
+@pytest.mark.storage("file")
 def test_each_file_that_is_due_is_listed_once(make_huey, listed):
     """However many there are: the time for one does not grow with their number."""
     huey, files = make_huey("file"), _files.Files()
@@ -537,6 +539,7 @@ def test_each_file_that_is_due_is_listed_once(make_huey, listed):
     assert list(Path(huey.storage.path, _files.FOLDER).iterdir()) == []
 
 
+@pytest.mark.storage("file")
 def test_a_look_reads_nothing_of_what_is_still_to_come(make_huey, listed):
     """The second look on: a process that is idle pays nothing for what others have stored."""
     huey, files = make_huey("file"), _files.Files()
@@ -550,6 +553,7 @@ def test_a_look_reads_nothing_of_what_is_still_to_come(make_huey, listed):
     assert huey.result_count() == 100
 
 
+@pytest.mark.storage("file")
 def test_what_comes_due_between_two_looks_is_found(make_huey):
     """Whether they are five seconds apart, or an hour, or the clock went back in between."""
     huey, files = make_huey("file"), _files.Files()
@@ -560,6 +564,7 @@ def test_what_comes_due_between_two_looks_is_found(make_huey):
         assert left(huey) == set()
 
 
+@pytest.mark.storage("file")
 def test_a_file_whose_error_is_still_to_come_is_looked_at_again(make_huey):
     """Its process may be between the two writes; killed there, it leaves nothing for ever."""
     huey, files = make_huey("file"), _files.Files()
@@ -569,6 +574,7 @@ def test_a_file_whose_error_is_still_to_come_is_looked_at_again(make_huey):
         assert bool(left(huey)) is kept
 
 
+@pytest.mark.storage("file")
 def test_files_of_version_0_1_are_removed_too(make_huey):
     """They stand in no folder of their time."""
     huey, files = make_huey("file"), _files.Files()
@@ -582,6 +588,7 @@ def test_files_of_version_0_1_are_removed_too(make_huey):
     assert not old.exists()
 
 
+@pytest.mark.storage("file")
 def test_a_folder_that_another_process_removes_is_made_again(make_huey, monkeypatch):
     """It was empty just before the file was written."""
     huey, files, gone = make_huey("file"), _files.Files(), []
@@ -598,6 +605,7 @@ def test_a_folder_that_another_process_removes_is_made_again(make_huey, monkeypa
     assert len(left(huey)) == 1
 
 
+@pytest.mark.storage("file")
 def test_no_heartbeat_waits_for_the_removal_of_errors(make_huey, monkeypatch):
     """However long a storage takes for that."""
     monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.05)
@@ -608,7 +616,7 @@ def test_no_heartbeat_waits_for_the_removal_of_errors(make_huey, monkeypatch):
         release.wait(60)
         return False
 
-    monkeypatch.setattr(_files.Files, "reap", reap)
+    monkeypatch.setattr(_files.Files, "delete_due", reap)
     kit = install_handlers(huey, preset="brief-locks")
     kit._on_worker_start()
     try:
@@ -625,6 +633,7 @@ def test_no_heartbeat_waits_for_the_removal_of_errors(make_huey, monkeypatch):
         release.set()
 
 
+@pytest.mark.storage("file")
 def test_removing_files_and_a_workers_own_work_do_not_lock_each_other_out(make_huey):
     """Before Huey 3.4 two threads of a process must not use its file lock."""
     huey = make_huey("file")

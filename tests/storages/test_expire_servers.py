@@ -228,6 +228,7 @@ def test_a_look_searches_the_primary_key(make_huey):
     assert "(queue=? AND key>? AND key<?)" in plan[-1]
 
 
+@pytest.mark.storage("postgres")
 @pytest.mark.parametrize("locale", ["en-x-icu", "en-u-ka-shifted", "en-u-ka-shifted-kn-true", "de"])
 def test_every_collation_of_postgres_finds_what_is_due(make_huey, locale):
     """Also one that passes over punctuation, or sorts digits as numbers."""

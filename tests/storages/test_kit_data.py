@@ -405,6 +405,7 @@ def at_rest(huey):
     return kit
 
 
+@pytest.mark.storage("file")
 def test_at_rest_no_file_of_a_result_is_looked_for(make_huey, monkeypatch):
     """On files the kit lists its own folder only, and opens what it knows by name."""
     huey = make_huey("file")

@@ -145,7 +145,7 @@ def test_a_beat_is_one_write_and_leaving_leaves_no_record(any_huey, open_backend
     backend.calls.clear()
     for sequence in range(2, 5):
         ledger.write(beat("a", sequence, sequence))
-    assert backend.calls == ["replace_same"] * 3
+    assert backend.calls == ["compare_and_set"] * 3
     ledger.deregister(beat("a", 5, 5))
     assert backend.read()[1] == {}
     assert ledger.totals() == {DONE: 5}

@@ -329,6 +329,7 @@ def test_an_error_expires_on_a_storage_that_is_redis_by_name_only(unlike_hueys, 
     assert [where for where, _ in failures] == ["storing an error that expires"] * as_hueys
 
 
+@pytest.mark.storage("file")
 def test_a_file_that_goes_while_it_is_read_is_not_there(make_huey, monkeypatch):
     """Huey looks whether it exists before it opens it; another process may fold in between."""
     huey = make_huey("file")

@@ -755,7 +755,7 @@ def test_two_hueys_whose_names_redis_cannot_tell_apart_look_after_locks_of_their
 
 def test_a_kit_uninstalled_in_a_forked_child_leaves_the_parent_its_lock(make_huey):
     """The child ends a block that the parent has entered."""
-    huey = make_huey("file")
+    huey = make_huey("redis")
     kit = install_handlers(huey)
     with huey.lock_task("held") as lock:
         pid = os.fork()
