@@ -8,7 +8,7 @@ from ._common import Stopped
 from .errors import LOCK_ERRORS, PurgeReport, PurgeStopped, purge_errors, validate_classes
 from .explanation.explain import explain
 from .explanation.model import Chord, Explanation, Place, Revocation, Skipped, StoredResult
-from .forget import Forgotten, StillInUse, check_unused_elsewhere, forget, forget_record
+from .kit_data import Forgotten, StillInUse, check_unused_elsewhere, forget, forget_record
 from .locks.info import LockHeld, LockInfo
 from .locks.inspection import LockInspector
 from .locks.release import (

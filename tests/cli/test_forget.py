@@ -12,7 +12,8 @@ pytest.importorskip("rich", exc_type=ImportError)
 
 from huey_signals_kit.ledger import Heartbeat, open_ledger
 from huey_signals_kit.runtime.process_id import ProcessId, this_process
-from huey_signals_kit.upkeep import forget, sweep_tokens
+from huey_signals_kit.upkeep import kit_data as module
+from huey_signals_kit.upkeep import sweep_tokens
 from tests.support import kit_data, put_kit_data, store
 
 ELSEWHERE = ProcessId("elsewhere", "another space", 7, 1)
@@ -56,7 +57,7 @@ def test_a_living_process_keeps_it_from_all(sqlite_shop):
 
 def test_one_record(sqlite_shop, monkeypatch):
     """Of a process that is gone; one that is not there is no success."""
-    monkeypatch.setattr(forget, "OVERDUE_SECONDS", 0.0)
+    monkeypatch.setattr(module, "OVERDUE_SECONDS", 0.0)
     put_kit_data(sqlite_shop.huey, "process:away", Heartbeat("away", ELSEWHERE, "thread").dump())
     dry = sqlite_shop.run("forget", sqlite_shop.name, "--record", "away")
     assert (dry.code, "process:away" in kit_data(sqlite_shop.huey)) == (0, True)

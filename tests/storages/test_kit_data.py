@@ -128,10 +128,10 @@ def test_a_living_process_is_named_and_nothing_is_forgotten(make_huey):
 
 def test_a_silent_process_is_told(make_huey, monkeypatch):
     """On another host nothing says whether it lives."""
-    from huey_signals_kit.upkeep import forget
+    from huey_signals_kit.upkeep import kit_data as module
 
-    monkeypatch.setattr(forget, "OVERDUE_SECONDS", 0.2)
-    monkeypatch.setattr(forget, "_POLL_SECONDS", 0.05)
+    monkeypatch.setattr(module, "OVERDUE_SECONDS", 0.2)
+    monkeypatch.setattr(module, "_POLL_SECONDS", 0.05)
     huey = make_huey("sqlite")
     put_kit_data(huey, "process:away", Heartbeat("away", ELSEWHERE, "thread").dump())
     assert forget(huey).silent == ["process 7 on elsewhere"]
@@ -140,9 +140,9 @@ def test_a_silent_process_is_told(make_huey, monkeypatch):
 
 def test_one_record_is_forgotten_and_its_counts_are_kept(make_huey, monkeypatch):
     """That of a process which ended on a host that is gone, and keeps sweeps from deleting."""
-    from huey_signals_kit.upkeep import forget
+    from huey_signals_kit.upkeep import kit_data as module
 
-    monkeypatch.setattr(forget, "OVERDUE_SECONDS", 0.0)
+    monkeypatch.setattr(module, "OVERDUE_SECONDS", 0.0)
     huey = make_huey("redis")
     counters = {DONE: 3}
     for name in ("a", "b"):

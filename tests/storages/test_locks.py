@@ -361,8 +361,8 @@ def test_nothing_is_dead_that_could_not_have_written(make_huey, monkeypatch, by)
     watch = watching_locks(huey, clock)
     taken_by(huey, "held", ELSEWHERE)
     beats(huey, 1, locks=("held",))
-    monkeypatch.setattr(StoreBackend, "replace_same", refuse)
-    monkeypatch.setattr(StoreBackend, "put_new", refuse)
+    monkeypatch.setattr(StoreBackend, "compare_and_set", refuse)
+    monkeypatch.setattr(StoreBackend, "put_if_absent", refuse)
     if by == "command":
         (kept,) = release_stale(huey, 900, watch=watch).kept
         assert "cannot write to the storage to watch: MemoryError('full')" in kept.doubt
@@ -538,7 +538,7 @@ def test_two_hosts_clocks_are_not_compared(make_huey, monkeypatch):
     huey.put_if_empty(key(huey, "bare"), "1")
     hosts = [this_process(), replace(this_process(), host="another"), this_process()]
     for host, now, freed in zip(hosts, (1000.0, 9_000_000.0, 1900.0), (0, 0, 1), strict=True):
-        monkeypatch.setattr(release, "here", lambda host=host: host)
+        monkeypatch.setattr(release, "this_process", lambda host=host: host)
         assert len(release_stale(huey, 900, clock=lambda now=now: now).released) == freed
 
 
