@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sized
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from blinker import NamedSignal
 from huey import signals
 
 from ._checks import short
@@ -26,54 +26,39 @@ class _HasTruth(Protocol):
     def __bool__(self) -> bool: ...
 
 
-class Context(Protocol):
-    """What the built-in handlers may ask of the kit that made an event."""
+def _do_nothing(*_: object, **__: object) -> None:
+    return None
 
-    lock_errors: LockErrors
-    meters_signals: bool
+
+@dataclass
+class Context:
+    """What the built-in handlers may use of the kit that made an event.
+
+    The defaults do nothing. They serve an event that is made by hand, as in a test of a handler.
+    """
+
+    lock_errors: LockErrors = field(default_factory=LockErrors)
+    task_verdict: Callable[[Any, BaseException], Verdict | None] = _do_nothing
+    """Returns what the task's own ``lock_errors`` says about a lock error."""
+    meters_signals: bool = False
     """Whether every signal is counted even without a handler."""
-
-    @property
-    def lock_labels(self) -> Mapping[str, str]: ...
-    def increment(self, key: tuple[str, ...], /) -> None: ...
-    def record_skip(self, skip: tuple[str, str, float], /) -> None: ...
-    def add_skip_breadcrumb(self, task_name: str, skip: Skip, /) -> None: ...
-    def should_delete_token(self, event: Event) -> object: ...
-    def task_verdict(self, task: Any, exception: BaseException, /) -> Verdict | None: ...
-    def carry_waits(self) -> None: ...
-    def announce(self, signal: NamedSignal, **payload: object) -> None: ...
-
-
-class _Detached:
-    """The context of an event that no kit made, as in a test of a handler."""
-
-    lock_errors = LockErrors()
-    meters_signals = False
-    lock_labels: Mapping[str, str] = defaultdict(str)
-
-    def increment(self, key: tuple[str, ...], /) -> None:
-        """Count nothing."""
-
-    def record_skip(self, skip: tuple[str, str, float], /) -> None:
-        """Record nothing."""
-
-    def add_skip_breadcrumb(self, task_name: str, skip: Skip, /) -> None:
-        """Remember nothing."""
-
-    def should_delete_token(self, event: Event) -> object:
-        return False
-
-    def task_verdict(self, task: Any, exception: BaseException, /) -> Verdict | None:
-        return None
-
-    def carry_waits(self) -> None:
-        """Change no message."""
-
-    def announce(self, signal: NamedSignal, **payload: object) -> None:
-        """Tell nobody."""
+    lock_labels: Mapping[str, str] = field(default_factory=lambda: defaultdict(str))
+    """The label of each lock's name."""
+    increment: Callable[[tuple[str, ...]], object] = _do_nothing
+    """Counts one, of a metric with labels."""
+    record_skip: Callable[[tuple[str, str, float]], object] = _do_nothing
+    """Adds a skip (task id, lock, time) to the next heartbeat."""
+    add_skip_breadcrumb: Callable[[str, Skip], object] = _do_nothing
+    """Keeps a skip of a task, by its name, for the events that the task sends to Sentry."""
+    should_delete_token: Callable[[Event], object] = _do_nothing
+    """Returns whether the revoke token of an event's task can be deleted."""
+    carry_waits: Callable[[], object] = _do_nothing
+    """Has messages of rescheduled tasks carry how long the task has been waiting."""
+    announce: Callable[..., object] = _do_nothing
+    """Sends a signal of `huey_signals_kit.signals` with its keyword arguments."""
 
 
-_DETACHED = _Detached()
+_DETACHED = Context()
 _UNREAD = ""
 
 

@@ -13,7 +13,7 @@ import inspect
 from collections.abc import Callable
 from copy import copy
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from huey.api import Huey
 from huey.exceptions import TaskException, TaskLockedException
@@ -22,6 +22,7 @@ from huey.utils import Error
 from ._checks import short
 from ._lock_errors import lock_name
 from .huey_internals.patch import MethodPatch
+from .runtime.log import ErrorReporter
 from .verdict import Verdict
 
 _NOTE = "_huey_signals_kit_note"
@@ -30,19 +31,51 @@ _LOCK_LENGTH = 60
 
 StoreDecision = tuple[frozenset[str], str, Verdict]
 """Whose results an error is not stored as, the failed task's name, and the verdict."""
-Store = Callable[[Error], Any]
+PutError = Callable[[Error], Any]
+"""Stores an error under its key."""
+
+
+class TaskVerdicts(Protocol):
+    """Has the verdict of a task's own ``lock_errors``."""
+
+    def verdict(self, task: Any, exception: BaseException, /) -> Verdict | None:
+        """Return the verdict; None if the option is invalid, or this is no lock error."""
+
+
+class ExpiringErrors(Protocol):
+    """Stores errors that expire."""
+
+    def put(
+        self, key: Any, error: Error, seconds: float, put_error: PutError | None, whole: bool, /
+    ) -> Any:
+        """Store an error for some seconds; return what the storage returned.
+
+        Args:
+            key: The key of the result.
+            error: The error.
+            seconds: Seconds until it expires.
+            put_error: Stores by an overridden ``put_result``; None if that is Huey's own.
+            whole: Whether the text of the error must not be shortened.
+        """
+
+
+class GateReporter(ErrorReporter, Protocol):
+    """Reports what the gate does."""
+
+    def result_suppressed(self, task_id: str, task_name: str, verdict: Verdict, /) -> object:
+        """Report an error that is not stored as Huey would store it."""
 
 
 class _TaggedStr(str):
-    """A text of an error, with its fate.
+    """A text of an error, tagged with what the gate decided.
 
-    Every text that the kit writes is marked, and marks survive copying, because other code may
+    Every text that the kit writes is tagged, and tags survive copying, because other code may
     copy the metadata into a dict of its own and replace some texts. Pickled, it is a plain string.
     """
 
-    __slots__ = ("fate",)
+    __slots__ = ("decision",)
 
-    fate: StoreDecision
+    decision: StoreDecision
 
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
         return (str, (str(self),))
@@ -54,27 +87,27 @@ class _TaggedStr(str):
 class Gate:
     """Stands before ``build_error_result`` and ``put_result`` of one Huey.
 
-    *override* is asked about tasks that have ``lock_errors``: their verdict, or None. *expire*
-    stores an error under a key for some seconds. Its arguments are the key, the error, the seconds,
-    a function that stores by the overridden ``put_result`` (None if it is Huey's own), and whether
-    the text of the error must not be shortened. *suppressed* is called for each result that is not
-    stored as Huey would, with its key, the task's name and the verdict. *failed* is called when one
-    of these raises: then the error is stored as Huey does.
+    If something that the gate uses raises, the error is stored as Huey does.
+
+    Args:
+        huey: The Huey.
+        task_option: Has the verdicts of tasks with ``lock_errors`` of their own.
+        expiry: Stores errors that expire.
+        reporter: Counts and announces suppressed results, and logs failures.
     """
 
     def __init__(
         self,
         huey: Any,
-        override: Callable[[Any, BaseException], Verdict | None],
-        expire: Callable[[Any, Error, float, Store | None, bool], Any],
-        suppressed: Callable[[str, str, Verdict], None],
-        failed: Callable[[str, Exception], None],
+        task_option: TaskVerdicts,
+        expiry: ExpiringErrors,
+        reporter: GateReporter,
     ) -> None:
         self._huey = huey
-        self._override = override
-        self._expire = expire
-        self._suppressed = suppressed
-        self._failed = failed
+        self._task_verdict = task_option.verdict
+        self._put_expiring = expiry.put
+        self._suppressed = reporter.result_suppressed
+        self._failed = reporter.kit_failed
         self._mine = object()
         self._active = False
         self._patch = MethodPatch(huey)
@@ -109,20 +142,20 @@ class Gate:
         verdict: Verdict | None = None
         found = getattr(task, _NOTE, None)
         if found is not None and found[1] == id(exception):
-            noted, _, cls, whose = found
+            verdict_of_task, _, cls, whose = found
             if cls is type(exception) and whose is self._mine:
-                verdict = noted
+                verdict = verdict_of_task
         if verdict is not None and verdict.plan is not None and not task.retries:
             # A receiver has ended the retries since, so Huey stores the error for good.
             verdict.plan.cancel()
             delattr(task, _NOTE)
             verdict = None
         if getattr(task, "lock_errors", None) is not None:
-            verdict = self._override(task, exception) or verdict
+            verdict = self._task_verdict(task, exception) or verdict
         return verdict
 
-    def _wrap_build(self, inner: Callable[..., Any]) -> Callable[..., Any]:
-        is_overridden = not _is_hueys_own(inner)
+    def _wrap_build(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        is_overridden = not _is_hueys_own(original)
 
         def build_error_result(*args: Any, **options: Any) -> Any:
             verdict = None
@@ -133,7 +166,7 @@ class Gate:
                         return _small_metadata(args[0], args[1], verdict)
                 except Exception as exc:
                     self._failed("in build_error_result", exc)
-            metadata = inner(*args, **options)
+            metadata = original(*args, **options)
             if verdict is None or not isinstance(metadata, dict):
                 return metadata
             try:
@@ -144,51 +177,53 @@ class Gate:
 
         return build_error_result
 
-    def _wrap_requeue(self, inner: Callable[..., Any]) -> Callable[..., Any]:
+    def _wrap_requeue(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def _requeue_task(task: Any, timestamp: Any, *args: Any, **options: Any) -> Any:
             found = getattr(task, _NOTE, None)
             if found is not None:
                 delattr(task, _NOTE)
                 verdict: Verdict | None = found[0]
                 if verdict is not None and verdict.plan is not None:
-                    return verdict.plan.requeue(inner, timestamp)
-            return inner(task, timestamp, *args, **options)
+                    return verdict.plan.requeue(original, timestamp)
+            return original(task, timestamp, *args, **options)
 
         return _requeue_task
 
-    def _wrap_put(self, inner: Callable[..., Any]) -> Callable[..., Any]:
-        is_hueys_own = _is_hueys_own(inner)
+    def _wrap_put(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        is_hueys_own = _is_hueys_own(original)
 
         def put_result(key: Any, data: Any) -> Any:
             if type(data) is Error:
-                fate = _decide(data.metadata)
-                if fate is not None:
-                    if key not in fate[0]:
-                        return inner(key, _without_traceback(data))
-                    store = None if is_hueys_own else partial(inner, key)
-                    return self._decided(fate, key, data, store)
-            return inner(key, data)
+                decision = _attached_decision(data.metadata)
+                if decision is not None:
+                    if key not in decision[0]:
+                        return original(key, _without_traceback(data))
+                    put_error = None if is_hueys_own else partial(original, key)
+                    return self._apply(decision, key, data, put_error)
+            return original(key, data)
 
         def put_result_of_a_subclass(*args: Any, **options: Any) -> Any:
             data: Any = args[1] if len(args) > 1 else None
             if type(data) is Error:
-                fate, (key, _, *more) = _decide(data.metadata), args
-                if fate is not None:
-                    if key not in fate[0]:
-                        return inner(key, _without_traceback(data), *more, **options)
-                    return self._decided(fate, key, data, _later(inner, key, more, options))
-            return inner(*args, **options)
+                decision, (key, _, *more) = _attached_decision(data.metadata), args
+                if decision is not None:
+                    if key not in decision[0]:
+                        return original(key, _without_traceback(data), *more, **options)
+                    return self._apply(decision, key, data, _later(original, key, more, options))
+            return original(*args, **options)
 
         # Every result of every task passes here, and being general has its price.
-        return put_result if _takes(inner, ["key", "data"]) else put_result_of_a_subclass
+        return put_result if _takes(original, ["key", "data"]) else put_result_of_a_subclass
 
-    def _decided(self, fate: StoreDecision, key: Any, error: Error, store: Store | None) -> Any:
+    def _apply(
+        self, decision: StoreDecision, key: Any, error: Error, put_error: PutError | None
+    ) -> Any:
         # Parts of chords are stored under keys of their own, and never get here.
-        _, task_name, verdict = fate
+        _, task_name, verdict = decision
         stored = None
         if verdict.seconds is not None:
             whole = not isinstance(error.metadata.get("error"), _TaggedStr)
-            stored = self._expire(key, error, verdict.seconds, store, whole)
+            stored = self._put_expiring(key, error, verdict.seconds, put_error, whole)
         try:
             self._suppressed(key, task_name, verdict)
         except Exception as exc:
@@ -212,8 +247,10 @@ def _takes(function: Callable[..., Any], names: list[str]) -> bool:
         return False
 
 
-def _later(inner: Callable[..., Any], key: Any, more: list[Any], options: dict[str, Any]) -> Store:
-    return lambda error: inner(key, error, *more, **options)
+def _later(
+    original: Callable[..., Any], key: Any, more: list[Any], options: dict[str, Any]
+) -> PutError:
+    return lambda error: original(key, error, *more, **options)
 
 
 def _is_hueys_own(method: Callable[..., Any]) -> bool:
@@ -223,11 +260,11 @@ def _is_hueys_own(method: Callable[..., Any]) -> bool:
     return bool(written_in.get("__name__") == Huey.__module__)
 
 
-def _decide(metadata: Any) -> StoreDecision | None:
+def _attached_decision(metadata: Any) -> StoreDecision | None:
     if isinstance(metadata, dict):
         for text in metadata.values():
             if isinstance(text, _TaggedStr):
-                return text.fate
+                return text.decision
     return None
 
 
@@ -235,7 +272,7 @@ def _small_metadata(task: Any, exception: BaseException, verdict: Verdict) -> di
     # Whoever waits for the result is to learn which lock it was.
     text = _text(exception) if verdict.seconds is None else _text_with_lock(exception)
     error, traceback, task_id = _TaggedStr(text), _TaggedStr(), _TaggedStr(task.id)
-    error.fate = traceback.fate = task_id.fate = _decision_of(task, verdict)
+    error.decision = traceback.decision = task_id.decision = _decision_of(task, verdict)
     return {"error": error, "retries": task.retries, "traceback": traceback, "task_id": task_id}
 
 
@@ -247,12 +284,12 @@ def _changed(
     if verdict.action == "keep":
         changed["kept"] = True
     elif is_overridden:
-        fate = _decision_of(task, verdict)
+        decision = _decision_of(task, verdict)
         changed["traceback"] = traceback = _TaggedStr()
-        traceback.fate = fate
+        traceback.decision = decision
         if changed.get("task_id") == task.id:
             changed["task_id"] = task_id = _TaggedStr(task.id)
-            task_id.fate = fate
+            task_id.decision = decision
     return changed
 
 

@@ -1,48 +1,35 @@
-"""One registry bound to one Huey."""
+"""The kit of one Huey: what `install_handlers` returns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
-from huey.signals import SIGNAL_REVOKED
-
-from . import signals as announcements
+from . import upkeep
 from ._lock_errors import LockErrors
 from ._settings import Settings
-from .dispatch.handler import Handler, run
+from .dispatch.handler import Handler
+from .dispatch.receiver import Receiver
 from .dispatch.reporter import Reporter
 from .dispatch.task_option import TaskOption
-from .event import Event
+from .event import Context
 from .expiring import Expiry
 from .gate import Gate
-from .handlers.counts import count_signals
 from .handlers.tokens import token_policy
 from .handlers.wait_state import WaitMessages
-from .huey_internals.facts import (
-    DECIDING,
-    ENDED_WITHOUT_EXCEPTION,
-    LOCK_SIGNALS,
-    SIGNALS,
-    WITHOUT_EXCEPTION,
-    passed_exception,
-)
-from .huey_internals.patch import SignalConnections, WorkerHooks
-from .huey_internals.stack import caught_by_huey, timing_on_stack
+from .huey_internals.patch import WorkerHooks
 from .inflight.patch import QueuePatch
 from .integrations.quiet_logs import QuietLogs
-from .integrations.recent_skips import forget
 from .integrations.sentry_events import SentryEvents
-from .jobs.heartbeat import HeartbeatWriter
-from .jobs.stale_locks import LockMethods, StaleLockJob
-from .jobs.token_sweeps import TokenMethods, TokenSweepJob
+from .jobs.heartbeat import HeartbeatWriter, shares
+from .jobs.stale_locks import StaleLockJob
+from .jobs.token_sweeps import TokenSweepJob
 from .locks.lost_locks import LostLocks
 from .locks.manager import LockEvents
 from .locks.patch import LockPatch
-from .metrics.counter import AGGREGATE_AT, MetricCounter
+from .metrics.counter import MetricCounter
 from .metrics.meter import Meter
-from .metrics.names import SUPPRESSED
 from .presets import build_preset
 from .registry import Registry, default_registry
 from .runtime.component import Component
@@ -50,73 +37,75 @@ from .runtime.configuration import configuration
 from .runtime.scheduler import JobGroup, scheduler
 from .sinks.configured import read_sinks
 from .sinks.runner import SinkRunner
-from .verdict import Verdict
 
 ATTRIBUTE = "_huey_signals_kit"
-"""Of the Huey, where its kit is found."""
+"""The attribute of a Huey that holds its kit."""
 
 
-class Kit(TokenMethods, LockMethods):
+class Kit:
     """The handlers of one Huey, made by `install_handlers`; a context manager that uninstalls.
 
-    ``registry`` holds the user's handlers and includes the default registry. The preset's
-    handlers run after all of these, so a verdict of the user's comes first.
+    `registry` has the user's handlers and includes the default registry. The handlers of the
+    preset run after all of these, so a verdict of the user's comes first.
     """
 
     def __init__(self, huey: Any, settings: Settings) -> None:
-        self.lock_errors = LockErrors(settings.lock_exceptions)
-        self.should_delete_token = token_policy(settings.clean_tokens)
+        """Build all components; `install` puts them on the Huey.
+
+        Args:
+            huey: The Huey.
+            settings: The arguments of `install_handlers`.
+        """
         self.huey, self.settings = huey, settings
-        self.meters_signals = settings.sinks is not None
-        self._metered = count_signals if self.meters_signals else None
         self.registry = Registry(f"of {huey.name}")
         self.registry.include(default_registry)
         if settings.registry is not None:
             self.registry.include(settings.registry)
         self.on = self.registry.on
         self._preset = build_preset(settings.preset)
-        self._routes: dict[str, tuple[Handler, ...]] = {}
-        self._connections = SignalConnections(huey)
-        self._counts = MetricCounter(huey.name)
-        self.increment = self._counts.add
-        self._tallied = self._counts.pending
-        self.lock_labels = self._counts.lock_labels
-        self._reporter = Reporter(huey, self.increment)
-        self.announce, failed = self._reporter.announce, self._reporter.kit_failed
-        self._task_option = TaskOption()
-        self._jobs = JobGroup(self._reporter.job_failed)
-        lost_locks = LostLocks(str(huey.name), self._counts, self._jobs, lambda: self.installed)
-        self._expiry = Expiry(huey, self._jobs, failed)
-        self._gate = Gate(huey, self.task_verdict, self._expiry.put, self._suppressed, failed)
-        sinks = read_sinks(settings.sinks or ())
-        self._sinks = SinkRunner(huey, sinks, self._counts, lambda: self.handlers, self._jobs)
-        workers = WorkerHooks(huey, self._on_worker_start, self._on_worker_stop)
-        waiting = WaitMessages(huey)
-        self.carry_waits = waiting.begin
-        self._components: list[Component] = [self._gate, waiting, workers]
-        if self.meters_signals:
-            meter = Meter(huey, self._connections, self._counts, self.lock_errors, self._jobs)
-            self._components.append(meter)
-        if settings.quiet_logs:
-            self._components.append(QuietLogs(huey, self.lock_labels, self._jobs, failed))
-        self.add_skip_breadcrumb = forget
-        if settings.sentry:
-            sentry = SentryEvents(huey, self, self._listeners, self.task_verdict, failed)
-            self.add_skip_breadcrumb = sentry.skips.remember
-            self._components.append(sentry)
-        told = LockEvents(
-            lambda: self._heartbeat.lock_taken(), lost_locks.add, self._counts, failed
+        self._counter = counter = MetricCounter(huey.name)
+        self._reporter = reporter = Reporter(huey, counter)
+        self._jobs = jobs = JobGroup(reporter.job_failed)
+        lock_errors = LockErrors(settings.lock_exceptions)
+        self._task_option = TaskOption(lock_errors)
+        self._wait_messages = WaitMessages(huey)
+        self._expiry = Expiry(huey, jobs, reporter)
+        self._context = Context(
+            lock_errors=lock_errors,
+            task_verdict=self._task_option.verdict,
+            meters_signals=settings.sinks is not None,
+            lock_labels=counter.lock_labels,
+            increment=counter.add,
+            should_delete_token=token_policy(settings.clean_tokens),
+            carry_waits=self._wait_messages.begin,
+            announce=reporter.announce,
         )
-        locks = LockPatch(huey, told)
-        counted = self._counts.totals, self._counts.revision
-        beats = huey, *counted, self._jobs, self._on_worker_start, locks
-        self._heartbeat = HeartbeatWriter(*beats, self._reporter.job_failed, settings.stale_after)
-        self.record_skip: Callable[[tuple[str, str, float]], None] = self._heartbeat.skips.append
-        shared = huey, settings, self._heartbeat, self._counts, self._reporter, self._jobs
-        self._upkeep, self._stale_lock_job = TokenSweepJob(*shared), StaleLockJob(*shared)
-        in_hand = QueuePatch(huey, self._heartbeat.on_scheduler_detected)
-        # The pulse last: what the others still count is in its beat.
-        self._components += (in_hand, locks, self._upkeep, self._heartbeat)
+        gate = Gate(huey, self._task_option, self._expiry, reporter)
+        self._receiver = Receiver(huey, self._context, self, gate, counter, reporter)
+        self._sinks = SinkRunner(huey, read_sinks(settings.sinks or ()), counter, self, jobs)
+        workers = WorkerHooks(huey, self._on_worker_start, self._on_worker_stop)
+        self._components: list[Component] = [gate, self._wait_messages, workers]
+        if self._context.meters_signals:
+            connections = self._receiver.connections
+            self._components.append(Meter(huey, connections, counter, lock_errors, jobs))
+        if settings.quiet_logs:
+            self._components.append(QuietLogs(huey, counter.lock_labels, jobs, reporter))
+        if settings.sentry:
+            sentry = SentryEvents(huey, self._context, self._receiver, reporter)
+            self._context.add_skip_breadcrumb = sentry.skips.remember
+            self._components.append(sentry)
+        lost = LostLocks(str(huey.name), counter, jobs, lambda: self.installed)
+        events = LockEvents(self._on_lock_acquired, lost.add, reporter.kit_failed, counter)
+        locks = LockPatch(huey, events)
+        self._heartbeat = HeartbeatWriter(
+            huey, counter, jobs, locks, reporter, self._on_worker_start, settings.stale_after
+        )
+        self._context.record_skip = self._heartbeat.skips.append
+        shared = huey, settings, self._heartbeat, counter, reporter, jobs
+        self._token_sweep_job, self._stale_lock_job = TokenSweepJob(*shared), StaleLockJob(*shared)
+        queue = QueuePatch(huey, self._heartbeat.on_scheduler_detected)
+        # The heartbeat last: it still writes what the others count.
+        self._components += (queue, locks, self._token_sweep_job, self._heartbeat)
 
     def __repr__(self) -> str:
         state = "installed on" if self.installed else "not installed on"
@@ -135,25 +124,32 @@ class Kit(TokenMethods, LockMethods):
 
     @property
     def installed(self) -> bool:
-        """Whether this kit is at work on its Huey."""
+        """Whether this kit is installed on its Huey."""
         return getattr(self.huey, ATTRIBUTE, None) is self
 
     @property
     def handlers(self) -> tuple[Handler, ...]:
         """Every handler, in running order."""
-        mine = {handler.registration for handler in self.registry}
-        theirs = (handler for handler in self._preset if handler.registration not in mine)
-        return (*self.registry, *theirs)
+        own = {handler.registration for handler in self.registry}
+        preset = (handler for handler in self._preset if handler.registration not in own)
+        return (*self.registry, *preset)
 
     def count(self, metric: str, /, **labels: str) -> int:
-        """This process's total of *metric*; labels that are left out are summed over.
+        """Return this process's total of a metric, summed over the labels that are left out.
 
-        A lock's name is folded as it is when counted: ``lock="media:17"`` asks for
-        ``media:*``. Only the first 100 such labels have counts of their own; any other lock returns
-        the count of all others together, as ``lock="other"``. The ``ValueError`` for a wrong name
-        lists the valid ones.
+        A lock's name is folded as it is when counted: ``lock="media:17"`` asks for ``media:*``.
+        Only the first 100 such labels have counts of their own; any other lock returns the count
+        of all others together, as ``lock="other"``.
+
+        Args:
+            metric: The name, such as ``"huey_lock_skips_total"``.
+            **labels: Values of its labels, such as ``task="shop.pay"``.
+
+        Raises:
+            ValueError: The metric, a label or a signal is unknown; the message lists the known.
+            TypeError: The value of a label is not a string.
         """
-        return self._counts.total(metric, labels)
+        return self._counter.total(metric, labels)
 
     def flush(self) -> None:
         """Write and send all counts, within a second.
@@ -162,6 +158,105 @@ class Kit(TokenMethods, LockMethods):
         is ended by a signal: for example in the ``lifespan`` of an application under uvicorn.
         """
         self._jobs.flush()
+
+    def sweep_tokens(
+        self, min_age: float = upkeep.DAY, dry_run: bool = False
+    ) -> upkeep.SweepReport:
+        """Delete revoke tokens that two sweeps have found orphaned.
+
+        A token is kept while its task is in the queue or the schedule, runs, or is nested in
+        such a task, and always if its id was not made by Huey. One process sweeps at a time.
+
+        Args:
+            min_age: Seconds between two sweeps that find a token orphaned; at least 60.
+            dry_run: Only report what would be deleted.
+
+        Raises:
+            upkeep.SweepStopped: The storage became unreachable; its `report` has what was done.
+        """
+        return self._token_sweep_job.sweep(min_age, dry_run)
+
+    def purge_errors(
+        self,
+        exceptions: str
+        | type[BaseException]
+        | Iterable[str | type[BaseException]] = upkeep.LOCK_ERRORS,
+        dry_run: bool = False,
+        *,
+        kept: bool = False,
+    ) -> upkeep.PurgeReport:
+        """Delete stored errors, by default lock errors that were stored before the kit came.
+
+        Errors of tasks that will run again stay, and so do the parts of a chord and everything
+        that cannot be read.
+
+        Args:
+            exceptions: Exception classes or their names.
+            dry_run: Only report what would be deleted.
+            kept: Also delete errors that were stored on purpose (``lock_errors="keep"`` of a
+                task, `KEEP` of a handler).
+
+        Raises:
+            upkeep.PurgeStopped: The storage became unreachable; its `report` has what was done.
+        """
+        return upkeep.purge_errors(self.huey, exceptions, dry_run, kept=kept)
+
+    def report(self) -> upkeep.Report:
+        """Return what the store, the queue and the schedule hold, and who works on the queue.
+
+        It includes everything that this process has counted.
+        """
+        if not shares(self.huey):
+            return upkeep.report(self.huey, counted=self._counter.totals())
+        self._heartbeat.write()
+        self._heartbeat.ledger.fold_dead()
+        return upkeep.report(self.huey, ledger=self._heartbeat.ledger)
+
+    def locks(self) -> list[upkeep.LockInfo]:
+        """Return every lock and semaphore of the queue, by name, with its holder if known."""
+        return self._stale_lock_job.watch.all()
+
+    def release_lock(self, name: str) -> bool:
+        """Release one lock; return whether it existed, and was unchanged when it was released.
+
+        To learn whether a holder on another host is alive may take ``stale_after`` and 15 seconds.
+
+        Args:
+            name: The name of the lock.
+
+        Raises:
+            upkeep.LockHeld: A living process holds the lock, or that is in doubt.
+        """
+        return self._stale_lock_job.release(name)
+
+    def release_stale_locks(
+        self, min_age: float = upkeep.UNCLAIMED_SECONDS
+    ) -> list[upkeep.LockInfo]:
+        """Release locks whose holder is dead, and locks that no process claims; return them.
+
+        Where a holder on another host is silent it may take ``stale_after`` and 15 seconds.
+
+        Args:
+            min_age: Seconds between two calls that find an unclaimed lock unchanged.
+        """
+        return self._stale_lock_job.release_stale(min_age)
+
+    def forget(self, dry_run: bool = False) -> upkeep.Forgotten:
+        """Uninstall this kit, and delete every key that a kit has written for the queue.
+
+        Results, tokens and locks belong to Huey and stay; so do errors that were to expire.
+
+        Args:
+            dry_run: Only report what would be deleted.
+
+        Raises:
+            upkeep.StillInUse: Other living processes have a record, or this process holds locks:
+                they would write the keys again.
+        """
+        if not dry_run:
+            upkeep.check_unused_elsewhere(self.huey)
+            self.uninstall()
+        return upkeep.forget(self.huey, dry_run)
 
     def uninstall(self) -> None:
         """Leave the Huey as it was found; what other code has put there since stays.
@@ -176,8 +271,10 @@ class Kit(TokenMethods, LockMethods):
         if installed:
             self.shutdown()
 
+    # The rest is for `install_handlers` and for the components.
+
     def start_sinks(self) -> None:
-        """Start what may refuse to, before another kit is taken out for this one."""
+        """Start what may fail to, before another kit is detached for this one."""
         try:
             self._sinks.install()
         except BaseException:
@@ -186,14 +283,14 @@ class Kit(TokenMethods, LockMethods):
             raise
 
     def install(self) -> None:
-        """Put it on the Huey; for `install_handlers`, under the lock of all registries."""
+        """Install all components on the Huey, under the configuration lock."""
         try:
             for component in self._components:
                 component.install()
             for registry in (self.registry, self._preset):
-                registry.watch(self._registry_changed)
+                registry.watch(self._on_registry_change)
             self.registry.close(None)
-            self._registry_changed(None)
+            self._on_registry_change(None)
         except BaseException:
             self.detach()
             self._jobs.cancel()
@@ -201,20 +298,22 @@ class Kit(TokenMethods, LockMethods):
         setattr(self.huey, ATTRIBUTE, self)
 
     def detach(self) -> None:
-        """Take it off the Huey, under that lock; `close` has to follow, without it."""
+        """Remove all components from the Huey, under the configuration lock.
+
+        `shutdown` has to follow, without the lock.
+        """
         if self.installed:
             delattr(self.huey, ATTRIBUTE)
         for registry in (self.registry, self._preset):
             registry.watch(None)
         self.registry.close(f"this kit is no longer installed on {self.huey.name!r}")
-        self._connections.disconnect_all()
-        self._routes = dict.fromkeys(SIGNALS, ())
+        self._receiver.disconnect()
         for component in reversed(self._components):
             component.uninstall()
         self._sinks.uninstall()
 
     def shutdown(self) -> None:
-        """Send what is left to send, and end what the tick does for this kit."""
+        """Send what is left to send, and end the jobs of this kit."""
         self.flush()
         self._jobs.cancel()
         self._heartbeat.close()
@@ -224,7 +323,7 @@ class Kit(TokenMethods, LockMethods):
         if may_expire or self._task_option.expires_errors_of(self.huey):
             self._expiry.begin()
         self._heartbeat.on_worker_start()
-        self._upkeep.on_worker_start()
+        self._token_sweep_job.on_worker_start()
         self._stale_lock_job.on_worker_start()
         scheduler.start()
 
@@ -233,71 +332,13 @@ class Kit(TokenMethods, LockMethods):
         if process_ends:  # else that is for atexit, when all workers have stopped
             scheduler.end()
 
-    def _registry_changed(self, added: Handler | None) -> None:
-        # Routes are found when a signal arrives: most handlers are registered one after another.
-        self._routes = {}
-        handlers = self.handlers if added is None else (added,)
-        listening = [each for each in handlers if each.function is not self._metered]
-        wanted = {
-            each for each in SIGNALS if any(handler.listens_to(each) for handler in listening)
-        }
-        connect = self._connections.connect if added is None else self._connections.connect_also
-        connect(self._receive, wanted)
-        if any(getattr(each.function, "may_expire", None) is True for each in handlers):
+    def _on_lock_acquired(self) -> None:
+        self._heartbeat.lock_taken()
+
+    def _on_registry_change(self, added: Handler | None) -> None:
+        self._receiver.update(added)
+        functions = [each.function for each in (self.handlers if added is None else (added,))]
+        if any(getattr(function, "may_expire", None) is True for function in functions):
             self._expiry.begin()
-        if any(getattr(each.function, "reschedules", None) is True for each in handlers):
-            self.carry_waits()
-
-    def _receive(
-        self, signal: str, task: Any, exception: Any = None, /, *others: object, **named: object
-    ) -> None:
-        verdict = None
-        raised = exception
-        if others or named or not (raised is None or isinstance(raised, BaseException)):
-            raised = passed_exception(signal, (exception, *others, *named.values()))
-        if raised is None and signal in WITHOUT_EXCEPTION:
-            raised = caught_by_huey(signal)
-        try:
-            timing = timing_on_stack(task) if signal in ENDED_WITHOUT_EXCEPTION else None
-            event = Event(signal, task, self.huey, raised, timing, self)
-            listeners = self._routes.get(signal) or self._listeners(signal)
-            verdict = run(listeners, event, self._reporter.handler_failed)
-            if len(self._tallied) >= AGGREGATE_AT:
-                self._counts.aggregate_if_large()
-            if scheduler.thread is None and scheduler.jobs:
-                scheduler.start()
-            if announcements.lock_skipped.receivers or announcements.task_revoked.receivers:
-                self._announce(event)
-        except Exception as exc:
-            self._reporter.kit_failed(f"on {signal}", exc)
-        finally:
-            if raised is not None and signal in DECIDING:
-                self._gate.attach(task, raised, verdict)
-
-    def _listeners(self, signal: str) -> tuple[Handler, ...]:
-        routes = self._routes  # another thread may replace it meanwhile
-        found = routes.get(signal)
-        if found is None:
-            hearing = (each for each in self.handlers if each.listens_to(signal))
-            found = routes[signal] = tuple(h for h in hearing if h.function is not self._metered)
-        return found
-
-    def _announce(self, event: Event) -> None:
-        if event.signal == SIGNAL_REVOKED:
-            self.announce(announcements.task_revoked, event=event)
-        elif event.signal in LOCK_SIGNALS and event.is_lock_error:
-            self.announce(announcements.lock_skipped, event=event)
-
-    def task_verdict(self, task: Any, exception: BaseException) -> Verdict | None:
-        """What the task's own ``lock_errors`` says about *exception*, if that is a lock error."""
-        return self._task_option(task) if self.lock_errors.match(exception) else None
-
-    def _suppressed(self, task_id: str, task_name: str, verdict: Verdict) -> None:
-        if verdict.plan is not None:
-            return  # nothing was suppressed: the task will run again
-        self.increment((SUPPRESSED, task_name, verdict.action))
-        if len(self._tallied) >= AGGREGATE_AT:
-            self._counts.aggregate_if_large()
-        suppressed = announcements.result_suppressed
-        if suppressed.receivers:
-            self.announce(suppressed, task_id=task_id, task_name=task_name, verdict=verdict)
+        if any(getattr(function, "reschedules", None) is True for function in functions):
+            self._wait_messages.begin()

@@ -82,7 +82,7 @@ class Handler:
     @property
     def is_builtin(self) -> bool:
         """Whether the function is one of this package's."""
-        return (getattr(self.function, "__module__", None) or "").startswith(f"{__package__}.")
+        return (getattr(self.function, "__module__", None) or "").startswith("huey_signals_kit.")
 
     @property
     def may_return_expire(self) -> bool:

@@ -10,18 +10,21 @@ from blinker import NamedSignal
 from .. import signals as announcements
 from .._checks import name_of, short, validate_ran
 from ..event import Event
-from ..metrics.names import HANDLER_ERRORS
+from ..metrics.counter import AGGREGATE_AT, MetricCounter
+from ..metrics.names import HANDLER_ERRORS, SUPPRESSED
 from ..runtime.job import log_last_failure
 from ..runtime.log import RateLimitedErrors, is_exit, log_error
+from ..verdict import Verdict
 from .handler import Handler
 
 
 class Reporter:
-    """Tells subscribers and the log, for one kit; *tally* counts a failure."""
+    """Reports what one kit does and what fails: to subscribers, to the log and in counts."""
 
-    def __init__(self, huey: Any, increment: Callable[[tuple[str, ...]], None]) -> None:
+    def __init__(self, huey: Any, counter: MetricCounter) -> None:
         self._huey = huey
-        self._increment = increment
+        self._counter = counter
+        self._increment = counter.add
         self._failures = RateLimitedErrors()
 
     def announce(self, signal: NamedSignal, **payload: object) -> None:
@@ -38,6 +41,23 @@ class Reporter:
         self.announce(
             announcements.handler_failed, handler=handler.name, event=event, exception=exc
         )
+
+    def result_suppressed(self, task_id: str, task_name: str, verdict: Verdict) -> None:
+        """Count and announce an error that is not stored as Huey would store it.
+
+        Args:
+            task_id: The key under which Huey would have stored it.
+            task_name: The ``module.name`` of the task that failed.
+            verdict: The reason.
+        """
+        if verdict.plan is not None:
+            return  # nothing was suppressed: the task will run again
+        self._increment((SUPPRESSED, task_name, verdict.action))
+        if len(self._counter.pending) >= AGGREGATE_AT:
+            self._counter.aggregate_if_large()
+        signal = announcements.result_suppressed
+        if signal.receivers:
+            self.announce(signal, task_id=task_id, task_name=task_name, verdict=verdict)
 
     def job_failed(self, name: str, exc: BaseException, last: bool = False) -> None:
         """Log and count that a sink, or another job, raised; see `OnFailure`."""

@@ -1,4 +1,4 @@
-"""``@huey.task(lock_errors=...)``: a task's own word on its lock errors.
+"""``@huey.task(lock_errors=...)``: what a task itself says about its lock errors.
 
 ``"keep"``, ``"drop"``, or a number of seconds, as for `expire`.
 """
@@ -9,18 +9,22 @@ from contextlib import suppress
 from typing import Any
 
 from .._checks import listed, nearest, short
+from .._lock_errors import LockErrors
 from ..runtime.log import log_error
 from ..verdict import BY_NAME, Verdict, expire
 
 
 class TaskOption:
-    """Reads ``lock_errors`` of a task; a bad one is logged once and counts as not given."""
+    """Reader of the ``lock_errors`` of tasks; an invalid one is logged once and ignored."""
 
-    def __init__(self) -> None:
+    def __init__(self, lock_errors: LockErrors) -> None:
+        self._lock_errors = lock_errors
         self._refused: set[str] = set()
 
-    def __call__(self, task: Any) -> Verdict | None:
-        """The verdict that the task's own option asks for, or None when that is no valid one."""
+    def verdict(self, task: Any, exception: BaseException) -> Verdict | None:
+        """Return the verdict of the option of `task`; None if invalid, or no lock error."""
+        if not self._lock_errors.match(exception):
+            return None
         given = task.lock_errors
         if isinstance(given, str) and given in BY_NAME:
             return BY_NAME[given]
@@ -32,7 +36,7 @@ class TaskOption:
 
     @staticmethod
     def expires_errors_of(huey: Any) -> bool:
-        """Whether a task of *huey* that is declared by now has a number of seconds."""
+        """Return whether a task that is declared on `huey` has a number of seconds."""
         tasks = tuple(huey._registry._registry.values())
         return any(_is_number(getattr(task, "lock_errors", None)) for task in tasks)
 

@@ -12,7 +12,7 @@ from huey import storage as storages
 from huey.utils import Error
 
 from ..runtime.fork import reset_in_child
-from ..runtime.log import is_away
+from ..runtime.log import ErrorReporter, is_away
 from ..runtime.scheduler import JobGroup, scheduler
 from ._entry import Entry, ExpiringBackend, as_text, small_error
 from ._files import Files
@@ -41,10 +41,10 @@ class Expiry:
     what a killed one has stored stays, as it does when the kit is uninstalled before it is due.
     """
 
-    def __init__(self, huey: Any, jobs: JobGroup, failed: Callable[[str, Exception], None]) -> None:
+    def __init__(self, huey: Any, jobs: JobGroup, reporter: ErrorReporter) -> None:
         self._huey = huey
         self._jobs = jobs
-        self._failed = failed
+        self._failed = reporter.kit_failed
         self._begun = False
         self._remembered = InMemoryIndex()
         self._families: dict[str, ExpiringBackend] = {

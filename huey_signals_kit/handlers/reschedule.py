@@ -76,7 +76,7 @@ class RescheduleLocked:
             if signal in (SIGNAL_ERROR, SIGNAL_RETRYING):
                 wait_state.clear(task)
             return None
-        if event._huey.immediate or self._has_a_word_of_its_own(event):
+        if event._huey.immediate or self._has_own_lock_errors_option(event):
             return None
         if isinstance(task, PeriodicTask):
             return DROP
@@ -87,7 +87,7 @@ class RescheduleLocked:
         return not event._huey.immediate
 
     @staticmethod
-    def _has_a_word_of_its_own(event: Event) -> bool:
+    def _has_own_lock_errors_option(event: Event) -> bool:
         task, exception = event._task, event._exception
         if getattr(task, "lock_errors", None) is None or exception is None:
             return False

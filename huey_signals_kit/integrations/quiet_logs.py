@@ -6,14 +6,14 @@ import logging
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from .._lock_errors import lock_name
 from ..huey_internals.facts import LOCKED_LINE, REVOKED_LINE
 from ..huey_internals.stack import whose_line
 from ..runtime.fork import reset_in_child
-from ..runtime.log import log
+from ..runtime.log import ErrorReporter, log
 from ..runtime.scheduler import JobGroup, scheduler
 
 INTERVAL = 60.0
@@ -36,12 +36,12 @@ class QuietLogs:
         huey: Any,
         label: Mapping[str, str],
         jobs: JobGroup,
-        failed: Callable[[str, Exception], object],
+        reporter: ErrorReporter,
     ) -> None:
         self._huey = huey
         self._label = label
         self._jobs = jobs
-        self._failed = failed
+        self._failed = reporter.kit_failed
         self._logger = logging.getLogger("huey")
         self._after_fork()
         reset_in_child(self)

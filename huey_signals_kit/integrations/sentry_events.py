@@ -8,17 +8,17 @@ is captured. Of transactions and check-ins it changes nothing.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
 from huey.exceptions import TaskLockedException
 from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED
 
-from ..dispatch.handler import Handler
+from ..dispatch.receiver import Receiver
 from ..event import Context, Event
 from ..huey_internals.stack import Running, running_task
-from ..verdict import Verdict
+from ..runtime.log import ErrorReporter
 from .recent_skips import Skips
 from .sentry_breadcrumbs import with_skips
 
@@ -73,24 +73,27 @@ _processor = _Processor()
 class SentryEvents:
     """Shows recent lock skips on the events of one Huey's tasks, and keeps lock errors back.
 
-    *context* is the kit, *listeners* tells who hears a signal, *override* the verdict of a
-    task's own ``lock_errors``, *failed* is told what went wrong: the event is then sent as it was.
+    If the kit's own code raises, the event is sent as it was.
+
+    Args:
+        huey: The Huey.
+        context: What handlers may use of the kit.
+        receiver: Has the handlers that listen to a signal.
+        reporter: Logs failures.
     """
 
     def __init__(
         self,
         huey: Any,
         context: Context,
-        listeners: Callable[[str], Iterable[Handler]],
-        override: Callable[[Any, BaseException], Verdict | None],
-        failed: Callable[[str, Exception], None],
+        receiver: Receiver,
+        reporter: ErrorReporter,
     ) -> None:
         self.skips = Skips()
         self._huey = huey
         self._context = context
-        self._listeners = listeners
-        self._override = override
-        self._failed = failed
+        self._listeners = receiver.listeners
+        self._failed = reporter.kit_failed
 
     def install(self) -> None:
         """Have the events of this Huey's tasks pass here."""
@@ -131,7 +134,7 @@ class SentryEvents:
         if not self._context.lock_errors.match(exception):
             return False
         if getattr(task, "lock_errors", None) is not None:
-            verdict = self._override(task, exception)
+            verdict = self._context.task_verdict(task, exception)
             if verdict is not None:
                 return verdict.action != "keep"
         signal = SIGNAL_LOCKED if isinstance(exception, TaskLockedException) else SIGNAL_ERROR

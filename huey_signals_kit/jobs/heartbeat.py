@@ -29,6 +29,7 @@ from typing import Any
 from uuid import uuid4
 from weakref import ref
 
+from ..dispatch.reporter import Reporter
 from ..inflight.claims import in_flight_of
 from ..inflight.tasks import RunningTasks, has_worker, pending_ids
 from ..ledger import (
@@ -42,6 +43,7 @@ from ..ledger import (
 )
 from ..locks.held import held_locks_of
 from ..locks.patch import LockPatch
+from ..metrics.counter import MetricCounter
 from ..metrics.values import Totals, added, merge
 from ..runtime.fork import reset_in_child
 from ..runtime.process_id import INCARNATION, this_process
@@ -57,31 +59,36 @@ _TIDY_LEASE_SECONDS = 3 * _TIDY_EVERY * BEAT_SECONDS
 
 
 class HeartbeatWriter:
-    """The heartbeat of one kit; *totals* are all that its process has counted.
+    """Writer of this process's heartbeat, for one kit.
 
-    *worker_found* is told when a worker is seen of whose start nobody was told, and *failed* what
-    kept a beat from saying what is in hand.
+    Args:
+        huey: The Huey.
+        counter: Everything that the kit has counted in this process.
+        jobs: The jobs of the kit.
+        locks: The locks that this process holds.
+        reporter: Logs what kept a heartbeat from naming the tasks in flight.
+        on_worker_detected: Called when a worker runs whose start hook was missed.
+        stale_after: Seconds of silence after which others count this process as dead.
     """
 
     def __init__(
         self,
         huey: Any,
-        totals: Callable[[], Totals],
-        revision: Callable[[], int],
+        counter: MetricCounter,
         jobs: JobGroup,
-        on_worker_detected: Callable[[], None],
         locks: LockPatch,
-        failed: Callable[[str, BaseException], object],
+        reporter: Reporter,
+        on_worker_detected: Callable[[], None],
         stale_after: float = STALE_AFTER,
     ) -> None:
         self._huey = huey
         self._stale_after = stale_after
-        self._totals = totals
-        self._revision = revision
+        self._totals = counter.totals
+        self._revision = counter.revision
         self._jobs = jobs
         self._on_worker_detected = on_worker_detected
         self._locks = locks
-        self._failed = failed
+        self._failed = reporter.job_failed
         self._begun = False
         self._leaves = False
         self._closed = False

@@ -166,31 +166,3 @@ class StaleLockJob:
     def _released(self, lock: upkeep.LockInfo) -> None:
         self._counts.add((LOCKS_RELEASED, self._counts.lock_labels[lock.name]))
         self._reporter.announce(lock_released, lock=lock)
-
-
-class LockMethods:
-    """What a `Kit` does with locks when asked to."""
-
-    _stale_lock_job: StaleLockJob
-
-    def locks(self) -> list[upkeep.LockInfo]:
-        """Every lock and semaphore of the queue, by name, with who holds it as far as is known."""
-        return self._stale_lock_job.watch.all()
-
-    def release_lock(self, name: str) -> bool:
-        """Free the lock *name*; whether it was there, and still the same when it was freed.
-
-        `upkeep.LockHeld` if a living process holds it, or if that is in doubt. To know it of a
-        holder on another host may take ``stale_after`` and 15 seconds.
-        """
-        return self._stale_lock_job.release(name)
-
-    def release_stale_locks(
-        self, min_age: float = upkeep.UNCLAIMED_SECONDS
-    ) -> list[upkeep.LockInfo]:
-        """Free locks whose holder's process is dead, and those that nobody claims; which ones.
-
-        These when two calls, at least *min_age* seconds apart, have found them unchanged. It may
-        take ``stale_after`` and 15 seconds where a holder on another host is silent.
-        """
-        return self._stale_lock_job.release_stale(min_age)

@@ -32,14 +32,14 @@ HUEYS_VALUE = "1"
 class LockEvents(NamedTuple):
     """Callbacks of a `LockManager`, and the counts it adds to."""
 
-    taken: Callable[[], object]
-    """Called before the first lock on a storage is taken, and while the tick does not run."""
-    lost: Callable[[str], object]
-    """With the name of a lock that is not this process's any more, although it has not freed it."""
-    counts: MetricCounter
-    """Where refusals are counted."""
-    failed: Callable[[str, Exception], object]
-    """With what kept a lock from having a name."""
+    on_acquire: Callable[[], object]
+    """Called before the first lock of a storage, and while the scheduler does not run."""
+    on_lost: Callable[[str], object]
+    """Called with the name of a lock that this process lost without releasing it."""
+    on_error: Callable[[str, Exception], object]
+    """Called with what the kit was doing, and the exception that kept it from doing it."""
+    counter: MetricCounter
+    """Counts refused locks."""
 
 
 class OwnedLock(TaskLock):  # type: ignore[misc]  # Huey has no types
@@ -96,10 +96,10 @@ class LockManager:
     def __init__(self, huey: Any, text: HolderEncoder, events: LockEvents) -> None:
         self.huey = huey
         self._text = text
-        self._taken = events.taken
-        self._failed = events.failed
-        self._tell_lost = events.lost
-        self._refusals, self._settle = events.counts.refusals, events.counts.aggregate_if_large
+        self._on_acquire = events.on_acquire
+        self._on_error = events.on_error
+        self._on_lost = events.on_lost
+        self._refusals, self._settle = events.counter.refusals, events.counter.aggregate_if_large
         self._prefix = Keys(huey).lock_prefix
         self._claims = in_flight_of(huey).by_thread
         self.held_locks = held_locks_of(huey)
@@ -133,7 +133,7 @@ class LockManager:
             if storage is not self._storage or scheduler.thread is None:
                 self._begin(storage)
         except Exception as exc:  # nothing of ours may cost anybody a lock
-            self._failed("while it named the holder of a lock", exc)
+            self._on_error("while it named the holder of a lock", exc)
             return self._acquire_anonymous(lock, key, ttl, block)
         taken = (
             storage.put_if_empty(key, raw) if ttl is None else storage.put_if_empty(key, raw, ttl)
@@ -144,7 +144,7 @@ class LockManager:
             if self._held.setdefault(mine, acquisition) is not acquisition:
                 self._acquire_again(mine, acquisition)
             if not self.active:  # by now; its heartbeat may have been the last
-                self._taken()
+                self._on_acquire()
         else:
             self._refusals.append(f"{lock._name}")
             if len(self._refusals) >= AGGREGATE_AT:
@@ -205,7 +205,7 @@ class LockManager:
             try:
                 self._cleared.note(key)
             except Exception as exc:
-                self._failed("while it recorded that a lock was cleared", exc)
+                self._on_error("while it recorded that a lock was cleared", exc)
         return self.huey.delete(key)
 
     def _release(self, key: str, acquisition: Acquisition) -> bool:
@@ -236,8 +236,8 @@ class LockManager:
             if self._cleared.has(acquisition[0]):
                 return
         # The kit that is there counts it, not one that has gone since.
-        events = self.held_locks.manager() or self
-        events._tell_lost(self.name(key))
+        manager = self.held_locks.manager() or self
+        manager._on_lost(self.name(key))
 
     def name(self, key: str) -> str:
         """That of the lock."""
@@ -253,4 +253,4 @@ class LockManager:
         self._store, self._storage = open_store(self.huey), storage
         if is_shared(storage):
             self.held_locks.storage = storage
-        self._taken()
+        self._on_acquire()

@@ -33,7 +33,7 @@ class LockPatch:
 
     def __init__(self, huey: Any, events: LockEvents) -> None:
         self._huey = huey
-        self._failed = events.failed
+        self._on_error = events.on_error
         self._text = HolderEncoder()
         self._manager = LockManager(huey, self._text, events)
         self._held_locks = self._manager.held_locks
@@ -67,7 +67,7 @@ class LockPatch:
         try:
             do()
         except Exception as exc:
-            self._failed("on the locks that are held", exc)
+            self._on_error("on the locks that are held", exc)
 
     def held(self) -> tuple[str, ...]:
         """The names of the locks that this process holds."""

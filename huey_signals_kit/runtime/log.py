@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Hashable
 from contextlib import suppress
+from typing import Protocol
 
 from .._checks import short
 from .fork import reset_in_child
@@ -36,6 +37,13 @@ def log(
     extra = {f"huey_{name}": value for name, value in fields.items()}
     with suppress(Exception):
         _logger.log(level, text, *args, exc_info=exc_info, extra=extra)
+
+
+class ErrorReporter(Protocol):
+    """What logs an error of the kit's own code, once in detail and then at most each minute."""
+
+    def kit_failed(self, where: str, exc: Exception, /) -> object:
+        """Log that the kit's own code raised `exc`, and `where`, such as ``"in put_result"``."""
 
 
 def is_exit(exc: BaseException) -> bool:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from ..dispatch.handler import Handler
+from ..dispatch.receiver import HandlerSource
 from ..huey_internals.facts import declared_tasks, known_locks
 from ..metrics.counter import MetricCounter
 from ..metrics.initial import MOST_LOCKS, initial_keys
@@ -26,13 +25,13 @@ class SinkRunner:
         huey: Any,
         sinks: list[Sink | PullSink],
         counts: MetricCounter,
-        handlers: Callable[[], Iterable[Handler]],
+        source: HandlerSource,
         jobs: JobGroup,
     ) -> None:
         self._huey = huey
         self.queue = sanitize_label(huey.name)
         self._labels = counts.lock_labels
-        self._handlers = handlers
+        self._source = source
         self.totals = counts.totals
         self.every = partial(jobs.every, own_thread=True)  # a folder may hang as well
         self._revision = counts.revision
@@ -43,7 +42,7 @@ class SinkRunner:
     def initial_keys(self) -> list[Key]:
         """Return the series of the known tasks, locks and handlers, for views."""
         tasks, locks = declared_tasks(self._huey), known_locks(self._huey, MOST_LOCKS)
-        handlers = [(each.name, each.background is not None) for each in self._handlers()]
+        handlers = [(each.name, each.background is not None) for each in self._source.handlers]
         return initial_keys(self.queue, tasks, locks, handlers, self._labels)
 
     def install(self) -> None:

@@ -582,7 +582,7 @@ from gevent import monkey; monkey.patch_all()
 import gevent
 huey = SqliteHuey("q", filename=sys.argv[1])
 kit = install_handlers(huey)
-gevent.joinall([gevent.spawn(kit._worker_starts) for _ in range(3)], timeout=20)
+gevent.joinall([gevent.spawn(kit._on_worker_start) for _ in range(3)], timeout=20)
 from huey_signals_kit.runtime.scheduler import scheduler
 print(scheduler.thread is not None, flush=True)
 """

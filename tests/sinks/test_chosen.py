@@ -338,7 +338,7 @@ def test_the_name_of_a_queue_may_be_bytes(make_huey):
     kit = install_handlers(huey, sinks="memory")
     huey.task()(lambda: 1)()
     run_all(huey)
-    assert {key[1] for key in kit._counts.totals()} == {"shop"}
+    assert {key[1] for key in kit._counter.totals()} == {"shop"}
     assert kit.count("huey_signals_total", signal="complete", queue="shop") == 1
 
 

@@ -289,5 +289,5 @@ def test_series_that_are_shown_at_zero_are_bounded(make_huey, registry):
     tasks = {given["task"] for _, given, _ in shown.samples if "task" in given}
     assert len(tasks) == 200
     assert not [given for _, given, _ in shown.samples if "lock" in given]
-    assert len(kit._counts.lock_labels) == 0
+    assert len(kit._counter.lock_labels) == 0
     kit.uninstall()

@@ -333,7 +333,7 @@ def test_what_is_counted_before_and_after_immediate_mode_is_shared(make_huey, mo
     key = ("huey_tokens_cleaned_total", "test", "sweep")
 
     def counted(number):
-        kit._counts.add_many(key[:1] + key[2:], number)
+        kit._counter.add_many(key[:1] + key[2:], number)
         kit._heartbeat._on_tick()
         totals = open_ledger(huey).totals() if not huey.immediate else {}
         return [value for metric, value in totals.items() if metric[0] == key[0]]

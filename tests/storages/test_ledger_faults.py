@@ -6,6 +6,7 @@ import os
 import random
 from contextlib import suppress
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from huey.api import Huey
@@ -316,7 +317,8 @@ def test_an_error_expires_on_a_storage_that_is_redis_by_name_only(unlike_hueys, 
         def every(self, *args, **options):
             pass
 
-    expiry = Expiry(unlike_hueys, JobGroup(), lambda *failure: failures.append(failure))
+    reporter = SimpleNamespace(kit_failed=lambda *failure: failures.append(failure))
+    expiry = Expiry(unlike_hueys, JobGroup(), reporter)
     expiry.put("k", Error({"error": "E()", "retries": 0, "task_id": "k"}), 0.001)
     assert set(store(unlike_hueys)) == {"k"}
 

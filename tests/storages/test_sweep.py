@@ -705,8 +705,8 @@ def test_processes_take_turns(make_huey):
         hueys = [make_huey("sqlite", name="turns") for _ in range(2)]
         for huey in hueys:
             kit = install_handlers(huey, sweep_interval=3600)
-            kit._upkeep._take_turn()
-            kit._upkeep._take_turn()
+            kit._token_sweep_job._take_turn()
+            kit._token_sweep_job._take_turn()
     assert heard == [hueys[0], hueys[0]]
 
 

@@ -140,14 +140,14 @@ def test_a_locked_task_is_one_skip_and_one_refusal(make_huey):
     for _ in range(1200):
         guarded()
     run_all(huey)
-    assert len(kit._counts.pending) < 500
+    assert len(kit._counter.pending) < 500
     assert kit.count("huey_lock_refusals_total", queue=huey.name) == 1200
 
 
 def test_label_values_have_no_spaces(make_huey):
     """Those that the kit makes: kinds, signals, its own jobs."""
     kit = install_handlers(make_huey())
-    kit._reports.job_failed("stale locks", ValueError())
+    kit._reporter.job_failed("stale locks", ValueError())
     assert kit.count("huey_handler_errors_total", handler="stale_locks") == 1
     assert not [each for each in (*SIGNALS, *map(str, Kind), *LABELS) if " " in each]
 
@@ -208,7 +208,7 @@ def test_what_waits_to_be_added_up_stays_short(make_huey):
     for _ in range(1200):
         guarded()
     run_all(huey)
-    assert len(kit._counts.pending) < 500
+    assert len(kit._counter.pending) < 500
     assert kit.count("huey_results_suppressed_total") == 1200
 
 
@@ -267,7 +267,7 @@ def test_a_forked_child_works_with_counts_of_its_own():
         held, done = threading.Event(), threading.Event()
 
         def hold():
-            with configuration.lock, kit._counts._lock:
+            with configuration.lock, kit._counter._lock:
                 held.set()
                 done.wait()
 

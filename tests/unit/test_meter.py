@@ -35,7 +35,7 @@ def counted(kit):
     """{(task, signal): total}, tasks without their module."""
     return {
         (key[2].rpartition(".")[2], key[3]): value
-        for key, value in kit._counts.totals().items()
+        for key, value in kit._counter.totals().items()
         if key[0] == SIGNALS
     }
 
@@ -133,7 +133,7 @@ def test_attempts_that_worked_are_timed(make_huey, outcome, timed):
     run_all(huey)
     assert kit.count(SECONDS) == timed
     if timed:
-        (found,) = [v for k, v in kit._counts.totals().items() if k[0] == SECONDS]
+        (found,) = [v for k, v in kit._counter.totals().items() if k[0] == SECONDS]
         assert 0.02 <= found.seconds < 5
         assert sum(found.buckets[1:]) == 1
 
@@ -228,7 +228,7 @@ def test_a_storage_that_fails_is_no_completed_attempt(make_huey):
     assert kit.count(SIGNALS, signal="complete") == 0
     assert kit.count(SIGNALS, signal="executing") == 3
     (meter,) = [part for part in kit._components if isinstance(part, Meter)]
-    assert meter._marked == {}
+    assert meter._attempts_ended == {}
 
 
 def test_a_handler_that_counts_leaves_the_meter_the_rest(make_huey):

@@ -365,7 +365,7 @@ def test_sinks_are_right_in_parent_and_child_forked_while_the_locks_are_held():
         work(2)
         held, release = threading.Event(), threading.Event()
         def hold():
-            with scheduler._wake, kit._counts._lock:
+            with scheduler._wake, kit._counter._lock:
                 held.set()
                 release.wait(30)
         threading.Thread(target=hold, daemon=True).start()
