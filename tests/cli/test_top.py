@@ -174,7 +174,7 @@ def later(read):
     return wait_and_read
 
 poller.make_report = later(poller.make_report)
-poller.LockWatch.all = later(poller.LockWatch.all)
+poller.LockInspector.all = later(poller.LockInspector.all)
 """
 
 
