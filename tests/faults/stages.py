@@ -152,7 +152,7 @@ def put_own(run, own, value):
         key = "marks:00" if own == "marks" else "expiring:000000000000001x0"
         put_kit_data(run.huey, key, value)
         return
-    backend = run.ledger._shelf()
+    backend = run.ledger._backend()
     if own.startswith("lease"):
         backend.leases.put_if_absent(own, value, 1000)
     else:

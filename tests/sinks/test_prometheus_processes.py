@@ -385,9 +385,9 @@ def test_registries_of_one_process_show_the_same_folder(make_huey, tmp_path, wor
 @pytest.fixture(scope="session")
 def ended_place():
     """The place of a process of this host that has ended."""
-    script = "from huey_signals_kit.runtime.process_id import here; p = here(); print(repr(p))"
+    script = "from huey_signals_kit.runtime import process_id; print(process_id.this_process())"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    place = eval(ran.stdout, {"Place": ProcessId})
+    place = eval(ran.stdout, {"ProcessId": ProcessId})
     assert place.is_alive() is False, "needs Linux's /proc"
     return [place.host, place.pid_namespace, place.pid, place.start_time]
 

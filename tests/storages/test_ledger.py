@@ -55,7 +55,7 @@ def clock():
 @pytest.fixture
 def open_backend(any_huey):
     """The shelf that `open_ledger` finds for this storage."""
-    return open_ledger(any_huey)._shelf
+    return open_ledger(any_huey)._backend
 
 
 @pytest.fixture
@@ -245,14 +245,14 @@ class Recorded:
     """A shelf that notes each call, and fails at the one that it is told to."""
 
     def __init__(self, backend, fail_at=None, applied=False, error=Killed):
-        self._shelf = backend
+        self._backend = backend
         self._fail_at = fail_at
         self._applied = applied
         self._error = error
         self.calls = []
 
     def __getattr__(self, name):
-        call = getattr(self._shelf, name)
+        call = getattr(self._backend, name)
 
         def recorded(*arguments):
             self.calls.append(name)

@@ -85,7 +85,7 @@ def silence(any_huey, server):
 
     def silence():
         clock = Clock()
-        reader = Ledger(open_ledger(any_huey)._shelf, clock=clock)
+        reader = Ledger(open_ledger(any_huey)._backend, clock=clock)
         server.forget_who_is_fresh()
         with watched(reader, clock) as go:
             go(605)
@@ -162,7 +162,7 @@ def test_a_record_that_was_sealed_in_the_snapshot_counts_once(any_huey, server):
     """A second record was begun after it: what the sealed one has is left to who folds it."""
     ledger = open_ledger(any_huey)
     ledger.write(beat("a", 10))
-    backend = open_ledger(any_huey)._shelf()
+    backend = open_ledger(any_huey)._backend()
     raw = backend.get("process:a")
     assert backend.compare_and_set("process:a", raw, replace(beat("a", 10), sealed=True).dump())
     snapshot = server.save()
@@ -190,7 +190,7 @@ def test_a_record_that_may_have_been_folded_long_ago_is_never_counted_twice(
     assert silence() == 1
     for number in range(2, 12):
         open_ledger(any_huey).deregister(beat(f"b{number}", 100))
-    assert len(totals.try_load_totals(ledger._shelf().get("totals")).ids) <= 4
+    assert len(totals.try_load_totals(ledger._backend().get("totals")).ids) <= 4
     ledger.write(beat("a", 13, 3))
     assert ledger.totals() == {DONE: 1213}
 
@@ -213,7 +213,7 @@ def test_whatever_happens_to_the_server_nothing_is_counted_twice(make_huey, seed
             # What a restored record is folded with, its process cannot know.
             forked = forked or bool(saved[1:])
             clock = Clock()
-            reader = Ledger(ledger._shelf, clock=clock)
+            reader = Ledger(ledger._backend, clock=clock)
             reader.snapshot()
             clock.now += 700
             reader.fold_dead()
@@ -232,7 +232,7 @@ def test_a_restored_record_that_is_folded_at_that_moment_is_not_written_over(mak
     snapshot = server.save()
     ledger.write(beat("a", 12, 2))
     server.restore(snapshot)
-    backend, own = ledger._shelf(), ledger._own["a"]
+    backend, own = ledger._backend(), ledger._own["a"]
     compare_and_set, calls = backend.compare_and_set, []
 
     def sealed_first(key, old, new, seconds=0):
@@ -335,6 +335,6 @@ def test_an_error_expires_on_a_storage_that_is_redis_by_name_only(unlike_hueys, 
 def test_a_file_that_goes_while_it_is_read_is_not_there(make_huey, monkeypatch):
     """Huey looks whether it exists before it opens it; another process may fold in between."""
     huey = make_huey("file")
-    backend = open_ledger(huey)._shelf()
+    backend = open_ledger(huey)._backend()
     monkeypatch.setattr(os.path, "exists", lambda path: True)
     assert backend.get("process:gone") is None

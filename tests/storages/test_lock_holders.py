@@ -914,7 +914,7 @@ def test_where_processes_cannot_be_told_apart_heartbeats_tell(make_huey, monkeyp
     """Two containers under one host's name, each with a process 1."""
     nowhere = ProcessId(this_process().host, "", 1, 17)
     for module in (inspection, _liveness, _holder_state):
-        monkeypatch.setattr(module, "here", lambda: nowhere)
+        monkeypatch.setattr(module, "this_process", lambda: nowhere)
     huey, now = make_huey("sqlite"), [0.0]
     watch = LockInspector(huey, open_ledger(huey), lambda: now[0])
     taken_by(huey, "held", nowhere)
