@@ -190,6 +190,7 @@ def _run_queue(huey: Any) -> None:
 
 def write(kind: str, location: str, name: str, folder: str) -> None:
     """Store everything as two processes do, one of which has ended."""
+    from huey.exceptions import TaskException
     from prometheus_client import CollectorRegistry
 
     import huey_signals_kit
@@ -231,7 +232,10 @@ def write(kind: str, location: str, name: str, folder: str) -> None:
     kit.release_stale_locks()
     ids = {"running": running.id, "kept": kept.id, "waiting": waiting.id, "token": orphan}
     notes = {**ids, "lasting": lasting.id, "in_hand": in_hand.id, "pid": os.getpid()}
-    deadline = time.monotonic() + 30
+    for result in (kept, lasting):
+        with contextlib.suppress(TaskException):
+            result.get(blocking=True, timeout=60, preserve=True)
+    deadline = time.monotonic() + 60
     while missing := _missing(cells := dump(huey, location), folder):
         if time.monotonic() > deadline:
             print(f"waited in vain for {missing}", file=sys.stderr, flush=True)
@@ -250,8 +254,10 @@ def _missing(cells: list[Cell], folder: str) -> list[bytes]:
     stored = b"\n".join([all_names, *(cell.value for cell in cells)])
     records = [c.value for c in cells if b'"sequence":' in c.value and HOST.encode() in c.value]
     files = b"\n".join(b"%r %b" % (each.names, each.value) for each in _dump_folder(Path(folder)))
-    in_store = b"alive: totals lease huey-signals:marks: huey-signals:locks huey-signals:skips"
-    in_store += b" huey-signals:cleared"
+    in_store = b"alive: totals lease:tidy lease:watch lease:locks huey-signals:marks:"
+    in_store += b" huey-signals:locks huey-signals:skips huey-signals:cleared"
+    if any(cell.where == "hash" for cell in cells):
+        in_store += b" huey-signals.fresh"
     in_record = b'"running":[[" "locks":[" "skips":[[" "sealed":false "huey_handler_errors_total"'
     in_record += b' "huey_tokens_cleaned_total" "huey_task_seconds"'
     missing = [each for each in in_store.split() if each not in stored]
