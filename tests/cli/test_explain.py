@@ -26,7 +26,7 @@ from tests.consumer.harness import running_consumer
 from tests.consumer.ledger_app import GATE, declare
 from tests.support import hold, put_kit_data, run_all, store, wait_until
 
-GONE = replace(this_process(), pid=2**22 + 5, born=17)
+GONE = replace(this_process(), pid=2**22 + 5, start_time=17)
 """A place of this host where no process is."""
 ELSEWHERE = ProcessId("another-host", "another boot", 4711, 99)
 

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 
@@ -82,7 +82,7 @@ def write(run_dir, **said):
     record = replace(record, **said)
     run_dir.mkdir(exist_ok=True)
     path = run_dir / f"{record.place.pid}-{len(list(run_dir.iterdir()))}.json"
-    path.write_text(json.dumps(asdict(record)))
+    path.write_text(json.dumps(host_record._as_json(record)))
     return path
 
 

@@ -122,7 +122,7 @@ def test_lock_errors_with_a_kit_in_the_application_only_need_a_person(sqlite_sho
         ran = sqlite_shop.run("report", sqlite_shop.name)
         assert ran.code == 1
         assert NO_CONSUMER in ran.words
-    place = replace(this_process(), pid=this_process().pid, born=1)
+    place = replace(this_process(), pid=this_process().pid, start_time=1)
     for worker in ("scheduler", "thread"):
         ledger = open_ledger(sqlite_shop.huey)
         ledger.write(Heartbeat(uuid.uuid4().hex, place, worker=worker))

@@ -75,7 +75,7 @@ class Server:
             raise MemoryError("command not allowed when used memory > 'maxmemory'")
 
 
-class SimulatedShelf:
+class SimulatedBackend:
     """The ledger as a host sees it."""
 
     leases = None
@@ -124,7 +124,7 @@ class SimulatedShelf:
     def run_id(self):
         return f"run {self._server.run}" if self._server.readable_run_id else None
 
-    def fresh(self, ids):
+    def recently_written(self, ids):
         return None
 
 
@@ -142,13 +142,13 @@ class Process:
         self.paused_until = 0.0
         self.killed = False
         self.wrote = world.now
-        world.at(server.draw.uniform(0, BEAT), self.write)
+        world.at(server.draw.uniform(0, BEAT), self.beat)
 
     def clock(self):
         return self.world.now - self.lost_clock
 
     def open(self):
-        return Ledger(lambda: SimulatedShelf(self.server, self.name), clock=self.clock)
+        return Ledger(lambda: SimulatedBackend(self.server, self.name), clock=self.clock)
 
     def pause(self, seconds, with_clock):
         self.paused_until = self.world.now + seconds
@@ -159,9 +159,9 @@ class Process:
         if self.killed:
             return
         if self.world.now < self.paused_until:
-            self.world.at(self.paused_until - self.world.now, self.write)
+            self.world.at(self.paused_until - self.world.now, self.beat)
             return
-        self.world.at(BEAT + self.server.draw.uniform(0, 0.5), self.write)
+        self.world.at(BEAT + self.server.draw.uniform(0, 0.5), self.beat)
         self.record = replace(self.record, sequence=self.record.sequence + 1)
         try:
             self.ledger.write(self.record, self.watches)
@@ -170,7 +170,7 @@ class Process:
         self.wrote = self.world.now
 
 
-class SimulatedLockWatch(LockInspector):
+class SimulatedLockInspector(LockInspector):
     """Looks at the one lock of the world."""
 
     def __init__(self, process, ledger, world):
@@ -210,7 +210,7 @@ class Run:
         self.world.at(draw.uniform(0, 60), self.command)
 
     def watch_of(self, process, ledger):
-        watch = SimulatedLockWatch(process, ledger, self.world)
+        watch = SimulatedLockInspector(process, ledger, self.world)
         watch.holder = self.holder_text
         return watch
 

@@ -283,7 +283,7 @@ def test_two_processes_that_look_at_once(make_huey):
     for number in range(300):
         kits[0]._expiry.put(str(number), Error({"error": "busy"}), 0.01)
     time.sleep(0.05)
-    threads = [threading.Thread(target=kit._expiry.reap) for kit in kits]
+    threads = [threading.Thread(target=kit._expiry.delete_due) for kit in kits]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -307,7 +307,7 @@ def test_a_storage_that_cannot_compare_ends_a_lock_as_bare_huey(any_huey, monkey
     def fails(*_):
         raise ValueError("no such thing here")
 
-    monkeypatch.setattr(cls, "delete_same", fails)
+    monkeypatch.setattr(cls, "compare_and_delete", fails)
     with any_huey.lock_task("held"):
         guarded(1)
         run_all(any_huey)
@@ -334,7 +334,7 @@ def test_a_storage_that_is_away_fails_as_bare_huey_does(make_huey, monkeypatch, 
     lock = huey.lock_task("held")
     lock.__enter__()
     with monkeypatch.context() as patch:
-        patch.setattr(cls, "delete_same", away)
+        patch.setattr(cls, "compare_and_delete", away)
         with pytest.raises(ConnectionError):
             lock.__exit__(None, None, None)
     assert len(asked) == len(held_locks_of(huey).failed_releases) == 1

@@ -255,7 +255,7 @@ def test_messages_that_stay_are_read_while_others_come_and_go(any_kind, make_hue
     assert not stay & set(taken)
 
 
-@pytest.mark.parametrize("way", ["delete", "delete_same", "delete_unchanged"])
+@pytest.mark.parametrize("way", ["delete", "compare_and_delete", "compare_and_delete_many"])
 def test_each_key_is_deleted_by_one_of_many(any_kind, make_huey, way):
     """Four at once delete all of it: every key counts once among them."""
     if any_kind == "file" and not hasattr(make_huey("file").storage.lock, "_local"):
@@ -270,7 +270,7 @@ def test_each_key_is_deleted_by_one_of_many(any_kind, make_huey, way):
         store = open_store(huey)
         if way == "delete":
             return store.delete(keys)
-        if way == "delete_same":
+        if way == "compare_and_delete":
             return sum(store.compare_and_delete(key, b"value") for key in keys)
         return len(store.compare_and_delete_many([(key, b"value") for key in keys]))
 

@@ -12,7 +12,7 @@ import re
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import astuple
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import blake2b
@@ -23,7 +23,8 @@ from huey.utils import Error
 
 from huey_signals_kit import Registry, install_handlers, upkeep
 from huey_signals_kit.handlers import RescheduleLocked
-from huey_signals_kit.ledger import here, open_ledger
+from huey_signals_kit.ledger import open_ledger
+from huey_signals_kit.runtime.process_id import this_process
 from tests.stored_bytes import process, write
 from tests.stored_bytes.process import is_of_process
 from tests.support import hold, run_all, stored_errors, tokens, wait_until
@@ -112,7 +113,7 @@ def noted(seconds: float):
 @pytest.mark.parametrize(("seconds", "skips"), [(60, 7), (4000, 0)])
 def test_skips_of_the_last_hour_are_counted_from_the_stored_note(before, seconds, skips):
     """The note has all seven skips, so none is left of an hour that began after it."""
-    locks = upkeep.LockWatch(before.load(edit=noted(seconds))).all()
+    locks = upkeep.LockInspector(before.load(edit=noted(seconds))).all()
     assert {each.name: each.skips for each in locks} == {"bare": 0, "held": skips, "outside": 0}
 
 
@@ -212,8 +213,8 @@ def mine(value: bytes) -> bytes:
         return value
     space = re.search(r"[0-9a-f-]{36} pid:\[\d+\]( time:\[\d+\])?", value.decode())
     assert space
-    value = value.replace(space[0].encode(), here().space.encode())
-    return value.replace(process.HOST.encode(), here().host.encode())
+    value = value.replace(space[0].encode(), this_process().pid_namespace.encode())
+    return value.replace(process.HOST.encode(), this_process().host.encode())
 
 
 def test_counts_of_a_dead_process_go_into_the_stored_totals_once(before):
@@ -251,7 +252,11 @@ def test_a_lock_without_a_holder_is_released_by_its_stored_mark(before):
         (text,) = re.findall(r"[0-9a-f]{24}", value.decode("latin-1"))[:1] or [""]
         return value.replace(text.encode(), own) if b'{"bare": {"' in value else value
 
-    own = blake2b(f"{here().host} {here().space}".encode(), digest_size=12).hexdigest().encode()
+    own = (
+        blake2b(f"{this_process().host} {this_process().pid_namespace}".encode(), digest_size=12)
+        .hexdigest()
+        .encode()
+    )
     huey = before.load(keep=is_quiet, edit=edit)
     (first,) = (
         float(found[1])
@@ -355,7 +360,8 @@ def test_the_file_of_a_process_is_read(sqlite, monkeypatch):
     (cell,) = sqlite.parts["run"]
     content, now = json.loads(cell.value), time.monotonic()
     monkeypatch.setenv("HUEY_SIGNALS_RUN_DIR", str(sqlite.folder))
-    place = asdict(here())
+    names = ("host", "space", "pid", "born")
+    place = dict(zip(names, astuple(this_process()), strict=True))
     gone = {**place, "pid": 2**22 + 5, "born": 17}
 
     def is_healthy(**changes):

@@ -1,0 +1,135 @@
+"""Receives the signals of one Huey: makes an `Event` of each, and runs the handlers."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from huey.signals import SIGNAL_REVOKED
+
+from .. import signals as announcements
+from ..event import Context, Event
+from ..gate import Gate
+from ..handlers.counts import count_signals
+from ..huey_internals.facts import (
+    DECIDING,
+    ENDED_WITHOUT_EXCEPTION,
+    LOCK_SIGNALS,
+    SIGNALS,
+    WITHOUT_EXCEPTION,
+    passed_exception,
+)
+from ..huey_internals.patch import SignalConnections
+from ..huey_internals.stack import caught_by_huey, timing_on_stack
+from ..metrics.counter import AGGREGATE_AT, MetricCounter
+from ..runtime.scheduler import scheduler
+from .handler import Handler, run
+from .reporter import Reporter
+
+
+class HandlerSource(Protocol):
+    """What has the handlers to run."""
+
+    @property
+    def handlers(self) -> tuple[Handler, ...]:
+        """Every handler, in running order."""
+
+
+class Receiver:
+    """The receiver that one kit connects to the signals of its Huey.
+
+    It is connected only for signals that a handler listens to. What costs a round trip to the
+    storage is left to the scheduler.
+
+    Args:
+        huey: The Huey.
+        context: Given to each event, for the built-in handlers.
+        source: Has the handlers; asked again after each change.
+        gate: Gets the verdict on the exception of an attempt.
+        counter: Kept short from here, as workers fill it.
+        reporter: Gets announcements and failures.
+    """
+
+    def __init__(
+        self,
+        huey: Any,
+        context: Context,
+        source: HandlerSource,
+        gate: Gate,
+        counter: MetricCounter,
+        reporter: Reporter,
+    ) -> None:
+        self._huey = huey
+        self._context = context
+        self._source = source
+        self._gate = gate
+        self._counter = counter
+        self._pending = counter.pending
+        self._reporter = reporter
+        self._metered = count_signals if context.meters_signals else None
+        self._listeners: dict[str, tuple[Handler, ...]] = {}
+        self.connections = SignalConnections(huey)
+
+    def update(self, added: Handler | None = None) -> None:
+        """Connect to the signals that the handlers listen to.
+
+        Args:
+            added: The handler that was added; None after any other change.
+        """
+        # Found when a signal arrives: most handlers are registered one after another.
+        self._listeners = {}
+        handlers = self._source.handlers if added is None else (added,)
+        listening = [each for each in handlers if each.function is not self._metered]
+        signals = {s for s in SIGNALS if any(handler.listens_to(s) for handler in listening)}
+        if added is None:
+            self.connections.connect(self._receive, signals)
+        else:
+            self.connections.connect_also(self._receive, signals)
+
+    def disconnect(self) -> None:
+        """Disconnect all receivers of the kit; a signal that Huey is sending runs no handler."""
+        self.connections.disconnect_all()
+        self._listeners = dict.fromkeys(SIGNALS, ())
+
+    def listeners(self, signal: str) -> tuple[Handler, ...]:
+        """Return the handlers that listen to `signal`, in running order."""
+        cache = self._listeners  # another thread may replace it meanwhile
+        listeners = cache.get(signal)
+        if listeners is None:
+            listeners = cache[signal] = tuple(
+                handler
+                for handler in self._source.handlers
+                if handler.listens_to(signal) and handler.function is not self._metered
+            )
+        return listeners
+
+    def _receive(
+        self, signal: str, task: Any, exception: Any = None, /, *others: object, **named: object
+    ) -> None:
+        verdict = None
+        raised = exception
+        if others or named or not (raised is None or isinstance(raised, BaseException)):
+            raised = passed_exception(signal, (exception, *others, *named.values()))
+        if raised is None and signal in WITHOUT_EXCEPTION:
+            raised = caught_by_huey(signal)
+        try:
+            timing = timing_on_stack(task) if signal in ENDED_WITHOUT_EXCEPTION else None
+            event = Event(signal, task, self._huey, raised, timing, self._context)
+            listeners = self._listeners.get(signal) or self.listeners(signal)
+            verdict = run(listeners, event, self._reporter.handler_failed)
+            if len(self._pending) >= AGGREGATE_AT:
+                self._counter.aggregate_if_large()
+            if scheduler.thread is None and scheduler.jobs:
+                scheduler.start()
+            if announcements.lock_skipped.receivers or announcements.task_revoked.receivers:
+                self._announce(event)
+        except Exception as exc:
+            self._reporter.kit_failed(f"on {signal}", exc)
+        finally:
+            if raised is not None and signal in DECIDING:
+                self._gate.attach(task, raised, verdict)
+
+    def _announce(self, event: Event) -> None:
+        if event.signal == SIGNAL_REVOKED:
+            self._reporter.announce(announcements.task_revoked, event=event)
+        elif event.signal in LOCK_SIGNALS and event.is_lock_error:
+            self._reporter.announce(announcements.lock_skipped, event=event)
