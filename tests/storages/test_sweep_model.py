@@ -353,12 +353,13 @@ class Queue(RuleBasedStateMachine):
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
-def test_no_live_token_is_ever_deleted_and_every_orphan_is(make_huey, kind, monkeypatch):
+def test_no_live_token_is_ever_deleted_and_every_orphan_is(make_huey, kind, monkeypatch, thorough):
     """In any order, on both kinds of storage."""
+    examples = os.environ.get("HUEY_SIGNALS_KIT_MODEL_EXAMPLES", 40 if thorough else 10)
     run_state_machine_as_test(
         partial(Queue, make_huey, kind, monkeypatch),
         settings=settings(
-            max_examples=int(os.environ.get("HUEY_SIGNALS_KIT_MODEL_EXAMPLES", "40")),
+            max_examples=int(examples),
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
