@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 from huey.api import Huey
+from hypothesis import settings
 
 from huey_signals_kit import uninstall_handlers
 from huey_signals_kit.locks.held import held_locks_of
@@ -37,6 +38,13 @@ REQUIRE_SERVERS = "HUEY_SIGNALS_KIT_REQUIRE_SERVERS"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options that choose storages."""
     Selection.add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let Hypothesis try more examples with ``--all-storages``."""
+    settings.register_profile("quick", max_examples=50)
+    settings.register_profile("thorough", max_examples=300)
+    settings.load_profile("thorough" if config.getoption("--all-storages") else "quick")
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -74,6 +82,12 @@ def _serve(server: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
     if os.environ.get(REQUIRE_SERVERS) == "1":
         pytest.fail(f"{missing} ({REQUIRE_SERVERS} is set)", pytrace=False)
     pytest.skip(missing)
+
+
+@pytest.fixture(scope="session")
+def thorough(pytestconfig: pytest.Config) -> bool:
+    """Whether tests of many repetitions do all of them: with ``--all-storages``."""
+    return pytestconfig.getoption("--all-storages")
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ the three usual storages, and ``--all-storages`` takes everything.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import pytest
@@ -84,3 +86,16 @@ def _storages(item: pytest.Item, params: dict[str, Any]) -> set[str]:
     """Return the storages that a test names, in its marks or as a parameter."""
     marked = {kind for mark in item.iter_markers("storage") for kind in mark.args}
     return marked | {value for value in params.values() if isinstance(value, str)} & set(KINDS)
+
+
+def combinations(*axes: Sequence[Any]) -> list[Any]:
+    """Return every combination of the values, for `pytest.mark.parametrize`.
+
+    All are slow but for a few in which each value occurs at least once.
+    """
+    rows = range(max(map(len, axes)))
+    quick = [tuple(axis[row % len(axis)] for axis in axes) for row in rows]
+    return [
+        values if values in quick else pytest.param(*values, marks=pytest.mark.slow)
+        for values in product(*axes)
+    ]

@@ -6,12 +6,14 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.benchmarks.table import Row, as_text
+from tests.servers import REDIS_BINARY, NoServer, find_redis
 
 FOLDER = Path(__file__).parent
 
@@ -34,15 +36,39 @@ MEASUREMENTS = [
 ]
 
 
+@pytest.fixture
+def without_valgrind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide valgrind, but not Redis."""
+    with suppress(NoServer):
+        monkeypatch.setenv(REDIS_BINARY, find_redis())
+    monkeypatch.setenv("PATH", "")
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(900)  # valgrind takes its time to start
 def test_every_row() -> None:
     """A quick run prints every measurement, and the kit stores no byte."""
+    check_rows()
+
+
+@pytest.mark.usefixtures("without_valgrind")
+def test_every_row_that_needs_no_valgrind() -> None:
+    """Without valgrind, the instructions are missing from the table, and it says why."""
+    rows = check_rows()
+    assert {row["note"] for row in rows if row["unit"] == "instr"} == {
+        "skipped: no valgrind: apt install valgrind"
+    }
+
+
+def check_rows() -> list[dict[str, Any]]:
+    """Run the benchmark quickly and check the table."""
     rows = _quick_run()
     assert [row["name"] for row in rows] == MEASUREMENTS
     measured = {row["name"]: row for row in rows if not row["note"].startswith("skipped")}
     assert _needs_no_server() <= set(measured)
     assert all(row["bare"] > 0 for row in measured.values())
     assert {row["kit"] for row in measured.values() if row["unit"] == "bytes"} == {0}
+    return rows
 
 
 def test_table() -> None:

@@ -8,6 +8,8 @@ from importlib.metadata import version
 
 import pytest
 
+from tests.selection import combinations
+
 
 def test_the_command_says_which_extra_it_needs():
     """Without typer there is one line, not a traceback."""
@@ -75,14 +77,15 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize("words", COMMANDS)
-def test_a_closed_standard_output_is_no_error(plain, words):
+@pytest.mark.parametrize(
+    ("words", "closed"), combinations(COMMANDS, [">&-", "2>&-", ">&- 2>&- <&-"])
+)
+def test_a_closed_standard_output_is_no_error(plain, words, closed):
     """Nothing is printed, and the exit code is as ever: also for a script that wants just that."""
-    for closed in (">&-", "2>&-", ">&- 2>&- <&-"):
-        command = f'exec "$0" -m huey_signals_kit "$@" {closed}'
-        shell = ["sh", "-c", command, sys.executable, *words]
-        ran = subprocess.run(shell, cwd=plain.path, env=plain.environment, capture_output=True)
-        assert (ran.returncode, ran.stderr) == (0, b"")
+    command = f'exec "$0" -m huey_signals_kit "$@" {closed}'
+    shell = ["sh", "-c", command, sys.executable, *words]
+    ran = subprocess.run(shell, cwd=plain.path, env=plain.environment, capture_output=True)
+    assert (ran.returncode, ran.stderr) == (0, b"")
 
 
 @pytest.mark.parametrize("words", COMMANDS)

@@ -32,6 +32,7 @@ from huey_signals_kit.cli._demo.settings import Settings
 from huey_signals_kit.cli._demo.work import Plan
 from huey_signals_kit.cli._shared.exits import CommandError
 from huey_signals_kit.cli._shared.redis import masked
+from tests.selection import combinations
 from tests.support import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -134,23 +135,22 @@ def _figures(output: str) -> dict[str, dict[str, float]]:
 
 
 def test_figures(terminal: Terminal, storage: list[str]) -> None:
-    """Bare Huey leaves lock errors and tokens, the kit none, and both keep all else."""
+    """Bare Huey leaves lock errors and tokens, the kit none, and both keep all else.
+
+    The kit's store is smaller, even by all that a lock error and a token weigh.
+    """
     ended = terminal.run("--json", "--tasks", "20", *storage)
     kept = {"tasks": 20, "results": 3, "real_errors": 2}
     assert (ended.returncode, ended.stderr) == (0, "")
+    figures = json.loads(ended.stdout)
+    saved = figures["bare"]["bytes"] - figures["kit"]["bytes"]
+    assert saved > 12 * 100 + 3 * len("r:00000000-0000-4000-8000-000000000000")
     assert _figures(ended.stdout) == {
         "work": WORK_OF_20,
         "bare": {**kept, "lock_errors": 12, "tokens": 3},
         "kit": {**kept, "lock_errors": 0, "tokens": 0},
     }
     assert terminal.left == []
-
-
-def test_bytes(terminal: Terminal) -> None:
-    """The kit's store is smaller, even by all that a lock error and a token weigh."""
-    figures = json.loads(terminal.run("--json", "--tasks", "20").stdout)
-    saved = figures["bare"]["bytes"] - figures["kit"]["bytes"]
-    assert saved > 12 * 100 + 3 * len("r:00000000-0000-4000-8000-000000000000")
 
 
 def test_redis_is_left_as_it_was(terminal: Terminal, redis_url: str) -> None:
@@ -205,14 +205,6 @@ def _read(terminal: int) -> Iterator[str]:
             return
 
 
-def test_script(terminal: Terminal) -> None:
-    """The script `huey-signals` is the same as `python -m huey_signals_kit`."""
-    if not SCRIPT.exists():
-        pytest.skip("huey-signals-kit is not installed beside this Python")
-    ended = terminal.run("demo", "--json", "--tasks", "20", command=[str(SCRIPT)])
-    assert (ended.returncode, _figures(ended.stdout)["work"]) == (0, WORK_OF_20)
-
-
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
@@ -248,7 +240,11 @@ def test_help() -> None:
     assert shown.output.splitlines()[-1].strip().startswith("huey-signals demo --json")
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("storage", "signum"),
+    combinations(["sqlite", "redis"], [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]),
+    indirect=["storage"],
+)
 def test_interrupted(terminal: Terminal, storage: list[str], signum: signal.Signals) -> None:
     """Ctrl-C and its like, even many, end the demo quietly, and nothing of it stays."""
     process, consumer = terminal.start_midway(*storage)
@@ -307,14 +303,18 @@ def test_background_job(terminal: Terminal) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-def test_foreign_folder(terminal: Terminal) -> None:
-    """Modules in the current folder that are named like ours or Huey's are not imported."""
+def test_script_in_a_foreign_folder(terminal: Terminal) -> None:
+    """The script `huey-signals` is the same as `python -m huey_signals_kit`.
+
+    It imports no module of the current folder that is named like ours or Huey's.
+    """
     if not SCRIPT.exists():
         pytest.skip("huey-signals-kit is not installed beside this Python")
     for name in ("huey.py", "redis.py", "huey_signals_kit.py", "signal.py"):
         (terminal.folder / name).write_text("raise SystemExit('the wrong module')")
     ended = terminal.run("demo", "--json", "--tasks", "20", command=[str(SCRIPT)])
     assert (ended.returncode, ended.stderr) == (0, "")
+    assert _figures(ended.stdout)["work"] == WORK_OF_20
 
 
 BARE = Figures(20, 3, 2, lock_errors=12, tokens=3, bytes=10_000, tasks_per_second=1000.0)

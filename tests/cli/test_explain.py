@@ -20,6 +20,7 @@ from huey_signals_kit.inflight.tasks import Running
 from huey_signals_kit.ledger import MOST_SKIPS, Heartbeat, LockSkip, open_ledger
 from huey_signals_kit.runtime.process_id import ProcessId, this_process
 from huey_signals_kit.upkeep import explain
+from huey_signals_kit.upkeep.explanation import explain as explain_module
 from tests.cli.conftest import FAR, LONG
 from tests.consumer import top_app
 from tests.consumer.harness import running_consumer
@@ -29,6 +30,13 @@ from tests.support import hold, put_kit_data, run_all, store, wait_until
 GONE = replace(this_process(), pid=2**22 + 5, start_time=17)
 """A place of this host where no process is."""
 ELSEWHERE = ProcessId("another-host", "another boot", 4711, 99)
+
+
+@pytest.fixture(autouse=True)
+def short_patience(monkeypatch):
+    """Make `explain` wait a tenth of a second for workers of which none has a record."""
+    monkeypatch.setattr(explain_module, "_LEAST_SECONDS", 0.1)
+    monkeypatch.setattr(explain_module, "_POLL_SECONDS", 0.02)
 
 
 @pytest.fixture(params=["sqlite", "redis"])
@@ -111,7 +119,8 @@ def test_running_in_a_real_consumer(shop, tmp_path, monkeypatch):
     app = "tests.consumer.ledger_app"
     log = tmp_path / "consumer.log"
     with running_consumer(shop.place, log, workers=1, install=None, app=app) as consumer:
-        consumer.wait_until(lambda: not len(shop.huey), "the task to be taken")
+        ledger = open_ledger(shop.huey)
+        consumer.wait_until(lambda: ledger.running_ids() == {task.id, later.id}, "its heartbeat")
         words = told(shop, task)
         assert "Running for about" in words
         assert f"in process {consumer.process.pid} on host {this_process().host} (alive)." in words

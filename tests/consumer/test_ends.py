@@ -15,6 +15,7 @@ import pytest
 from tests.consumer.app import declare
 from tests.consumer.harness import running_consumer
 from tests.consumer.routes_app import OUTPUT
+from tests.selection import combinations
 from tests.servers import redis_server
 from tests.support import Place, store, wait_until
 
@@ -102,9 +103,12 @@ class Pair:
         return [json.loads(line) for line in self.output.read_text().splitlines()]
 
 
-@pytest.mark.parametrize("worker", ["thread", "process", "greenlet"])
-@pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
-@pytest.mark.parametrize("trouble", [be_well, die, hang], ids=["well", "dead", "hangs"])
+@pytest.mark.parametrize(
+    ("trouble", "stop_signal", "worker"),
+    combinations(
+        [be_well, die, hang], [signal.SIGTERM, signal.SIGINT], ["thread", "process", "greenlet"]
+    ),
+)
 def test_the_kit_adds_at_most_two_seconds_to_a_stop(
     own_redis, tmp_path, monkeypatch, worker, stop_signal, trouble
 ):

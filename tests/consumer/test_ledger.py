@@ -12,6 +12,7 @@ import pytest
 from huey_signals_kit.ledger import BEAT_SECONDS, open_ledger
 from tests.consumer.harness import ROOT, running_consumer
 from tests.consumer.ledger_app import GATE, declare
+from tests.selection import combinations
 from tests.support import kit_data, results, wait_until
 
 APP = "tests.consumer.ledger_app"
@@ -97,7 +98,11 @@ def test_kill_9_loses_at_most_the_last_interval_and_doubles_nothing(setting):
     assert found["records"] == 0
 
 
-@pytest.mark.parametrize("worker", ["thread", "process", "greenlet"])
+@pytest.mark.parametrize(
+    ("setting", "worker"),
+    combinations(KINDS, ["thread", "process", "greenlet"]),
+    indirect=["setting"],
+)
 def test_others_see_what_a_consumer_runs(setting, tmp_path, worker):
     """A task and all that is nested in it, within an interval, until it is done."""
     _, huey, (quick, slow), consumer = setting

@@ -80,6 +80,7 @@ def evicting(client):
         thread.join()
 
 
+@pytest.mark.slow
 def test_a_living_holder_keeps_its_lock_on_a_redis_that_evicts(setting, monkeypatch):
     """A consumer on another host frees stale locks, and sees only the heartbeats themselves."""
     monkeypatch.setenv(HOST, "another-host")

@@ -20,6 +20,7 @@ from huey_signals_kit.ledger import BEAT_SECONDS, open_ledger
 from huey_signals_kit.upkeep import LockInspector, release_stale
 from tests.consumer.harness import ROOT, running_consumer
 from tests.consumer.locks_app import GATES, HOST, declare
+from tests.selection import combinations
 from tests.support import wait_until
 
 APP = "tests.consumer.locks_app"
@@ -95,8 +96,11 @@ def setting(request, make_place, make_huey, tmp_path, monkeypatch):
     return Setting(place, make_huey(request.param, place.name), tmp_path)
 
 
-@pytest.mark.parametrize("worker", ["thread", "process"])
-@pytest.mark.parametrize("setting", ["sqlite", "redis", "redis-expire", "postgres"], indirect=True)
+@pytest.mark.parametrize(
+    ("setting", "worker"),
+    combinations(["sqlite", "redis", "redis-expire", "postgres"], ["process", "thread"]),
+    indirect=["setting"],
+)
 def test_a_lock_of_a_killed_worker_is_seen_and_freed_and_no_other(setting, worker):
     """`locks` names the dead holder, `release --stale` frees its lock, and the task runs again."""
     with setting.consumer("killed", worker, 1) as killed:
@@ -147,6 +151,7 @@ def test_a_lock_of_a_killed_worker_is_seen_and_freed_and_no_other(setting, worke
     assert setting.lost() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("setting", "worker"), [("sqlite", "process"), ("redis", "thread")], indirect=["setting"]
 )
@@ -190,6 +195,7 @@ time.sleep(600)
 CONTAINER = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     shutil.which("unshare") is None
     or subprocess.run([*CONTAINER, "true"], capture_output=True).returncode != 0,
@@ -226,6 +232,7 @@ def stopped(consumer):
         os.killpg(consumer.process.pid, signal.SIGCONT)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)  # it watches a silence of 30 seconds, on a busy machine for longer
 @pytest.mark.parametrize(
     ("setting", "worker"), [("sqlite", "thread"), ("redis", "process")], indirect=["setting"]

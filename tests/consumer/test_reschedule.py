@@ -10,6 +10,7 @@ from huey.api import Huey
 
 from tests.consumer.harness import running_consumer
 from tests.consumer.reschedule_app import declare
+from tests.selection import combinations
 from tests.support import Place, hold, locks, results, store, stored_errors
 
 APP = "tests.consumer.reschedule_app"
@@ -21,8 +22,9 @@ def left(huey: Huey) -> tuple[int, int]:
     return huey.pending_count(), huey.scheduled_count()
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "redis"])
-@pytest.mark.parametrize("worker", ["thread", "process"])
+@pytest.mark.parametrize(
+    ("kind", "worker"), combinations(["sqlite", "redis"], ["thread", "process"])
+)
 def test_all_run_in_the_end_and_one_at_a_time(
     make_place: Callable[..., Place],
     make_huey: Callable[..., Huey],

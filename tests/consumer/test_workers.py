@@ -11,6 +11,7 @@ from huey.api import Huey
 
 from tests.consumer.app import declare
 from tests.consumer.harness import running_consumer
+from tests.selection import combinations
 from tests.support import Place, locks, results, store, stored_errors, tokens
 
 TASKS = 500
@@ -55,8 +56,9 @@ def errors(huey: Huey) -> dict[str, str]:
     return {key: error["error"] for key, error in stored_errors(huey).items()}
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "redis"])
-@pytest.mark.parametrize("worker", ["thread", "process", "greenlet"])
+@pytest.mark.parametrize(
+    ("kind", "worker"), combinations(["sqlite", "redis"], ["thread", "process", "greenlet"])
+)
 def test_only_lock_errors_and_spent_tokens_are_missing(
     make_place: Callable[..., Place],
     make_huey: Callable[..., Huey],

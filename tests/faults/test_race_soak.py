@@ -258,6 +258,7 @@ def soak(place, huey, tmp_path, seconds, haste, overlook=""):
     return wrong, figures
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 120)
 def test_no_revoked_task_runs_and_every_other_does(make_place, make_huey, tmp_path):
     """Each revoked task is skipped, each other runs as often as it has to, while sweeps delete."""

@@ -13,6 +13,7 @@ from tests.faults.hosts import can_make_hosts
 ROOT = Path(__file__).parents[2]
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.timeout(300),
     pytest.mark.skipif(not can_make_hosts(), reason="needs the right to make namespaces"),
 ]

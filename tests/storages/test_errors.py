@@ -410,7 +410,7 @@ def test_tasks_that_share_an_exception_in_eight_threads_have_their_own_verdicts(
         raise constant
 
     kit.on("locked", when=lambda event: event.task.args[0])(lambda event: KEEP)
-    kept = {result.id for keep in [True, False] * 400 if (result := job(keep)) and keep}
+    kept = {result.id for keep in [True, False] * 80 if (result := job(keep)) and keep}
     threads = [threading.Thread(target=run_all, args=(huey,)) for _ in range(8)]
     for thread in threads:
         thread.start()

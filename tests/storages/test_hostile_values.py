@@ -12,10 +12,17 @@ from huey.utils import Error
 
 from huey_signals_kit.upkeep import report, sweep_tokens
 from tests.consumer.harness import ROOT
-from tests.faults.stages import schedule
+from tests.faults.stages import WHERE, schedule
 
-FULL = {"protocols": [*range(6)]}
-OPTIONS = {"sqlite": FULL, "redis": FULL, "file": {"protocols": [0, 5]}, "redis-expire": {}}
+EVERY_PROTOCOL = {"protocols": [*range(6)]}
+OPTIONS = {
+    "sqlite": EVERY_PROTOCOL,
+    "redis": EVERY_PROTOCOL,
+    "file": {"protocols": [0, 5]},
+    "redis-expire": {},
+}
+SOME = {"some": 4}
+"""Every fourth value."""
 SECONDS, MEGABYTES = 20, 300
 
 
@@ -36,9 +43,9 @@ def assert_nothing_ran(found):
     assert found["megabytes"] < MEGABYTES
 
 
-def test_in_every_place(any_kind, make_place, tmp_path):
+def test_in_every_place(any_kind, make_place, tmp_path, thorough):
     """Every instruction that could call, in all forms: nothing runs, all is counted and left."""
-    asked = OPTIONS.get(any_kind, {"some": 4})
+    asked = OPTIONS.get(any_kind, SOME) if thorough else SOME
     found = run(make_place(any_kind), tmp_path, "both", **asked)
     check_values(found["values"])
     check_messages(found["messages"])
@@ -97,21 +104,27 @@ def test_compressed_and_signed(make_place, serializer, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "file", "redis", "redis-expire"])
-def test_in_the_kits_own_keys(make_place, kind, tmp_path):
+def test_in_the_kits_own_keys(make_place, kind, tmp_path, thorough):
     """Marks, heartbeats, totals, leases: what is not the kit's own form counts as none."""
-    every = 2 if OPTIONS[kind] is FULL else 5
+    every = 2 if OPTIONS[kind] is EVERY_PROTOCOL and thorough else 4
     found = run(make_place(kind), tmp_path, "ledger", every=every)["found"]
     assert len(found) > 10
     for each in found.values():
         assert_nothing_ran(each)
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "redis"])
-def test_much_of_anything(make_place, kind, tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("sqlite", ["100,000 deep", "two million instructions", "15 MB of marks"]),
+        pytest.param("sqlite", [*WHERE], marks=pytest.mark.slow),
+        pytest.param("redis", ["50 MB, and a call", "30 MB of ids"], marks=pytest.mark.slow),
+    ],
+)
+def test_much_of_anything(make_place, kind, names, tmp_path):
     """Up to the bound and beyond it, under each key, in the queue and the schedule."""
-    names = {} if kind == "sqlite" else {"names": ["50 MB, and a call", "30 MB of ids"]}
-    found = run(make_place(kind), tmp_path, "large", **names)["found"]
-    assert len(found) > 5
+    found = run(make_place(kind), tmp_path, "large", names=names)["found"]
+    assert len(found) == sum(len(WHERE[name]) for name in names)
     for each in found.values():
         assert_nothing_ran(each)
 

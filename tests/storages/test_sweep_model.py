@@ -245,7 +245,7 @@ class Queue(RuleBasedStateMachine):
         task = self.huey.dequeue()
         if task is not None:
             self.in_flight.append(task)
-            self.write()
+            self.beat()
 
     @precondition(lambda self: self.in_flight)
     @rule()
@@ -258,7 +258,7 @@ class Queue(RuleBasedStateMachine):
         if due and not stays:
             # Skipped once, or it ran: Huey deletes what was revoked meanwhile.
             self.stopped.pop(task.id, None)
-        self.write()
+        self.beat()
 
     @rule()
     def work(self):
@@ -301,7 +301,7 @@ class Queue(RuleBasedStateMachine):
             getattr(self.huey.storage, f"flush_{what}")()
         if what == "results":
             self.stopped.clear()
-            self.write()
+            self.beat()
 
     def alive(self):
         """Every id that can still come to run, as Huey itself reads it."""
@@ -355,12 +355,13 @@ class Queue(RuleBasedStateMachine):
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
-def test_no_live_token_is_ever_deleted_and_every_orphan_is(make_huey, kind, monkeypatch):
+def test_no_live_token_is_ever_deleted_and_every_orphan_is(make_huey, kind, monkeypatch, thorough):
     """In any order, on both kinds of storage."""
+    examples = os.environ.get("HUEY_SIGNALS_KIT_MODEL_EXAMPLES", 40 if thorough else 10)
     run_state_machine_as_test(
         partial(Queue, make_huey, kind, monkeypatch),
         settings=settings(
-            max_examples=int(os.environ.get("HUEY_SIGNALS_KIT_MODEL_EXAMPLES", "40")),
+            max_examples=int(examples),
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),

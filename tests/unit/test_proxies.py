@@ -114,7 +114,7 @@ def test_upkeep_takes_a_proxy(pair):
     assert release_lock(proxy, "free") is False
     assert forget(proxy).keys == 0
     assert forget_record(proxy, "nothing") is False
-    assert explain(proxy, "nothing")
+    assert explain(proxy, "nothing", patience=0)
 
 
 def test_the_command_line_finds_the_huey_behind_a_proxy(pair, monkeypatch):

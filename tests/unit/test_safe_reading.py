@@ -243,7 +243,7 @@ plain = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(deadline=None)
 @given(plain, st.sampled_from(PROTOCOLS), st.booleans())
 def test_plain_values_come_out_as_they_went_in(value, protocol, optimized):
     """In every protocol, and of the same types."""
@@ -254,7 +254,7 @@ def test_plain_values_come_out_as_they_went_in(value, protocol, optimized):
     assert sorted(repr(found)) == sorted(repr(pickle.loads(raw)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.binary(max_size=200), st.sampled_from(PROTOCOLS), st.data())
 def test_what_is_broken_is_unreadable(noise, more, protocol, data):
     """Noise, and pickles with noise in them: a value, or `Unreadable`, and nothing else."""
@@ -314,16 +314,23 @@ BOMBS = {
 }  # fmt: skip
 
 
+REFUSED = {
+    "deep tuples", "a deep key", "lists without end", "a key hashed for ever",
+    "a text named again and again", "keys with the same hash",
+}  # fmt: skip
+"""What is over a bound; the others may be read."""
+
+
 @pytest.mark.parametrize("name", BOMBS)
 def test_bombs_do_not_go_off(name):
-    """Read or refused, in little time and memory."""
+    """Read or refused, in little time and memory; what is over a bound is refused for that."""
     raw = BOMBS[name]
+    refused = over("more than|many times its size")
     began = time.process_time()
     tracemalloc.start()
     try:
-        read(raw)
-    except Unreadable:
-        pass
+        with refused if name in REFUSED else contextlib.suppress(Unreadable):
+            read(raw)
     finally:
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
@@ -368,17 +375,6 @@ def test_things_noted_in_two_ways_are_refused():
         read(b"\x80\x04(Nq\x05K\x07\x94h\x05h\x01l.")
     with over("no whole pickle"):
         read(b"N\x94g-1\n.")
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["deep tuples", "a deep key", "lists without end", "a key hashed for ever",
-     "a text named again and again", "keys with the same hash"],
-)  # fmt: skip
-def test_bombs_are_refused(name):
-    """What is over a bound is unreadable, with a reason."""
-    with over("more than|many times its size"):
-        read(BOMBS[name])
 
 
 def test_long_numbers_are_placeholders():
@@ -434,11 +430,11 @@ def test_several_parts_of_gzip_are_one_value():
 
 @pytest.mark.parametrize("options", [{}, {"use_zlib": True}])
 def test_a_zip_bomb_is_not_unpacked(options):
-    """A few kilobytes that would be a gigabyte stop at the bound."""
+    """A few kilobytes that would be 200 megabytes stop at the bound."""
     huey = MemoryHuey("x", serializer=Serializer(compression=True, **options))
     pack = zlib.compressobj(9, zlib.DEFLATED, 15 if options else 31)
-    raw = b"".join(pack.compress(bytes(2**24)) for _ in range(64)) + pack.flush()
-    assert len(raw) < 2_000_000
+    raw = b"".join(pack.compress(bytes(2**24)) for _ in range(12)) + pack.flush()
+    assert len(raw) < 200_000
     tracemalloc.start()
     with over("bytes when decompressed"):
         Reader(huey).value(raw)
