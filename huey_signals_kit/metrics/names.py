@@ -14,7 +14,7 @@ EVENTS_DROPPED: Final = "huey_events_dropped_total"
 STALE_LOCKS: Final = "huey_stale_locks_found_total"
 LOCKS_RELEASED: Final = "huey_locks_released_total"
 LOCKS_LOST: Final = "huey_locks_lost_total"
-TASK_SECONDS: Final = "huey_task_seconds"
+TASK_SECONDS: Final = "huey_task_duration_seconds"
 
 LABELS: Final[dict[str, tuple[str, ...]]] = {
     SIGNALS: ("queue", "task", "signal"),
@@ -45,4 +45,4 @@ HELP: Final[dict[str, str]] = {
 }
 
 BOUNDS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
-"""The upper bounds of the buckets of ``huey_task_seconds``; the last bucket has none."""
+"""The upper bounds of the buckets of ``huey_task_duration_seconds``; the last bucket has none."""

@@ -7,13 +7,17 @@ from typing import Any
 from .names import BOUNDS, LABELS, TASK_SECONDS
 from .values import Durations, Key, Totals, Value
 
+_STORED_NAME = "huey_task_seconds"
+"""The name of `TASK_SECONDS` before 0.2. It is still written, as processes of both versions may
+share a ledger."""
+
 # Beyond all that is counted, and sums of any number of these can still be written and read.
 _LARGEST = 2**63 - 1
 
 
 def dump(totals: Totals) -> dict[str, object]:
     """*totals* as JSON can say them, with the bounds of their histograms."""
-    rows = [(key, _plain(value)) for key, value in totals.items()]
+    rows = [(_stored_key(key), _plain(value)) for key, value in totals.items()]
     return {"bounds": BOUNDS, "totals": rows}
 
 
@@ -21,7 +25,12 @@ def load(content: Any) -> Totals:
     """What `plain` has made; `LookupError`, `TypeError` or `ValueError` if it is anything else."""
     if content["bounds"] != list(BOUNDS):
         raise ValueError("its histograms have other buckets")
-    return {_key(*key): _value(key[0], value) for key, value in content["totals"]}
+    rows = [(_key(*key), value) for key, value in content["totals"]]
+    return {key: _value(key[0], value) for key, value in rows}
+
+
+def _stored_key(key: Key) -> Key:
+    return (_STORED_NAME, *key[1:]) if key[0] == TASK_SECONDS else key
 
 
 def _plain(value: Value) -> object:
@@ -31,6 +40,8 @@ def _plain(value: Value) -> object:
 
 
 def _key(metric: str, *labels: str) -> Key:
+    if metric == _STORED_NAME:
+        metric = TASK_SECONDS
     if len(labels) != len(LABELS[metric]) or not all(isinstance(each, str) for each in labels):
         raise ValueError(f"{metric} with other labels")
     return (metric, *labels)

@@ -46,7 +46,7 @@ Totals = dict[Key, Value]
 class Sample:
     """One number of one metric: ``Sample("huey_lock_skips_total", {"queue": ...}, 3)``.
 
-    ``value`` is an int, or `Durations` for ``huey_task_seconds``.
+    ``value`` is an int, or `Durations` for ``huey_task_duration_seconds``.
     """
 
     metric: str

@@ -23,9 +23,9 @@ def can_count() -> bool:
 class SentrySink:
     """Sends what was added, as ``sentry_sdk.metrics.count`` with the labels as attributes.
 
-    ``huey_task_seconds`` becomes two counters, ``huey_task_seconds_count`` and
-    ``huey_task_seconds_sum``. Before ``sentry_sdk.init`` nothing is sent and nothing lost; but
-    where it comes after ``install_handlers``, Sentry is closed first when the process exits,
+    ``huey_task_duration_seconds`` becomes two counters, ``huey_task_duration_seconds_count`` and
+    ``huey_task_duration_seconds_sum``. Before ``sentry_sdk.init`` nothing is sent and nothing lost;
+    but where it comes after ``install_handlers``, Sentry is closed first when the process exits,
     and does not get the last seconds.
     """
 

@@ -125,7 +125,7 @@ class Subject:
         """What the kit has put off until somebody asks, or until the tick."""
         kit = get_kit(self.huey)
         if kit is not None:
-            kit.count("huey_task_seconds")
+            kit.count("huey_task_duration_seconds")
 
     def close(self) -> None:
         """Leave nothing in the store."""

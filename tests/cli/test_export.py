@@ -95,18 +95,18 @@ def test_it_serves_the_whole_queue(shop):
     """The sum of what all processes have counted, and what there is in the store."""
     shop.fill()
     durations = Durations(2, 1.5, (1, *[0] * (len(BOUNDS) - 1), 1))
-    beat(shop, {SKIPS: 3, ("huey_task_seconds", "shop.job"): durations}, "one")
-    beat(shop, {SKIPS: 4, ("huey_task_seconds", "shop.job"): durations}, "two")
+    beat(shop, {SKIPS: 3, ("huey_task_duration_seconds", "shop.job"): durations}, "one")
+    beat(shop, {SKIPS: 4, ("huey_task_duration_seconds", "shop.job"): durations}, "two")
     taken_by(shop.huey, "dead", GONE)
     taken_by(shop.huey, "far", ELSEWHERE)
     server = Server(shop)
     found = server.scrape()
     assert found["huey_up",] == 1
     assert found["huey_lock_skips_total", "held", "shop.job"] == 7
-    assert found["huey_task_seconds_count", "shop.job"] == 4
-    assert found["huey_task_seconds_sum", "shop.job"] == 3.0
-    assert found["huey_task_seconds_bucket", "0.005", "shop.job"] == 2
-    assert found["huey_task_seconds_bucket", "+Inf", "shop.job"] == 4
+    assert found["huey_task_duration_seconds_count", "shop.job"] == 4
+    assert found["huey_task_duration_seconds_sum", "shop.job"] == 3.0
+    assert found["huey_task_duration_seconds_bucket", "0.005", "shop.job"] == 2
+    assert found["huey_task_duration_seconds_bucket", "+Inf", "shop.job"] == 4
     assert found["huey_store_keys", "token"] == 6
     assert found["huey_store_keys", "error"] == 2
     assert found["huey_store_keys", "chord_part"] == 0

@@ -54,7 +54,7 @@ def test_a_sink_that_fails_every_second_time_still_adds_up(consume, worker):
         totals[line["metric"], line["labels"].get("signal")] += line["value"]
     found = {signal: total for (metric, signal), total in totals.items() if signal is not None}
     assert found == {"complete": 120, "locked": 80, "error": 40, "executing": 240}
-    assert totals["huey_task_seconds", None] == 160
+    assert totals["huey_task_duration_seconds", None] == 160
     assert totals["huey_lock_skips_total", None] == 80
     assert totals["huey_handler_errors_total", None] > 0
     assert len({line["pid"] for line in lines}) == (4 if worker == "process" else 1)

@@ -34,7 +34,7 @@ class Scrape:
             self.total("huey_signals_total", signal="complete"),
             self.total("huey_lock_skips_total"),
             self.total("huey_signals_total", signal="error"),
-            self.total("huey_task_seconds_count"),
+            self.total("huey_task_duration_seconds_count"),
         )
 
 

@@ -70,9 +70,13 @@ def test_a_reader_sees_what_the_kit_counts(make_huey, provider, reader, work):
     kit = install_handlers(huey, sinks=OpenTelemetrySink(provider))
     work(huey, done=3, skipped=2, failed=1)
     seen = Observed(reader)
-    for metric in LABELS.keys() - {"huey_task_seconds"}:
+    for metric in LABELS.keys() - {"huey_task_duration_seconds"}:
         assert seen.total(metric) == kit.count(metric)
-    assert seen.total("huey_task_seconds_count") == kit.count("huey_task_seconds") == 4
+    assert (
+        seen.total("huey_task_duration_seconds_count")
+        == kit.count("huey_task_duration_seconds")
+        == 4
+    )
     skips = [(given, value) for name, given, value in seen.points if name.endswith("skips_total")]
     expected = {
         "messaging.system": "huey",
@@ -90,7 +94,7 @@ def test_counters_only_rise(make_huey, provider, reader, work):
     work(huey)
     metrics = Observed(reader).metrics
     assert all(metric.data.is_monotonic for metric in metrics)
-    assert {m.unit for m in metrics if m.name == "huey_task_seconds_sum"} == {"s"}
+    assert {m.unit for m in metrics if m.name == "huey_task_duration_seconds_sum"} == {"s"}
 
 
 def test_durations_come_as_the_counters_of_a_histogram(make_huey, provider, reader, work):
@@ -102,13 +106,13 @@ def test_durations_come_as_the_counters_of_a_histogram(make_huey, provider, read
     buckets = [
         (float(given["le"]), value)
         for name, given, value in seen.points
-        if name == "huey_task_seconds_bucket"
+        if name == "huey_task_duration_seconds_bucket"
     ]
     assert sorted(buckets)[-1] == (float("inf"), 5)
     assert [bound for bound, _ in sorted(buckets)] == [*BOUNDS, float("inf")]
     values = [value for _, value in sorted(buckets)]
     assert values == sorted(values)
-    assert 0 < seen.total("huey_task_seconds_sum") < 5
+    assert 0 < seen.total("huey_task_duration_seconds_sum") < 5
 
 
 def test_two_hueys_share_the_instruments(make_huey, provider, reader, work):

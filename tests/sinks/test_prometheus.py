@@ -49,7 +49,7 @@ def test_a_scrape_shows_what_the_kit_counts(make_huey, registry, work):
     work(huey, done=3, skipped=2, failed=1)
     shown = scrape(registry)
     assert shown.outcomes() == (3, 2, 1, 4)
-    for metric in LABELS.keys() - {"huey_task_seconds"}:
+    for metric in LABELS.keys() - {"huey_task_duration_seconds"}:
         assert shown.total(metric) == kit.count(metric)
     task = {"queue": huey.name, "task": "tests.consumer.app.guarded"}
     assert shown.total("huey_lock_skips_total", lock="held", **task) == 2
@@ -64,13 +64,13 @@ def test_the_histogram_is_one_of_prometheus(make_huey, registry, work):
     buckets = [
         (float(labels["le"]), value)
         for name, labels, value in shown.samples
-        if name == "huey_task_seconds_bucket"
+        if name == "huey_task_duration_seconds_bucket"
     ]
     assert buckets == sorted(buckets)
     assert [value for _, value in buckets] == sorted(value for _, value in buckets)
     assert buckets[-1] == (float("inf"), 5)
-    assert shown.total("huey_task_seconds_count") == 5
-    assert 0 < shown.total("huey_task_seconds_sum") < 5
+    assert shown.total("huey_task_duration_seconds_count") == 5
+    assert 0 < shown.total("huey_task_duration_seconds_sum") < 5
 
 
 @pytest.mark.parametrize("one_sink", [True, False], ids=["one sink", "two sinks"])

@@ -96,8 +96,8 @@ def test_durations_arrive_as_their_count_and_sum(make_huey, start_sentry, work):
     with install_handlers(huey, sinks="sentry"):
         work(huey, done=3, skipped=2, failed=1)
     sentry_sdk.flush()
-    assert arrived.total("huey_task_seconds_count") == 4
-    assert 0 < arrived.total("huey_task_seconds_sum") < 4
+    assert arrived.total("huey_task_duration_seconds_count") == 4
+    assert 0 < arrived.total("huey_task_duration_seconds_sum") < 4
     seconds = {item.get("unit") for item in arrived.items if item["name"].endswith("seconds_sum")}
     assert seconds == {"second"}
 
@@ -141,4 +141,4 @@ def test_the_last_counts_of_a_worker_arrive(consumer_with_sink, worker):
         for item in json.loads(line):
             totals[item["name"]] += item["value"]
     assert totals["huey_lock_skips_total"] == 30
-    assert totals["huey_task_seconds_count"] == 70
+    assert totals["huey_task_duration_seconds_count"] == 70

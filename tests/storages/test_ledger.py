@@ -32,7 +32,7 @@ from tests.support import (
 )
 
 ELSEWHERE = ProcessId("another-host", "another boot", 4711, 99)
-SIGNALS, SECONDS = "huey_signals_total", "huey_task_seconds"
+SIGNALS, SECONDS = "huey_signals_total", "huey_task_duration_seconds"
 DONE = (SIGNALS, "q", "tasks.t", "complete")
 SKIPPED = ("huey_lock_skips_total", "q", "tasks.t", "media:*")
 

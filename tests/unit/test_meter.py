@@ -18,7 +18,7 @@ from huey_signals_kit.metrics.meter import Meter
 from tests.support import hold, run_all
 
 SIGNALS = "huey_signals_total"
-SECONDS = "huey_task_seconds"
+SECONDS = "huey_task_duration_seconds"
 
 
 @pytest.fixture(params=["quiet-locks", "observe", "tidy-tokens", "none"])
