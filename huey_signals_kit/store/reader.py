@@ -16,7 +16,6 @@ from typing import Any
 
 from huey import serializer as serializers
 from huey.api import Huey
-from huey.utils import Error
 
 from .keys import GENERATED
 from .protocol import LARGEST
@@ -56,21 +55,21 @@ class Reader:
 
     def __init__(self, huey: Huey) -> None:
         self._serializer: Any = huey.serializer
-        self.trusted = not _is_hueys(self._serializer)
+        self.is_trusted = not _is_hueys(self._serializer)
         """Whether the serializer is of the user's own: then it is used as it is, and what
         values can do is up to it."""
-        self.serializer = type(self._serializer).__name__
+        self.serializer_name = type(self._serializer).__name__
         """The name of its class, for reports."""
         self._is_small_token = lru_cache(1024)(self._reads_as_token)
 
     def value(self, raw: bytes) -> Any:
         """A value of the store: plain, an ``Error``, a `StoredMessage`, a `Opaque`, or with
         such ones inside."""
-        return self._own(raw) if self.trusted else load(self._payload(raw))[0]
+        return self._own(raw) if self.is_trusted else load(self._payload(raw))[0]
 
     def message(self, raw: bytes) -> ReadMessage:
         """A message of the queue or the schedule."""
-        if self.trusted:
+        if self.is_trusted:
             fields, messages, ids = messages_in(self._own(raw))
         else:
             payload = self._payload(raw)
@@ -84,10 +83,6 @@ class Reader:
     def ids(self, raw: bytes) -> frozenset[str]:
         """The `ReadMessage.ids` of a message."""
         return self.message(raw).ids
-
-    def is_error(self, raw: bytes) -> bool:
-        """Whether it is a stored error."""
-        return isinstance(self.value(raw), Error)
 
     def is_token(self, raw: bytes) -> bool:
         """Whether it reads as what Huey writes for a revoked task: until when, and if once."""
@@ -109,7 +104,7 @@ class Reader:
             return self._serializer.deserialize(_sized(raw))
         except Exception as exc:
             raise Unreadable(
-                f"{self.serializer}.deserialize() raised {type(exc).__name__}: {exc}"[:200]
+                f"{self.serializer_name}.deserialize() raised {type(exc).__name__}: {exc}"[:200]
             ) from exc
 
     def _payload(self, raw: bytes) -> bytes:
