@@ -41,7 +41,7 @@ class Busy(Exception):
 @pytest.fixture
 def quick(monkeypatch):
     """The process looks for what is due twenty times a second, and waits for nothing else."""
-    monkeypatch.setattr(_expiry, "REAP_SECONDS", 0.05)
+    monkeypatch.setattr(_expiry, "DELETE_SECONDS", 0.05)
     monkeypatch.setattr(_files, "_STILL_TO_COME_MS", 0)
 
 
