@@ -238,7 +238,7 @@ def test_on_an_unknown_storage_huey_can_read_it(serializer):
     put_kit_data(huey, "marks:00", bytes(range(256)))
     assert open_kit_store(huey, UPKEEP).get(["huey-signals:marks:00"]) == [bytes(range(256))]
     lease.release()
-    other.leave(Heartbeat("b", ELSEWHERE, "thread"))  # else forget() watches it for 15 seconds
+    other.deregister(Heartbeat("b", ELSEWHERE, "thread"))  # else forget() watches it for 15 seconds
     assert forget(huey).keys
     assert not huey.storage.result_items()
 
