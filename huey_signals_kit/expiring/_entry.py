@@ -1,4 +1,4 @@
-"""An error that expires: what is stored, and how it is recognised later."""
+"""An error that expires: what is stored, and what the backends of this folder do with it."""
 
 from __future__ import annotations
 
@@ -10,60 +10,74 @@ from typing import Any, Protocol
 from huey.utils import Error
 
 BATCH = 100
-"""How many errors are removed in one step, so that no worker waits for long."""
+"""Errors that are deleted in one step, so that no worker waits for long."""
+
+DIGEST_LENGTH = 40
+"""Characters of a `digest`."""
 
 _LARGEST = 299
-_LEAST_TEXT = 60
+"""Bytes of the largest serialized error."""
+_SHORTEST_TEXT = 60
+"""Bytes of the error's text that are kept in any case."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A serialized error under its key; it expires after *seconds*, at *due* (since the epoch)."""
+    """A serialized error under its key."""
 
     key: str
     value: bytes
     seconds: float
+    """Its time to live."""
     due: float
+    """When it expires, in seconds since the epoch."""
 
     @property
     def milliseconds(self) -> int:
-        """How long it is kept, as Redis takes it."""
+        """The time to live in milliseconds, at least 1; Redis refuses 0."""
         return max(1, round(self.seconds * 1000))
 
     @property
     def due_ms(self) -> int:
-        """When it expires, in milliseconds since the epoch."""
+        """When the error expires, in milliseconds since the epoch."""
         return round(self.due * 1000)
 
     @property
     def digest(self) -> str:
-        """What tells this very value from any that is stored under the key later."""
+        """The digest by which this value is distinguished from a later one of the same key."""
         return digest(self.value)
 
 
 class ExpiringBackend(Protocol):
-    """How one family of storages stores what expires; the storage is passed each time."""
+    """How one family of storages stores errors that expire.
+
+    A backend has no storage of its own, because ``huey.immediate`` may replace the storage.
+    """
 
     def put(self, storage: Any, entry: Entry) -> Any:
-        """Store *entry*, together with what is needed to remove it."""
+        """Store the error, and whatever is needed to delete it when it is due."""
 
     def schedule(self, storage: Any, entry: Entry) -> Any:
-        """See to it that *entry*, which is stored already, is removed."""
+        """Have an error that is stored already deleted when it is due."""
 
     def delete_due(self, storage: Any, now: float) -> bool:
-        """Remove up to `BATCH` of those that are due; whether there may be more.
+        """Delete up to `BATCH` errors that are due; return whether there may be more.
 
-        What was stored under a key since then stays.
+        A value that was stored under the same key since is left alone.
+
+        Args:
+            storage: Huey's storage.
+            now: Seconds since the epoch.
         """
 
 
 def digest(value: bytes) -> str:
-    """The SHA-1 of *value*, 40 hexadecimal digits: Redis' scripts know it as well."""
+    """Return the SHA-1 of a value in hexadecimal digits; scripts on Redis can compute it, too."""
     return hashlib.sha1(value, usedforsecurity=False).hexdigest()
 
 
 def as_text(key: object) -> str:
-    """A key of a result as text, as every storage writes it."""
+    """Return the key of a result as text, as every storage writes it."""
     return key.decode() if isinstance(key, bytes) else str(key)
 
 
@@ -73,30 +87,30 @@ def small_error(
     serialize: Callable[[Error], bytes],
     whole: bool = False,
 ) -> Error:
-    """The error with *metadata*, without its traceback, that says when it ``expires``.
+    """Return an error without a traceback, with ``expires`` in its metadata.
 
-    Serialized it takes less than 300 bytes, unless an id or metadata of the user leaves no room:
-    its text is shortened as needed.
+    Its text is shortened so that it takes less than 300 bytes when serialized, unless the task's id
+    or metadata of the user leaves no room for that.
 
     Args:
-        metadata: Of the error.
+        metadata: The metadata of the error.
         due: When the error expires, in seconds since the epoch.
         serialize: Huey's serializer.
         whole: Whether the text is the user's own, and so is not shortened.
     """
-    kept = {name: str(each) if isinstance(each, str) else each for name, each in metadata.items()}
-    kept.update(traceback="", expires=due)
+    small = {name: str(item) if isinstance(item, str) else item for name, item in metadata.items()}
+    small.update(traceback="", expires=due)
     if whole:
-        return Error(kept)
-    text = str(kept.get("error"))
-    kept["error"] = "?"
-    room = _LARGEST + 1 - len(serialize(Error(kept)))
-    kept["error"] = _cut(text, max(room, _LEAST_TEXT))
-    return Error(kept)
+        return Error(small)
+    text = str(small.get("error"))
+    small["error"] = "?"
+    room = _LARGEST + 1 - len(serialize(Error(small)))
+    small["error"] = _shorten(text, max(room, _SHORTEST_TEXT))
+    return Error(small)
 
 
-def _cut(text: str, room: int) -> str:
+def _shorten(text: str, most_bytes: int) -> str:
     encoded = text.encode("utf-8", "replace")
-    if len(encoded) <= room:
+    if len(encoded) <= most_bytes:
         return encoded.decode()
-    return encoded[: room - 3].decode("utf-8", "ignore") + "..."
+    return encoded[: most_bytes - 3].decode("utf-8", "ignore") + "..."

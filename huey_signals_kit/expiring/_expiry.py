@@ -1,4 +1,4 @@
-"""Stores errors that expire, and removes those that are due."""
+"""`Expiry`: stores the errors of one Huey that expire, and deletes those that are due."""
 
 from __future__ import annotations
 
@@ -16,38 +16,39 @@ from ..runtime.log import ErrorReporter, is_away
 from ..runtime.scheduler import JobGroup, scheduler
 from ._entry import Entry, ExpiringBackend, as_text, small_error
 from ._files import Files
-from ._peewee import PeeweeRows
-from ._redis_hash import RedisHash
-from ._redis_keys import RedisKeys
-from ._remembered import InMemoryIndex, MemoryResults
-from ._sql import POSTGRES, SQLITE
+from ._memory import InMemoryIndex, MemoryResults
+from ._redis import RedisHash, RedisKeys
+from ._sql import POSTGRES, SQLITE, PeeweeRows
 
-REAP_SECONDS = 5.0
-"""How often a process looks for what is due, one cheap query each time.
+DELETE_SECONDS = 5.0
+"""Seconds between two deletions of a process.
 
-So much longer than asked for an error may stay on a storage without a time to live. Whoever
-waited for it has read it by then, and each consumer process pays for every look.
+On a storage without a time to live an error may stay so much longer. That does no harm, as a caller
+who waits for it has read it by that time, and each query costs each consumer process something.
 """
 
 
 class Expiry:
     """The errors of one Huey that expire.
 
-    *failed* is called where the storage turned out to be unlike Huey's, or refuses the kit's own
-    keys: then the error is stored as Huey does, and this process removes it.
+    On a storage of Huey, or a subclass that does not override ``put_data``, an index is stored
+    beside the errors, so any process deletes them. On any other storage this process has the index
+    in memory: errors stay if it is killed, or if the kit is uninstalled before they are due. The
+    same index is used if a storage turns out to be unlike Huey's or refuses the kit's own keys.
 
-    A known storage of Huey, or a subclass of one that leaves ``put_data`` as it is, knows
-    itself what is due: any process removes it. On any other storage only this process does:
-    what a killed one has stored stays, as it does when the kit is uninstalled before it is due.
+    Args:
+        huey: The Huey.
+        jobs: The group to which the job that deletes errors is added.
+        reporter: Logs unexpected errors of a storage.
     """
 
     def __init__(self, huey: Any, jobs: JobGroup, reporter: ErrorReporter) -> None:
         self._huey = huey
         self._jobs = jobs
         self._failed = reporter.kit_failed
-        self._begun = False
-        self._remembered = InMemoryIndex()
-        self._families: dict[str, ExpiringBackend] = {
+        self._has_begun = False
+        self._in_memory = InMemoryIndex()
+        self._backends: dict[str, ExpiringBackend] = {
             "RedisExpireStorage": RedisKeys(),
             "RedisStorage": RedisHash(),
             "SqliteStorage": SQLITE,
@@ -63,14 +64,14 @@ class Expiry:
         self._lock = threading.RLock()  # reentrant: a signal handler may interrupt its holder
 
     def begin(self) -> None:
-        """Look for what is due from the next tick on; nothing happens when it does already."""
+        """Delete errors that are due, every `DELETE_SECONDS` from now on."""
         with self._lock:
-            if not self._begun:
-                self._begun = True
-                # Not at the end: other processes remove errors too, and a script must not wait.
-                # Apart: a slow storage must not delay the heartbeat.
+            if not self._has_begun:
+                self._has_begun = True
+                # Not at exit, as other processes delete errors too, and a script should not wait.
+                # On its own thread, as a slow storage should not delay the heartbeat.
                 self._jobs.every(
-                    REAP_SECONDS,
+                    DELETE_SECONDS,
                     self.delete_due,
                     "expired errors",
                     first=0,
@@ -83,71 +84,81 @@ class Expiry:
         key: Any,
         error: Error,
         seconds: float,
-        inner: Callable[[Error], Any] | None = None,
+        put_error: Callable[[Error], Any] | None = None,
         whole: bool = False,
     ) -> Any:
-        """Store *error* under *key* for *seconds*, shortened unless its text is *whole*.
+        """Store an error for some seconds; return what the storage returned.
 
-        *inner* stores it where ``put_result`` is not Huey's own: then it takes two more round
-        trips to find what has been stored, and to have it expire. A process that is killed
-        between the two leaves it for good. If the storage is unreachable, its exception is raised.
+        If ``put_result`` is overridden, it stores the error, and two more round trips find out what
+        it has stored and have that deleted. An error stays if the process is killed between them.
+
+        Args:
+            key: The key of the result.
+            error: The error.
+            seconds: Seconds until it expires.
+            put_error: Stores an error by an overridden ``put_result``; None if that is Huey's own.
+            whole: Whether the text of the error must not be shortened.
+
+        Raises:
+            Exception: The storage's own exception, if it is unreachable.
         """
-        if not self._begun:
+        if not self._has_begun:
             self.begin()
         if scheduler.thread is None:
             scheduler.start()
         due = time.time() + seconds
         small = small_error(error.metadata, due, self._huey.serializer.serialize, whole)
-        if inner is not None:
-            answer = inner(small)
+        if put_error is not None:
+            answer = put_error(small)
             try:
-                self._mark(key, seconds, due)
-            except Exception as exc:  # the error is stored, as without a kit
+                self._schedule_stored(key, seconds, due)
+            except Exception as exc:  # the error is stored, as it would be without a kit
                 self._failed("having an error expire", exc)
             return answer
         value = self._huey.serializer.serialize(small)
         return self._with_fallback("put", Entry(as_text(key), value, seconds, due))
 
     def delete_due(self) -> None:
-        """Remove all that is due by now."""
+        """Delete all errors that are due."""
         storage, now = self._huey.storage, time.time()
         try:
-            while self._family(storage).delete_due(storage, now):
+            while self._backend(storage).delete_due(storage, now):
                 pass
-        finally:  # what could not be stored as that family does is here
-            while self._remembered.delete_due(storage, now):
+        finally:  # errors that that backend could not store are in the index in memory
+            while self._in_memory.delete_due(storage, now):
                 pass
 
-    def _mark(self, key: Any, seconds: float, due: float) -> None:
-        # Whoever overrides put_result may have stored it elsewhere, changed it, or not at all.
+    def _schedule_stored(self, key: Any, seconds: float, due: float) -> None:
+        # An overridden put_result may have stored the error elsewhere, changed it, or dropped it.
         raw = self._huey.storage.peek_data(key)
         if not isinstance(raw, (bytes, memoryview)):
             return
         try:
-            found = self._huey.serializer.deserialize(bytes(raw))
+            value = self._huey.serializer.deserialize(bytes(raw))
         except Exception:
             return
-        if isinstance(found, Error) and found.metadata.get("expires") == due:
+        if isinstance(value, Error) and value.metadata.get("expires") == due:
             self._with_fallback("schedule", Entry(as_text(key), bytes(raw), seconds, due))
 
-    def _with_fallback(self, what: str, entry: Entry) -> Any:
+    def _with_fallback(self, method: str, entry: Entry) -> Any:
+        """Call a method of the backend; if that fails, call it on the index in memory."""
         storage = self._huey.storage
         try:
-            return getattr(self._family(storage), what)(storage, entry)
+            return getattr(self._backend(storage), method)(storage, entry)
         except Exception as exc:
             if is_away(exc):
                 raise
             self._failed("storing an error that expires", exc)
-            return getattr(self._remembered, what)(storage, entry)
+            return getattr(self._in_memory, method)(storage, entry)
 
-    def _family(self, storage: Any) -> ExpiringBackend:
+    def _backend(self, storage: Any) -> ExpiringBackend:
         put_data = getattr(storage.put_data, "__func__", None)
-        written_in = getattr(put_data, "__globals__", {}).get("__name__")
-        if written_in == storages.__name__:
-            for name, family in self._families.items():
+        module = getattr(put_data, "__globals__", {}).get("__name__")
+        if module == storages.__name__:
+            for name, backend in self._backends.items():
                 if isinstance(storage, getattr(storages, name, ())):
-                    return family
+                    return backend
         sql_huey: Any = sys.modules.get("huey.contrib.sql_huey")
-        if sql_huey and written_in == sql_huey.__name__:
+        if sql_huey and module == sql_huey.__name__:
             return self._peewee
-        return self._remembered
+        return self._in_memory

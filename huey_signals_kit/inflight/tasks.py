@@ -79,7 +79,7 @@ def claimed_tasks(huey: Any) -> Iterator[tuple[Any, TaskIds | None]]:
 
 def _ids_of_claim(huey: Any, claim: ClaimedMessage, task: Any) -> TaskIds | None:
     raw, reader = claim.raw, Reader(huey)
-    if raw is None or reader.trusted:  # that serializer is nobody's to call but Huey's
+    if raw is None or reader.is_trusted:  # that serializer is nobody's to call but Huey's
         return None if task is READING else in_task(task)
     parsed = claim.parsed = claim.parsed or _parse(reader, raw)
     if not isinstance(parsed, TaskIds) or task is READING:

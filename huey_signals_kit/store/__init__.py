@@ -1,6 +1,12 @@
 """The result store, the queue and the schedule of a Huey, read as data.
 
-`open_store` opens any storage; nothing that is read through it is unpickled or can run code.
+`open_store` opens any storage, `Reader` reads its values. Neither unpickles anything, so nothing
+that is stored can run code. `open_kit_store` opens the kit's own data beside them.
+
+- ``protocol``: the operations of a store
+- ``backends``: one for each of Huey's storages
+- ``unpickle``: an interpreter for pickles that calls nothing
+- ``keys``, ``tokens``: what keys mean, and tokens in bulk
 """
 
 from ._kit_data import (
@@ -13,12 +19,12 @@ from ._kit_data import (
     redis_key,
 )
 from ._open import REDIS, family_of, is_read_whole, is_shared, lock_name_pages, open_store
-from .backends.file_lock import file_lock
+from .backends.files import file_lock
 from .backends.generic import UnsupportedStorage
 from .backends.memory import MemoryStore
 from .backends.peewee import connected as peewee_connected
 from .backends.redis import RedisStore
-from .backends.redis import pattern as redis_pattern
+from .backends.redis import prefix_pattern as redis_pattern
 from .backends.redis_kit import RedisExpiringKeys, RedisKitStore
 from .backends.redis_scripting import Script, ScriptsRefused, run_script, transact
 from .keys import Keys, Kind

@@ -19,7 +19,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from huey import storage as storages
 
@@ -95,7 +95,7 @@ def open_kit_store(huey: Any, part: str, storage: Any = None) -> KitStore:
         return RedisKitStore(storage, redis_key(part, storage.name))
     if family.name == "FileStorage":
         return FileStore(_file_storage(storage, part))
-    return family.open(_sql_storage(storage))
+    return cast(KitStore, family.open(_sql_storage(storage)))
 
 
 def _file_storage(storage: Any, part: str) -> Any:

@@ -111,8 +111,7 @@ def is_read_whole(store: Store) -> bool:
 
 def lock_name_pages(store: Store, keys: Keys) -> Iterator[list[str]]:
     """Yield the names of the locks in `store`, page by page; a page may be empty."""
-    pages: Any = getattr(store, "key_pages", store.keys)
-    for page in pages(keys.lock_prefix):
+    for page in store.keys(keys.lock_prefix):
         yield [keys.lock_name(key) for key in page]
 
 

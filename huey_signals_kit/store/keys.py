@@ -1,4 +1,4 @@
-"""What a key of the result store is."""
+"""The kinds of keys in Huey's result store."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ LOCK = ".lock."
 RATE = ".rl."
 
 GENERATED = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-"""The form of the ids that Huey makes, ``str(uuid.uuid4())``, as a regular expression."""
+"""The form of the task ids that Huey generates, ``str(uuid.uuid4())``, as a regular expression."""
 
 _GENERATED = re.compile(GENERATED)
 
 
 class Kind(str, Enum):
-    """The kind of a key; its value is the name in JSON and in labels of metrics."""
+    """The kind of a key. The value of a member is its name in JSON and in labels of metrics."""
 
     RESULT = "result"
     ERROR = "error"
@@ -37,16 +37,16 @@ class Kind(str, Enum):
 
 
 class Keys:
-    """Tells what keys are, in the store of one Huey."""
+    """The classification of the keys in the result store of one Huey."""
 
     def __init__(self, huey: Huey) -> None:
         storage = huey.storage
-        self._shared = isinstance(getattr(storage, "result_prefix", None), bytes)
-        self._dotted = self._shared and "." in storage.name
-        # The name as it is: Redis storages clean it only for the keys of their own.
+        self._has_shared_keyspace = isinstance(getattr(storage, "result_prefix", None), bytes)
+        self._has_dotted_name = self._has_shared_keyspace and "." in storage.name
+        # Huey.name, not storage.name: Redis storages remove characters from the latter.
         self.lock_prefix = f"{huey.name}{LOCK}"
         self.rate_prefix = f"{huey.name}{RATE}"
-        # Locks first: what begins with "r:" as well is then a lock of a Huey of that name.
+        # Locks first: a Huey may be called "r:x", and its locks begin with "r:" as well.
         self._prefixes = (
             (self.lock_prefix, Kind.LOCK),
             (TOKEN, Kind.TOKEN),
@@ -56,7 +56,7 @@ class Keys:
         )
 
     def kind(self, key: str) -> Kind:
-        """What *key* is; a `Kind.RESULT` is a `Kind.ERROR` if its value is one."""
+        """Return the kind of `key`; an error is a `Kind.RESULT` here, only its value shows it."""
         for prefix, kind in self._prefixes:
             if key.startswith(prefix):
                 return kind
@@ -64,28 +64,36 @@ class Keys:
             return Kind.RATE
         return Kind.RESULT
 
-    def is_ours(self, key: str, task_id: object) -> bool:
-        """Whether an error under *key*, which names *task_id*, is surely one of this queue's.
+    def is_of_this_queue(self, key: str, task_id: object) -> bool:
+        """Return whether an error is certainly one of this queue, not of another one.
 
-        Where each result is a Redis key of its own (``huey.r.<name>.<key>``), what the queue
-        ``a.b`` has under ``x`` is to the queue ``a`` what it has itself under ``b.x``, and the
-        other way round: Huey allows such names with ``clean_name=False``. Then a key is known
-        to be this queue's if the error names it, or if no dot stands in it and in the name.
-        (Tokens cannot be mistaken: with an id of Huey's they have no dot, and no other is
-        deleted by itself.)
+        On `RedisExpireStorage` each result is a Redis key, ``huey.r.<queue>.<key>``, so a scan of
+        the queue ``a`` finds the key ``x`` of the queue ``a.b`` as a key ``b.x`` of its own, and a
+        queue ``a.b`` finds the key ``b.x`` of the queue ``a`` as its own key ``x``. Huey allows
+        such names with ``clean_name=False``. An error is certainly of this queue if it names the
+        key as its task's id, or if neither the key nor the queue's name has a dot.
+
+        Tokens need no such check: an id that Huey generated has no dot, and tokens with other ids
+        are never deleted automatically.
+
+        Args:
+            key: The key under which the error was found.
+            task_id: The task id in the error's metadata.
         """
-        return not self._shared or task_id == key or not (self._dotted or "." in key)
+        if not self._has_shared_keyspace or task_id == key:
+            return True
+        return not self._has_dotted_name and "." not in key
 
     def lock_name(self, key: str) -> str:
-        """The name of the lock whose key it is."""
+        """Return the name of the lock that has this key."""
         return key[len(self.lock_prefix) :]
 
 
 def is_generated(task_id: str) -> bool:
-    """Whether Huey makes ids of this form: no other can be told from one of the user's."""
+    """Return whether the id has the form of those that Huey generates."""
     return _GENERATED.fullmatch(task_id) is not None
 
 
 def generated_in(text: str) -> set[str]:
-    """All that looks like an id of Huey's in *text*."""
+    """Return every part of `text` that has the form of an id that Huey generates."""
     return set(_GENERATED.findall(text))

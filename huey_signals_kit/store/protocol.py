@@ -1,4 +1,4 @@
-"""What every storage can be asked, in batches, whatever it is made of."""
+"""The operations that the kit needs from a storage, in batches, the same for every storage."""
 
 from __future__ import annotations
 
@@ -6,74 +6,73 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 BATCH = 1000
-"""Keys or messages in one batch: more gains nothing and blocks a server for longer."""
+"""The number of keys or messages in one batch. Larger batches are not faster, and they block a
+server for longer."""
 
 BATCH_BYTES = 4 * 1024 * 1024
-"""Bytes of values in one batch: after that it ends early, but never before the first value."""
+"""The bytes of values after which a batch ends early; it has at least one value."""
 
 LARGEST = 32 * 1024 * 1024
-"""Bytes of the largest value that is fetched."""
+"""The bytes of the largest value that is fetched."""
 
 
 class Entry(NamedTuple):
-    """One key of the result store, with its raw value and the bytes both take."""
+    """A key of the result store with its raw value.
+
+    A value larger than `LARGEST` is not fetched: then `value` is empty and `is_fetched` is False.
+    """
 
     key: str
     value: bytes
     size: int
-    whole: bool = True
-    """False when the value is larger than `LARGEST`: then *value* is empty."""
+    """Bytes of the key and the value in the store."""
+    is_fetched: bool = True
 
 
 class Store(Protocol):
-    """The storage of one Huey as data. Nothing here unpickles anything or blocks a server.
+    """The storage of one Huey as data: nothing is unpickled, and no server is blocked.
 
-    Keys are text (what is not UTF-8 is kept by ``surrogateescape``). While others write, every
-    key that is there all the time is read at least once; one may come twice.
+    Keys are text; bytes that are not UTF-8 are kept by ``surrogateescape``. While other processes
+    write, every key that exists during the whole iteration is read at least once; a key may be
+    read twice.
     """
 
     name: str
-    """The name of the storage's family, for reports: ``"redis hash"``, ``"sqlite"``, ..."""
-
-    atomic: bool
-    """Whether both compare-and calls are atomic; False only for an unknown storage."""
+    """The name of the storage's family in reports, such as ``"redis hash"`` or ``"sqlite"``."""
 
     @property
     def newest_first(self) -> bool | None:
-        """In which order `queued` gives messages of one priority; None where it has no order."""
+        """Whether `queued` yields the newest messages of a priority first; None if unordered."""
 
     def entries(self, prefix: str = "") -> Iterator[list[Entry]]:
-        """Every key that begins with *prefix*, with its value, in batches of about `BATCH`."""
+        """Yield the keys that begin with `prefix` and their values, in batches of about `BATCH`."""
 
     def keys(self, prefix: str = "") -> Iterator[list[str]]:
-        """The same without values."""
+        """Yield the keys that begin with `prefix`, page by page; a page may be empty."""
 
     def get(self, keys: Sequence[str]) -> list[bytes | None]:
-        """The value of each of *keys*, None for one that is not there; one round trip."""
-
-    def put(self, key: str, value: bytes) -> None:
-        """Write a value of the kit's own."""
+        """Return the value of each key, None for a key that is missing."""
 
     def put_if_absent(self, key: str, value: bytes) -> bool:
-        """The same, if there is no such key; atomically."""
+        """Write a value if the key is missing, atomically; return whether it was missing."""
 
     def delete(self, keys: Iterable[str]) -> int:
-        """Delete *keys* in as few round trips as can be; how many were there."""
+        """Delete the keys in as few round trips as possible; return how many existed."""
 
     def compare_and_delete(self, key: str, value: bytes) -> bool:
-        """Delete *key* if it still has *value*, atomically; whether it was so."""
+        """Delete `key` if it has this value, atomically; return whether it had."""
 
     def compare_and_delete_many(self, pairs: Iterable[tuple[str, bytes]]) -> list[str]:
-        """`compare_and_delete` for many keys and values; the keys of those that were deleted."""
+        """Do `compare_and_delete` for each pair of key and value; return the deleted keys."""
 
     def compare_and_set(self, key: str, old: bytes, new: bytes) -> bool:
-        """Write *new* if *key* still has *old*, atomically; whether it was so.
+        """Write `new` if the value of `key` is `old`, atomically; return whether it was.
 
-        A time to live that the key had goes on.
+        If the key has a time to live, it keeps it.
         """
 
     def queued(self) -> Iterator[list[bytes]]:
-        """Every message of the queue, in batches; one over `LARGEST` comes as ``b""``."""
+        """Yield the messages of the queue in batches; one over `LARGEST` is yielded as ``b""``."""
 
     def scheduled(self) -> Iterator[list[bytes]]:
-        """Every message of the schedule, in the same way."""
+        """Yield the messages of the schedule in the same way."""

@@ -4,9 +4,9 @@ What is left alone, and counted: an error whose task will run again (Huey up to 
 after each attempt, and replaces it after the next), one that the kit has given a time to live,
 one that was stored on purpose (``lock_errors="keep"``, a handler's `KEEP`) unless asked for,
 what has changed since it was read, what cannot be read, and what may be another queue's, where
-one's name is the beginning of the other's (`Keys.is_ours`). An error of Huey before 3.4 does not
-tell a task that was locked from one that failed as it asked for the result of such a task: both
-count as lock errors. Parts of a chord are no results: its callback waits for them.
+one's name is the beginning of the other's (`Keys.is_of_this_queue`). An error of Huey before 3.4
+does not tell a task that was locked from one that failed as it asked for the result of such a
+task: both count as lock errors. Parts of a chord are no results: its callback waits for them.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ class _Purge:
         if is_kept(value) and not self._with_kept:
             self._found["kept"] += 1
             return False
-        if not self._keys.is_ours(entry.key, value.metadata.get("task_id")):
+        if not self._keys.is_of_this_queue(entry.key, value.metadata.get("task_id")):
             self._found["undecided"] += 1
             return False
         return True

@@ -13,7 +13,6 @@ from uuid import uuid4
 
 import pytest
 
-from huey_signals_kit.store import open_store
 from huey_signals_kit.upkeep import report, sweep_tokens
 from tests.consumer.harness import ROOT, running_consumer
 from tests.consumer.upkeep_app import declare
@@ -90,9 +89,8 @@ def setting(request, make_place, make_huey, tmp_path):
 
 def leak(huey, count):
     """So many tokens of nobody, found orphaned by a sweep that was yesterday."""
-    store = open_store(huey)
     for _ in range(count):
-        store.put(f"r:{uuid4()}", b"\x80\x04N\x88\x86.")
+        huey.storage.put_data(f"r:{uuid4()}", b"\x80\x04N\x88\x86.")
     marked = sweep_tokens(huey, clock=lambda: time.time() - DAY - 60).marked
     assert marked == count
 

@@ -41,8 +41,8 @@ class Busy(Exception):
 @pytest.fixture
 def quick(monkeypatch):
     """The process looks for what is due twenty times a second, and waits for nothing else."""
-    monkeypatch.setattr(_expiry, "REAP_SECONDS", 0.05)
-    monkeypatch.setattr(_files, "_STILL_TO_COME_MS", 0)
+    monkeypatch.setattr(_expiry, "DELETE_SECONDS", 0.05)
+    monkeypatch.setattr(_files, "_GRACE_MS", 0)
 
 
 def declare(huey, lock="held", **options):

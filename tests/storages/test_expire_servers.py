@@ -13,7 +13,7 @@ from huey.utils import Error
 
 from huey_signals_kit import install_handlers
 from huey_signals_kit.expiring import _expiry
-from huey_signals_kit.expiring._index_rows import PREFIX
+from huey_signals_kit.expiring._sql import PREFIX
 from huey_signals_kit.store import UPKEEP, open_kit_store
 from tests.support import KINDS, REDIS_KINDS, results, run_all, store, stored_errors, wait_until
 
@@ -143,7 +143,7 @@ def test_a_redis_that_becomes_an_older_one(make_huey, no_looks, removes_fields, 
     huey = make_huey(kind)
     kit = install_handlers(huey)
     # What was true of the server before.
-    kit._expiry._families["RedisStorage"]._removes_fields[huey.storage.pool] = True
+    kit._expiry._backends["RedisStorage"]._has_field_ttl[huey.storage.pool] = True
     for key in ("one", "two"):
         kit._expiry.put(key, Error({"error": "busy"}), 60)
     assert len(index(huey)) == len(stored_errors(huey)) == 2

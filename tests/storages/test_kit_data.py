@@ -238,7 +238,7 @@ def test_on_an_unknown_storage_huey_can_read_it(serializer):
     put_kit_data(huey, "marks:00", bytes(range(256)))
     assert open_kit_store(huey, UPKEEP).get(["huey-signals:marks:00"]) == [bytes(range(256))]
     lease.release()
-    other.leave(Heartbeat("b", ELSEWHERE, "thread"))  # else forget() watches it for 15 seconds
+    other.deregister(Heartbeat("b", ELSEWHERE, "thread"))  # else forget() watches it for 15 seconds
     assert forget(huey).keys
     assert not huey.storage.result_items()
 
@@ -446,14 +446,14 @@ def test_the_store_is_looked_through_a_few_pages_at_a_time(make_huey, monkeypatc
     kit = install_handlers(huey, stale_locks="release", sentry=False)
     kit._heartbeat.write()
     opened = type(open_store(huey))
-    pages, key_pages = [], opened.key_pages
+    pages, keys = [], opened.keys
 
     def counted(store, prefix):
-        for page in key_pages(store, prefix):
+        for page in keys(store, prefix):
             pages[-1] += 1
             yield page
 
-    monkeypatch.setattr(opened, "key_pages", counted)
+    monkeypatch.setattr(opened, "keys", counted)
     kit._heartbeat.watches = True
     while locks(huey):
         pages.append(0)

@@ -13,7 +13,7 @@ from huey.api import Huey
 from huey.storage import BaseStorage, MemoryStorage
 
 from huey_signals_kit.store import BATCH, LARGEST, Script, UnsupportedStorage, open_store
-from huey_signals_kit.store.backends.key_ranges import key_range
+from huey_signals_kit.store.backends.sql import key_range
 from tests.support import wait_until
 
 FAR = datetime(2045, 1, 1)
@@ -49,7 +49,6 @@ def test_every_storage_of_hueys_has_its_family(any_kind, any_huey):
     """None of the ten is read by Huey's slower public calls."""
     store = open_store(any_huey)
     assert store.name == FAMILIES[any_kind]
-    assert store.atomic
 
 
 def test_entries_come_in_batches_with_values_and_sizes(any_huey):
@@ -58,7 +57,7 @@ def test_entries_come_in_batches_with_values_and_sizes(any_huey):
     fill(any_huey, keys)
     batches = list(open_store(any_huey).entries())
     assert sorted(entry.key for entry in flat(batches)) == keys
-    assert {(entry.value, entry.size, entry.whole) for entry in flat(batches)} == {
+    assert {(entry.value, entry.size, entry.is_fetched) for entry in flat(batches)} == {
         (b"value", 11, True)
     }
     assert len(batches) > 2
@@ -81,11 +80,11 @@ def test_a_prefix_is_taken_as_it_is(any_huey, prefix):
     assert {entry.key for entry in flat(store.entries(prefix))} == expected
 
 
-def test_nothing_there_is_no_batch(any_huey):
-    """An empty storage gives no batches, and nothing can be deleted."""
+def test_an_empty_storage_has_nothing(any_huey):
+    """It gives no keys, values or messages, and nothing can be deleted."""
     store = open_store(any_huey)
     readings = (store.keys(), store.entries(), store.queued(), store.scheduled(), store.keys("r:"))
-    assert [list(each) for each in readings] == [[]] * 5
+    assert [flat(each) for each in readings] == [[]] * 5
     assert store.get([]) == []
     assert store.get(["r:none"]) == [None]
     assert store.delete(["r:none"]) == store.delete([]) == 0
@@ -126,7 +125,7 @@ def test_what_the_kit_writes_is_there_for_huey_too(any_huey):
     assert store.put_if_absent("huey-signals:x", b"1")
     assert not store.put_if_absent("huey-signals:x", b"1")
     assert any_huey.storage.peek_data("huey-signals:x") == b"1"
-    store.put("huey-signals:x", b"2")
+    assert store.compare_and_set("huey-signals:x", b"1", b"2")
     assert any_huey.storage.peek_data("huey-signals:x") == b"2"
     assert any_huey.storage.delete_data("huey-signals:x")
     assert store.get(["huey-signals:x"]) == [None]
@@ -169,7 +168,7 @@ def test_values_are_bounded_in_bytes(any_kind, any_huey):
     entries = {entry.key: entry for entry in flat(batches)}
     assert len(entries) == 14
     beyond = entries["beyond"]
-    assert (beyond.value, beyond.size, beyond.whole) == (b"", LARGEST + 7, False)
+    assert (beyond.value, beyond.size, beyond.is_fetched) == (b"", LARGEST + 7, False)
     assert {len(entry.value) for entry in entries.values()} == {0, 5, 1_000_000}
     assert not open_store(any_huey).compare_and_delete("beyond", beyond.value)
 
@@ -331,7 +330,7 @@ def test_a_server_that_hides_keys_from_scripts_is_read_by_commands(make_huey, mo
     fill(huey, [f"r:{number}" for number in range(1500)])
     fill(huey, ["large"], bytes(10_000))
     refused = Script("return redis.error_reply('ERR undeclared key')")
-    monkeypatch.setattr("huey_signals_kit.store.backends.redis_scripts.SCANNED_PAIRS", refused)
+    monkeypatch.setattr("huey_signals_kit.store.backends.redis_scripts.SCAN_PAGE", refused)
     entries = {entry.key: entry.value for entry in flat(open_store(huey).entries())}
     assert len(entries) == 1501
     assert set(entries.values()) == {b"value", bytes(10_000)}
@@ -450,7 +449,7 @@ def test_a_storage_of_the_users_own_is_read_by_hueys_calls():
     huey.storage.enqueue(b"queued")
     schedule(huey, b"scheduled")
     store = open_store(huey)
-    assert (store.name, store.atomic) == ("unknown (Wrapped)", False)
+    assert store.name == "unknown (Wrapped)"
     assert [len(batch) for batch in store.keys("r:")] == [1000, 200]
     assert {entry.value for entry in flat(store.entries("r:1"))} == {b"old"}
     assert store.get(["r:1", "none"]) == [b"old", None]

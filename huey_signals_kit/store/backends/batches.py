@@ -1,4 +1,4 @@
-"""What the families of storages share: keys as text, and batches bounded in number and bytes."""
+"""Helpers of all backends: keys as text, and batches bounded in number and in bytes."""
 
 from __future__ import annotations
 
@@ -12,75 +12,93 @@ T = TypeVar("T")
 
 
 def as_text(key: Any) -> str:
-    """A key as text."""
+    """Return a key as text."""
     if isinstance(key, bytes):
         return key.decode("utf-8", "surrogateescape")
     return str(key)
 
 
 def as_bytes(key: str) -> bytes:
-    """The key that `as_text` made text of, as Redis and files have it."""
+    """Return a key as Redis and files have it; the inverse of `as_text`."""
     return key.encode("utf-8", "surrogateescape")
 
 
 def chunks(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
-    """The *items*, up to *size* at a time."""
-    source = iter(items)
-    while chunk := list(islice(source, size)):
+    """Yield the items in lists of up to `size`."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
         yield chunk
 
 
-def entry(key: str, size: int, value: bytes | None) -> Entry:
-    """The entry of a *key*, whose value takes *size* bytes and was fetched if it is no None."""
-    length = len(key) if key.isascii() else len(key.encode("utf-8", "surrogatepass"))
+def make_entry(key: str, size: int, value: bytes | None) -> Entry:
+    """Return the `Entry` of a key.
+
+    Args:
+        key: The key.
+        size: Bytes of the value, used only if the value was not fetched.
+        value: The value, None if it was not fetched.
+    """
+    key_size = len(key) if key.isascii() else len(key.encode("utf-8", "surrogatepass"))
     if value is None:
-        return Entry(key, b"", length + size, False)
-    return Entry(key, value, length + len(value), True)
+        return Entry(key, b"", key_size + size, False)
+    return Entry(key, value, key_size + len(value), True)
 
 
-def fitting(sizes: Iterable[tuple[T, int]]) -> Iterator[list[tuple[T, int]]]:
-    """Runs of names and sizes whose values can be fetched at once, `LARGEST` left out of it."""
-    run: list[tuple[T, int]] = []
-    room = BATCH_BYTES
-    for name, size in sizes:
-        taken = size if size <= LARGEST else 0
-        if run and (taken > room or len(run) == BATCH):
-            yield run
-            run, room = [], BATCH_BYTES
-        run.append((name, size))
-        room -= taken
-    if run:
-        yield run
-
-
-def fetched(
+def fetch_in_batches(
     sizes: Iterable[tuple[T, int]], fetch: Callable[[list[T]], dict[T, bytes]]
 ) -> Iterator[list[tuple[T, int, bytes | None]]]:
-    """The values of those named in *sizes*, by *fetch*, in batches that are not too large.
+    """Yield name, size and value, in batches that stay below `BATCH_BYTES`.
 
-    A value over `LARGEST` comes as None. One that has gone meanwhile is left out.
+    A value over `LARGEST` is not fetched and is yielded as None. A name that is missing from what
+    `fetch` returns was deleted meanwhile and is left out.
+
+    Args:
+        sizes: Names, such as keys or paths, with the bytes of their values.
+        fetch: Returns the values of some names.
     """
-    for run in fitting(sizes):
-        values = fetch([name for name, size in run if size <= LARGEST])
+    for batch in _batches_by_size(sizes):
+        values = fetch([name for name, size in batch if size <= LARGEST])
         yield [
-            (name, size, values.get(name)) for name, size in run if size > LARGEST or name in values
+            (name, size, values.get(name))
+            for name, size in batch
+            if size > LARGEST or name in values
         ]
 
 
+def _batches_by_size(sizes: Iterable[tuple[T, int]]) -> Iterator[list[tuple[T, int]]]:
+    batch: list[tuple[T, int]] = []
+    room = BATCH_BYTES
+    for name, size in sizes:
+        fetched_size = size if size <= LARGEST else 0
+        if batch and (fetched_size > room or len(batch) == BATCH):
+            yield batch
+            batch, room = [], BATCH_BYTES
+        batch.append((name, size))
+        room -= fetched_size
+    if batch:
+        yield batch
+
+
 class AdaptiveBatchSize:
-    """How many to ask a server for that cannot be asked for sizes: fewer when they are large."""
+    """The number of values to request from a server that cannot be asked for their sizes first.
+
+    It starts at 100, grows while values are small, and falls to one while they are large.
+
+    Args:
+        most: The largest number of values.
+    """
 
     def __init__(self, most: int = BATCH) -> None:
         self.count = 100
         self._most = most
 
-    def saw(self, number: int, size: int) -> None:
-        """Learn from a batch of *number* values, of *size* bytes in all."""
-        if number:
-            mean = max(1, size // number)
+    def update(self, count: int, size: int) -> None:
+        """Learn from a batch of `count` values that have `size` bytes together."""
+        if count:
+            mean = max(1, size // count)
             self.count = max(1, min(self._most, BATCH_BYTES // 4 // mean, self.count * 10))
 
 
-def bounded(message: bytes) -> bytes:
-    """The *message*, or nothing of it when it is larger than is read."""
+def empty_if_large(message: bytes) -> bytes:
+    """Return the message, or ``b""`` if it is larger than `LARGEST`."""
     return message if len(message) <= LARGEST else b""

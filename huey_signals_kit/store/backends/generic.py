@@ -1,4 +1,9 @@
-"""A storage that the kit does not know, by the calls that Huey asks of every storage."""
+"""The backend for a storage that the kit does not know: Huey's documented storage methods.
+
+These have no batches, so all keys, the queue and the schedule are read at once. They have no
+compare-and-set either: a value is compared first, then taken, and put back if it was replaced
+between the two.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +13,19 @@ from typing import Any
 from huey.constants import EmptyData
 
 from ..protocol import LARGEST, Entry
-from .batches import as_text, bounded, chunks, entry
+from .batches import as_text, chunks, empty_if_large, make_entry
 
 
 class UnsupportedStorage(Exception):
-    """A storage that the kit does not know cannot do what upkeep needs."""
+    """A storage that the kit does not know lacks a method that upkeep needs."""
 
 
 class GenericStore:
-    """All keys, the queue and the schedule are read at once: Huey's calls know no batches.
+    """A `Store` on any storage, without atomic comparisons.
 
-    Nor do they know "if unchanged": a value is compared, taken, and put back if it is another
-    one by then.
+    Every method raises `UnsupportedStorage` if the storage lacks what it needs.
     """
 
-    atomic = False
     newest_first = False
 
     def __init__(self, storage: Any) -> None:
@@ -31,63 +34,66 @@ class GenericStore:
         self.name = f"unknown ({self._type})"
 
     def entries(self, prefix: str = "") -> Iterator[list[Entry]]:
-        """By ``result_items``."""
+        """Yield entries, by ``result_items``."""
         for chunk in chunks(self._items(prefix)):
             yield [
-                entry(key, len(value), value if len(value) <= LARGEST else None)
+                make_entry(key, len(value), value if len(value) <= LARGEST else None)
                 for key, value in chunk
             ]
 
     def keys(self, prefix: str = "") -> Iterator[list[str]]:
-        """By ``result_items``."""
+        """Yield keys, by ``result_items``."""
         yield from chunks(key for key, _ in self._items(prefix))
 
     def get(self, keys: Sequence[str]) -> list[bytes | None]:
-        """By ``peek_data``."""
-        found = (self._call("peek_data", key) for key in keys)
-        return [None if value is EmptyData else bytes(value) for value in found]
+        """Return the values, by ``peek_data``."""
+        values = (self._call("peek_data", key) for key in keys)
+        return [None if value is EmptyData else bytes(value) for value in values]
 
     def put(self, key: str, value: bytes) -> None:
-        """By ``put_data``."""
+        """Write a value, by ``put_data``."""
         self._call("put_data", key, value)
 
     def put_if_absent(self, key: str, value: bytes) -> bool:
-        """By ``put_if_empty``."""
+        """Write a value if the key is missing, by ``put_if_empty``."""
         return bool(self._call("put_if_empty", key, value))
 
     def delete(self, keys: Iterable[str]) -> int:
-        """By ``delete_data``."""
+        """Delete the keys, by ``delete_data``."""
         return sum(bool(self._call("delete_data", key)) for key in keys)
 
     def compare_and_delete(self, key: str, value: bytes) -> bool:
-        """By ``peek_data`` and ``delete_data``."""
+        """Delete the key if it has this value, by ``peek_data``, ``pop_data``, ``delete_data``."""
         if self.get([key]) != [value]:
             return False
         taken = self._call("pop_data", key)
         if taken is not EmptyData and bytes(taken) != value:
             self._call("put_if_empty", key, taken)
             return False
-        # On some storages, taking a value leaves it there.
+        # On some storages ``pop_data`` leaves the value there.
         return bool(self._call("delete_data", key)) or taken is not EmptyData
 
     def compare_and_delete_many(self, pairs: Iterable[tuple[str, bytes]]) -> list[str]:
-        """One after another."""
+        """Delete the pairs one by one."""
         return [key for key, value in pairs if self.compare_and_delete(key, value)]
 
     def compare_and_set(self, key: str, old: bytes, new: bytes) -> bool:
-        """By ``peek_data`` and ``put_data``: what is written between the two is lost."""
+        """Write `new` if the value is `old`, by ``peek_data`` and ``put_data``.
+
+        A value that another process writes between the two is lost.
+        """
         if self.get([key]) != [old]:
             return False
         self.put(key, new)
         return True
 
     def queued(self) -> Iterator[list[bytes]]:
-        """By ``enqueued_items``."""
-        yield from chunks(bounded(bytes(data)) for data in self._call("enqueued_items"))
+        """Yield the messages of the queue, by ``enqueued_items``."""
+        yield from chunks(empty_if_large(bytes(data)) for data in self._call("enqueued_items"))
 
     def scheduled(self) -> Iterator[list[bytes]]:
-        """By ``scheduled_items``."""
-        yield from chunks(bounded(bytes(data)) for data in self._call("scheduled_items"))
+        """Yield the messages of the schedule, by ``scheduled_items``."""
+        yield from chunks(empty_if_large(bytes(data)) for data in self._call("scheduled_items"))
 
     def _items(self, prefix: str) -> Iterator[tuple[str, bytes]]:
         for key, value in self._call("result_items").items():

@@ -1,4 +1,10 @@
-"""``MemoryStorage``: dictionaries of this process, copied in one step before they are read."""
+"""The backend for ``MemoryStorage``: dictionaries of this process, copied before they are read.
+
+Huey reads and writes these dictionaries without a lock, so a lock alone would not protect a
+comparison against Huey. Only single operations of a dictionary are atomic. That is why
+`_take` removes a value first, then looks at what it removed, and puts back what it should not
+have removed.
+"""
 
 from __future__ import annotations
 
@@ -6,99 +12,108 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ..protocol import LARGEST, Entry
-from .batches import as_bytes, as_text, bounded, chunks, entry
+from .batches import as_bytes, as_text, chunks, empty_if_large, make_entry
 
 
 class MemoryStore:
-    """Single steps on a dictionary, which are atomic; Huey itself takes no lock for them."""
+    """A `Store` on a ``MemoryStorage``."""
 
     name = "memory"
-    atomic = True
     newest_first = False
 
     def __init__(self, storage: Any) -> None:
         self._storage = storage
 
     def entries(self, prefix: str = "") -> Iterator[list[Entry]]:
-        """One copy of the keys, then the values batch by batch."""
+        """Yield entries: the keys from one copy, their values batch by batch."""
         for keys in self.keys(prefix):
             pairs = zip(keys, self.get(keys), strict=True)
             yield [
-                entry(key, len(value), value if len(value) <= LARGEST else None)
+                make_entry(key, len(value), value if len(value) <= LARGEST else None)
                 for key, value in pairs
                 if value is not None
             ]
 
     def keys(self, prefix: str = "") -> Iterator[list[str]]:
-        """One copy of the keys."""
-        found = (as_text(key) for key in list(self._storage._results))
-        yield from chunks(key for key in found if key.startswith(prefix))
+        """Yield keys, from one copy."""
+        keys = map(as_text, list(self._storage._results))
+        yield from chunks(key for key in keys if key.startswith(prefix))
 
     def get(self, keys: Sequence[str]) -> list[bytes | None]:
-        """A look-up for each."""
+        """Return the values."""
         results = self._storage._results
-        found = (results.get(self._own(key)) for key in keys)
-        return [None if value is None else bytes(value) for value in found]
+        values = (results.get(self._stored_key(key)) for key in keys)
+        return [None if value is None else bytes(value) for value in values]
 
     def put(self, key: str, value: bytes) -> None:
-        """One step."""
+        """Write a value, as Huey does."""
         self._storage.put_data(key, value)
 
     def put_if_absent(self, key: str, value: bytes) -> bool:
-        """Under the lock that Huey's own takes only since 3.0."""
+        """Write a value if the key is missing; Huey before 3.0 checks without the lock."""
         with self._storage._lock:
             return bool(self._storage.put_if_empty(key, value))
 
     def delete(self, keys: Iterable[str]) -> int:
-        """A step for each."""
+        """Delete the keys one by one."""
         results = self._storage._results
-        return sum(results.pop(self._own(key), None) is not None for key in keys)
+        return sum(results.pop(self._stored_key(key), None) is not None for key in keys)
 
     def compare_and_delete(self, key: str, value: bytes) -> bool:
-        """Taken out, and put back if it had changed between two steps."""
+        """Delete the key if it has this value.
+
+        Hot path: each release of a lock passes here, usually with the very object that the
+        dictionary holds, so that case comes first.
+        """
         results = self._storage._results
         if results.get(key) is not value:
-            return self._take(self._own(key), value)
-        taken = results.pop(key, None)
-        if taken is not None and taken is not value:
-            results.setdefault(key, taken)
-        return taken is value
+            return self._take(self._stored_key(key), value)
+        removed = results.pop(key, None)
+        if removed is not None and removed is not value:
+            results.setdefault(key, removed)
+        return removed is value
 
     def compare_and_delete_many(self, pairs: Iterable[tuple[str, bytes]]) -> list[str]:
-        """One after another."""
+        """Delete the pairs one by one."""
         return [key for key, value in pairs if self.compare_and_delete(key, value)]
 
     def compare_and_set(self, key: str, old: bytes, new: bytes) -> bool:
-        """Under the lock of ``put_if_empty``, so that nobody takes a lock in between."""
-        own = self._own(key)
+        """Write `new` if the value is `old`, under the lock that ``put_if_empty`` uses.
+
+        The key is missing for a moment; the lock keeps Huey's ``put_if_empty`` out meanwhile.
+        """
+        stored_key = self._stored_key(key)
         with self._storage._lock:
-            return self._take(own, old) and self._storage._results.setdefault(own, new) is new
+            results = self._storage._results
+            return self._take(stored_key, old) and results.setdefault(stored_key, new) is new
 
     def queued(self) -> Iterator[list[bytes]]:
-        """One copy."""
-        yield from chunks(bounded(data) for *_, data in sorted(self._storage._queue))
+        """Yield the messages of the queue, from one copy."""
+        yield from chunks(empty_if_large(message) for *_, message in sorted(self._storage._queue))
 
     def scheduled(self) -> Iterator[list[bytes]]:
-        """One copy; Huey's scheduler takes tasks out and back in under the lock."""
+        """Yield the messages of the schedule, from one copy.
+
+        The copy is made under the lock, because Huey takes tasks out and puts them back under it.
+        """
         with self._storage._lock:
-            copy = list(self._storage._schedule)
-        yield from chunks(bounded(data) for _, data in copy)
+            schedule = list(self._storage._schedule)
+        yield from chunks(empty_if_large(message) for _, message in schedule)
 
     def _take(self, key: Any, value: bytes) -> bool:
         results = self._storage._results
         if results.get(key) != value:
             return False
-        taken = results.pop(key, None)
-        if taken is None or taken == value:
-            return taken is not None
-        results.setdefault(key, taken)
+        removed = results.pop(key, None)
+        if removed is None or removed == value:
+            return removed is not None
+        results.setdefault(key, removed)
         return False
 
-    def _own(self, key: str) -> Any:
-        # A key may have been written as bytes.
-        return key if key in self._storage._results else _found(self._storage._results, key)
-
-
-def _found(results: dict[Any, Any], key: str) -> Any:
-    raw = as_bytes(key)
-    return raw if raw in results else key
+    def _stored_key(self, key: str) -> Any:
+        """Return the key as the dictionary has it: Huey may have written it as bytes."""
+        results = self._storage._results
+        if key in results:
+            return key
+        raw = as_bytes(key)
+        return raw if raw in results else key

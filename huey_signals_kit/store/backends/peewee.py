@@ -1,4 +1,4 @@
-"""``huey.contrib.sql_huey``: the same statements as elsewhere in SQL, over peewee's connection."""
+"""The backend for ``huey.contrib.sql_huey``: the statements of `SqlStore` over peewee."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .sql import Dialect, SqlStore
 
 
 class PeeweeStore(SqlStore):
-    """Any database that peewee knows."""
+    """A `Store` on any database that peewee supports."""
 
     def __init__(self, storage: Any) -> None:
         super().__init__(_Connection(storage), _dialect(storage))
 
 
 class _Connection:
-    """A storage of peewee's with the two calls that Huey's own SQL storages have."""
+    """An ``SqlStorage`` with the methods ``sql`` and ``db`` of Huey's other SQL storages."""
 
     def __init__(self, storage: Any) -> None:
         self._storage = storage
@@ -33,16 +33,17 @@ class _Connection:
     @contextmanager
     def db(self, commit: bool) -> Iterator[Any]:
         storage = self._storage
-        # Huey's own is BEGIN IMMEDIATE on SQLite, since 3.3.
+        # Since Huey 3.3 a storage has a transaction of its own, BEGIN IMMEDIATE on SQLite.
         with connected(storage), getattr(storage, "atomic", storage.database.atomic)():
             yield storage.database.cursor()
 
 
 @contextmanager
 def connected(storage: Any) -> Iterator[None]:
-    """Within a connection; one that was opened here is not to stay, or keep one of a pool.
+    """Keep this thread's connection open for the block.
 
-    Each thread has one of its own.
+    A connection that was opened for the block is closed after it. Otherwise threads of the kit
+    would hold connections that they rarely use, or keep them from a pool.
     """
     was_closed = storage.database.is_closed()
     storage.check_conn()
@@ -55,15 +56,16 @@ def connected(storage: Any) -> Iterator[None]:
 
 def _dialect(storage: Any) -> Dialect:
     database = storage.database
-    quote = f"{database.quote[0]}{{}}{database.quote[1]}".format
+    opening, closing = database.quote
+    quote = f"{opening}{{}}{closing}".format
     kv, schedule, task = (
         quote(model._meta.table_name) for model in (storage.KV, storage.Schedule, storage.Task)
     )
     is_sqlite = isinstance(database, sys.modules["peewee"].SqliteDatabase)
     return Dialect(
         name=f"peewee ({type(database).__name__})",
-        slot=database.param,
-        returning=isinstance(database, sys.modules["peewee"].PostgresqlDatabase),
+        placeholder=database.param,
+        has_returning=isinstance(database, sys.modules["peewee"].PostgresqlDatabase),
         kv=kv,
         schedule=schedule,
         task=task,

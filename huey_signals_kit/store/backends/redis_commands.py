@@ -5,18 +5,18 @@ They are slower, and a page of a hash includes all its values, even the large on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..protocol import BATCH_BYTES, LARGEST
 from .redis_scripting import transact
-from .redis_scripts import SMALL, Part
+from .redis_scripts import SMALL, ValueOrSize
 
 
-def without_large(values: Sequence[bytes | None]) -> tuple[list[Part], int]:
+def _without_large(values: Sequence[bytes | None]) -> tuple[list[ValueOrSize], int]:
     """Return `values`, with each large value replaced by its size, and the size of all in bytes."""
     size = sum(len(value) for value in values if value is not None)
-    parts: list[Part] = [
+    parts: list[ValueOrSize] = [
         len(value) if value is not None and len(value) > SMALL else value for value in values
     ]
     return parts, size
@@ -24,60 +24,67 @@ def without_large(values: Sequence[bytes | None]) -> tuple[list[Part], int]:
 
 def hash_page(
     conn: Any, name: str, cursor: Any, match: bytes, count: int
-) -> tuple[int, list[bytes], list[Part], int]:
-    """Return one page of HSCAN: the cursor, the fields, their values `without_large`, the bytes."""
-    cursor, found = conn.hscan(name, int(cursor), match=match, count=count)
-    parts, size = without_large(list(found.values()))
-    return cursor, list(found), parts, size
+) -> tuple[int, list[bytes], list[ValueOrSize], int]:
+    """Return one page of HSCAN.
+
+    Returns:
+        The cursor, the fields, their values or the sizes of large values, and the size of all.
+    """
+    cursor, page = conn.hscan(name, int(cursor), match=match, count=count)
+    parts, size = _without_large(list(page.values()))
+    return cursor, list(page), parts, size
 
 
 def sorted_set_page(conn: Any, name: str, cursor: Any, count: int) -> tuple[int, list[bytes]]:
     """Return one page of ZSCAN: the cursor and the members."""
-    cursor, found = conn.zscan(name, int(cursor), count=count)
-    return cursor, [member for member, _ in found]
+    cursor, page = conn.zscan(name, int(cursor), count=count)
+    return cursor, [member for member, _ in page]
 
 
-def named_values(conn: Any, keys: Sequence[bytes]) -> tuple[list[Part], int]:
-    """Return the values of `keys` as `without_large` does, without reading large values."""
+def values(conn: Any, keys: Sequence[bytes]) -> tuple[list[ValueOrSize], int]:
+    """Return the values of the keys, or the sizes of large values, and the size of all.
+
+    Large values are not read.
+    """
     sizes = _sizes(conn, [("STRLEN", key) for key in keys])
     small = [key for key, size in zip(keys, sizes, strict=True) if size <= SMALL]
-    values = dict(zip(small, conn.mget(small) if small else (), strict=True))
-    parts = [values.get(key, size) for key, size in zip(keys, sizes, strict=True)]
+    small_values = dict(zip(small, conn.mget(small) if small else (), strict=True))
+    parts = [small_values.get(key, size) for key, size in zip(keys, sizes, strict=True)]
     return parts, sum(sizes)
 
 
 def hash_sizes_first(conn: Any, name: str, fields: Sequence[bytes]) -> list[Any]:
     """Return size and value of each field, as many as fit, then the number of fields read."""
     sizes = _sizes(conn, [("HSTRLEN", name, field) for field in fields])
-    return _fitting(fields, sizes, lambda some: conn.hmget(name, some))
+    return _fetch_fitting(fields, sizes, lambda some: conn.hmget(name, some))
 
 
 def keys_sizes_first(conn: Any, keys: Sequence[bytes]) -> list[Any]:
     """Do the same as `hash_sizes_first` for keys instead of fields."""
-    return _fitting(keys, _sizes(conn, [("STRLEN", key) for key in keys]), conn.mget)
+    return _fetch_fitting(keys, _sizes(conn, [("STRLEN", key) for key in keys]), conn.mget)
 
 
 def hash_compare_and_delete(conn: Any, name: str, value: bytes, fields: list[bytes]) -> list[int]:
     """Delete the fields that have `value`; return the positions of the others."""
 
     def change(pipe: Any) -> list[int]:
-        kept, same = _compare(pipe.hmget(name, fields), value, fields)
+        kept, equal = _split(pipe.hmget(name, fields), value, fields)
         pipe.multi()
-        if same:
-            pipe.hdel(name, *same)
+        if equal:
+            pipe.hdel(name, *equal)
         return kept
 
     return transact(conn, [name], change)
 
 
 def keys_compare_and_delete(conn: Any, value: bytes, keys: list[bytes]) -> list[int]:
-    """Do the same as `hash_delete_same` for keys instead of fields."""
+    """Do the same as `hash_compare_and_delete` for keys instead of fields."""
 
     def change(pipe: Any) -> list[int]:
-        kept, same = _compare(pipe.mget(keys), value, keys)
+        kept, equal = _split(pipe.mget(keys), value, keys)
         pipe.multi()
-        if same:
-            pipe.delete(*same)
+        if equal:
+            pipe.delete(*equal)
         return kept
 
     return transact(conn, keys, change)
@@ -89,47 +96,48 @@ def hash_compare_and_set(conn: Any, name: str, field: bytes, old: bytes, new: by
     def change(pipe: Any) -> bool:
         if pipe.hget(name, field) != old:
             return False
-        left = _field_ttl(pipe, name, field)
+        ttl = _field_ttl(pipe, name, field)
         pipe.multi()
         pipe.hset(name, field, new)
-        if left > 0:
-            pipe.execute_command("HPEXPIRE", name, left, "FIELDS", 1, field)
+        if ttl > 0:
+            pipe.execute_command("HPEXPIRE", name, ttl, "FIELDS", 1, field)
         return True
 
     return transact(conn, [name], change)
 
 
 def keys_compare_and_set(conn: Any, key: bytes, old: bytes, new: bytes) -> bool:
-    """Do the same as `hash_replace_same` for a key instead of a field."""
+    """Do the same as `hash_compare_and_set` for a key instead of a field."""
 
     def change(pipe: Any) -> bool:
         if pipe.get(key) != old:
             return False
-        left = pipe.pttl(key)
+        ttl = pipe.pttl(key)
         pipe.multi()
-        pipe.set(key, new, px=left if left > 0 else None)
+        pipe.set(key, new, px=ttl if ttl > 0 else None)
         return True
 
     return transact(conn, [key], change)
 
 
-def _compare(
-    found: Sequence[bytes | None], value: bytes, keys: list[bytes]
+def _split(
+    stored: Sequence[bytes | None], value: bytes, keys: list[bytes]
 ) -> tuple[list[int], list[bytes]]:
-    kept = [place for place, each in enumerate(found) if each != value]
-    same = [key for key, each in zip(keys, found, strict=True) if each == value]
-    return kept, same
+    """Return the positions of the keys that have another value, and the keys that have `value`."""
+    kept = [index for index, stored_value in enumerate(stored) if stored_value != value]
+    equal = [key for key, stored_value in zip(keys, stored, strict=True) if stored_value == value]
+    return kept, equal
 
 
 def _field_ttl(pipe: Any, name: str, field: bytes) -> int:
     """Return the time to live of the field in milliseconds; 0 if it has none."""
     try:
-        (left,) = pipe.execute_command("HPTTL", name, "FIELDS", 1, field)
+        (ttl,) = pipe.execute_command("HPTTL", name, "FIELDS", 1, field)
     except Exception as exc:  # fields cannot expire before Redis 7.4
         if "hpttl" not in str(exc).lower():
             raise
         return 0
-    return int(left)
+    return int(ttl)
 
 
 def _sizes(conn: Any, commands: list[tuple[Any, ...]]) -> list[int]:
@@ -144,18 +152,23 @@ def _sizes(conn: Any, commands: list[tuple[Any, ...]]) -> list[int]:
     return [answer if isinstance(answer, int) else 0 for answer in answers]
 
 
-def _fitting(keys: Sequence[bytes], sizes: list[int], fetch: Any) -> list[Any]:
-    room, looked_at = BATCH_BYTES, 0
+def _fetch_fitting(
+    keys: Sequence[bytes],
+    sizes: list[int],
+    fetch: Callable[[list[bytes]], Sequence[bytes | None]],
+) -> list[Any]:
+    """Return size and value of the first keys, as many as fit, then the number of keys read."""
+    room, read = BATCH_BYTES, 0
     for size in sizes:
-        taken = size if size <= LARGEST else 0
-        if taken > room and looked_at:
+        fetched_size = size if size <= LARGEST else 0
+        if fetched_size > room and read:
             break
-        room -= taken
-        looked_at += 1
-    known = list(zip(keys, sizes, strict=True))[:looked_at]
-    wanted = [key for key, size in known if size <= LARGEST]
-    values = dict(zip(wanted, fetch(wanted) if wanted else (), strict=True))
-    found: list[Any] = []
-    for key, size in known:
-        found += [size, values.get(key)]
-    return [*found, looked_at]
+        room -= fetched_size
+        read += 1
+    rows = list(zip(keys, sizes, strict=True))[:read]
+    fetchable = [key for key, size in rows if size <= LARGEST]
+    fetched = dict(zip(fetchable, fetch(fetchable) if fetchable else (), strict=True))
+    answer: list[Any] = []
+    for key, size in rows:
+        answer += [size, fetched.get(key)]
+    return [*answer, read]

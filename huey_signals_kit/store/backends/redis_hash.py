@@ -1,100 +1,97 @@
-"""``RedisStorage``, ``PriorityRedisStorage``: all results are fields of one hash."""
+"""The backend for ``RedisStorage`` and ``PriorityRedisStorage``: results are fields of one hash."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from . import redis_commands as plain
+from . import redis_commands as commands
 from . import redis_scripts as scripts
 from .batches import AdaptiveBatchSize, as_bytes, as_text, chunks
-from .redis import AT_ONCE, SPACE, RedisStore, pattern
+from .redis import SCRIPT_BATCH, SIZE_LIMITS, RedisStore, prefix_pattern
 from .redis_scripting import Script, ScriptsRefused, run_script
 
-_Page = tuple[Any, Sequence[Any], list[scripts.Part], int]
+_Page = tuple[Any, Sequence[Any], list[scripts.ValueOrSize], int]
 """The cursor, the fields, their values (if requested), and the size of all in bytes."""
 
 
 class RedisHashStore(RedisStore):
-    """Pages of HSCAN; values, comparisons and deletions by the field."""
+    """A `Store` with pages of HSCAN and values by HMGET."""
 
     name = "redis hash"
-    _without_values = True
-    """Whether the server can scan so, until it says that it cannot."""
+    _can_scan_without_values = True
+    """Whether the server has ``HSCAN NOVALUES``; assumed until a page shows that it has not."""
 
     def keys(self, prefix: str = "") -> Iterator[list[str]]:
-        """One script for each page."""
-        for page in self.key_pages(prefix):
-            yield from chunks(page)
-
-    def key_pages(self, prefix: str) -> Iterator[list[str]]:
         """Yield the fields of each page of HSCAN, even of an empty page."""
-        for keys, _ in self._scan(prefix, self._keys_page):
-            yield list(map(as_text, keys))
+        for fields, _ in self._scan(prefix, self._keys_page):
+            yield list(map(as_text, fields))
 
-    def _pages(self, prefix: str) -> Iterator[list[tuple[str, scripts.Part]]]:
-        for keys, parts in self._scan(prefix, self._pairs_page):
-            yield from chunks(zip(map(as_text, keys), parts, strict=True))
+    def _pages(self, prefix: str) -> Iterator[list[tuple[str, scripts.ValueOrSize]]]:
+        for fields, parts in self._scan(prefix, self._entries_page):
+            yield from chunks(zip(map(as_text, fields), parts, strict=True))
 
     def _scan(
-        self, prefix: str, read: Callable[[Any, bytes, int], _Page]
-    ) -> Iterator[tuple[Sequence[Any], list[scripts.Part]]]:
-        match, pace = pattern(as_bytes(prefix)), AdaptiveBatchSize(AT_ONCE)
+        self, prefix: str, read_page: Callable[[Any, bytes, int], _Page]
+    ) -> Iterator[tuple[Sequence[Any], list[scripts.ValueOrSize]]]:
+        match, batch_size = prefix_pattern(as_bytes(prefix)), AdaptiveBatchSize(SCRIPT_BATCH)
         cursor: Any = b"0"
         while True:
+            count = batch_size.count
             try:
-                cursor, keys, parts, size = read(cursor, match, pace.count)
+                cursor, fields, parts, size = read_page(cursor, match, count)
             except ScriptsRefused:
-                conn, name = self._place
-                cursor, keys, parts, size = plain.hash_page(conn, name, cursor, match, pace.count)
-            pace.saw(pace.count, size)  # no less was looked at than was found
-            yield keys, parts
+                page = commands.hash_page(*self._client_and_key, cursor, match, count)
+                cursor, fields, parts, size = page
+            # By the count, not by the fields: the server looks at fields that do not match, too.
+            batch_size.update(count, size)
+            yield fields, parts
             if int(cursor) == 0:
                 return
 
     def _keys_page(self, cursor: Any, match: bytes, count: int) -> _Page:
-        args = cursor, match, count, int(self._without_values)
-        cursor, text, lengths, size, without_values = self._run(scripts.HASH_KEYS, *args)
-        self._without_values = bool(without_values)
-        return cursor, scripts.unpacked(text, lengths), [], size
+        args = cursor, match, count, int(self._can_scan_without_values)
+        cursor, text, lengths, size, was_without_values = self._run(scripts.HASH_KEYS_PAGE, *args)
+        self._can_scan_without_values = bool(was_without_values)
+        return cursor, scripts.unpack(text, lengths), [], size
 
-    def _pairs_page(self, cursor: Any, match: bytes, count: int) -> _Page:
+    def _entries_page(self, cursor: Any, match: bytes, count: int) -> _Page:
         args = cursor, match, count, scripts.SMALL
-        cursor, text, lengths, size = self._run(scripts.HASH_PAIRS, *args)
-        parts = scripts.unpacked(text, lengths)
+        cursor, text, lengths, size = self._run(scripts.HASH_PAGE, *args)
+        parts = scripts.unpack(text, lengths)
         return cursor, parts[::2], parts[1::2], size
 
     def get(self, keys: Sequence[str]) -> list[bytes | None]:
-        """One HMGET."""
+        """Return the values, by HMGET."""
         fields = [as_bytes(key) for key in keys]
         return list(self._storage.conn.hmget(self._storage.result_key, fields)) if fields else []
 
     def compare_and_set(self, key: str, old: bytes, new: bytes) -> bool:
-        """A script."""
+        """Write `new` if the value is `old`."""
         field = as_bytes(key)
         try:
-            return bool(self._run(scripts.HASH_REPLACE_SAME, field, old, new))
+            return bool(self._run(scripts.HASH_COMPARE_AND_SET, field, old, new))
         except ScriptsRefused:
-            return plain.hash_compare_and_set(*self._place, field, old, new)
+            return commands.hash_compare_and_set(*self._client_and_key, field, old, new)
 
-    def _read(self, keys: Sequence[str]) -> list[Any]:
+    def _read_sizes_first(self, keys: Sequence[str]) -> list[Any]:
         fields = [as_bytes(key) for key in keys]
         try:
-            return list(self._run(scripts.HASH_SIZES_FIRST, *SPACE, *fields))
+            return list(self._run(scripts.HASH_SIZES_FIRST, *SIZE_LIMITS, *fields))
         except ScriptsRefused:
-            return plain.hash_sizes_first(*self._place, fields)
+            return commands.hash_sizes_first(*self._client_and_key, fields)
 
     def _delete(self, keys: list[bytes]) -> int:
         return int(self._storage.conn.hdel(self._storage.result_key, *keys))
 
-    def _delete_same(self, value: bytes, keys: list[bytes]) -> list[int]:
+    def _compare_and_delete(self, value: bytes, keys: list[bytes]) -> list[int]:
         try:
-            return list(self._run(scripts.HASH_DELETE_SAME, value, *keys))
+            return list(self._run(scripts.HASH_COMPARE_AND_DELETE, value, *keys))
         except ScriptsRefused:
-            return plain.hash_compare_and_delete(*self._place, value, keys)
+            return commands.hash_compare_and_delete(*self._client_and_key, value, keys)
 
     @property
-    def _place(self) -> tuple[Any, str]:
+    def _client_and_key(self) -> tuple[Any, str]:
         return self._storage.conn, self._storage.result_key
 
     def _run(self, script: Script, *args: Any) -> Any:

@@ -1,109 +1,111 @@
-"""``RedisExpireStorage``, ``PriorityRedisExpireStorage``: each result is a key of its own."""
+"""The backend for ``RedisExpireStorage`` and ``PriorityRedisExpireStorage``.
+
+Each result is a Redis key of its own. A scan passes over every key of the database, also those of
+other programs, and finds keys of the queue ``a.b`` as keys of the queue ``a``: see
+`Keys.is_of_this_queue`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from . import redis_commands as plain
+from . import redis_commands as commands
 from . import redis_scripts as scripts
 from .batches import AdaptiveBatchSize, as_bytes, as_text, chunks
-from .redis import AT_ONCE, SPACE, RedisStore, pattern
+from .redis import SCRIPT_BATCH, SIZE_LIMITS, RedisStore, prefix_pattern
 from .redis_scripting import Script, ScriptsRefused, run_script
 
 
 class RedisKeysStore(RedisStore):
-    """Pages of SCAN, which passes over all that the database holds; values by MGET.
-
-    What a queue ``a.b`` has is also found as that of a queue ``a``: see `Keys.is_ours`.
-    """
+    """A `Store` with pages of SCAN and values by MGET."""
 
     name = "redis keys"
 
     def keys(self, prefix: str = "") -> Iterator[list[str]]:
-        """One SCAN for each page."""
-        for page in self.key_pages(prefix):
-            yield from chunks(page)
-
-    def key_pages(self, prefix: str) -> Iterator[list[str]]:
         """Yield the keys of each page of SCAN, even of an empty page."""
-        ours = self._storage.result_prefix
-        match, cursor = pattern(ours + as_bytes(prefix)), 0
+        result_prefix = self._storage.result_prefix
+        match, cursor = prefix_pattern(result_prefix + as_bytes(prefix)), 0
         while True:
-            cursor, keys = self._storage.conn.scan(cursor, match=match, count=AT_ONCE)
-            yield [as_text(key[len(ours) :]) for key in keys]
+            cursor, keys = self._storage.conn.scan(cursor, match=match, count=SCRIPT_BATCH)
+            yield [as_text(key[len(result_prefix) :]) for key in keys]
             if not cursor:
                 return
 
-    def _pages(self, prefix: str) -> Iterator[list[tuple[str, scripts.Part]]]:
-        ours, pace, cursor = self._storage.result_prefix, AdaptiveBatchSize(AT_ONCE), b"0"
-        match = pattern(ours + as_bytes(prefix))
+    def _pages(self, prefix: str) -> Iterator[list[tuple[str, scripts.ValueOrSize]]]:
+        result_prefix, cursor = self._storage.result_prefix, b"0"
+        batch_size = AdaptiveBatchSize(SCRIPT_BATCH)
+        match = prefix_pattern(result_prefix + as_bytes(prefix))
         while True:
-            args = (cursor, match, pace.count, scripts.SMALL)
+            args = (cursor, match, batch_size.count, scripts.SMALL)
             try:
-                cursor, text, lengths, size = self._run(scripts.SCANNED_PAIRS, (), *args)
+                cursor, text, lengths, size = self._run(scripts.SCAN_PAGE, (), *args)
             except Exception as exc:
-                refused = isinstance(exc, ScriptsRefused) or type(exc).__name__ == "ResponseError"
-                if cursor != b"0" or not refused:
+                name = type(exc).__name__  # this package does not import redis
+                if cursor != b"0" or name not in ("ScriptsRefused", "ResponseError"):
                     raise
-                # Also if the server lets a script read only the keys in KEYS.
-                yield from self._named_pages(prefix)
+                # The server runs no scripts, or lets a script read only the keys in KEYS.
+                yield from self._pages_by_keys(prefix)
                 return
-            pace.saw(pace.count, size)
-            parts = scripts.unpacked(text, lengths)
-            keys = (as_text(key[len(ours) :]) for key in parts[::2] if isinstance(key, bytes))
+            batch_size.update(batch_size.count, size)
+            parts = scripts.unpack(text, lengths)
+            keys = (
+                as_text(key[len(result_prefix) :]) for key in parts[::2] if isinstance(key, bytes)
+            )
             yield from chunks(zip(keys, parts[1::2], strict=True))
             if int(cursor) == 0:
                 return
 
-    def _named_pages(self, prefix: str) -> Iterator[list[tuple[str, scripts.Part]]]:
-        pace = AdaptiveBatchSize(AT_ONCE)
+    def _pages_by_keys(self, prefix: str) -> Iterator[list[tuple[str, scripts.ValueOrSize]]]:
+        """Yield the same as `_pages`, with a SCAN for the keys and a second call for the values."""
+        batch_size = AdaptiveBatchSize(SCRIPT_BATCH)
         for keys in self.keys(prefix):
             start = 0
-            while some := keys[start : start + pace.count]:
+            while some := keys[start : start + batch_size.count]:
                 start += len(some)
-                parts, size = self._named_values(self._full(some))
-                pace.saw(len(some), size)
+                parts, size = self._values(self._redis_keys(some))
+                batch_size.update(len(some), size)
                 yield list(zip(some, parts, strict=True))
 
-    def _named_values(self, keys: list[bytes]) -> tuple[list[scripts.Part], int]:
+    def _values(self, redis_keys: list[bytes]) -> tuple[list[scripts.ValueOrSize], int]:
+        """Return the values of the keys, or the sizes of large values, and the size of all."""
         try:
-            _, text, lengths, size = self._run(scripts.NAMED_VALUES, keys, scripts.SMALL)
+            _, text, lengths, size = self._run(scripts.VALUES, redis_keys, scripts.SMALL)
         except ScriptsRefused:
-            return plain.named_values(self._storage.conn, keys)
-        return scripts.unpacked(text, lengths), size
+            return commands.values(self._storage.conn, redis_keys)
+        return scripts.unpack(text, lengths), size
 
     def get(self, keys: Sequence[str]) -> list[bytes | None]:
-        """One MGET."""
-        return list(self._storage.conn.mget(self._full(keys))) if keys else []
+        """Return the values, by MGET."""
+        return list(self._storage.conn.mget(self._redis_keys(keys))) if keys else []
 
     def compare_and_set(self, key: str, old: bytes, new: bytes) -> bool:
-        """A script."""
-        (full,) = self._full([key])
+        """Write `new` if the value is `old`."""
+        (redis_key,) = self._redis_keys([key])
         try:
-            return bool(self._run(scripts.KEYS_REPLACE_SAME, [full], old, new))
+            return bool(self._run(scripts.KEYS_COMPARE_AND_SET, [redis_key], old, new))
         except ScriptsRefused:
-            return plain.keys_compare_and_set(self._storage.conn, full, old, new)
+            return commands.keys_compare_and_set(self._storage.conn, redis_key, old, new)
 
-    def _read(self, keys: Sequence[str]) -> list[Any]:
-        full = self._full(keys)
+    def _read_sizes_first(self, keys: Sequence[str]) -> list[Any]:
+        redis_keys = self._redis_keys(keys)
         try:
-            return list(self._run(scripts.KEYS_SIZES_FIRST, full, *SPACE))
+            return list(self._run(scripts.KEYS_SIZES_FIRST, redis_keys, *SIZE_LIMITS))
         except ScriptsRefused:
-            return plain.keys_sizes_first(self._storage.conn, full)
+            return commands.keys_sizes_first(self._storage.conn, redis_keys)
 
     def _delete(self, keys: list[bytes]) -> int:
         return int(self._storage.conn.delete(*map(self._storage.result_key, keys)))
 
-    def _delete_same(self, value: bytes, keys: list[bytes]) -> list[int]:
-        full = [self._storage.result_prefix + key for key in keys]
+    def _compare_and_delete(self, value: bytes, keys: list[bytes]) -> list[int]:
+        redis_keys = [self._storage.result_prefix + key for key in keys]
         try:
-            return list(self._run(scripts.KEYS_DELETE_SAME, full, value))
+            return list(self._run(scripts.KEYS_COMPARE_AND_DELETE, redis_keys, value))
         except ScriptsRefused:
-            return plain.keys_compare_and_delete(self._storage.conn, value, full)
+            return commands.keys_compare_and_delete(self._storage.conn, value, redis_keys)
 
-    def _run(self, script: Script, keys: Sequence[bytes], *args: Any) -> Any:
-        return run_script(self._storage.conn, script, keys, *args)
+    def _run(self, script: Script, redis_keys: Sequence[bytes], *args: Any) -> Any:
+        return run_script(self._storage.conn, script, redis_keys, *args)
 
-    def _full(self, keys: Sequence[str]) -> list[bytes]:
+    def _redis_keys(self, keys: Sequence[str]) -> list[bytes]:
         return [self._storage.result_prefix + as_bytes(key) for key in keys]

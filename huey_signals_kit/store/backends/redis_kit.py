@@ -1,4 +1,4 @@
-"""The kit's own data on Redis: fields of a hash, some with an additional key that expires.
+"""The backend for the kit's own data on Redis: fields of a hash, and keys that expire.
 
 Each script begins with a deletion of nothing. After a deletion Redis lets a script write even if
 the server is full (``maxmemory`` with ``noeviction``); single commands and transactions may not.
@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from .batches import as_bytes, as_text, chunks
-from .redis import AT_ONCE, pattern
+from .redis import SCRIPT_BATCH, prefix_pattern
 from .redis_scripting import Script, ScriptsRefused, run_script, transact
 
 # ARGV: the field; 1 if it must have a certain value, 0 if it must be missing; that value; the new
 # value; milliseconds until the additional key KEYS[2] expires, 0 for no such key.
 _WRITE = Script("""\
 redis.call('hdel', KEYS[1], '')
-local found = redis.call('hget', KEYS[1], ARGV[1])
-if found ~= (ARGV[2] == '1' and ARGV[3]) then return 0 end
+local value = redis.call('hget', KEYS[1], ARGV[1])
+if value ~= (ARGV[2] == '1' and ARGV[3]) then return 0 end
 redis.call('hset', KEYS[1], ARGV[1], ARGV[4])
 if ARGV[5] ~= '0' then redis.call('set', KEYS[2], '', 'px', ARGV[5]) end
 return 1""")
@@ -54,7 +54,7 @@ class RedisKitStore:
         return list(self._conn.hmget(self._key, [as_bytes(key) for key in keys])) if keys else []
 
     def all(self) -> dict[str, bytes]:
-        """Return all fields, as they are at one moment."""
+        """Return all fields with their values, by HGETALL: a consistent snapshot."""
         return {as_text(key): value for key, value in self._conn.hgetall(self._key).items()}
 
     def put(self, key: str, value: bytes) -> None:
@@ -65,11 +65,17 @@ class RedisKitStore:
             self._conn.hset(self._key, as_bytes(key), value)
 
     def put_if_absent(self, key: str, value: bytes, seconds: float = 0) -> bool:
-        """Write a value if the field is missing."""
+        """Write a value if the field is missing; return whether it was.
+
+        Args:
+            key: The field.
+            value: The value.
+            seconds: Time to live of the additional key; 0 writes none.
+        """
         return self._write(key, None, value, seconds)
 
     def compare_and_set(self, key: str, old: bytes, new: bytes, seconds: float = 0) -> bool:
-        """Write `new` if the value is `old`."""
+        """Write `new` if the value is `old`; return whether it was. `seconds` as above."""
         return self._write(key, old, new, seconds)
 
     def _write(self, key: str, old: bytes | None, new: bytes, seconds: float) -> bool:
@@ -88,7 +94,10 @@ class RedisKitStore:
             return self._transact(field, old, write)
 
     def compare_and_delete(self, key: str, value: bytes, *others: str) -> bool:
-        """Delete the field if it has this value, and with it the fields `others`."""
+        """Delete the field if it has this value, and with it the fields `others`.
+
+        The additional key of the field is deleted, too. Return whether it had this value.
+        """
         field, keys, more = as_bytes(key), self._keys(key), list(map(as_bytes, others))
         try:
             return bool(run_script(self._conn, _DELETE, keys, field, value, *more))
@@ -116,9 +125,9 @@ class RedisKitStore:
 
     def keys(self, prefix: str = "") -> Iterator[list[str]]:
         """Yield the fields, by HSCAN."""
-        match = pattern(as_bytes(prefix))
-        found = (key for key, _ in self._conn.hscan_iter(self._key, match=match, count=AT_ONCE))
-        yield from chunks(map(as_text, found))
+        match = prefix_pattern(as_bytes(prefix))
+        items = self._conn.hscan_iter(self._key, match=match, count=SCRIPT_BATCH)
+        yield from chunks(as_text(field) for field, _ in items)
 
     def delete(self, keys: Iterable[str]) -> int:
         """Delete fields, by HDEL."""
@@ -127,23 +136,23 @@ class RedisKitStore:
 
 
 # KEYS: a key that expires. A deletion comes first, as above.
-_PUT_NEW_KEY = Script("""\
+_PUT_KEY_IF_ABSENT = Script("""\
 if redis.call('exists', KEYS[1]) == 1 then return 0 end
 redis.call('del', KEYS[1])
 redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2])
 return 1""")
-_REPLACE_KEY = Script("""\
+_COMPARE_AND_SET_KEY = Script("""\
 if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('del', KEYS[1])
 redis.call('set', KEYS[1], ARGV[2], 'px', ARGV[3])
 return 1""")
-_DELETE_KEY = Script("""\
+_COMPARE_AND_DELETE_KEY = Script("""\
 if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('del', KEYS[1])""")
 
 
 class RedisExpiringKeys:
-    """Redis keys that expire, written by compare-and-set.
+    """Redis keys that expire, written by compare-and-set; for leases.
 
     Args:
         storage: Huey's storage, whose client is used.
@@ -156,14 +165,14 @@ class RedisExpiringKeys:
 
     def get(self, key: str) -> bytes | None:
         """Return the value."""
-        found: bytes | None = self._conn.get(self._prefix + key)
-        return found
+        value: bytes | None = self._conn.get(self._prefix + key)
+        return value
 
     def put_if_absent(self, key: str, value: bytes, seconds: float = 0) -> bool:
         """Write a value if the key is missing."""
         full, milliseconds = self._prefix + key, _milliseconds(seconds)
         try:
-            return bool(run_script(self._conn, _PUT_NEW_KEY, (full,), value, milliseconds))
+            return bool(run_script(self._conn, _PUT_KEY_IF_ABSENT, (full,), value, milliseconds))
         except ScriptsRefused:
             return bool(self._conn.set(full, value, nx=True, px=milliseconds))
 
@@ -171,7 +180,9 @@ class RedisExpiringKeys:
         """Write `new` if the value is `old`."""
         full, milliseconds = self._prefix + key, _milliseconds(seconds)
         try:
-            return bool(run_script(self._conn, _REPLACE_KEY, (full,), old, new, milliseconds))
+            return bool(
+                run_script(self._conn, _COMPARE_AND_SET_KEY, (full,), old, new, milliseconds)
+            )
         except ScriptsRefused:
             return self._transact(full, old, lambda pipe: pipe.set(full, new, px=milliseconds))
 
@@ -179,7 +190,7 @@ class RedisExpiringKeys:
         """Delete the key if it has this value."""
         full = self._prefix + key
         try:
-            return bool(run_script(self._conn, _DELETE_KEY, (full,), old))
+            return bool(run_script(self._conn, _COMPARE_AND_DELETE_KEY, (full,), old))
         except ScriptsRefused:
             return self._transact(full, old, lambda pipe: pipe.delete(full))
 

@@ -1,8 +1,13 @@
-"""Runs Lua scripts on Redis by their digest, and detects servers that refuse scripts.
+"""Lua scripts on Redis, run by their digest, and transactions for servers that refuse scripts.
 
 A script is sent to each server once. Further calls send only its digest of 40 characters, which is
-also all that a trace of the client shows. A user may lack the right to run scripts, and a fake
-Redis may have no Lua: then `ScriptsRefused` is raised, and the caller uses plain commands.
+also all that a trace of the client shows.
+
+Not every server runs scripts: a user may lack the right to EVALSHA, EVAL or SCRIPT LOAD, and a fake
+Redis may have no Lua. `run_script` then tries EVAL with the whole text; if that is refused, too, it
+raises `ScriptsRefused`, and the caller uses plain commands. Either result is remembered for each
+connection pool, for `RETRY_SECONDS`: so a refusal costs a round trip only once, and consumers need
+no restart after an administrator has granted the right.
 """
 
 from __future__ import annotations
@@ -20,10 +25,10 @@ RETRY_SECONDS = 300.0
 """Seconds for which a refusal is remembered for a connection pool."""
 
 _MOST_ATTEMPTS = 50
-_BY_TEXT, _NOT_AT_ALL = "eval", "none"
+_EVAL, _NONE = "eval", "none"
 
 _refusals: WeakKeyDictionary[Any, tuple[str, float]] = WeakKeyDictionary()
-"""By connection pool: how scripts run instead of EVALSHA, and until when this is remembered."""
+"""By connection pool: what replaces EVALSHA (`_EVAL` or `_NONE`), and until when it does."""
 
 _REFUSED = re.compile(
     r"(unknown command|no permissions? to run)\W.{0,20}?\b(evalsha|eval|script)(\||\W|$)"
@@ -31,7 +36,7 @@ _REFUSED = re.compile(
     r"|\b(not (allowed|supported)|unsupported|disabled)\b.*\b(lua|scripting|eval|evalsha)\b",
     re.IGNORECASE,
 )
-# The script ran, but a command in it was refused: plain commands would be refused as well.
+# The script ran, but a command in it was refused, so the same plain command would be refused, too.
 _INSIDE_A_SCRIPT = re.compile(r"in script|running script|user_script|^script tried", re.IGNORECASE)
 
 
@@ -65,46 +70,19 @@ def run_script(conn: Any, script: Script, keys: Sequence[Any], *args: Any) -> An
     Raises:
         ScriptsRefused: The server runs no scripts, as this call or an earlier one has shown.
     """
-    way = _refusals.get(_pool(conn))
-    if way is None:
+    refusal = _refusals.get(_pool(conn))
+    if refusal is None:
         try:
             return conn.evalsha(script.sha, len(keys), *keys, *args)
         except Exception as exc:
             return _run_after(exc, conn, script, keys, args)
-    instead, until = way
+    replacement, until = refusal
     if time.monotonic() >= until:
-        del _refusals[_pool(conn)]
+        _refusals.pop(_pool(conn), None)
         return run_script(conn, script, keys, *args)
-    if instead is _NOT_AT_ALL:
+    if replacement is _NONE:
         raise ScriptsRefused("the server runs no scripts for this user")
     return _run_text(conn, script, keys, args)
-
-
-def run_script_often(
-    conn: Any, script: Script, keys: Sequence[Any], calls: Sequence[tuple[Any, ...]]
-) -> list[Any]:
-    """Run `script` once for each tuple of arguments in `calls`, in one round trip."""
-    if _refusals.get(_pool(conn)) is not None:
-        return [run_script(conn, script, keys, *args) for args in calls]
-    pipe = conn.pipeline(transaction=False)
-    for args in calls:
-        pipe.evalsha(script.sha, len(keys), *keys, *args)
-    answers = pipe.execute(raise_on_error=False)
-    for place, args in enumerate(calls):
-        if isinstance(answers[place], Exception):
-            if not (_is_missing(answers[place]) or _is_refusal(answers[place])):
-                raise answers[place]
-            answers[place] = run_script(conn, script, keys, *args)
-    return list(answers)
-
-
-def runs_scripts(conn: Any) -> bool:
-    """Return whether the server runs scripts for this user, in one round trip."""
-    try:
-        run_script(conn, _PROBE, ())
-    except ScriptsRefused:
-        return False
-    return True
 
 
 def transact(conn: Any, keys: Sequence[Any], change: Callable[[Any], T]) -> T:
@@ -140,9 +118,6 @@ def transact(conn: Any, keys: Sequence[Any], change: Callable[[Any], T]) -> T:
     )
 
 
-_PROBE = Script("return 1")
-
-
 def _pool(conn: Any) -> Any:
     return getattr(conn, "connection_pool", conn)
 
@@ -152,13 +127,16 @@ def _run_text(conn: Any, script: Script, keys: Sequence[Any], args: Sequence[Any
 
 
 def _run_after(
-    problem: Exception, conn: Any, script: Script, keys: Sequence[Any], args: Sequence[Any]
+    error: Exception, conn: Any, script: Script, keys: Sequence[Any], args: Sequence[Any]
 ) -> Any:
-    """Run `script` after EVALSHA failed: load it, or send its text; else raise `problem`."""
-    missing = _is_missing(problem)
-    if not (missing or _is_refusal(problem)):
-        raise problem
-    if missing:
+    """Run `script` after EVALSHA failed with `error`: load the script, or send its text.
+
+    Any other error is raised again.
+    """
+    is_missing = _is_missing(error)
+    if not (is_missing or _is_refusal(error)):
+        raise error
+    if is_missing:
         try:
             conn.script_load(script.text)
         except Exception as exc:
@@ -171,18 +149,18 @@ def _run_after(
     except Exception as exc:
         if not _is_refusal(exc):
             raise
-        _remember(conn, _NOT_AT_ALL)
+        _remember(conn, _NONE)
         raise ScriptsRefused(str(exc)) from exc
-    if not missing:
-        _remember(conn, _BY_TEXT)
+    if not is_missing:
+        _remember(conn, _EVAL)
     return answer
 
 
-def _remember(conn: Any, instead: str) -> None:
-    _refusals[_pool(conn)] = instead, time.monotonic() + RETRY_SECONDS
+def _remember(conn: Any, replacement: str) -> None:
+    _refusals[_pool(conn)] = replacement, time.monotonic() + RETRY_SECONDS
 
 
-# By name and text: this package does not import redis.
+# Errors are recognised by name and text, because this package does not import redis.
 def _is_missing(exc: Exception) -> bool:
     return type(exc).__name__ == "NoScriptError" or str(exc).startswith("NOSCRIPT")
 
@@ -190,7 +168,7 @@ def _is_missing(exc: Exception) -> bool:
 def _is_refusal(exc: Exception) -> bool:
     if isinstance(exc, NotImplementedError):
         return True
-    if not any(each.__name__ == "ResponseError" for each in type(exc).__mro__):
+    if not any(cls.__name__ == "ResponseError" for cls in type(exc).__mro__):
         return False
     text = str(exc)
     return _REFUSED.search(text) is not None and _INSIDE_A_SCRIPT.search(text) is None

@@ -1,7 +1,9 @@
-"""Scripts for Redis: what is read comes packed, as a client takes longer over many small answers.
+"""The Lua scripts with which the Redis backends read, compare and delete values.
 
-A packed answer is one text of all parts, and one of their lengths: -1 stands for a value that is
-not there, and any other negative length for one that is large and was left out.
+A page of keys and values is returned packed, because a client takes much longer to parse many small
+answers than one large one. A packed answer has one text with all parts, and one text with their
+lengths, separated by spaces. The length -1 stands for a value that is missing; any other negative
+length is that of a large value, which was left out. `unpack` splits such an answer.
 """
 
 from __future__ import annotations
@@ -12,9 +14,10 @@ from itertools import accumulate, pairwise
 from .redis_scripting import Script
 
 SMALL = 4096
-"""Bytes up to which a value comes with the page that it is on; of a larger one, only the size."""
+"""Bytes up to which a value is part of its page; of a larger value, only the size is."""
 
-Part = bytes | int | None
+ValueOrSize = bytes | int | None
+"""A value, or the size of a large value, or None for a missing value."""
 
 _PACK = """\
 local function pack(parts, first, step, small)
@@ -30,8 +33,8 @@ local function pack(parts, first, step, small)
 end
 """
 
-# Before 7.4 HSCAN always brings the values: they go no further than the script.
-HASH_KEYS = Script(
+# Before Redis 7.4 HSCAN has no NOVALUES: then the script leaves the values out of its answer.
+HASH_KEYS_PAGE = Script(
     _PACK
     + """\
 local key, cursor, match, count = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
@@ -52,7 +55,7 @@ local text, lengths = pack(keys, 1, 1, math.huge)
 return {page[1], text, lengths, size, 0}"""
 )
 
-HASH_PAIRS = Script(
+HASH_PAGE = Script(
     _PACK
     + """\
 local page = redis.call('hscan', KEYS[1], ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV[3])
@@ -60,7 +63,7 @@ local text, lengths, size = pack(page[2], 2, 2, tonumber(ARGV[4]))
 return {page[1], text, lengths, size}"""
 )
 
-SORTED_SET = Script(
+SORTED_SET_PAGE = Script(
     _PACK
     + """\
 local page, members = redis.call('zscan', KEYS[1], ARGV[1], 'COUNT', ARGV[2]), {}
@@ -68,8 +71,9 @@ for i = 1, #page[2], 2 do members[#members + 1] = page[2][i] end
 return {page[1], pack(members, 1, 1, math.huge)}"""
 )
 
-# Which keys there are, the script finds out itself: it is sent fewer than a tenth of the bytes.
-SCANNED_PAIRS = Script(
+# The script finds the keys by itself, so that the client does not send them back: a tenth of the
+# bytes. Some servers forbid that; `VALUES` replaces it there.
+SCAN_PAGE = Script(
     _PACK
     + """\
 local page = redis.call('scan', ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV[3])
@@ -82,94 +86,101 @@ local text, lengths, size = pack(parts, 2, 2, tonumber(ARGV[4]))
 return {page[1], text, lengths, size}"""
 )
 
-NAMED_VALUES = Script(
+VALUES = Script(
     _PACK
     + """\
 return {'0', pack(redis.call('mget', unpack(KEYS)), 1, 1, tonumber(ARGV[1]))}"""
 )
 
-# Sizes first, as Redis keeps them; then the values that fit. The last number is how many of the
-# keys were looked at. A key that has gone, or holds no string, has no size.
+# Redis knows the size of a value without reading it, so the script asks for sizes first and reads
+# the values that fit. ARGV: the size of the largest value, and the bytes of all values together.
+# The answer has size and value of each key, then the number of keys read. The size is 0 if the key
+# is missing or is not a string.
 _SIZES_FIRST = """\
 local largest, room = tonumber(ARGV[1]), tonumber(ARGV[2])
-local found = {}
+local answer = {}
 for i = 1, {number} do
     local size = redis.pcall('{size}', {key})
     if type(size) ~= 'number' then size = 0 end
     local wanted = size <= largest
     if wanted and size > room and i > 1 then
-        found[#found + 1] = i - 1
-        return found
+        answer[#answer + 1] = i - 1
+        return answer
     end
-    found[#found + 1] = size
-    found[#found + 1] = wanted and redis.pcall('{get}', {key})
-    if type(found[#found]) == 'table' then found[#found] = false end
+    answer[#answer + 1] = size
+    answer[#answer + 1] = wanted and redis.pcall('{get}', {key})
+    if type(answer[#answer]) == 'table' then answer[#answer] = false end
     if wanted then room = room - size end
 end
-found[#found + 1] = {number}
-return found"""
+answer[#answer + 1] = {number}
+return answer"""
 
-# The first argument is the value; those are named in the answer that had another.
-_DELETE_SAME = """\
-local kept, same = {}, {}
-local found = redis.call({get})
+# ARGV[1] is the value. The answer has the positions of the keys that have another value.
+_COMPARE_AND_DELETE = """\
+local kept, equal = {}, {}
+local values = redis.call({get})
 for i = 1, {number} do
-    local where = found[i] == ARGV[1] and same or kept
-    where[#where + 1] = where == same and {key} or i - 1
+    local list = values[i] == ARGV[1] and equal or kept
+    list[#list + 1] = list == equal and {key} or i - 1
 end
-if #same > 0 then redis.call({delete}, unpack(same)) end
+if #equal > 0 then redis.call({delete}, unpack(equal)) end
 return kept"""
 
 
-def filled(script: str, **parts: str) -> str:
-    """*script* with each ``{name}`` of *parts* in place."""
+def _fill(template: str, **parts: str) -> Script:
+    """Return the script with each ``{name}`` in the template replaced."""
     for name, part in parts.items():
-        script = script.replace(f"{{{name}}}", part)
-    return script
+        template = template.replace(f"{{{name}}}", part)
+    return Script(template)
 
 
-def _filled(script: str, **parts: str) -> Script:
-    return Script(filled(script, **parts))
-
-
-HASH_SIZES_FIRST = _filled(
+HASH_SIZES_FIRST = _fill(
     _SIZES_FIRST, size="hstrlen", get="hget", key="KEYS[1], ARGV[i + 2]", number="#ARGV - 2"
 )
-KEYS_SIZES_FIRST = _filled(_SIZES_FIRST, size="strlen", get="get", key="KEYS[i]", number="#KEYS")
-HASH_DELETE_SAME = _filled(
-    _DELETE_SAME,
+KEYS_SIZES_FIRST = _fill(_SIZES_FIRST, size="strlen", get="get", key="KEYS[i]", number="#KEYS")
+HASH_COMPARE_AND_DELETE = _fill(
+    _COMPARE_AND_DELETE,
     get="'hmget', KEYS[1], unpack(ARGV, 2)",
     key="ARGV[i + 1]",
     number="#ARGV - 1",
     delete="'hdel', KEYS[1]",
 )
-KEYS_DELETE_SAME = _filled(
-    _DELETE_SAME, get="'mget', unpack(KEYS)", key="KEYS[i]", number="#KEYS", delete="'del'"
+KEYS_COMPARE_AND_DELETE = _fill(
+    _COMPARE_AND_DELETE,
+    get="'mget', unpack(KEYS)",
+    key="KEYS[i]",
+    number="#KEYS",
+    delete="'del'",
 )
 
-# Since 7.4 a field may have a time to live, which a new value would end.
-HASH_REPLACE_SAME = Script("""\
+# Since Redis 7.4 a field may have a time to live, which HSET would remove.
+HASH_COMPARE_AND_SET = Script("""\
 if redis.call('hget', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
-local left = redis.pcall('hpttl', KEYS[1], 'FIELDS', 1, ARGV[1])
+local ttl = redis.pcall('hpttl', KEYS[1], 'FIELDS', 1, ARGV[1])
 redis.call('hset', KEYS[1], ARGV[1], ARGV[3])
-if type(left[1]) == 'number' and left[1] > 0 then
-    redis.call('hpexpire', KEYS[1], left[1], 'FIELDS', 1, ARGV[1])
+if type(ttl[1]) == 'number' and ttl[1] > 0 then
+    redis.call('hpexpire', KEYS[1], ttl[1], 'FIELDS', 1, ARGV[1])
 end
 return 1""")
 
-KEYS_REPLACE_SAME = Script("""\
+KEYS_COMPARE_AND_SET = Script("""\
 if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end
-local left = redis.call('pttl', KEYS[1])
-if left > 0 then
-    redis.call('set', KEYS[1], ARGV[2], 'PX', left)
+local ttl = redis.call('pttl', KEYS[1])
+if ttl > 0 then
+    redis.call('set', KEYS[1], ARGV[2], 'PX', ttl)
 else
     redis.call('set', KEYS[1], ARGV[2])
 end
 return 1""")
 
 
-def unpacked(text: bytes, lengths: bytes) -> list[Part]:
-    """The parts of a packed answer; of a large one its size, None for what is not there."""
+def unpack(text: bytes, lengths: bytes) -> list[ValueOrSize]:
+    """Return the parts of a packed answer.
+
+    Args:
+        text: All parts, one after the other.
+        lengths: Their lengths, separated by spaces; see the module's docstring for negative ones.
+    """
     sizes: Sequence[int] = list(map(int, lengths.split()))
     ends = accumulate((size if size > 0 else 0 for size in sizes), initial=0)
     if b"-" not in lengths:

@@ -1,4 +1,7 @@
-"""Numbers and texts as every protocol of pickles writes them."""
+"""The instructions of pickles for numbers, texts and bytes, in every protocol.
+
+A function with a parameter returns an instruction; the others are instructions themselves.
+"""
 
 from __future__ import annotations
 
@@ -8,93 +11,102 @@ from collections.abc import Callable
 from typing import Any
 
 from .machine import Machine
-from .types import DIGITS, Opaque, Unreadable
+from .types import MOST_DIGITS, Opaque, Unreadable
 
-Op = Callable[[Machine], Any]
+Instruction = Callable[[Machine], Any]
 
-_LONGEST_INT = DIGITS * 10 // 24 - 8
-"""Bytes of the longest integer that Python would print."""
-_ESCAPES = re.compile(rb"""(?:[^\\]|\\[\\'"abfnrtv]|\\x[0-9a-fA-F]{2}|\\[0-3]?[0-7]{1,2})*""")
-
-
-def unpacked(form: str) -> Op:
-    """A number of a fixed form."""
-    size, unpack = struct.calcsize(form), struct.Struct(form).unpack
-    return lambda machine: machine.stack.append(unpack(machine.take(size))[0])
+_LONGEST_INT = MOST_DIGITS * 10 // 24 - 8
+"""Bytes of the longest integer that Python converts to text (about 24/10 digits per byte)."""
+_VALID_ESCAPES = re.compile(rb"""(?:[^\\]|\\[\\'"abfnrtv]|\\x[0-9a-fA-F]{2}|\\[0-3]?[0-7]{1,2})*""")
 
 
-def text(size: int) -> Op:
-    """A text after its length."""
+def fixed_number(layout: str) -> Instruction:
+    """Return the instruction for a number with this layout of `struct`."""
+    size, unpack = struct.calcsize(layout), struct.Struct(layout).unpack
+    return lambda machine: machine.stack.append(unpack(machine.read(size))[0])
+
+
+def text(size: int) -> Instruction:
+    """Return the instruction for a text after its length, which has `size` bytes."""
     return lambda machine: machine.stack.append(
-        machine.take(machine.number(size)).decode("utf-8", "surrogatepass")
+        machine.read(machine.read_int(size)).decode("utf-8", "surrogatepass")
     )
 
 
 def short_text(machine: Machine) -> None:
-    """A text of less than 256 bytes: half of all that stands in a message."""
-    start = machine.pos + 1
-    end = machine.pos = start + machine.data[start - 1]
+    """Push a text of less than 256 bytes.
+
+    Hot path: half of the values in a message are short texts, so `Machine.read` is inlined here.
+    """
+    start = machine.position + 1
+    end = machine.position = start + machine.data[start - 1]
     if end > len(machine.data):
         raise Unreadable("a pickle that was cut off")
     machine.stack.append(machine.data[start:end].decode("utf-8", "surrogatepass"))
 
 
-def blob(size: int, cls: Callable[[bytes], Any] = bytes) -> Op:
-    """Bytes after their length."""
-    return lambda machine: machine.stack.append(cls(machine.take(machine.number(size))))
+def blob(size: int, cls: Callable[[bytes], Any] = bytes) -> Instruction:
+    """Return the instruction for bytes, as `cls`, after their length of `size` bytes."""
+    return lambda machine: machine.stack.append(cls(machine.read(machine.read_int(size))))
 
 
-def integer(size: int) -> Op:
-    """An integer of any length; a placeholder for one that Python would not print."""
+def integer(size: int) -> Instruction:
+    """Return the instruction for an integer after its length, which has `size` bytes.
 
-    def op(machine: Machine) -> None:
-        data = machine.take(machine.number(size))
+    An integer that Python would refuse to convert to text becomes an `Opaque`.
+    """
+
+    def instruction(machine: Machine) -> None:
+        data = machine.read(machine.read_int(size))
         if len(data) > _LONGEST_INT:
             machine.stack.append(Opaque("builtins", "int"))
         else:
             machine.stack.append(int.from_bytes(data, "little", signed=True))
 
-    return op
+    return instruction
 
 
-def _digits(line: bytes) -> Any:
-    return int(line, 0) if len(line) < DIGITS else Opaque("builtins", "int")
+def _integer_from_text(line: bytes) -> Any:
+    return int(line, 0) if len(line) < MOST_DIGITS else Opaque("builtins", "int")
 
 
 def int_line(machine: Machine) -> None:
-    """An integer as a line, or what protocol 0 takes for True and False."""
-    line = machine.line()
-    machine.stack.append(
-        {b"00": False, b"01": True}[line] if line in (b"00", b"01") else _digits(line)
-    )
+    """Push an integer from a line; protocol 0 writes False and True as 00 and 01."""
+    line = machine.read_line()
+    if line in (b"00", b"01"):
+        machine.stack.append(line == b"01")
+    else:
+        machine.stack.append(_integer_from_text(line))
 
 
 def long_line(machine: Machine) -> None:
-    """A longer one."""
-    machine.stack.append(_digits(machine.line().removesuffix(b"L")))
+    """Push a ``long`` of Python 2 from a line that ends in L."""
+    machine.stack.append(_integer_from_text(machine.read_line().removesuffix(b"L")))
 
 
 def float_line(machine: Machine) -> None:
-    """A floating point number as a line."""
-    machine.stack.append(float(machine.line()))
+    """Push a floating point number from a line."""
+    machine.stack.append(float(machine.read_line()))
 
 
 def unicode_line(machine: Machine) -> None:
-    """A text as a line."""
-    machine.stack.append(machine.line().decode("raw-unicode-escape"))
+    """Push a text from a line."""
+    machine.stack.append(machine.read_line().decode("raw-unicode-escape"))
 
 
 def python_2_line(machine: Machine) -> None:
-    """A text of Python 2 as a line, in quotes."""
-    line = machine.line().strip()
+    """Push a text of Python 2 from a line with quotes."""
+    line = machine.read_line().strip()
     if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
         raise Unreadable("a pickle with a text that has no quotes")
-    # An escape that Python does not know would be a warning.
-    if _ESCAPES.fullmatch(line[1:-1]) is None:
-        raise Unreadable("a pickle with a text that has a wrong escape")
+    # Python warns about an unknown escape, and warnings may be errors.
+    if _VALID_ESCAPES.fullmatch(line[1:-1]) is None:
+        raise Unreadable("a pickle with a text that has an unknown escape")
     machine.stack.append(line[1:-1].decode("unicode_escape").encode("latin-1").decode("ascii"))
 
 
-def python_2_text(size: int) -> Op:
-    """A text of Python 2 after its length."""
-    return lambda machine: machine.stack.append(machine.take(machine.number(size)).decode("ascii"))
+def python_2_text(size: int) -> Instruction:
+    """Return the instruction for a text of Python 2 after its length of `size` bytes."""
+    return lambda machine: machine.stack.append(
+        machine.read(machine.read_int(size)).decode("ascii")
+    )

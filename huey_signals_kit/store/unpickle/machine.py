@@ -1,8 +1,9 @@
-"""Reads pickles of every protocol without calling anything that they name.
+"""The state of reading one pickle, and the bounds that keep a hostile one harmless.
 
-An interpreter of its own, as everything that Python's can call, import, or spend without bound
-has to be another here: a name becomes a known maker or a placeholder (`_known`), and so does an
-extension or a persistent id. Of Python's own, only the names could be decided.
+The bounds are for memory (`Machine.allocate`), for marks, and for nesting. Nesting is measured at
+the end, on the whole value (`_is_deep`), because a pickle can put containers into each other in any
+order. It matters to whatever uses the value later: comparing, hashing, printing or deleting deeply
+nested values recurses in C.
 """
 
 from __future__ import annotations
@@ -13,187 +14,219 @@ from typing import Any
 
 from huey.utils import Error
 
-from .types import Constructor, Opaque, StoredMessage, Unreadable, build, named, unwrapped
+from .types import Constructor, Opaque, StoredMessage, Unreadable, lookup, set_state, unwrap_call
 
-ROOM = 32 * 1024 * 1024
-FACTOR = 24
-MOST_ROOM = 320 * 1024 * 1024
-"""Bytes that the containers of one pickle may take: the first, and `FACTOR` times its size more,
-up to the last. (Numbers and texts take less than 16 times what stands for them there.)"""
+BASE_MEMORY = 32 * 1024 * 1024
+MEMORY_FACTOR = 24
+MOST_MEMORY = 320 * 1024 * 1024
+"""Bytes that the containers of one pickle may take: `BASE_MEMORY` and `MEMORY_FACTOR` times its
+size, at most `MOST_MEMORY`. Numbers and texts are not counted, as they take less than 16 times
+their size in the pickle."""
 
-MARKS = 10_000
-"""Marks that are set at one time: each level of what is nested has a few."""
+MOST_MARKS = 10_000
+"""Marks that may be set at one time; each level of nesting needs a few."""
 
-DEPTH = 1_000
-"""How deep values may be nested: a pipeline of that many stages is."""
+MOST_LEVELS = 1_000
+"""How deeply values may be nested; a pipeline of 1,000 stages has as many levels."""
 
-# Half of all instructions: here, they take half the time.
 _STOP, _NONE, _MEMOIZE = ord("."), ord("N"), 0x94
+"""Instructions that `Machine.run` executes itself, for speed: half of all that a message has."""
 
-_TOO_MUCH = "a pickle that would become many times its size"
-_HEIGHT = 140
-"""Bytes to remember how high one container is."""
+_TOO_LARGE = "a pickle that would become many times its size"
+_HEIGHT_SIZE = 140
+"""Bytes that `_is_deep` needs for each container."""
 _FEW = 8
 _CONTAINERS = frozenset({list, tuple, set, frozenset, dict, StoredMessage, Error})
 
 
 class Machine:
-    """The state of reading one pickle."""
+    """The interpreter's state: the data and the position in it, the stack, the marks, the memo.
 
-    __slots__ = ("_far", "_memo", "_room", "data", "marked", "messages", "pos", "stack")
+    Protocol 4 numbers memoized values in order; earlier protocols number them explicitly. So the
+    memo is a list, and a dictionary takes the numbers that do not continue it.
+    """
+
+    __slots__ = (
+        "_memo",
+        "_memory_left",
+        "_sparse_memo",
+        "data",
+        "marked_stacks",
+        "messages",
+        "position",
+        "stack",
+    )
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        self.pos = 0
+        self.position = 0
         self.stack: list[Any] = []
-        self.marked: list[list[Any]] = []
-        """The stacks below each mark that was set."""
-        # What was noted, by number; in a dict only what is far from all others.
+        self.marked_stacks: list[list[Any]] = []
+        """For each mark that is set, the stack below it."""
         self._memo: list[Any] = []
-        self._far: dict[int, Any] = {}
+        self._sparse_memo: dict[int, Any] = {}
         self.messages: list[StoredMessage] = []
-        """Every message of Huey's that stands in it, at any depth."""
-        self._room = min(ROOM + FACTOR * len(data), MOST_ROOM)
+        """Every message of Huey's in the pickle, at any depth."""
+        self._memory_left = min(BASE_MEMORY + MEMORY_FACTOR * len(data), MOST_MEMORY)
 
-    def run(self, ops: list[Any]) -> Any:
-        """The value; *ops* is what each byte does."""
-        data, memo, far = self.data, self._memo, self._far
+    def run(self, instructions: list[Any]) -> Any:
+        """Return the value of the pickle.
+
+        Args:
+            instructions: The function for each of the 256 possible bytes.
+
+        Raises:
+            Unreadable: The pickle is broken, or exceeds a bound.
+        """
+        data, memo, sparse_memo = self.data, self._memo, self._sparse_memo
         try:
             while True:
-                code = data[self.pos]
-                self.pos += 1
+                code = data[self.position]
+                self.position += 1
                 if code == _MEMOIZE:
-                    if far:
-                        raise Unreadable("a pickle that notes things in two ways")
+                    if sparse_memo:
+                        raise Unreadable("a pickle that numbers its memo in two ways")
                     memo.append(self.stack[-1])
                 elif code == _NONE:
                     self.stack.append(None)
                 elif code == _STOP:
                     break
                 else:
-                    ops[code](self)
+                    instructions[code](self)
             value = self.stack.pop()
         except Unreadable:
             raise
         except Exception as exc:
-            raise Unreadable(f"no whole pickle ({type(exc).__name__}: {exc})"[:200]) from None
-        if self.pos > DEPTH and _is_deep(value, self._room // _HEIGHT):
-            raise Unreadable(f"values nested more than {DEPTH:,} deep")
+            raise Unreadable(f"a broken pickle ({type(exc).__name__}: {exc})"[:200]) from None
+        if self.position > MOST_LEVELS and _is_deep(value, self._memory_left // _HEIGHT_SIZE):
+            raise Unreadable(f"values nested more than {MOST_LEVELS:,} deep")
         return value
 
-    def note(self, number: int) -> None:
-        """Keep what is on top of the stack as that *number*."""
+    def memoize(self, number: int) -> None:
+        """Store the top of the stack in the memo under this number."""
         if number == len(self._memo):
             self._memo.append(self.stack[-1])
         elif 0 <= number < len(self._memo):
             self._memo[number] = self.stack[-1]
         else:
-            self._far[number] = self.stack[-1]
+            self._sparse_memo[number] = self.stack[-1]
 
-    def noted(self, number: int) -> Any:
-        """What was kept as that."""
-        return self._memo[number] if 0 <= number < len(self._memo) else self._far[number]
+    def memoized(self, number: int) -> Any:
+        """Return the value in the memo under this number."""
+        return self._memo[number] if 0 <= number < len(self._memo) else self._sparse_memo[number]
 
-    def spend(self, size: int) -> None:
-        """Something takes *size* bytes more."""
-        self._room -= size
-        if self._room < 0:
-            raise Unreadable(_TOO_MUCH)
+    def allocate(self, size: int) -> None:
+        """Account for `size` bytes more; raise `Unreadable` if that is too much."""
+        self._memory_left -= size
+        if self._memory_left < 0:
+            raise Unreadable(_TOO_LARGE)
 
-    def take(self, size: int) -> bytes:
-        """The next *size* bytes."""
-        start, end = self.pos, self.pos + size
+    def read(self, size: int) -> bytes:
+        """Return the next `size` bytes."""
+        start, end = self.position, self.position + size
         if not start <= end <= len(self.data):
             raise Unreadable("a pickle that was cut off")
-        self.pos = end
+        self.position = end
         return self.data[start:end]
 
-    def number(self, size: int) -> int:
-        """The next *size* bytes, as a length or an index."""
-        return int.from_bytes(self.take(size), "little")
+    def read_int(self, size: int) -> int:
+        """Return the next `size` bytes as an unsigned integer."""
+        return int.from_bytes(self.read(size), "little")
 
-    def line(self) -> bytes:
-        """Until the next newline."""
-        start, self.pos = self.pos, self.data.index(b"\n", self.pos) + 1
-        return self.data[start : self.pos - 1]
+    def read_line(self) -> bytes:
+        """Return the bytes up to the next newline."""
+        start, self.position = self.position, self.data.index(b"\n", self.position) + 1
+        return self.data[start : self.position - 1]
 
-    def to_mark(self) -> list[Any]:
-        """All that was put on the stack since the last mark."""
-        items, self.stack = self.stack, self.marked.pop()
+    def pop_mark(self) -> list[Any]:
+        """Remove the last mark and everything above it; return the latter."""
+        items, self.stack = self.stack, self.marked_stacks.pop()
         return items
 
     def call(self, function: Any, args: Any) -> None:
-        """Put what *function*, which the pickle named, makes of *args*: or a placeholder."""
-        function, args = unwrapped(function, args)
+        """Push what a function or class returns for `args`: an `Opaque` if it is not known.
+
+        Args:
+            function: A `Constructor`, or an `Opaque` for any other function.
+            args: A tuple of arguments.
+        """
+        function, args = unwrap_call(function, args)
         if not isinstance(function, Opaque) or type(args) is not tuple:
             raise Unreadable("a pickle that calls what is no class and no function")
-        made: Any = Opaque(function.module, function.name)
+        value: Any = Opaque(function.module, function.name)
         if type(function) is Constructor:
-            # What may be copied: a pickle can name one long text many times.
-            self.spend(sum(len(each) for each in args if hasattr(each, "__len__")))
+            # The constructor may copy its arguments, and a pickle can pass one long text often.
+            self.allocate(sum(len(arg) for arg in args if hasattr(arg, "__len__")))
             try:
-                made = function.make(*args)
+                value = function.construct(*args)
             except Unreadable:
                 raise
-            except Exception:  # arguments of another version, or that are placeholders
+            except Exception:  # arguments of another version, or opaque ones
                 pass
             else:
-                if type(made) is StoredMessage:
-                    self.messages.append(made)
-        self.spend(getsizeof(made))
-        self.stack.append(made)
+                if type(value) is StoredMessage:
+                    self.messages.append(value)
+        self.allocate(getsizeof(value))
+        self.stack.append(value)
 
 
-def call_named(machine: Machine, module: Any, name: Any, args: Any) -> None:
-    """Call what has that name."""
-    machine.call(named(module, name), args)
+def call_by_name(machine: Machine, module: Any, name: Any, args: Any) -> None:
+    """Push what the function or class with this name returns for `args`."""
+    machine.call(lookup(module, name), args)
 
 
-def build_top(machine: Machine) -> None:
-    """Give what is on top but one the state that is on top."""
+def build(machine: Machine) -> None:
+    """Pop a state, and give it to the value below it."""
     state = machine.stack.pop()
-    build(machine.stack[-1], state)
+    set_state(machine.stack[-1], state)
 
 
-def _is_deep(value: Any, most: int) -> bool:
-    # Each container once, its height when all in it are known; of a cycle, one round.
+def _is_deep(value: Any, most_containers: int) -> bool:
+    """Return whether a value is nested more than `MOST_LEVELS` deep.
+
+    A recursion would overflow, and values that are shared would be visited again and again. So this
+    is a depth-first search with its own stack, which visits each container once and remembers its
+    height; in a cycle, a container on the current path counts as height 0.
+    """
     heights: dict[int, int] = {}
     path: list[tuple[int, Any]] = []
-    best: list[int] = []
-    step = _inside(value)
-    if step is None:
+    path_heights: list[int] = []
+    children = _children(value)
+    if children is None:
         return False
-    path.append((id(value), step))
+    path.append((id(value), children))
     heights[id(value)] = 0
-    best.append(0)
+    path_heights.append(0)
     while path:
-        if len(path) > DEPTH:
+        if len(path) > MOST_LEVELS:
             return True
-        for child in path[-1][1]:
-            inside = _inside(child)
-            if inside is None:
+        _, children = path[-1]
+        for child in children:
+            grandchildren = _children(child)
+            if grandchildren is None:
                 continue
-            known = heights.get(id(child))
-            if known is None:
+            height = heights.get(id(child))
+            if height is None:
                 heights[id(child)] = 0
-                if len(heights) > most:
-                    raise Unreadable(_TOO_MUCH)
-                path.append((id(child), inside))
-                best.append(0)
+                if len(heights) > most_containers:
+                    raise Unreadable(_TOO_LARGE)
+                path.append((id(child), grandchildren))
+                path_heights.append(0)
                 break
-            best[-1] = max(best[-1], known)
-            if len(path) + known > DEPTH:
+            path_heights[-1] = max(path_heights[-1], height)
+            if len(path) + height > MOST_LEVELS:
                 return True
-        else:
-            done, height = path.pop()[0], best.pop() + 1
-            heights[done] = height
-            if best:
-                best[-1] = max(best[-1], height)
+        else:  # all children are visited
+            container_id, _ = path.pop()
+            height = path_heights.pop() + 1
+            heights[container_id] = height
+            if path_heights:
+                path_heights[-1] = max(path_heights[-1], height)
     return False
 
 
-def _inside(value: Any) -> Any:
-    """What is in a container; None if that is little, with no container among it."""
+def _children(value: Any) -> Any:
+    """Return an iterator over a container; None if it has few parts and no container among them."""
     if isinstance(value, dict):
         parts = chain(value, value.values())
     elif isinstance(value, (list, tuple, set, frozenset)):
@@ -202,5 +235,5 @@ def _inside(value: Any) -> Any:
         return None
     if len(value) > _FEW:
         return parts
-    found = list(parts)
-    return None if _CONTAINERS.isdisjoint(map(type, found)) else iter(found)
+    few = list(parts)
+    return None if _CONTAINERS.isdisjoint(map(type, few)) else iter(few)

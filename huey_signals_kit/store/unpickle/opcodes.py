@@ -1,4 +1,8 @@
-"""What each byte of a pickle does to a `Machine`."""
+"""The instructions of pickles, by the byte that stands for each, in every protocol.
+
+An instruction is a function that changes a `Machine`. The names and comments in capitals are those
+of Python's module `pickletools`.
+"""
 
 from __future__ import annotations
 
@@ -6,34 +10,33 @@ from collections.abc import Callable
 from sys import getsizeof
 from typing import Any
 
-from . import literals as values
-from .machine import MARKS, Machine, build_top, call_named
-from .types import Opaque, StoredMessage, Unreadable, keys, named
+from . import literals
+from .literals import Instruction
+from .machine import MOST_MARKS, Machine, build, call_by_name
+from .types import Opaque, StoredMessage, Unreadable, lookup, validate_hashing
 
-Op = Callable[[Machine], Any]
-
-_FOREIGN = 128
-"""Bytes of a placeholder and of its name."""
+_OPAQUE_SIZE = 128
+"""Bytes of an `Opaque` and its name."""
 
 
-def _constant(value: Any) -> Op:
+def _constant(value: Any) -> Instruction:
     return lambda machine: machine.stack.append(value)
 
 
-def _fresh(cls: Callable[[], Any]) -> Op:
+def _new_container(cls: Callable[[], Any]) -> Instruction:
     size = getsizeof(cls())
 
-    def op(machine: Machine) -> None:
-        machine.spend(size)
+    def instruction(machine: Machine) -> None:
+        machine.allocate(size)
         machine.stack.append(cls())
 
-    return op
+    return instruction
 
 
 def _mark(machine: Machine) -> None:
-    if len(machine.marked) >= MARKS:
-        raise Unreadable(f"a pickle with more than {MARKS:,} marks at one time")
-    machine.marked.append(machine.stack)
+    if len(machine.marked_stacks) >= MOST_MARKS:
+        raise Unreadable(f"a pickle with more than {MOST_MARKS:,} marks at one time")
+    machine.marked_stacks.append(machine.stack)
     machine.stack = []
 
 
@@ -41,76 +44,77 @@ def _pop(machine: Machine) -> None:
     if machine.stack:
         machine.stack.pop()
     else:
-        machine.to_mark()
+        machine.pop_mark()
 
 
 def _duplicate(machine: Machine) -> None:
     machine.stack.append(machine.stack[-1])
 
 
-def _put(index: Callable[[Machine], int]) -> Op:
-    def op(machine: Machine) -> None:
-        machine.note(index(machine))
+def _put(index: Callable[[Machine], int]) -> Instruction:
+    def instruction(machine: Machine) -> None:
+        machine.memoize(index(machine))
 
-    return op
+    return instruction
 
 
-def _get(index: Callable[[Machine], int]) -> Op:
-    return lambda machine: machine.stack.append(machine.noted(index(machine)))
+def _get(index: Callable[[Machine], int]) -> Instruction:
+    return lambda machine: machine.stack.append(machine.memoized(index(machine)))
 
 
 def _index(size: int) -> Callable[[Machine], int]:
-    return lambda machine: machine.number(size)
+    return lambda machine: machine.read_int(size)
 
 
 def _index_line(machine: Machine) -> int:
-    return int(machine.line())
+    return int(machine.read_line())
 
 
-def _tuple(size: int) -> Op:
-    taken = getsizeof((None,) * size)
+def _tuple(size: int) -> Instruction:
+    tuple_size = getsizeof((None,) * size)
 
-    def op(machine: Machine) -> None:
+    def instruction(machine: Machine) -> None:
         stack = machine.stack
         if len(stack) < size:
-            raise Unreadable("a pickle that takes more than it has")
-        machine.spend(taken)
+            raise Unreadable("a pickle that takes more from the stack than there is")
+        machine.allocate(tuple_size)
         stack[-size:] = [tuple(stack[-size:])]
 
-    return op
+    return instruction
 
 
-def _from_mark(cls: Callable[[Any], Any]) -> Op:
-    def op(machine: Machine) -> None:
-        made = cls(machine.to_mark())
-        machine.spend(getsizeof(made))
-        machine.stack.append(made)
+def _from_mark(cls: Callable[[Any], Any]) -> Instruction:
+    def instruction(machine: Machine) -> None:
+        container = cls(machine.pop_mark())
+        machine.allocate(getsizeof(container))
+        machine.stack.append(container)
 
-    return op
+    return instruction
 
 
 def _dict_of(items: list[Any]) -> dict[Any, Any]:
-    return dict(zip(keys(items[::2]), items[1::2], strict=True))
+    return dict(zip(validate_hashing(items[::2]), items[1::2], strict=True))
 
 
 def _frozen(items: list[Any]) -> frozenset[Any]:
-    return frozenset(keys(items))
+    return frozenset(validate_hashing(items))
 
 
 def _extend(machine: Machine, cls: Any, items: list[Any]) -> None:
-    into: Any = machine.stack[-1]
-    if isinstance(into, Opaque):
+    """Add items to the container on top of the stack, which must be of class `cls`."""
+    container: Any = machine.stack[-1]
+    if isinstance(container, Opaque):
         return
-    if type(into) is not cls:
-        raise Unreadable(f"a pickle that adds to a {type(into).__name__}")
-    before = getsizeof(into)
+    if type(container) is not cls:
+        raise Unreadable(f"a pickle that adds to a {type(container).__name__}")
+    size = getsizeof(container)
     if cls is list:
-        into.extend(items)
+        container.extend(items)
     elif cls is set:
-        into.update(keys(items))
+        container.update(validate_hashing(items))
     else:
-        into.update(_dict_of(items))
-    machine.spend(getsizeof(into) - before)
+        container.update(_dict_of(items))
+    machine.allocate(getsizeof(container) - size)
 
 
 def _append(machine: Machine) -> None:
@@ -119,7 +123,7 @@ def _append(machine: Machine) -> None:
 
 
 def _appends(machine: Machine) -> None:
-    items = machine.to_mark()
+    items = machine.pop_mark()
     _extend(machine, list, items)
 
 
@@ -129,25 +133,25 @@ def _set_item(machine: Machine) -> None:
 
 
 def _set_items(machine: Machine) -> None:
-    items = machine.to_mark()
+    items = machine.pop_mark()
     _extend(machine, dict, items)
 
 
 def _add_items(machine: Machine) -> None:
-    items = machine.to_mark()
+    items = machine.pop_mark()
     _extend(machine, set, items)
 
 
 def _global(machine: Machine) -> None:
-    module, name = machine.line().decode(), machine.line().decode()
-    machine.stack.append(named(module, name))
+    module, name = machine.read_line().decode(), machine.read_line().decode()
+    machine.stack.append(lookup(module, name))
 
 
 def _stack_global(machine: Machine) -> None:
     name, module = machine.stack.pop(), machine.stack.pop()
     if type(name) is not str or type(module) is not str:
-        raise Unreadable("a pickle that names a class by no text")
-    machine.stack.append(named(module, name))
+        raise Unreadable("a pickle that names a class with something other than text")
+    machine.stack.append(lookup(module, name))
 
 
 def _reduce(machine: Machine) -> None:
@@ -157,87 +161,96 @@ def _reduce(machine: Machine) -> None:
 
 def _new_with_names(machine: Machine) -> None:
     kwargs, args, cls = (machine.stack.pop() for _ in range(3))
-    call_named(machine, "copyreg", "__newobj_ex__", (cls, args, kwargs))
+    call_by_name(machine, "copyreg", "__newobj_ex__", (cls, args, kwargs))
 
 
 def _instance(machine: Machine) -> None:
-    module, name = machine.line().decode(), machine.line().decode()
-    args = tuple(machine.to_mark())
-    call_named(machine, module, name, args)
+    module, name = machine.read_line().decode(), machine.read_line().decode()
+    args = tuple(machine.pop_mark())
+    call_by_name(machine, module, name, args)
 
 
 def _object(machine: Machine) -> None:
-    cls, *args = machine.to_mark()
+    cls, *args = machine.pop_mark()
     machine.call(cls, tuple(args))
 
 
-def _foreign(machine: Machine, module: str, name: str) -> Opaque:
-    machine.spend(_FOREIGN)
+def _opaque(machine: Machine, module: str, name: str) -> Opaque:
+    machine.allocate(_OPAQUE_SIZE)
     return Opaque(module, name)
 
 
-def _extension(size: int) -> Op:
+def _extension(size: int) -> Instruction:
     return lambda machine: machine.stack.append(
-        _foreign(machine, "copyreg", f"extension {machine.number(size)}")
+        _opaque(machine, "copyreg", f"extension {machine.read_int(size)}")
     )
 
 
 def _persistent_line(machine: Machine) -> None:
-    machine.line()
-    machine.stack.append(_foreign(machine, "pickle", "persistent_id"))
+    machine.read_line()
+    machine.stack.append(_opaque(machine, "pickle", "persistent_id"))
 
 
 def _persistent(machine: Machine) -> None:
-    machine.stack[-1] = _foreign(machine, "pickle", "persistent_id")
+    machine.stack[-1] = _opaque(machine, "pickle", "persistent_id")
 
 
 def _protocol(machine: Machine) -> None:
-    if machine.number(1) > 5:
-        raise Unreadable("a pickle of a protocol that is not known")
+    if machine.read_int(1) > 5:
+        raise Unreadable("a pickle of an unknown protocol")
 
 
 def _frame(machine: Machine) -> None:
-    size = machine.number(8)
-    if machine.pos + size > len(machine.data):
+    size = machine.read_int(8)
+    if machine.position + size > len(machine.data):
         raise Unreadable("a pickle that was cut off")
 
 
-def _refuse(machine: Machine) -> None:
-    code = machine.data[machine.pos - 1]
+def _reject(machine: Machine) -> None:
+    code = machine.data[machine.position - 1]
     raise Unreadable(f"a pickle with the instruction {code:#04x}, which Huey never writes")
 
 
-_BY_CHARACTER: dict[str, Op] = {
-    "(": _mark, "0": _pop, "1": Machine.to_mark, "2": _duplicate,
-    "F": values.float_line, "I": values.int_line, "L": values.long_line, "V": values.unicode_line,
-    "J": values.unpacked("<i"), "K": values.unpacked("<B"), "M": values.unpacked("<H"),
-    "G": values.unpacked(">d"),
-    "X": values.text(4), "B": values.blob(4), "C": values.blob(1),
-    "S": values.python_2_line, "T": values.python_2_text(4), "U": values.python_2_text(1),
-    "P": _persistent_line, "Q": _persistent, "R": _reduce, "b": build_top,
-    "c": _global, "i": _instance, "o": _object,
-    "a": _append, "e": _appends, "s": _set_item, "u": _set_items,
-    "d": _from_mark(_dict_of), "l": _from_mark(list), "t": _from_mark(tuple),
-    "}": _fresh(dict), "]": _fresh(list), ")": _constant(()),
-    "g": _get(_index_line), "h": _get(_index(1)), "j": _get(_index(4)),
-    "p": _put(_index_line), "q": _put(_index(1)), "r": _put(_index(4)),
+_TEXT_INSTRUCTIONS: dict[str, Instruction] = {
+    "(": _mark, "0": _pop, "1": Machine.pop_mark, "2": _duplicate,  # MARK POP POP_MARK DUP
+    "F": literals.float_line, "I": literals.int_line, "L": literals.long_line,  # FLOAT INT LONG
+    "J": literals.fixed_number("<i"), "K": literals.fixed_number("<B"),  # BININT BININT1
+    "M": literals.fixed_number("<H"), "G": literals.fixed_number(">d"),  # BININT2 BINFLOAT
+    "V": literals.unicode_line, "X": literals.text(4),  # UNICODE BINUNICODE
+    "B": literals.blob(4), "C": literals.blob(1),  # BINBYTES SHORT_BINBYTES
+    "S": literals.python_2_line,  # STRING
+    "T": literals.python_2_text(4), "U": literals.python_2_text(1),  # BINSTRING SHORT_BINSTRING
+    "P": _persistent_line, "Q": _persistent,  # PERSID BINPERSID
+    "c": _global, "i": _instance, "o": _object, "R": _reduce, "b": build,  # GLOBAL INST OBJ ...
+    "a": _append, "e": _appends, "s": _set_item, "u": _set_items,  # APPEND APPENDS SETITEM ...
+    "d": _from_mark(_dict_of), "l": _from_mark(list), "t": _from_mark(tuple),  # DICT LIST TUPLE
+    "}": _new_container(dict), "]": _new_container(list), ")": _constant(()),  # EMPTY_DICT ...
+    "g": _get(_index_line), "h": _get(_index(1)), "j": _get(_index(4)),  # GET BINGET LONG_BINGET
+    "p": _put(_index_line), "q": _put(_index(1)), "r": _put(_index(4)),  # PUT BINPUT LONG_BINPUT
 }  # fmt: skip
-# 0x81, NEWOBJ, takes what REDUCE does. NONE and MEMOIZE, 0x94, the machine does itself.
-_FROM_0X80: list[Op] = [
-    _protocol, _reduce, _extension(1), _extension(2), _extension(4),
-    _tuple(1), _tuple(2), _tuple(3), _constant(True), _constant(False),
-    values.integer(1), values.integer(4), values.short_text, values.text(8), values.blob(8),
-    _fresh(set), _add_items, _from_mark(_frozen), _new_with_names, _stack_global,
-    _refuse, _frame, values.blob(8, bytearray),
+# From 0x80 on. NEWOBJ has the operands of REDUCE. `Machine.run` executes NONE, STOP and MEMOIZE
+# (0x94, `_reject` here) itself.
+_BINARY_INSTRUCTIONS: list[Instruction] = [
+    _protocol, _reduce, _extension(1), _extension(2), _extension(4),  # PROTO NEWOBJ EXT1 ...
+    _tuple(1), _tuple(2), _tuple(3), _constant(True), _constant(False),  # TUPLE1 ... NEWTRUE ...
+    literals.integer(1), literals.integer(4),  # LONG1 LONG4
+    literals.short_text, literals.text(8), literals.blob(8),  # SHORT_BINUNICODE BINUNICODE8 ...
+    _new_container(set), _add_items, _from_mark(_frozen),  # EMPTY_SET ADDITEMS FROZENSET
+    _new_with_names, _stack_global, _reject, _frame,  # NEWOBJ_EX STACK_GLOBAL MEMOIZE FRAME
+    literals.blob(8, bytearray),  # BYTEARRAY8
 ]  # fmt: skip
 
-OPS: list[Op] = [_refuse] * 256
-for _character, _op in _BY_CHARACTER.items():
-    OPS[ord(_character)] = _op
-OPS[0x80 : 0x80 + len(_FROM_0X80)] = _FROM_0X80
+INSTRUCTIONS: list[Instruction] = [_reject] * 256
+for _character, _instruction in _TEXT_INSTRUCTIONS.items():
+    INSTRUCTIONS[ord(_character)] = _instruction
+INSTRUCTIONS[0x80 : 0x80 + len(_BINARY_INSTRUCTIONS)] = _BINARY_INSTRUCTIONS
 
 
 def load(data: bytes) -> tuple[Any, list[StoredMessage]]:
-    """The value of a pickle, and every message of Huey's in it, at any depth."""
+    """Return the value of a pickle, and every message of Huey's in it, at any depth.
+
+    Raises:
+        Unreadable: The pickle is broken, or exceeds a bound.
+    """
     machine = Machine(data)
-    return machine.run(OPS), machine.messages
+    return machine.run(INSTRUCTIONS), machine.messages

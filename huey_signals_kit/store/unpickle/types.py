@@ -1,7 +1,8 @@
-"""What a pickle may make: values that Huey writes, and plain ones. All else is a placeholder.
+"""The values that a pickle may construct: those that Huey writes, and plain ones.
 
-Nothing is imported or looked up by a name that stands in a pickle; the names below are compared
-with it. Each maker here takes any arguments, and no more time or memory than they have.
+Everything else is an `Opaque`. No name in a pickle is imported or looked up in a module; it is only
+compared with the names in `_CONSTRUCTORS`. Each constructor accepts any arguments, and needs no
+more time or memory than their size.
 """
 
 from __future__ import annotations
@@ -14,18 +15,21 @@ from uuid import UUID
 
 from huey.utils import Error
 
-DIGITS = 4_300
-"""The longest number that Python reads from text, and the longest that is read here."""
+MOST_DIGITS = 4_300
+"""Digits of the longest number that Python reads from text, and so of the longest that is read."""
+
+_MOST_SLOW_KEYS = 10_000
+_MOST_KEY_PARTS = 100
 
 
 class Unreadable(ValueError):
-    """A value or a message that is broken, or beyond what is read; it says why."""
+    """A stored value is broken, or exceeds a bound; the text says why."""
 
 
 class Opaque:
-    """Stands for a class that is not plain, for an instance of it, or what a function made.
+    """A placeholder for a class that is not known, an instance of it, or a function's result.
 
-    It has no behaviour: it is equal to itself only, and what was put into it is gone.
+    It has no behaviour, and is equal only to itself. What a pickle puts into it is lost.
     """
 
     __slots__ = ("module", "name")
@@ -39,35 +43,85 @@ class Opaque:
 
 
 class Constructor(Opaque):
-    """A class or function whose name is known here, and what makes the same of its arguments."""
+    """A known class or function, with a safe function that returns the same for its arguments."""
 
-    __slots__ = ("make",)
+    __slots__ = ("construct",)
 
-    def __init__(self, module: str, name: str, make: Callable[..., Any]) -> None:
+    def __init__(self, module: str, name: str, construct: Callable[..., Any]) -> None:
         super().__init__(module, name)
-        self.make = make
+        self.construct = construct
 
 
 class StoredMessage(tuple[Any, ...]):
-    """The fields of Huey's ``Message``, as many as the Huey had that wrote it."""
+    """The fields of Huey's ``Message``, as many as the version of Huey had that wrote it."""
 
     __slots__ = ()
 
 
-def named(module: str, name: str) -> Opaque:
-    """The class or function of that name."""
-    return _KNOWN.get((_PYTHON_2.get(module, module), name)) or Opaque(module, name)
+def lookup(module: str, name: str) -> Opaque:
+    """Return the `Constructor` with this name, or an `Opaque` for an unknown name."""
+    known = _KNOWN.get((_PYTHON_2_MODULES.get(module, module), name))
+    return known or Opaque(module, name)
 
 
-def build(made: Any, state: Any) -> None:
-    """Give *made* its *state*, as far as it is known to have one."""
-    if type(made) is UUID:
+def set_state(value: Any, state: Any) -> None:
+    """Do what a pickle's BUILD does: only a `UUID` has a state, and an `Opaque` ignores it."""
+    if type(value) is UUID:
         number = state.get("int") if type(state) is dict else None
         if type(number) is int and 0 <= number < 1 << 128:
-            object.__setattr__(made, "int", number)
+            object.__setattr__(value, "int", number)
             return
-    if not isinstance(made, Opaque):
-        raise Unreadable(f"a pickle gives a state to a {type(made).__name__}")
+    if not isinstance(value, Opaque):
+        raise Unreadable(f"a pickle gives a state to a {type(value).__name__}")
+
+
+def unwrap_call(function: Any, args: Any) -> tuple[Any, Any]:
+    """Return the class that a function of `copyreg` instantiates, and the arguments for it.
+
+    Protocols 0 and 1 do not name a class but ``copyreg._reconstructor``, with the class among its
+    arguments; later ones may name ``__newobj__``. For a named tuple, the state that is passed to
+    ``_reconstructor`` has the fields. Any other function is returned unchanged.
+    """
+    if type(function) is not Constructor or function.module != "copyreg" or type(args) is not tuple:
+        return function, args
+    if function.name == "__newobj__":
+        return args[0], args[1:]
+    if function.name == "__newobj_ex__":
+        cls, positional, keywords = args
+        return (Opaque(cls.module, cls.name) if keywords else cls), positional
+    cls, _, state = args
+    return cls, state if type(state) is tuple else ()
+
+
+def validate_hashing(keys: Any) -> Any:
+    """Return the keys of a dict or members of a set, if hashing them takes little time.
+
+    Hashes of texts are random in each process, but anyone can choose integers with equal hashes,
+    which make a dict of n keys take n² steps. And the hash of a tuple is computed from its parts
+    again each time, so a few tuples that contain each other twice take exponential time.
+
+    Raises:
+        Unreadable: There are too many such keys, or one has too many parts.
+    """
+    slow = [key for key in keys if type(key) not in _HASHED_QUICKLY]
+    if slow:
+        slow = [key for key in slow if type(key) is not int or key.bit_length() > 60]
+        if len(slow) > _MOST_SLOW_KEYS:
+            raise Unreadable(f"more than {_MOST_SLOW_KEYS:,} keys that may have equal hashes")
+        for key in slow:
+            _validate_parts(key)
+    return keys
+
+
+def _validate_parts(key: Any) -> None:
+    unvisited, visited = [key], 0
+    while unvisited:
+        part = unvisited.pop()
+        visited += 1
+        if isinstance(part, (tuple, frozenset)):
+            unvisited.extend(part)
+        if visited + len(unvisited) > _MOST_KEY_PARTS:
+            raise Unreadable(f"a key of more than {_MOST_KEY_PARTS} parts")
 
 
 def _message(*fields: Any) -> StoredMessage:
@@ -75,45 +129,29 @@ def _message(*fields: Any) -> StoredMessage:
 
 
 def _error(metadata: Any) -> Error:
-    return Error(_only(dict, metadata))
+    return Error(_require(dict, metadata))
 
 
 def _uuid() -> UUID:
-    return UUID(int=0)  # until `build` knows better
+    return UUID(int=0)  # `set_state` sets the number
 
 
-def unwrapped(function: Any, args: Any) -> tuple[Any, Any]:
-    """The class that *function* makes an instance of, and its arguments; once.
-
-    (Protocols 0 and 1 name a function that does so. What it makes of a named tuple has that
-    tuple's fields as its state.)
-    """
-    if type(function) is not Constructor or function.module != "copyreg" or type(args) is not tuple:
-        return function, args
-    if function.name == "__newobj__":
-        return args[0], args[1:]
-    if function.name == "__newobj_ex__":
-        cls, given, named_args = args
-        return (Opaque(cls.module, cls.name) if named_args else cls), given
-    cls, _, state = args
-    return cls, state if type(state) is tuple else ()
-
-
-def _unmade(*args: Any) -> Any:
+def _unwrapped_elsewhere(*args: Any) -> Any:
+    """Raise an error: the functions of `copyreg` are called by `unwrap_call`."""
     raise TypeError(args)
 
 
 def _encode(text: Any, encoding: Any) -> bytes:
-    # How protocols 0 to 2 write bytes.
+    # Protocols 0 to 2 write bytes as a text that is to be encoded.
     if encoding not in ("latin1", "latin-1"):
         raise ValueError(encoding)
-    return bytes(_only(str, text).encode("latin-1"))
+    return bytes(_require(str, text).encode("latin-1"))
 
 
 def _bytearray(content: Any = b"", encoding: Any = None) -> bytearray:
     if encoding is not None:
         return bytearray(_encode(content, encoding))
-    return bytearray(_only(bytes, content))  # of a number, it would be that long
+    return bytearray(_require(bytes, content))  # bytearray(number) would have that many bytes
 
 
 def _bytes() -> bytes:
@@ -121,84 +159,58 @@ def _bytes() -> bytes:
 
 
 def _decimal(text: Any) -> Decimal:
-    if len(_only(str, text)) > DIGITS:
+    if len(_require(str, text)) > MOST_DIGITS:
         raise ValueError(text)
     return Decimal(text)
 
 
 def _from_bytes(cls: Any) -> Callable[..., Any]:
-    return lambda state, *zone: cls(_only(bytes, state), *zone)
+    return lambda state, *zone: cls(_require(bytes, state), *zone)
 
 
-def _of_list(cls: Any) -> Callable[..., Any]:
-    def make(items: Any = ()) -> Any:
+def _from_list(cls: Any) -> Callable[..., Any]:
+    def construct(items: Any = ()) -> Any:
         if type(items) not in (list, tuple):
             raise TypeError(items)
-        return cls(keys(items))
+        return cls(validate_hashing(items))
 
-    return make
+    return construct
 
 
-def _only(cls: type, value: Any) -> Any:
+def _require(cls: type, value: Any) -> Any:
     if type(value) is not cls:
         raise TypeError(value)
     return value
 
 
-_ODD_KEYS = 10_000
-_KEY_PARTS = 100
-
-
-def keys(found: Any) -> Any:
-    """The *found* keys of a dict or members of a set, if hashing them takes no time to speak of."""
-    odd = [key for key in found if type(key) not in _QUICK]
-    if odd:
-        large = [key for key in odd if type(key) is not int or key.bit_length() > 60]
-        if len(large) > _ODD_KEYS:
-            raise Unreadable(f"more than {_ODD_KEYS:,} keys whose hashes anybody can make alike")
-        for key in large:
-            _check_parts(key)
-    return found
-
-
-def _check_parts(key: Any) -> None:
-    # A tuple's hash is that of its parts, again and again where they are shared.
-    rest, parts = [key], 0
-    while rest:
-        each = rest.pop()
-        parts += 1
-        if isinstance(each, (tuple, frozenset)):
-            rest.extend(each)
-        if parts + len(rest) > _KEY_PARTS:
-            raise Unreadable(f"a key of more than {_KEY_PARTS} parts")
-
-
-_QUICK = frozenset({str, bytes, bool, type(None), Opaque, Constructor})
-_PYTHON_2 = {"copy_reg": "copyreg", "__builtin__": "builtins"}
-_MAKERS: dict[str, dict[str, Callable[..., Any]]] = {
+_HASHED_QUICKLY = frozenset({str, bytes, bool, type(None), Opaque, Constructor})
+_PYTHON_2_MODULES = {"copy_reg": "copyreg", "__builtin__": "builtins"}
+_CONSTRUCTORS: dict[str, dict[str, Callable[..., Any]]] = {
     "huey.registry": {"Message": _message},
     "huey.utils": {"Error": _error},
-    "copyreg": dict.fromkeys(("_reconstructor", "__newobj__", "__newobj_ex__"), _unmade),
+    "copyreg": dict.fromkeys(
+        ("_reconstructor", "__newobj__", "__newobj_ex__"), _unwrapped_elsewhere
+    ),
     "_codecs": {"encode": _encode},
     "builtins": {
-        "set": _of_list(set),
-        "frozenset": _of_list(frozenset),
+        "set": _from_list(set),
+        "frozenset": _from_list(frozenset),
         "bytearray": _bytearray,
         "bytes": _bytes,
-        "complex": lambda real, imag: complex(_only(float, real), _only(float, imag)),
+        "complex": lambda real, imag: complex(_require(float, real), _require(float, imag)),
     },
     "datetime": {
         "datetime": _from_bytes(dt.datetime),
         "date": _from_bytes(dt.date),
         "time": _from_bytes(dt.time),
-        "timedelta": lambda *parts: dt.timedelta(*(_only(int, part) for part in parts)),
+        "timedelta": lambda *parts: dt.timedelta(*(_require(int, part) for part in parts)),
         "timezone": dt.timezone,
     },
     "decimal": {"Decimal": _decimal},
     "uuid": {"UUID": _uuid},
 }
 _KNOWN = {
-    (module, name): Constructor(module, name, make)
-    for module, makers in _MAKERS.items()
-    for name, make in makers.items()
+    (module, name): Constructor(module, name, construct)
+    for module, constructors in _CONSTRUCTORS.items()
+    for name, construct in constructors.items()
 }

@@ -100,7 +100,7 @@ class MessageSearch:
         if nested is not None:
             self._known_as(nested)
         # Messages of another class than Huey's, which a user's serializer has made, are not known.
-        unseen = NESTED if self._reader.trusted else ARGUMENT
+        unseen = NESTED if self._reader.is_trusted else ARGUMENT
         path = (unseen,) if nested is None else nested.path
         return Place(where, message.name, message.id, path, eta=message.eta)
 

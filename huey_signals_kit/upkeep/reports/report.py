@@ -61,8 +61,8 @@ class _Counting:
         self._report = Report(
             queue=str(huey.name),
             storage=self._store.name,
-            serializer=self._reader.serializer,
-            trusted_serializer=self._reader.trusted,
+            serializer=self._reader.serializer_name,
+            trusted_serializer=self._reader.is_trusted,
             kinds=self._kinds,
         )
 

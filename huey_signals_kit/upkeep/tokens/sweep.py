@@ -145,8 +145,8 @@ class TokenSweep:
             marks.drop_unseen(self._own, self._sweep)
 
     def _take(self, tokens: Tokens, some: Slice) -> None:
-        self._found.update(scanned=tokens.size, custom=len(tokens.others))
-        for value, ids in tokens.made.items():
+        self._found.update(scanned=tokens.total, custom=len(tokens.others))
+        for value, ids in tokens.generated.items():
             some.add(value, ids)
 
     def _judge(self, some: Slice) -> None:
