@@ -29,7 +29,8 @@ class OpenTelemetrySink(PullSink):
     Counters keep their names. No observable instrument is a histogram, and single durations
     are not kept: ``huey_task_duration_seconds`` becomes the counters
     ``huey_task_duration_seconds_count``, ``_sum`` and, as in Prometheus, ``_bucket`` with an
-    attribute ``le``, each with all that were not longer. The queue is ``messaging.destination.name``.
+    attribute ``le``, each with all that were not longer. The
+    queue is ``messaging.destination.name``.
 
     Each process shows its own counts: give its resource a ``service.instance.id``.
     """
