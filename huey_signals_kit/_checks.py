@@ -1,4 +1,4 @@
-"""Bad input is refused with its name, its value and what is allowed."""
+"""Argument checks whose messages name the argument, its value and what is allowed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .huey_internals.facts import real_huey
 
 
 def listed(names: Iterable[object]) -> str:
-    """``'a', 'b'``, sorted."""
+    """Return the names as text: sorted, quoted and separated by commas."""
     return ", ".join(repr(name) for name in sorted(map(str, names))) or "none"
 
 
 def nearest(value: object, names: Iterable[str]) -> str:
-    """``" Did you mean 'x'?"`` when *value* looks like one of *names*, else nothing."""
+    """Return ``" Did you mean 'x'?"`` if `value` is similar to one of the names, else ``""``."""
     if not isinstance(value, str):
         return ""
     by_fold = {name.casefold(): name for name in names}
@@ -31,7 +31,7 @@ def nearest(value: object, names: Iterable[str]) -> str:
 
 
 def short(value: object, length: int = 100) -> str:
-    """``repr(value)``, at most *length* characters, whatever the value's repr does."""
+    """Return at most `length` characters of ``repr(value)``, even if that raises."""
     try:
         text = repr(value)
     except Exception as exc:
@@ -40,7 +40,13 @@ def short(value: object, length: int = 100) -> str:
 
 
 def validate_seconds(value: object, who: str, *, most: float = math.inf) -> float:
-    """*value*, if it is a number of seconds above 0 and up to *most*."""
+    """Return `value` if it is a number of seconds above 0.
+
+    Args:
+        value: The argument.
+        who: The argument or function, for the message.
+        most: The largest value that is allowed.
+    """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{who} takes a number of seconds, got {short(value)}")
     # NaN is not above anything, and an int may be beyond every float.
@@ -51,7 +57,7 @@ def validate_seconds(value: object, who: str, *, most: float = math.inf) -> floa
 
 
 def name_of(function: object) -> str:
-    """``module.qualname`` of a callable, or of its type when it has no name of its own."""
+    """Return the ``module.qualname`` of a callable, or of its type if it has no name."""
     while isinstance(function, functools.partial):
         function = function.func
     if isinstance(function, TaskWrapper):
@@ -61,7 +67,13 @@ def name_of(function: object) -> str:
 
 
 def refuse_unknown(who: str, given: Mapping[str, object], function: Callable[..., object]) -> None:
-    """`TypeError` if *given* has anything: the arguments that *function* does not know."""
+    """Raise `TypeError` if there are unknown keyword arguments.
+
+    Args:
+        who: The function, for the message.
+        given: The unknown arguments.
+        function: The function, for its options.
+    """
     for name, value in given.items():
         parameters = inspect.signature(function).parameters.values()
         known = [each.name for each in parameters if _is_option(each)]
@@ -162,7 +174,15 @@ def _is_of_huey(thing: object) -> bool:
 
 
 def check_huey(huey: object, who: str) -> Any:
-    """Return *huey*, or the Huey that it wraps as a lazy proxy; raise `TypeError` for neither."""
+    """Return the Huey, unwrapped if `huey` is a lazy proxy of one.
+
+    Args:
+        huey: The argument.
+        who: The function, for the message.
+
+    Raises:
+        TypeError: It is no Huey.
+    """
     found = real_huey(huey)
     if found is not None:
         return found
@@ -184,14 +204,14 @@ def check_huey(huey: object, who: str) -> Any:
 
 
 def validate_flag(value: object, what: str) -> bool:
-    """*value* if it is True or False."""
+    """Return `value` if it is True or False."""
     if not isinstance(value, bool):
         raise TypeError(f"{what} takes True or False, got {short(value)}")
     return value
 
 
 def validate_call(function: object, what: str) -> Callable[[Any], Any]:
-    """*function* if it can be called with one event and answers at once."""
+    """Return `function` if it can be called with one event, and its body runs in that call."""
     if not callable(function):
         raise TypeError(f"{what} is not callable: {short(function)}")
     validate_runs(function, what)

@@ -1,4 +1,4 @@
-"""Installs a kit on a Huey, finds it and takes it off again."""
+"""Install a kit on a Huey, find it and uninstall it."""
 
 from __future__ import annotations
 
@@ -36,33 +36,41 @@ def install_handlers(
     replace: bool = False,
     **unknown: NoReturn,
 ) -> Kit:
-    """Install handlers on *huey*, a `Huey` of any kind with any storage; returns its `Kit`.
+    """Install handlers on a Huey of any kind with any storage, and return its `Kit`.
 
-    Works in the application and in the consumer, before or after tasks and locks are declared.
+    It works in the application and in the consumer, before or after tasks and locks are declared.
+    Called again with the same arguments, it returns the same kit.
 
-    *preset*: a name of `available_presets`, a `Registry`, or a list of these.
-    *registry*: handlers of your own, besides those of the module's `on`.
-    *sinks*: where counts go besides memory: ``"prometheus"``, ``"opentelemetry"``,
-    ``"sentry"``, ``"auto"`` (those of these that are set up), objects with a method
-    ``send(changes)``, or a list of these. With any, ``"memory"`` included, every signal is
-    counted and every attempt timed, not only what the preset looks at.
-    *lock_exceptions*: replaces the exceptions that count as lock errors.
-    *sentry*: where Sentry is set up, show it recent lock skips as breadcrumbs, and no event
-    for an error that is not stored.
-    *clean_tokens*: which spent revoke tokens a preset deletes: ``"generated"`` (of ids that
-    Huey made), ``"always"``, ``"never"``, or a predicate over the `Event`.
-    *quiet_logs*: Huey's lines about locked and revoked tasks become one summary a minute.
-    *sweep_interval*: so many seconds apart, one of the consumer's processes sweeps away revoke
-    tokens that have leaked, as `Kit.sweep_tokens` does.
-    *stale_locks*: what a consumer does about locks whose holder's process is dead: ``"report"``
-    them, by a line in the log, a count and an announcement; or ``"release"`` them besides.
-    *stale_after*: how many seconds without a heartbeat, watched from another host, before this
-    process counts as dead; at least 30. Set it longer than the longest call of a task that holds
-    Python's interpreter lock (GIL): during such a call the process writes no heartbeat.
+    Args:
+        huey: The Huey.
+        preset: A name of `available_presets`, a `Registry`, or a list of these.
+        registry: Your own handlers, besides those of the module's `on`.
+        sinks: Where counts go besides memory: ``"prometheus"``, ``"opentelemetry"``, ``"sentry"``,
+            ``"auto"`` (those of these that are set up), objects with a method ``send(changes)``,
+            or a list of these. With any, including ``"memory"``, every signal is counted and
+            every attempt timed, not only what the preset needs.
+        lock_exceptions: Exception classes that replace those that count as lock errors.
+        sentry: Where Sentry is set up, add recent lock skips as breadcrumbs to its events, and
+            send no event for an error that is not stored.
+        clean_tokens: The spent revoke tokens that a preset deletes: ``"generated"`` (of ids that
+            Huey made), ``"always"``, ``"never"``, or a predicate over the `Event`.
+        quiet_logs: Replace Huey's log lines about locked and revoked tasks by one summary a
+            minute.
+        sweep_interval: Every so many seconds, one process of the consumer deletes orphaned revoke
+            tokens, as `Kit.sweep_tokens` does; None for never.
+        stale_locks: What a consumer does about locks whose holder is dead: ``"report"`` them in
+            the log, in a count and with a signal; or also ``"release"`` them.
+        stale_after: Seconds of silence, watched from another host, after which this process
+            counts as dead; at least 30. Make it longer than the longest call of a task that holds
+            Python's interpreter lock (GIL): meanwhile the process writes no heartbeat.
+        replace: Replace a kit with other arguments; handlers that were registered on that kit are
+            not taken over.
+        **unknown: Refused; the message lists the options.
 
-    Called again with the same arguments it returns the same kit; with others it raises
-    `AlreadyInstalled`, unless *replace*: then a new kit takes the old one's place, without
-    handlers that were registered on the old one.
+    Raises:
+        AlreadyInstalled: The Huey has a kit with other arguments, and `replace` is False.
+        TypeError: An argument has the wrong type.
+        ValueError: An argument has an unknown or impossible value.
     """
     refuse_unknown("install_handlers()", unknown, install_handlers)
     validate_flag(replace, "replace=")
@@ -102,7 +110,7 @@ def install_handlers(
 
 
 def uninstall_handlers(huey: Any) -> None:
-    """Leave *huey* as it was before `install_handlers`; nothing happens when it has no kit."""
+    """Leave `huey` as it was before `install_handlers`; do nothing if it has no kit."""
     huey = check_huey(huey, "uninstall_handlers()")
     kit = get_kit(huey)
     if kit is not None:
@@ -110,7 +118,7 @@ def uninstall_handlers(huey: Any) -> None:
 
 
 def get_kit(huey: Any) -> Kit | None:
-    """The kit that is installed on *huey*, or None."""
+    """Return the kit that is installed on `huey`, or None."""
     huey = check_huey(huey, "get_kit()")
     kit = getattr(huey, ATTRIBUTE, None)
     return kit if isinstance(kit, Kit) and kit.huey is huey else None

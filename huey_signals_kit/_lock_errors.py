@@ -1,4 +1,4 @@
-"""What is a lock error: somebody else had the lock, and nothing is broken."""
+"""Decide which exceptions are lock errors: another task held the lock, and nothing is broken."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from huey.exceptions import TaskLockedException
 from ._checks import short
 from .huey_internals.facts import OTHER_ROUTES
 
-# Of Huey 2.5 and later, of 2.4, and of its semaphore.
+# The texts of Huey 2.5 and later, of 2.4, and of its semaphore.
 _HUEY_TEXTS = ("unable to acquire lock ", "unable to set lock: ", "unable to acquire lock: ")
 
 # redis-py uses one class for "not acquired" and for misuse ("Cannot reacquire an unlocked lock").
 _NOT_ACQUIRED = re.compile(r"\bacquire", re.IGNORECASE)
 
-
-_JUDGED_BY_THEMSELVES = (TaskLockedException, *OTHER_ROUTES)
+# Of these only the class counts, not the chain.
+_WITHOUT_CHAIN = (TaskLockedException, *OTHER_ROUTES)
 
 
 class LockErrors:
     """The exceptions that count as lock errors.
 
-    *exceptions* replaces the default set: ``TaskLockedException`` with its subclasses,
-    and ``redis.exceptions.LockError`` where it means "not acquired".
+    Args:
+        exceptions: Exception classes that replace the default set, which is
+            ``TaskLockedException`` with its subclasses, and ``redis.exceptions.LockError`` where
+            it means "not acquired".
     """
 
     __slots__ = ("_classes",)
@@ -35,16 +37,16 @@ class LockErrors:
         self._classes = None if exceptions is None else _checked(exceptions)
 
     def match(self, exception: BaseException | None) -> bool:
-        """Whether *exception*, as a task raised it, is a lock error.
+        """Return whether the exception that a task raised is a lock error.
 
-        Huey's ``TaskLockedException``, or a class that the user has named, is judged by itself.
-        Any other by the end of its explicit chain (``raise .. from``), a group by every one of
-        its leaves. What merely happened while another exception was handled (``__context__``)
-        is a real error.
+        For ``TaskLockedException`` and the classes that the user named, the class decides. For any
+        other exception the end of its explicit chain (``raise .. from``) decides, and for an
+        exception group all of its leaves. An exception that was merely raised while another was
+        handled (``__context__``) is a real error.
         """
         if isinstance(exception, self._classes or TaskLockedException):
             return True
-        if exception is None or isinstance(exception, _JUDGED_BY_THEMSELVES):
+        if exception is None or isinstance(exception, _WITHOUT_CHAIN):
             return False
         ends = _ends(exception)
         return bool(ends) and all(map(self._is, ends))
@@ -56,7 +58,7 @@ class LockErrors:
 
 
 def lock_name(exception: BaseException | None) -> str | None:
-    """The name of the lock that *exception* could not get, or None when it does not say."""
+    """Return the name of the lock that was not acquired; None if the exception does not have it."""
     if isinstance(exception, TaskLockedException):
         return _named_in(str(exception))
     if exception is None:
@@ -92,15 +94,15 @@ def _is_redis_not_acquired(exception: BaseException) -> bool:
 
 
 def _ends(exception: BaseException) -> list[BaseException]:
-    """What *exception* comes down to: the ends of its explicit chain and of every leaf's.
+    """Return the last causes of an exception: of its explicit chain, and of each leaf of a group.
 
-    A chain that bites its own tail ends where it would begin again.
+    A chain that contains itself ends where it would repeat.
     """
     ends: list[BaseException] = []
-    waiting, done = [exception], set[int]()
+    waiting, seen = [exception], set[int]()
     while waiting:
         node = waiting.pop()
-        if id(node) in done:
+        if id(node) in seen:
             continue
         chain = {id(node)}
         waiting += _members(node)
@@ -108,7 +110,7 @@ def _ends(exception: BaseException) -> list[BaseException]:
             chain.add(id(cause))
             node = cause
             waiting += _members(node)
-        done |= chain
+        seen |= chain
         if not _members(node):
             ends.append(node)
     return ends
@@ -131,8 +133,8 @@ def _checked(exceptions: object) -> tuple[type[BaseException], ...]:
             )
         if not issubclass(each, Exception) or issubclass(each, OTHER_ROUTES):
             raise ValueError(
-                f"lock_exceptions got {each.__name__}, which never reaches SIGNAL_ERROR: "
-                "Huey has another way for it"
+                f"lock_exceptions got {each.__name__}, for which Huey does not emit SIGNAL_ERROR; "
+                "name exceptions that inherit from Exception and that tasks raise"
             )
         if each is Exception:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""The arguments of ``install_handlers``."""
+"""The arguments of `install_handlers`, validated and comparable."""
 
 from __future__ import annotations
 
@@ -25,9 +25,11 @@ class Settings:
     stale_after: float
 
     def difference(self, other: Settings) -> str:
-        """``name=mine`` for each argument that differs from *other*."""
-        pairs = ((name, mine, vars(other)[name]) for name, mine in vars(self).items())
-        return ", ".join(f"{name}={short(mine)}" for name, mine, theirs in pairs if mine != theirs)
+        """Return ``name=value`` for each argument of this one that differs from `other`."""
+        pairs = ((name, value, vars(other)[name]) for name, value in vars(self).items())
+        return ", ".join(
+            f"{name}={short(value)}" for name, value, others in pairs if value != others
+        )
 
     @classmethod
     def read(
@@ -44,7 +46,12 @@ class Settings:
         stale_locks: object,
         stale_after: object,
     ) -> Settings:
-        """The arguments in one form, however they were written."""
+        """Validate the arguments of `install_handlers`, and return them in one form.
+
+        Raises:
+            TypeError: An argument has the wrong type.
+            ValueError: ``stale_after=`` is too short.
+        """
         if registry is not None and not isinstance(registry, Registry):
             raise TypeError(f"registry= takes a Registry, got {short(registry)}")
         return cls(
@@ -62,7 +69,7 @@ class Settings:
 
 
 def _validate_stale_after(stale_after: object) -> float:
-    """Return ``stale_after=`` of `install_handlers` if it is long enough."""
+    """Return ``stale_after=`` of `install_handlers`; raise `ValueError` if it is too short."""
     seconds = validate_seconds(stale_after, "stale_after=")
     if seconds < LEAST_STALE_AFTER:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""One signal of Huey, made readable."""
+"""The event: one signal of Huey, as handlers get it."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ _UNREAD = ""
 
 
 class Event:
-    """One signal of Huey, as every handler receives it; it cannot be changed.
+    """One signal of Huey, as every handler receives it; read-only.
 
-    Times are seconds: ``timestamp`` and ``started`` since the epoch, ``duration``
-    as Huey measured it. ``started`` and ``duration`` are None where the task has not
-    run. An event made by hand, ``Event("locked", task, huey)``, is good for testing a handler.
+    `timestamp` and `started` are seconds since the epoch; `duration` is in seconds, as Huey
+    measured it. `started` and `duration` are None where the task has not run. To test a handler,
+    make an event by hand: ``Event("locked", task, huey)``.
     """
 
-    # Set by the kit's handlers, so that each acts once even if several registrations match.
+    # Set by the built-in handlers: each acts once, even if several of its registrations match.
     _signal_counted = _skip_counted = _skip_remembered = False
 
     def __init__(
@@ -104,7 +104,7 @@ class Event:
 
     @property
     def signal(self) -> str:
-        """Huey's name for it: ``"locked"``, ``"error"``, ..."""
+        """The name of the signal: ``"locked"``, ``"error"``, ..."""
         return self._signal
 
     @property
@@ -119,17 +119,17 @@ class Event:
 
     @property
     def exception(self) -> BaseException | None:
-        """Why the attempt failed, also for signals with which Huey passes no exception."""
+        """The exception of the attempt, also for signals with which Huey passes none."""
         return self._exception
 
     @property
     def timestamp(self) -> float:
-        """When the signal was emitted."""
+        """The time of the signal."""
         return self._timestamp
 
     @property
     def retries_left(self) -> int:
-        """How many attempts Huey may still make after this one."""
+        """The number of attempts that Huey may still make after this one."""
         return self._retries_left
 
     @property
@@ -149,21 +149,21 @@ class Event:
 
     @property
     def is_lock_error(self) -> bool:
-        """Whether the exception means that somebody else had the lock."""
+        """Whether the exception means that another task held the lock."""
         if self._is_lock_error is None:
             self._is_lock_error = self._context.lock_errors.match(self._exception)
         return self._is_lock_error
 
     @property
     def lock(self) -> str | None:
-        """The name of the lock that the task could not get, or None."""
+        """The name of the lock that the task could not acquire, or None."""
         if self._lock == _UNREAD:
             self._lock = lock_name(self._exception)
         return self._lock
 
     @property
     def will_retry(self) -> bool:
-        """Whether Huey is about to make another attempt because this one failed."""
+        """Whether Huey makes another attempt because this one failed."""
         if self._signal not in _RETRY_DECIDED or not self._retries_left:
             return False
         # A pre-execute hook may cancel before the attempt began: then there is no other.
@@ -171,17 +171,17 @@ class Event:
 
     @property
     def attempt(self) -> int:
-        """Which attempt this is, from 1.
+        """The number of this attempt, from 1.
 
-        Huey keeps only the retries that are left, so this counts from the ``retries=`` that
-        the task was declared with: attempts that ``retries=`` of a single call or
-        ``CancelExecution`` changed are not told apart.
+        Huey keeps only the retries that are left, so the number is counted from the ``retries=``
+        with which the task was declared. It is wrong where a single call or ``CancelExecution``
+        changed the retries.
         """
         return max(1, int(getattr(self._task, "default_retries", 0) or 0) - self._retries_left + 1)
 
     @property
     def started(self) -> float | None:
-        """When the attempt began."""
+        """The time at which the attempt began."""
         if self._signal == signals.SIGNAL_EXECUTING:
             return self._timestamp
         since = self._measured.since_start
@@ -189,7 +189,7 @@ class Event:
 
     @property
     def duration(self) -> float | None:
-        """How long the attempt ran; None before and while it runs."""
+        """The seconds that the attempt took; None before it ends."""
         return self._measured.duration
 
     @property
@@ -200,5 +200,5 @@ class Event:
 Predicate = Callable[[Event], _HasTruth | Sized | None]
 """The type of ``when=`` and ``clean_tokens=``: a function whose result can be false.
 
-Coroutines and generators never are, so type checkers refuse functions that return them.
+Coroutines and generators are always true, so type checkers refuse functions that return them.
 """

@@ -1,10 +1,13 @@
-"""Carries a verdict to the two places where Huey stores an error.
+"""The gate: applies a verdict where Huey stores an error.
 
-Huey calls ``build_error_result(task, exception)`` and then ``put_result(key, error)``: for the
-task, for later stages of its pipeline and for its part of a chord. The verdict rides on the
-task, for this one exception, to the first call, and on the error from there to the second: no
-table to look things up in, and nothing to clean up. It does not ride on the exception, which
-Huey pickles for ``on_error`` tasks, and which may be a constant that several threads raise.
+Huey calls ``build_error_result(task, exception)`` and then ``put_result(key, error)``, for the
+task, for later stages of its pipeline and for its part of a chord. The verdict must reach both
+calls. A table from task ids to verdicts would have to be cleaned up, and in immediate mode the same
+task runs again while its first attempt is still being stored. So the verdict is attached to the
+task, for this one exception, until the first call; from there to the second it is attached to the
+texts in the error's metadata, which survive when other code copies the metadata. It is not attached
+to the exception, because Huey pickles that for ``on_error`` tasks, and because an exception may be
+a constant that several threads raise.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ _ERROR_LENGTH = 200
 _LOCK_LENGTH = 60
 
 StoreDecision = tuple[frozenset[str], str, Verdict]
-"""Whose results an error is not stored as, the failed task's name, and the verdict."""
+"""The keys under which the error is not stored as usual, the task's name, and the verdict."""
 PutError = Callable[[Error], Any]
 """Stores an error under its key."""
 
@@ -67,10 +70,10 @@ class GateReporter(ErrorReporter, Protocol):
 
 
 class _TaggedStr(str):
-    """A text of an error, tagged with what the gate decided.
+    """A text of an error, tagged with the decision of the gate.
 
-    Every text that the kit writes is tagged, and tags survive copying, because other code may
-    copy the metadata into a dict of its own and replace some texts. Pickled, it is a plain string.
+    All texts that the kit writes are tagged, because other code may copy the metadata into a dict
+    of its own and replace some of them. A tag survives copying; pickled, it is a plain string.
     """
 
     __slots__ = ("decision",)
@@ -85,7 +88,7 @@ class _TaggedStr(str):
 
 
 class Gate:
-    """Stands before ``build_error_result`` and ``put_result`` of one Huey.
+    """A patch of ``build_error_result``, ``put_result`` and ``_requeue_task`` of one Huey.
 
     If something that the gate uses raises, the error is stored as Huey does.
 
@@ -113,27 +116,28 @@ class Gate:
         self._patch = MethodPatch(huey)
 
     def install(self) -> None:
-        """Wrap the three methods, on this instance alone."""
+        """Wrap the three methods of this instance."""
         self._active = True
         self._patch.wrap("build_error_result", self._wrap_build)
         self._patch.wrap("put_result", self._wrap_put)
         self._patch.wrap("_requeue_task", self._wrap_requeue)
 
     def uninstall(self) -> None:
-        """Let everything pass, and leave the Huey as it was found.
+        """Restore the methods, and decide nothing more.
 
-        Where other code has wrapped a method since, its wrapper stays, and the gate's part
-        in it only passes on.
+        Where other code has wrapped a method since, its wrapper stays, and the gate's wrapper
+        inside it only calls the original.
         """
         self._active = False
         self._patch.remove()
 
     def attach(self, task: Any, exception: BaseException, verdict: Verdict | None) -> None:
-        """Let *task* carry *verdict* on the *exception* it raised just now.
+        """Attach a verdict on the exception that `task` has just raised to the task.
 
-        Only ids are kept, so the task keeps nothing alive. In immediate mode the same task is
-        run again, and an exception may be a constant, or get the address of an older one: so
-        the note is valid for one class and one gate, and is removed when Huey retries the task.
+        Only the id of the exception is kept, so that the task keeps nothing alive. An exception
+        may be a constant, or get the id of an older one, and in immediate mode the same task runs
+        again. So the verdict is valid for one class of exception and one gate, and it is removed
+        when Huey retries the task.
         """
         if verdict is not None or getattr(task, _NOTE, None) is not None:
             setattr(task, _NOTE, (verdict, id(exception), type(exception), self._mine))
@@ -212,13 +216,13 @@ class Gate:
                     return self._apply(decision, key, data, _later(original, key, more, options))
             return original(*args, **options)
 
-        # Every result of every task passes here, and being general has its price.
+        # Hot path: called for every result, so the common signature has its own function.
         return put_result if _takes(original, ["key", "data"]) else put_result_of_a_subclass
 
     def _apply(
         self, decision: StoreDecision, key: Any, error: Error, put_error: PutError | None
     ) -> Any:
-        # Parts of chords are stored under keys of their own, and never get here.
+        # Parts of a chord are stored under other keys, not by put_result.
         _, task_name, verdict = decision
         stored = None
         if verdict.seconds is not None:
@@ -232,7 +236,7 @@ class Gate:
 
 
 def _without_traceback(error: Error) -> Error:
-    """Return *error*, without the traceback that other code may have added to it again."""
+    """Return the error without the traceback that other code may have added to it."""
     if not error.metadata.get("traceback"):
         return error
     changed = copy(error.metadata)
@@ -254,7 +258,7 @@ def _later(
 
 
 def _is_hueys_own(method: Callable[..., Any]) -> bool:
-    # Not by its name or module, which a wrapper takes over.
+    # Not by name or module: functools.wraps copies both to a wrapper.
     function = getattr(method, "__func__", None)
     written_in: dict[str, Any] = getattr(function, "__globals__", {})
     return bool(written_in.get("__name__") == Huey.__module__)
@@ -269,7 +273,7 @@ def _attached_decision(metadata: Any) -> StoreDecision | None:
 
 
 def _small_metadata(task: Any, exception: BaseException, verdict: Verdict) -> dict[str, Any]:
-    # Whoever waits for the result is to learn which lock it was.
+    # A caller that waits for the result learns which lock it was.
     text = _text(exception) if verdict.seconds is None else _text_with_lock(exception)
     error, traceback, task_id = _TaggedStr(text), _TaggedStr(), _TaggedStr(task.id)
     error.decision = traceback.decision = task_id.decision = _decision_of(task, verdict)
@@ -279,7 +283,7 @@ def _small_metadata(task: Any, exception: BaseException, verdict: Verdict) -> di
 def _changed(
     metadata: dict[str, Any], task: Any, verdict: Verdict, is_overridden: bool
 ) -> dict[str, Any]:
-    """Return a copy of *metadata*, of Huey or the user, changed as *verdict* says."""
+    """Return a copy of the metadata, of Huey or of a user's method, changed by the verdict."""
     changed = copy(metadata)
     if verdict.action == "keep":
         changed["kept"] = True

@@ -1,4 +1,4 @@
-"""Presets: registries with a name, so that one line can install them."""
+"""Presets: registries with a name, for one line to install."""
 
 from __future__ import annotations
 
@@ -34,9 +34,17 @@ _presets: dict[str, Preset] = {}
 
 
 def register_preset(name: str) -> Callable[[P], P]:
-    """Give the decorated function, which fills the empty `Registry` it is passed, a *name*.
+    """Register the decorated function as a preset.
 
-    It runs at every ``install_handlers(huey, preset=name)``. A name that is taken is refused.
+    The function gets an empty `Registry` and adds handlers to it. It is called at every
+    ``install_handlers(huey, preset=name)``.
+
+    Args:
+        name: The name of the preset.
+
+    Raises:
+        TypeError: The name is no string or is empty, or the decorated object is not callable.
+        ValueError: Another preset has this name.
     """
     if not isinstance(name, str) or not name.strip():
         raise TypeError(f"register_preset() takes a name, got {short(name)}")
@@ -55,12 +63,12 @@ def register_preset(name: str) -> Callable[[P], P]:
 
 
 def available_presets() -> tuple[str, ...]:
-    """The names that ``install_handlers(preset=...)`` knows, those of installed packages too."""
+    """Return the names of all presets, including those of installed packages."""
     return tuple(sorted({*_presets, *_installed()}))
 
 
 def build_preset(preset: object) -> Registry:
-    """One registry for *preset*: a name, a `Registry`, or a list of these."""
+    """Return one registry for a name, a `Registry`, or a list of these."""
     items = list(preset) if isinstance(preset, (list, tuple)) else [preset]
     built = Registry("preset")
     for item in items:
@@ -112,7 +120,7 @@ def _installed() -> dict[str, EntryPoint]:
 
 @register_preset("quiet-locks")
 def quiet_locks(registry: Registry) -> None:
-    """Lock errors are counted, not stored; spent tokens are deleted after the skip."""
+    """Count lock errors instead of storing them; delete spent tokens after the skip."""
     observe(registry)
     registry.add(drop_lock_errors, SIGNAL_LOCKED, SIGNAL_ERROR)
     registry.add(delete_spent_token, SIGNAL_REVOKED)
@@ -120,7 +128,7 @@ def quiet_locks(registry: Registry) -> None:
 
 @register_preset("reschedule-locks")
 def reschedule_locks(registry: Registry) -> None:
-    """A locked task is scheduled again for up to an hour; spent tokens are deleted."""
+    """Schedule a locked task again, for up to an hour; delete spent tokens after the skip."""
     observe(registry)
     registry.add(RescheduleLocked(), SIGNAL_LOCKED, SIGNAL_ERROR, SIGNAL_RETRYING)
     registry.add(delete_spent_token, SIGNAL_REVOKED)
@@ -128,7 +136,7 @@ def reschedule_locks(registry: Registry) -> None:
 
 @register_preset("brief-locks")
 def brief_locks(registry: Registry) -> None:
-    """As ``quiet-locks``, but a lock error is stored for a minute: for code that waits for it."""
+    """Do the same as ``quiet-locks``, but store lock errors for a minute, for waiting callers."""
     observe(registry)
     registry.add(expire_lock_errors(60), SIGNAL_LOCKED, SIGNAL_ERROR)
     registry.add(delete_spent_token, SIGNAL_REVOKED)
@@ -136,13 +144,13 @@ def brief_locks(registry: Registry) -> None:
 
 @register_preset("tidy-tokens")
 def tidy_tokens(registry: Registry) -> None:
-    """Spent tokens are deleted after the skip; nothing else changes."""
+    """Delete spent tokens after the skip, and nothing else."""
     registry.add(delete_spent_token, SIGNAL_REVOKED)
 
 
 @register_preset("observe")
 def observe(registry: Registry) -> None:
-    """Only counts and breadcrumbs: what ``quiet-locks`` would do, without doing it."""
+    """Only count and leave breadcrumbs, to see what ``quiet-locks`` would do."""
     registry.add(count_signals, SIGNAL_LOCKED, SIGNAL_ERROR, SIGNAL_REVOKED)
     registry.add(count_lock_skips, SIGNAL_LOCKED, SIGNAL_ERROR)
     registry.add(leave_breadcrumb, SIGNAL_LOCKED, SIGNAL_ERROR)

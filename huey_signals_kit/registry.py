@@ -1,4 +1,4 @@
-"""Who listens to what, and in which order."""
+"""Registries: which handlers listen to which signals, and in which order they run."""
 
 from __future__ import annotations
 
@@ -25,10 +25,13 @@ F = TypeVar("F", bound=HandlerFunction)
 
 
 class Registry:
-    """Handlers in running order: higher ``priority`` first, equals as they were registered.
+    """Handlers in running order: by descending priority, then in the order of registration.
 
-    Registries compose: ``a.include(b)`` is live, ``a | b`` and ``a.copy()`` are snapshots.
-    *name* is for reading only.
+    Registries compose: ``a.include(b)`` also sees later changes of ``b``; ``a | b`` and
+    ``a.copy()`` are snapshots.
+
+    Args:
+        name: A name for ``repr``.
     """
 
     def __init__(self, name: str | None = None) -> None:
@@ -55,18 +58,28 @@ class Registry:
         name: str | None = None,
         **unknown: NoReturn,
     ) -> Callable[[F], F]:
-        """Register the decorated function for *signals*, or for every signal when none is named.
+        """Register the decorated function as a handler.
 
-        *exceptions*: only events whose exception is an instance. *tasks*: a glob over
-        ``module.name``, a task function, or a list of these. *when*: a predicate over the
-        event. Higher *priority* runs earlier. *background*: run it on a thread of its own, where
-        a slow one holds no worker up, and decides nothing; when 1000 events wait, each with its
-        exception and the locals of its traceback, the oldest goes, counted. *name* stands in logs
-        and counts.
+        The function gets one `Event`. On the signals of a failed attempt (locked, error, canceled,
+        timeout, rate-limited) it may return a verdict. An exception that it raises is logged and
+        counted, and affects neither the task nor the other handlers.
 
-        The function takes one `Event`. It may return a verdict, which counts for signals of a
-        failed attempt (locked, error, canceled, timeout, rate-limited) and nowhere else.
-        What it raises is logged and counted, and disturbs neither the task nor other handlers.
+        Args:
+            *signals: Names of Huey's signals; none for every signal.
+            exceptions: Only events whose exception is an instance of this class or tuple.
+            tasks: Only these tasks: a glob over ``module.name``, a task function, or a list.
+            when: Only events for which this function returns a true value.
+            priority: Handlers with a higher priority run earlier.
+            background: Run the handler on its own thread, so that a slow one does not delay the
+                worker; it cannot return a verdict. At most 1000 events wait, each with its
+                exception and the local variables of its traceback; the oldest is dropped and
+                counted.
+            name: The name in logs and counts; by default that of the function.
+            **unknown: Refused; the message lists the options.
+
+        Raises:
+            TypeError: An argument has the wrong type.
+            ValueError: An argument has a value that cannot match.
         """
         refuse_unknown("on()", unknown, self.on)
         options = validate_options(signals, exceptions, tasks, when, priority, background, name)
@@ -89,9 +102,20 @@ class Registry:
         name: str | None = None,
         **unknown: NoReturn,
     ) -> Handler:
-        """`on` as a plain call; also takes a `Handler` of another registry as it is.
+        """Register a handler by a plain call; the arguments are those of `on`.
 
         The same function with the same arguments is registered once.
+
+        Args:
+            handler: A function, or a `Handler` of another registry, which keeps its filters.
+            *signals: As in `on`.
+            exceptions: As in `on`.
+            tasks: As in `on`.
+            when: As in `on`.
+            priority: As in `on`.
+            background: As in `on`.
+            name: As in `on`.
+            **unknown: Refused; the message lists the options.
         """
         refuse_unknown("add()", unknown, self.on)
         options = validate_options(signals, exceptions, tasks, when, priority, background, name)
@@ -102,9 +126,10 @@ class Registry:
         return self._add(handler)
 
     def remove(self, handler: Handler | HandlerFunction | str) -> None:
-        """Take out a handler, every registration of a function, or all of a name.
+        """Remove a handler, every registration of a function, or every handler of a name.
 
-        ``LookupError`` when this registry itself (not one that it includes) has none.
+        Raises:
+            LookupError: This registry itself, without those it includes, has no such handler.
         """
         with configuration.lock:
             kept = {
@@ -118,7 +143,11 @@ class Registry:
             self._changed()
 
     def include(self, other: Registry) -> None:
-        """Run the handlers of *other* too, also those that are added to it later."""
+        """Also run the handlers of `other`, including those that are added to it later.
+
+        Raises:
+            ValueError: `other` contains this registry.
+        """
         if not isinstance(other, Registry):
             raise TypeError(f"include() takes a Registry, got {short(other)}")
         with configuration.lock:
@@ -133,7 +162,7 @@ class Registry:
                 self._changed()
 
     def copy(self) -> Registry:
-        """A registry of its own with the handlers of this moment."""
+        """Return a new registry with the handlers that this one has now."""
         return self | Registry()
 
     def __or__(self, other: Registry) -> Registry:
@@ -160,7 +189,7 @@ class Registry:
         return f"<Registry{name}: {', '.join(map(repr, self)) or 'empty'}>"
 
     def listeners(self, signal: str) -> tuple[Handler, ...]:
-        """The handlers of *signal*, in running order."""
+        """Return the handlers that listen to `signal`, in running order."""
         found = self._routes.get(signal)
         if found is None:
             with configuration.lock:
@@ -169,15 +198,19 @@ class Registry:
         return found
 
     def dispatch(self, event: Event, failed: FailureHook | None = None) -> Verdict | None:
-        """Run every matching handler; the first verdict in running order, or None.
+        """Run every handler that matches; return the first verdict in running order, or None.
 
-        *failed* is told of each handler that raised; without it, it is logged.
-        ``KeyboardInterrupt``, ``SystemExit`` and ``GreenletExit`` pass through.
+        ``KeyboardInterrupt``, ``SystemExit`` and ``GreenletExit`` are not caught.
+
+        Args:
+            event: The event.
+            failed: Called with each handler that raised, the event and the exception; by default
+                they are logged.
         """
         return run(self.listeners(event.signal), event, failed or _log_failure)
 
     def watch(self, changed: Callable[[Handler | None], None] | None) -> None:
-        """Call *changed* after every change, here or in a registry included here.
+        """Call a function after every change, here or in a registry that is included here.
 
         Args:
             changed: Called with the handler that was added, or with None after any other change.

@@ -1,6 +1,7 @@
-"""What the kit announces, as blinker signals whose sender is the Huey.
+"""The blinker signals that a kit sends; the sender is the Huey.
 
-A kit announces what it hears: with ``tidy-tokens`` alone, for one, it hears of no lock.
+A kit sends them for the signals of Huey that its handlers listen to: with ``tidy-tokens`` alone,
+for example, it sends nothing about locks.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ stale_lock_found = _namespace.signal(
 )
 lock_released = _namespace.signal(
     "lock-released",
-    doc="A lock was freed that nobody alive held. Sent with ``lock`` (a `LockInfo`).",
+    doc="A lock was released whose holder is dead, or that no process claimed. Sent with ``lock`` "
+    "(a `LockInfo`).",
 )
 handler_failed = _namespace.signal(
     "handler-failed",

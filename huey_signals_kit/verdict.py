@@ -1,4 +1,4 @@
-"""What becomes of the error of one attempt."""
+"""Verdicts: what Huey stores of the error of one attempt."""
 
 from __future__ import annotations
 
@@ -10,25 +10,33 @@ from ._checks import validate_seconds
 
 
 class Plan(Protocol):
-    """Changes of a verdict to the task itself; only the plan of the winning verdict is used."""
+    """What a verdict changes in the task itself; only the plan of the winning verdict is used."""
 
     def start(self) -> Verdict:
         """Prepare the task for another run; return the verdict that counts."""
 
     def cancel(self) -> None:
-        """Leave the task as it was before `start`."""
+        """Restore the task as it was before `start`."""
 
     def requeue(self, requeue: Callable[..., Any], timestamp: Any) -> Any:
-        """Hand the task to *requeue*, which is Huey's ``_requeue_task``."""
+        """Pass the task to Huey.
+
+        Args:
+            requeue: Huey's ``_requeue_task``.
+            timestamp: The time of this attempt, as Huey passes it.
+        """
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What becomes of an attempt's error; use `KEEP`, `DROP` and `expire`, not the class.
+    """What is stored of the error of an attempt: use `KEEP`, `DROP` and `expire`, not the class.
 
-    A handler returns one, or None to leave the decision to the handlers after it.
-    ``seconds`` is how long an error that expires is kept, None for other verdicts. ``plan`` is for
-    handlers of this package only.
+    A handler returns a verdict, or None to leave the decision to the handlers after it.
+
+    Args:
+        action: ``"keep"``, ``"drop"`` or ``"expire"``.
+        seconds: How long an error that expires is kept; None for the other actions.
+        plan: For handlers of this package only.
     """
 
     action: Literal["keep", "drop", "expire"]
@@ -52,19 +60,22 @@ class Verdict:
 
 
 KEEP = Verdict("keep")
-"""The error is stored as Huey does it."""
+"""Store the error as Huey does."""
 
 DROP = Verdict("drop")
-"""Nothing is stored. Whoever waits for the result without a timeout waits for ever."""
+"""Store nothing. A caller that waits for the result without a timeout waits for ever."""
 
 _TEN_YEARS = 10 * 365 * 86_400.0
 
 
 def expire(seconds: float) -> Verdict:
-    """A small error without a traceback is stored, and gone after *seconds*, on every storage.
+    """Return a verdict that stores a small error without a traceback for some seconds.
 
-    Whoever waits for the result learns why it failed: Huey raises its ``TaskException``.
-    *seconds* is a number above 0, of at most ten years.
+    The error expires on every storage. A caller that waits for the result learns why the task
+    failed: Huey raises its ``TaskException``.
+
+    Args:
+        seconds: Seconds above 0, at most ten years.
     """
     return Verdict("expire", validate_seconds(seconds, "expire()", most=_TEN_YEARS))
 

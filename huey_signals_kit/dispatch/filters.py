@@ -1,4 +1,4 @@
-"""The filters of ``on``: read once when they are given, asked for every event."""
+"""The filters of ``on``: validated when they are given, applied to every event."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SEVERAL = (list, tuple, set, frozenset)
 
 
 def validate_signals(signals: Iterable[object]) -> frozenset[str] | None:
-    """The signals to listen to, or None for all of them."""
+    """Return the signals to listen to, or None for all of them."""
     for signal in signals:
         if callable(signal):
             raise TypeError(
@@ -38,7 +38,7 @@ def validate_signals(signals: Iterable[object]) -> frozenset[str] | None:
 
 
 def validate_exceptions(exceptions: object) -> tuple[type[BaseException], ...] | None:
-    """The exception classes to match, or None for any or none."""
+    """Return the exception classes to match, or None to match any event."""
     if exceptions is None:
         return None
     classes = exceptions if isinstance(exceptions, tuple) else (exceptions,)
@@ -69,6 +69,7 @@ class TaskFilter:
         self.spec = (*sorted(globs), *sorted(map(_class_name, self._classes)))
 
     def __call__(self, task: object) -> bool:
+        """Return whether the filter matches a task."""
         cls = type(task)
         return cls in self._classes or bool(self._pattern and self._pattern.match(_class_name(cls)))
 
@@ -82,12 +83,12 @@ class TaskFilter:
 
 
 def validate_tasks(tasks: object) -> TaskFilter | None:
-    """The filter that *tasks* describes, or None for any task."""
+    """Return the filter for ``tasks=``, or None for any task."""
     return None if tasks is None else TaskFilter(tasks)
 
 
 def validate_priority(priority: object) -> float:
-    """Return *priority* if it is a number within the range of a float, and not NaN."""
+    """Return `priority` if it is a number within the range of a float, and not NaN."""
     if isinstance(priority, bool) or not isinstance(priority, (int, float)):
         raise TypeError(f"priority= of on() takes a number, got {short(priority)}")
     if isinstance(priority, int) and abs(priority) > sys.float_info.max:
@@ -101,7 +102,7 @@ def validate_priority(priority: object) -> float:
 
 
 def validate_handler(function: object) -> Callable[[Any], Any]:
-    """*function* if it can be a handler."""
+    """Return `function` if it can be a handler."""
     if getattr(function, "makes_a_handler", None) is True or (
         isinstance(function, type) and hasattr(function, "suppresses_lock_errors")
     ):

@@ -1,4 +1,4 @@
-"""A function with its filters, and how a row of them is run."""
+"""Handlers: functions with filters, and the running of several in order."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _order = itertools.count()
 
 @dataclass(frozen=True, eq=False)
 class Handler:
-    """A function with its filters, as ``on`` registered it; `Registry` makes these."""
+    """A function with its filters, made by `Registry.on`."""
 
     function: HandlerFunction
     signals: frozenset[str] | None
@@ -44,11 +44,11 @@ class Handler:
     name: str
     order: int
     filtered: bool
-    """Whether `wants` has to be asked."""
+    """Whether `matches` has to be called."""
     decides: bool
-    """Whether any of its signals leads to a verdict."""
+    """Whether a verdict counts for any of its signals."""
     background: Background[Submitted] | None
-    """What runs it on a thread of its own, if anything does."""
+    """Runs the function on its own thread; None if a worker runs it."""
 
     def __repr__(self) -> str:
         parts = [f"on {'/'.join(sorted(self.signals)) if self.signals else 'every signal'}"]
@@ -65,7 +65,7 @@ class Handler:
         return f"<{self.name} {' '.join(parts)}>"
 
     def matches(self, event: Event) -> bool:
-        """Whether *event*, of one of this handler's signals, passes every filter."""
+        """Return whether an event of one of the handler's signals passes every filter."""
         if self.exceptions is not None and not isinstance(event.exception, self.exceptions):
             return False
         if self.tasks is not None and not self.tasks(event.task):
@@ -76,22 +76,22 @@ class Handler:
         return answer if answer is True or answer is False else truth_of(answer, "when= of on()")
 
     def listens_to(self, signal: str) -> bool:
-        """Whether *signal* is one of this handler's."""
+        """Return whether the handler listens to `signal`."""
         return self.signals is None or signal in self.signals
 
     @property
     def is_builtin(self) -> bool:
-        """Whether the function is one of this package's."""
+        """Whether the function is part of this package."""
         return (getattr(self.function, "__module__", None) or "").startswith("huey_signals_kit.")
 
     @property
     def may_return_expire(self) -> bool:
-        """Whether the handler is the user's own, and so may return `expire`."""
+        """Whether the handler is a user's own, so that it may return `expire`."""
         return self.decides and self.background is None and not self.is_builtin
 
     @property
     def registration(self) -> Hashable:
-        """Equal for handlers that were registered with the same arguments."""
+        """A key that is equal for handlers registered with the same arguments."""
         same = (self._identity(self.function), self._identity(self.when), bool(self.background))
         return (
             *same,
@@ -112,12 +112,12 @@ class Handler:
         return function
 
     def suppresses_lock_errors(self, event: Event) -> bool:
-        """Whether it is known beforehand to keep the lock error of *event* out of the store."""
+        """Return whether it is known in advance that the lock error will not be stored."""
         asked = _suppression(self.function)
         return bool(asked and (asked is True or asked(event)))
 
     def reject_verdict(self, answer: object) -> NoReturn:
-        """`TypeError`: *answer*, which the function returned, is no verdict or decides nothing."""
+        """Raise `TypeError` for a return value that is no verdict, or that decides nothing."""
         if not isinstance(answer, Verdict):
             raise TypeError(
                 f"handler {self.name} returned {short(answer)}, which is no verdict; "
@@ -125,8 +125,8 @@ class Handler:
             )
         if self.background is not None:
             raise TypeError(
-                f"handler {self.name} returned {answer!r}, but runs in the background: by then "
-                "it is decided"
+                f"handler {self.name} returned {answer!r}, but runs in the background, "
+                "after Huey has stored the error; remove background=True"
             )
         raise TypeError(
             f"handler {self.name} returned {answer!r}, but listens only to "
@@ -135,7 +135,7 @@ class Handler:
 
 
 def sort_handlers(handlers: Iterable[Handler]) -> tuple[Handler, ...]:
-    """Higher priority first, equals as they were registered; the same registration once."""
+    """Return handlers by descending priority, then by registration, each registration once."""
     found: dict[Hashable, Handler] = {}
     for handler in sorted(handlers, key=lambda each: (-each.priority, each.order)):
         found.setdefault(handler.registration, handler)
@@ -143,12 +143,14 @@ def sort_handlers(handlers: Iterable[Handler]) -> tuple[Handler, ...]:
 
 
 def run(handlers: Iterable[Handler], event: Event, failed: FailureHook) -> Verdict | None:
-    """Run each of *handlers*; return the first verdict, or None.
+    """Run the handlers; return the first verdict, or None.
 
     The plan of that verdict is started when all handlers have run. If the plan raises, None is
     returned and the error is stored as Huey does.
 
     Args:
+        handlers: The handlers that listen to the signal, in running order.
+        event: The event.
         failed: Called with a handler that raised, the event and the exception.
     """
     verdict: Verdict | None = None
@@ -200,7 +202,7 @@ def _lost(submitted: list[Submitted]) -> None:
 
 def _suppression(function: object) -> Any:
     found = getattr(function, "suppresses_lock_errors", None)
-    # A mock answers everything with another mock.
+    # `Mock` objects return a truthy Mock for every attribute, so test the type.
     return found if found is True or isinstance(found, MethodType) else None
 
 
@@ -213,7 +215,7 @@ def validate_options(
     background: object,
     name: object,
 ) -> dict[str, Any]:
-    """The arguments of ``on``, checked."""
+    """Validate the arguments of ``on``; return them by name."""
     if name is not None and not (isinstance(name, str) and name.strip()):
         raise TypeError(f"name= of on() takes a string with something in it, got {short(name)}")
     return {
@@ -228,7 +230,12 @@ def validate_options(
 
 
 def make_handler(function: object, options: dict[str, Any]) -> Handler:
-    """A handler of *function* with the *options* that `validate_options` has checked."""
+    """Return a handler.
+
+    Args:
+        function: The function.
+        options: The result of `validate_options`.
+    """
     checked = validate_handler(function)
     name = options["name"] or name_of(checked)
     if options["background"] and _suppression(checked) is not None:

@@ -1,4 +1,4 @@
-"""What a kit says: announcements to subscribers, and failures to the log, counted."""
+"""Reports of a kit: signals to subscribers, failures to the log, and counts of both."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Reporter:
         self._failures = RateLimitedErrors()
 
     def announce(self, signal: NamedSignal, **payload: object) -> None:
-        """Make one of the kit's announcements to its subscribers, whatever they raise."""
+        """Send one of `huey_signals_kit.signals`; what subscribers raise is logged and counted."""
         if signal.receivers:
             _announce(signal, self._huey, self._subscriber_failed, **payload)
 
     def handler_failed(self, handler: Handler, event: Event, exc: BaseException) -> None:
-        """Log, count and announce that *handler* raised *exc* on *event*."""
+        """Log, count and announce that a handler raised an exception."""
         # By order of registration: handlers made by the same factory have the same name.
         name, key = f"Handler {handler.name}", ("handler", handler.order)
         self._failures.report(name, f"on {short(event)}", exc, key)
@@ -72,7 +72,14 @@ class Reporter:
         self._failures.report("The kit itself", where, exc, ("kit", where))
 
     def stale_lock(self, name: str, host: str | None, pid: int | None, released: bool) -> None:
-        """The lock *name* was found, whose holder is dead."""
+        """Log a lock whose holder is dead.
+
+        Args:
+            name: The name of the lock.
+            host: The host of the holder.
+            pid: The process id of the holder.
+            released: Whether the kit releases the lock.
+        """
         log_error(
             "The lock %r is held by process %s on %s, which is dead: %s.",
             name,
@@ -106,9 +113,15 @@ def _announce(
     failed: Callable[[Any, BaseException], None],
     **payload: Any,
 ) -> None:
-    """Send *signal* to each subscriber by itself: one that raises is passed to *failed*.
+    """Send a blinker signal; a subscriber that raises does not stop the others.
 
     blinker's own ``send`` stops at the first subscriber that raises.
+
+    Args:
+        signal: The signal.
+        huey: The sender.
+        failed: Called with each subscriber that raised, and the exception.
+        **payload: The keyword arguments for the subscribers.
     """
     if signal.is_muted:
         return

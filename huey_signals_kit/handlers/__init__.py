@@ -1,6 +1,6 @@
-"""The built-in handlers, to build presets from; each is called with one event.
+"""The built-in handlers, from which presets are built; each is called with one event.
 
-A preset names the signals, as in ``registry.add(drop_lock_errors, SIGNAL_LOCKED, SIGNAL_ERROR)``.
+The preset names the signals, as in ``registry.add(drop_lock_errors, SIGNAL_LOCKED, SIGNAL_ERROR)``.
 """
 
 from .breadcrumbs import leave_breadcrumb

@@ -1,4 +1,4 @@
-"""Leaves breadcrumbs of lock skips for Sentry."""
+"""Breadcrumbs of lock skips for Sentry."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from ..huey_internals.facts import LOCK_SIGNALS
 
 
 def leave_breadcrumb(event: Event) -> None:
-    """Remember a lock skip, to be shown on the events that the same task sends to Sentry.
+    """Keep a lock skip as a breadcrumb for the events that the same task sends to Sentry.
 
-    The kit keeps the last 20 of each task, for 15 minutes, in this process: Sentry's own
-    breadcrumbs end with the skipped task. Each event stands by itself, so while a skip is
-    recent it is shown on every one. Of the task, only its id and attempt are kept. An event
-    from a thread that the task has started is not known to be the task's.
+    Sentry's own breadcrumbs end with the skipped task. So the kit keeps the last 20 skips of each
+    task, for 15 minutes, in this process, and adds them to every event of that time. Of the task
+    only its id and attempt are kept. An event from a thread that the task has started gets none.
     """
     # Hot path: if the value is known already, this saves the call of the property.
     is_lock_error = event._is_lock_error or event.is_lock_error

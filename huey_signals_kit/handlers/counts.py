@@ -1,4 +1,4 @@
-"""Counts what happened."""
+"""Counts of signals and of lock skips."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..metrics.names import LOCK_SKIPS, SIGNALS
 
 
 def count_signals(event: Event) -> None:
-    """Count the event in ``huey_signals_total``, once, however often this is called for it.
+    """Count the event in ``huey_signals_total``, once, even if several registrations match.
 
     With ``sinks=`` every signal is counted without this handler.
     """

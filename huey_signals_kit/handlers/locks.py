@@ -1,4 +1,4 @@
-"""Keeps lock errors out of the result store, or has them expire there."""
+"""Handlers that store no lock errors, or store them for a short time."""
 
 from __future__ import annotations
 
@@ -13,21 +13,24 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def suppressing(handler: F) -> F:
-    """Mark a handler that keeps lock errors out of the store: Sentry is not sent them either."""
+    """Mark a handler whose lock errors are not stored, so that Sentry gets no event either."""
     vars(handler)["suppresses_lock_errors"] = True
     return handler
 
 
 @suppressing
 def drop_lock_errors(event: Event) -> Verdict | None:
-    """`DROP` if somebody else had the lock, no opinion on any other error."""
+    """Return `DROP` for a lock error, and None for any other error."""
     return DROP if event._is_lock_error or event.is_lock_error else None
 
 
 def expire_lock_errors(seconds: float = 60) -> ExpireLockErrors:
-    """A handler: ``expire(seconds)`` if somebody else had the lock, else no opinion.
+    """Return a handler that returns ``expire(seconds)`` for lock errors, None for other errors.
 
-    For ``registry.add(expire_lock_errors(30), SIGNAL_LOCKED, SIGNAL_ERROR)``.
+    Use it as ``registry.add(expire_lock_errors(30), SIGNAL_LOCKED, SIGNAL_ERROR)``.
+
+    Args:
+        seconds: Seconds until the stored error expires.
     """
     return ExpireLockErrors(expire(seconds))
 
@@ -37,10 +40,11 @@ vars(expire_lock_errors)["makes_a_handler"] = True
 
 @dataclass(frozen=True)
 class ExpireLockErrors:
-    """What `expire_lock_errors` makes; two with the same time are the same handler.
+    """The handler that `expire_lock_errors` returns; two with the same time are equal.
 
-    By ``may_expire``, which a handler of the user's may have as well, a process looks from its
-    start for what another one has left; else from the first error that it lets expire itself.
+    Because of `may_expire`, which a user's handler may have too, a process deletes expired errors
+    from its start, also those of other processes; without it, from the first error that the
+    process itself stores with an expiry.
     """
 
     verdict: Verdict
@@ -48,4 +52,5 @@ class ExpireLockErrors:
     may_expire: ClassVar[bool] = True
 
     def __call__(self, event: Event) -> Verdict | None:
+        """Return the verdict for a lock error, and None for any other error."""
         return self.verdict if event.is_lock_error else None

@@ -1,4 +1,4 @@
-"""Schedules a task again that could not get its lock."""
+"""Rescheduling of tasks that could not acquire their lock."""
 
 from __future__ import annotations
 
@@ -28,25 +28,31 @@ _HIDES = "_huey_signals_kit_hides"
 
 @dataclass(frozen=True)
 class RescheduleLocked:
-    """Handler: a task that could not get its lock is scheduled again, instead of failing.
+    """A handler that schedules a locked task again, instead of letting it fail.
 
-    It comes back under its id, with its retries, its pipeline and its place in a chord, first
-    after *delay* seconds, then *backoff* times as long each time, at most *most* seconds; each
-    delay is shortened by chance, by up to the fraction *jitter*, so that those who met at a lock
-    do not meet there again. One that would come back later than *give_up_after* seconds after
-    its first attempt, or than it expires, has failed for good: it is not stored, as by
-    `drop_lock_errors`, and not retried.
+    The task keeps its id, its retries, its pipeline and its part of a chord. Each delay is
+    shortened at random, so that tasks that met at a lock do not meet there again. A task that
+    would run later than it may wait, or than it expires, fails: as with `drop_lock_errors` its
+    error is not stored, and it is not retried.
 
-    Register it for the signals locked and error, and for retrying: a retry after a real error
-    then has the whole time again. Not with ``background=True``: by then Huey has gone on.
+    Register it for the signals locked and error, and for retrying, so that a retry after a real
+    error has the whole waiting time again. It cannot run with ``background=True``, because Huey
+    decides immediately after the signal.
 
-    To Huey it is a retry, but it costs none of the task's retries: the signals are locked (or
-    error), retrying, scheduled. A task that is revoked by its id meanwhile is not scheduled again.
-    A task whose class is paused is: Huey decides when it is due.
+    For Huey it is a retry that uses up none of the task's retries: the signals are locked (or
+    error), retrying, scheduled. A task that was revoked by its id is not scheduled again. A task
+    whose class is paused is scheduled, and Huey decides when it is due.
 
-    It leaves alone tasks that have ``lock_errors`` of their own, and all tasks in immediate
-    mode, which has no scheduler. Periodic tasks are dropped: they run again anyway. If another
+    Tasks with their own ``lock_errors`` are left alone, and so are all tasks in immediate mode,
+    which has no scheduler. Periodic tasks are dropped, because they run again anyway. If another
     handler's verdict wins, the task is neither scheduled nor given up.
+
+    Args:
+        delay: Seconds until the second attempt.
+        backoff: The factor by which each delay is longer than the one before, 1 to 1000.
+        most: The longest delay, in seconds.
+        jitter: The largest fraction by which a delay is shortened, 0 to 1.
+        give_up_after: Seconds after the first attempt in which the task must run.
     """
 
     reschedules: ClassVar[bool] = True
@@ -83,7 +89,7 @@ class RescheduleLocked:
         return Verdict("drop", plan=_Rescheduling(self, event))
 
     def suppresses_lock_errors(self, event: Event) -> bool:
-        """Whether `event` will not be stored, so that Sentry need not hear of it."""
+        """Return whether the error will not be stored, so that Sentry gets no event."""
         return not event._huey.immediate
 
     @staticmethod
@@ -107,9 +113,9 @@ class RescheduleLocked:
 class _Rescheduling:
     """The `Plan` of `RescheduleLocked` for one attempt.
 
-    Huey itself schedules the task, as it does for a retry. Until then Huey only tests whether the
-    task has retries and an ``on_error`` task. User code sees both with their values; only their
-    truth values differ.
+    Huey itself schedules the task, as for a retry. It does so if the task has retries left, and it
+    enqueues no ``on_error`` task if there is none. To change nothing that user code can see, both
+    keep their values, and only their truth values differ until Huey has decided.
     """
 
     def __init__(self, handler: RescheduleLocked, event: Event) -> None:
@@ -129,7 +135,7 @@ class _Rescheduling:
         begun = wait_state.read(task) or wait_state.begin(task, huey, now)
         wait, delay = handler.next_wait(begun)
         if now + delay > handler.end_of(wait):
-            _say_given_up(event, now - wait.since)
+            _log_given_up(event, now - wait.since)
             return _end(task)
         self._wait, self._eta = wait, normalize_time(None, delay, huey.utc)
         event._context.carry_waits()
@@ -249,7 +255,7 @@ def _check_serializer(huey: Any, task: Any, wait: WaitState) -> None:
         )
 
 
-def _say_given_up(event: Event, waited: float) -> None:
+def _log_given_up(event: Event, waited: float) -> None:
     log(
         logging.WARNING,
         "Task %s (%s) has waited %.0f s for lock %r and is given up.",

@@ -1,4 +1,4 @@
-"""Deletes a revoke token once it has done its work."""
+"""Deletion of spent revoke tokens."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ _GENERATED = re.compile(
 
 
 def delete_spent_token(event: Event) -> None:
-    """After a revoked task was skipped, delete its own token ``r:<id>``.
+    """Delete the token ``r:<id>`` of a revoked task after the task was skipped.
 
-    Only when it can never stop another run, as ``clean_tokens=`` of the kit says, and never
-    of a periodic task or of one that handles an error, which Huey enqueues again by itself.
-    A pause switch (``rt:``) is left alone. Deleting takes one round trip.
+    It is deleted only if it can never stop another run, as ``clean_tokens=`` of the kit decides.
+    The token of a periodic task stays, and so does that of a task that handles an error, because
+    Huey enqueues both again by itself. A pause switch (``rt:``) stays. The deletion takes one
+    round trip.
     """
     task, context = event._task, event._context
     # Huey enqueues an on_error task again by itself, for each failed attempt and each member of
@@ -45,7 +46,7 @@ def delete_spent_token(event: Event) -> None:
 
 
 def has_generated_id(event: Event) -> bool:
-    """Whether Huey made the task's id, ``str(uuid.uuid4())``: others can be enqueued again."""
+    """Return whether Huey made the task's id; a task with another id can be enqueued again."""
     return _GENERATED(str(event._task.id)) is not None
 
 
@@ -57,7 +58,11 @@ _POLICIES: dict[str, Predicate] = {
 
 
 def token_policy(clean_tokens: Any) -> Callable[[Event], object]:
-    """Read ``clean_tokens=``: ``"generated"``, ``"always"``, ``"never"`` or a predicate."""
+    """Return the predicate for ``clean_tokens=``.
+
+    Args:
+        clean_tokens: ``"generated"``, ``"always"``, ``"never"`` or a predicate.
+    """
     if callable(clean_tokens):
         predicate = validate_call(clean_tokens, "clean_tokens=")
         return lambda event: truth_of(predicate(event), "clean_tokens=")

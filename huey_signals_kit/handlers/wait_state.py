@@ -1,13 +1,13 @@
-"""How long a task has been waiting for its lock, in its message.
+"""How long a task has been waiting for its lock, kept in the task's message.
 
-Only the message goes from one attempt to the next, and every consumer has to be able to read and
-run it, also one without this package. So the state is the name of the time zone of ``expires``, a
-plain ``datetime`` that Huey keeps, resolves and obeys as before.
-Huey resolves ``expires=60`` again whenever a task goes from the schedule to the queue: that is
-why a task's own expiry becomes a moment while it waits.
+Only the message goes from one attempt to the next, and every consumer must be able to read and run
+it, including one without this package. So the state is stored as the name of the time zone of
+``expires``: that is a plain ``datetime``, which Huey keeps, resolves and obeys as before. Huey
+resolves ``expires=60`` again whenever a task moves from the schedule to the queue; therefore a
+task's own expiry is stored as a point in time while the task waits.
 
 `WaitMessages` hides this from user code: only the message has the state, and the task that is made
-from it has its own ``expires``.
+from the message has its original ``expires``.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ _NEVER = datetime(2999, 1, 1, tzinfo=timezone.utc)
 
 @dataclass(frozen=True)
 class WaitState:
-    """How long a task has waited; moments are seconds since the epoch."""
+    """How long a task has been waiting for its lock; times are seconds since the epoch."""
 
     since: float
-    """When it first could not get its lock."""
+    """The time at which the task first could not acquire its lock."""
     delay: float
-    """The latest delay, in seconds, before it was shortened by chance."""
+    """The latest delay in seconds, without jitter."""
     deadline: float | None
-    """When the task itself expires, if it does."""
+    """The time at which the task expires; None if it does not."""
     original_expires: float | str | list[float] | None
-    """Its own ``expires``: seconds, a moment in ISO format, or ``[seconds]`` for a timedelta."""
+    """The task's ``expires``: seconds, a time in ISO format, or ``[seconds]`` for a timedelta."""
 
 
 def begin(task: Any, huey: Any, now: float) -> WaitState:
-    """The wait that begins *now*."""
+    """Return the state of a task that begins to wait at the time `now`."""
     own = task.expires
     if not own:
         return WaitState(now, 0.0, None, None)
@@ -56,19 +56,19 @@ def begin(task: Any, huey: Any, now: float) -> WaitState:
 
 
 def read(task: Any) -> WaitState | None:
-    """The wait that *task* is in, or None."""
+    """Return the state of a task; None if it does not wait."""
     original: WaitState | None = getattr(task, _WAIT, None)
     return _decoded(task.expires) if original is None else original
 
 
 def write(task: Any, wait: WaitState) -> None:
-    """Set the wait of *task*, which `WaitMessages` then writes into its messages."""
+    """Set the state of a task; `WaitMessages` writes it into the messages of the task."""
     clear(task)
     setattr(task, _WAIT, wait)
 
 
 def clear(task: Any) -> None:
-    """Remove the wait of *task*, if it has one."""
+    """Remove the state of a task, if it has one."""
     if getattr(task, _WAIT, None) is not None:
         delattr(task, _WAIT)
     wait = _decoded(task.expires)
@@ -77,7 +77,7 @@ def clear(task: Any) -> None:
 
 
 class WaitMessages:
-    """Writes the waits of one Huey's tasks into their messages, and reads them from there."""
+    """A patch of one Huey that writes the states of tasks into messages and reads them."""
 
     def __init__(self, huey: Any) -> None:
         self._huey = huey
@@ -86,7 +86,7 @@ class WaitMessages:
         self._begun = False
 
     def install(self) -> None:
-        """Wrap nothing yet: a wrapper costs time for each message, so that is left to `begin`."""
+        """Wrap nothing yet: a wrapper costs time for each message, so `begin` does it."""
 
     def begin(self) -> None:
         """Wrap ``serialize_task`` and ``deserialize_task``, unless they are wrapped already."""
@@ -152,7 +152,7 @@ def _decoded(expires: Any) -> WaitState | None:
 
 
 def _show(task: Any, wait: WaitState) -> None:
-    """Set the ``expires`` of *task* to its own again."""
+    """Restore the original ``expires`` of a task."""
     original: Any = wait.original_expires
     if isinstance(original, str):
         original = datetime.fromisoformat(original)

@@ -1,4 +1,4 @@
-"""Huey's line for each locked and each revoked task becomes one line a minute and lock or task."""
+"""One log line a minute for each lock or task, in place of Huey's line for each skipped task."""
 
 from __future__ import annotations
 
@@ -24,11 +24,16 @@ Line = tuple["str | None", str]
 
 
 class QuietLogs:
-    """A filter on Huey's logger, which all Hueys share: it takes the lines of one of them.
+    """A filter on Huey's logger that removes the lines of one Huey and logs summaries.
 
-    *label* folds lock names, so that memory stays bounded. What was taken is said at the end
-    of the minute, as a warning like the lines themselves: Huey's consumer shows no less of
-    other loggers. *failed* is told what goes wrong; then the line passes.
+    All Hueys share one logger. A summary is a warning, as Huey's consumer shows only warnings of
+    other loggers. If the kit's own code raises, the line passes.
+
+    Args:
+        huey: The Huey.
+        label: The folded name for each lock's name, so that memory stays bounded.
+        jobs: The jobs of the kit.
+        reporter: Logs failures.
     """
 
     def __init__(
@@ -52,17 +57,17 @@ class QuietLogs:
         self._since = time.monotonic()
 
     def install(self) -> None:
-        """Begin to take lines."""
+        """Begin to remove lines."""
         self._since = time.monotonic()
         self._logger.addFilter(self)
         self._jobs.every(INTERVAL, self.summarize, "quiet_logs")
 
     def uninstall(self) -> None:
-        """Let every line pass; what was taken is said when the jobs are drained."""
+        """Let every line pass; the last summary is logged when the jobs are flushed."""
         self._logger.removeFilter(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether *record* passes; by ``logging``, for every line of every Huey."""
+        """Return whether a record passes; `logging` calls this for every line of every Huey."""
         try:
             return record.msg not in (LOCKED_LINE, REVOKED_LINE) or not self._takes(record)
         except Exception as exc:
@@ -87,7 +92,7 @@ class QuietLogs:
         return self._label[lock_name(exception) or ""]
 
     def summarize(self) -> None:
-        """Say what was taken since the last time."""
+        """Log what was removed since the last summary."""
         with self._lock:
             now = time.monotonic()
             taken, seconds = self._taken, round(now - self._since)
@@ -95,18 +100,18 @@ class QuietLogs:
         by_lock: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for (lock, task), count in sorted(taken.items(), key=str):
             if lock is None:
-                self._say_revoked(task, count, seconds)
+                self._log_revoked(task, count, seconds)
             else:
                 by_lock[lock][task] += count
         for lock, tasks in by_lock.items():
-            self._say_locked(lock, tasks, seconds)
+            self._log_locked(lock, tasks, seconds)
 
-    def _say_revoked(self, task: str, count: int, seconds: int) -> None:
+    def _log_revoked(self, task: str, count: int, seconds: int) -> None:
         text = "Task %s: %d revoked and not executed in the last %d s"
         fields: dict[str, Any] = {"task": task, "revoked": count, "seconds": seconds}
         log(logging.WARNING, text, task, count, seconds, queue=str(self._huey.name), **fields)
 
-    def _say_locked(self, lock: str, tasks: Counter[str], seconds: int) -> None:
+    def _log_locked(self, lock: str, tasks: Counter[str], seconds: int) -> None:
         count = sum(tasks.values())
         name = f"Lock {lock!r}" if lock else "A lock without a name"
         text = "%s: %d task%s skipped in the last %d s (%s)"

@@ -1,4 +1,4 @@
-"""Remembers recent lock skips by task, within bounds."""
+"""Recent lock skips by task, within bounds."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ..event import Skip
 from ..runtime.fork import reset_in_child
 
 MOST = 20
-"""How many skips of one task are remembered."""
+"""Number of skips of one task that are kept."""
 MAX_AGE = 15 * 60
-"""After how many seconds a skip is forgotten."""
+"""Seconds after which a skip is dropped."""
 MOST_TASKS = 500
-"""Of how many tasks skips are remembered."""
+"""Number of tasks whose skips are kept."""
 
 
 class Skips:
-    """The skips of one Huey's tasks in this process; a forked child begins with none."""
+    """The recent skips of one Huey's tasks in this process; a forked child starts with none."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -33,7 +33,7 @@ class Skips:
         self._lock = threading.RLock()
 
     def remember(self, task_name: str, skip: Skip) -> None:
-        """Remember a skip of a task; what was skipped before the last `MOST` is forgotten."""
+        """Keep a skip of a task; only the last `MOST` are kept."""
         skips = self._by_task.get(task_name)
         if skips is None:
             with self._lock:
@@ -41,10 +41,10 @@ class Skips:
         skips.append(skip)
 
     def recent(self, task_name: str) -> list[Skip]:
-        """Its skips of the last `MAX_AGE` seconds, in the order of time."""
+        """Return the skips of a task in the last `MAX_AGE` seconds, oldest first."""
         oldest = self._clock() - MAX_AGE
         with self._lock:
-            # A copy, which no other thread comes in between: it may add one at any moment.
+            # A copy in one step: another thread may add a skip at any moment.
             skips = list(self._by_task.get(task_name, ()))
         return sorted(skip for skip in skips if skip[0] >= oldest)
 
@@ -56,7 +56,3 @@ class Skips:
         if len(self._by_task) >= MOST_TASKS:
             del self._by_task[min(self._by_task, key=self._last)]
         return self._by_task.setdefault(task_name, deque(maxlen=MOST))
-
-
-def forget(task_name: str, skip: Skip) -> None:
-    """Remember nothing."""

@@ -1,4 +1,4 @@
-"""Puts lock skips among the breadcrumbs of one of Sentry's events."""
+"""Lock skips as breadcrumbs of Sentry's events."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _SENTRYS_DEFAULT = 100
 
 
 def with_skips(event: dict[str, Any], skips: list[Skip]) -> dict[str, Any]:
-    """*event* with *skips* among its breadcrumbs, in the order of time.
+    """Add skips to the breadcrumbs of an event, ordered by time, and return the event.
 
-    Each passes the client's ``before_breadcrumb`` first. Of all together the newest are kept,
-    as many as its ``max_breadcrumbs``, which is how Sentry does it.
+    As in Sentry itself, each new breadcrumb goes through the client's ``before_breadcrumb``, and
+    the newest ``max_breadcrumbs`` of all are kept.
     """
     options = sys.modules["sentry_sdk"].get_client().options
     most = options.get("max_breadcrumbs", _SENTRYS_DEFAULT)
     crumbs = event.get("breadcrumbs") or {}
     own = crumbs.get("values") or [] if isinstance(crumbs, dict) else None
-    # What the user has attached by hand in excess is not ours to take away.
+    # More than max_breadcrumbs were attached by the user: keep them all.
     if own is not None and 0 < most >= len(own):
         mine = _allowed(map(_breadcrumb, skips), options.get("before_breadcrumb"))
         event["breadcrumbs"] = {**crumbs, "values": _by_time([*own, *mine])[-most:]}
@@ -55,7 +55,7 @@ def _by_time(crumbs: list[Breadcrumb]) -> list[Breadcrumb]:
     times: list[float] = []
     for crumb in crumbs:
         when = _seconds(crumb.get("timestamp"))
-        # One that does not say when keeps its place behind the one before.
+        # A breadcrumb without a time stays behind the one before it.
         times.append(when if when is not None else times[-1] if times else 0.0)
     return [crumbs[place] for place in sorted(range(len(crumbs)), key=times.__getitem__)]
 

@@ -1,8 +1,8 @@
-"""What the kit changes on the events that a Huey's tasks send to Sentry.
+"""Changes to the events that tasks send to Sentry.
 
-One event processor serves all kits, in Sentry's list of global ones, from when `sentry_sdk` is
-there, before or after the kit. It finds the task on the stack: Sentry runs it where the event
-is captured. Of transactions and check-ins it changes nothing.
+One event processor serves all kits. It is in Sentry's list of global processors, from the moment
+that `sentry_sdk` is imported, before or after the kit. It finds the task on the call stack, because
+Sentry runs it where the event is captured. Transactions and check-ins are not changed.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ SentryEvent = dict[str, Any]
 
 
 class _Processor:
-    """The event processor of all kits; while Sentry is not imported, on the look-out for it."""
+    """The event processor of all kits; an import hook until Sentry is imported."""
 
     def __init__(self) -> None:
         self.kits: WeakValueDictionary[int, SentryEvents] = WeakValueDictionary()
-        """By the id of their Huey."""
+        """The kits by the id of their Huey."""
 
-    def put_in(self) -> None:
-        """Have Sentry call it, now or as soon as it is imported."""
+    def register(self) -> None:
+        """Register with Sentry, now or as soon as it is imported."""
         processors = _sentrys_processors()
         if processors is None:
             if self not in sys.meta_path:
@@ -42,16 +42,16 @@ class _Processor:
             # First: Sentry's deduplication must not remember an exception which is not sent.
             processors.insert(0, self)
 
-    def take_out(self) -> None:
-        """Leave no trace of it."""
+    def remove(self) -> None:
+        """Remove the processor from Sentry and from the import hooks."""
         for place in (_sentrys_processors() or [], sys.meta_path):
             if self in place:
                 place.remove(self)
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: object = None) -> None:
-        """Find no module, as an import hook, but see that Sentry is being imported."""
+        """Register when Sentry is being imported; as an import hook, find no module."""
         if name.startswith("sentry_sdk.") and _sentrys_processors() is not None:
-            self.put_in()
+            self.register()
 
     def __call__(self, event: SentryEvent, hint: dict[str, Any]) -> SentryEvent | None:
         running = None if event.get("type") else running_task()
@@ -71,7 +71,7 @@ _processor = _Processor()
 
 
 class SentryEvents:
-    """Shows recent lock skips on the events of one Huey's tasks, and keeps lock errors back.
+    """Adds recent lock skips to events of one Huey's tasks, and holds back suppressed lock errors.
 
     If the kit's own code raises, the event is sent as it was.
 
@@ -96,21 +96,21 @@ class SentryEvents:
         self._failed = reporter.kit_failed
 
     def install(self) -> None:
-        """Have the events of this Huey's tasks pass here."""
+        """Begin to process the events of this Huey's tasks."""
         _processor.kits[id(self._huey)] = self
-        _processor.put_in()
+        _processor.register()
 
     def uninstall(self) -> None:
-        """Let them pass as they are."""
+        """Stop processing the events of this Huey's tasks."""
         if _processor.kits.get(id(self._huey)) is self:
             del _processor.kits[id(self._huey)]
         if not _processor.kits:
-            _processor.take_out()
+            _processor.remove()
 
     def process(
         self, event: SentryEvent, hint: dict[str, Any], running: Running
     ) -> SentryEvent | None:
-        """*event* with the skips of the task, or None if it is only about a suppressed error."""
+        """Return the event with the skips of the task; None if it is about a suppressed error."""
         try:
             reported = _reported(event, hint, running)
             if reported is not None and self.suppresses(running.task, reported):
@@ -123,13 +123,13 @@ class SentryEvents:
             return event
 
     def suppresses(self, task: Any, exception: BaseException) -> bool:
-        """Whether the kit is about to suppress *exception*, with which *task* ends.
+        """Return whether the kit is about to suppress the exception that ended the task.
 
-        Sentry reports an exception before Huey emits its signal, so no handler has been asked.
-        The task's own ``lock_errors`` decides, if it is a valid one. Else it is whether a
-        handler with ``suppresses_lock_errors`` (True, or a method that is asked with the event)
-        will hear the signal and pass it by its filters. A verdict of the user's handlers,
-        which comes later, changes nothing.
+        Sentry reports an exception before Huey emits its signal, so no handler has run yet. The
+        task's own ``lock_errors`` decides, if it is valid. Otherwise the exception is suppressed
+        if a handler with ``suppresses_lock_errors`` (True, or a method that returns True for the
+        event) listens to the signal and its filters match. A later verdict of a user's handler
+        changes nothing.
         """
         if not self._context.lock_errors.match(exception):
             return False
@@ -148,10 +148,10 @@ class SentryEvents:
 
 
 def _reported(event: SentryEvent, hint: dict[str, Any], running: Running) -> BaseException | None:
-    """The exception with which the task ends, if *event* is about that and of nobody's own.
+    """Return the exception that ended the task, if the event was made for it.
 
-    It is when Sentry's HueyIntegration made it, or Huey's own line in the log. What the user
-    captures or logs, the same exception even, is the user's.
+    That is so for events of Sentry's HueyIntegration, and of Huey's own log line. An event that
+    the user's code captures or logs is the user's, even if it has the same exception.
     """
     exc_info = hint.get("exc_info") or (None, None, None)
     exception: BaseException | None = exc_info[1]
@@ -160,7 +160,7 @@ def _reported(event: SentryEvent, hint: dict[str, Any], running: Running) -> Bas
     written_by = getattr(hint.get("log_record"), "funcName", None)
     if event.get("logger") != "huey" or written_by != "_execute":
         return None
-    # Huey's line about a lock has no exception; it is an event where warnings are.
+    # Huey's log line about a lock has no exception; it is an event if warnings become events.
     return running.caught if exception is None or exception is running.caught else None
 
 

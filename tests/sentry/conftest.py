@@ -28,7 +28,7 @@ REMEMBERED = [
 def pristine() -> Iterator[None]:
     """Sentry is as it was before the first `sentry_sdk.init`, and is so again afterwards."""
     sentry_events._processor.kits.clear()  # of Hueys that other tests have left to the collector
-    sentry_events._processor.take_out()
+    sentry_events._processor.remove()
     code = [(owner, name, getattr(owner, name)) for owner, name in PATCHED]
     contents = [list(each) for each in REMEMBERED]
     with scope.isolation_scope():

@@ -301,12 +301,12 @@ REFUSED = {
     "lock_exceptions: no error": (
         installing(lock_exceptions=(KeyError, CancelExecution)),
         ValueError,
-        "got CancelExecution, which never reaches SIGNAL_ERROR",
+        "got CancelExecution, for which Huey does not emit SIGNAL_ERROR",
     ),
     "lock_exceptions: an exit": (
         installing(lock_exceptions=KeyboardInterrupt),
         ValueError,
-        "never",
+        "got KeyboardInterrupt, for which Huey does not emit SIGNAL_ERROR",
     ),
     "expire: zero": (lambda: expire(0), ValueError, "expire() takes seconds above 0 and at most"),
     "expire: negative": (lambda: expire(-1), ValueError, "got -1"),
