@@ -10,7 +10,7 @@ from typing import Any
 from huey.exceptions import TaskLockedException
 
 from ._checks import short
-from .huey_internals.facts import OTHER_ROUTES
+from .huey_internals.facts import NEVER_SIGNAL_ERROR
 
 # Of Huey 2.5 and later, of 2.4, and of its semaphore.
 _HUEY_TEXTS = ("unable to acquire lock ", "unable to set lock: ", "unable to acquire lock: ")
@@ -19,7 +19,7 @@ _HUEY_TEXTS = ("unable to acquire lock ", "unable to set lock: ", "unable to acq
 _NOT_ACQUIRED = re.compile(r"\bacquire", re.IGNORECASE)
 
 
-_JUDGED_BY_THEMSELVES = (TaskLockedException, *OTHER_ROUTES)
+_JUDGED_BY_THEMSELVES = (TaskLockedException, *NEVER_SIGNAL_ERROR)
 
 
 class LockErrors:
@@ -129,7 +129,7 @@ def _checked(exceptions: object) -> tuple[type[BaseException], ...]:
                 f"lock_exceptions takes exception classes, got {short(each)}; "
                 "write lock_exceptions=(MyBusyError,)"
             )
-        if not issubclass(each, Exception) or issubclass(each, OTHER_ROUTES):
+        if not issubclass(each, Exception) or issubclass(each, NEVER_SIGNAL_ERROR):
             raise ValueError(
                 f"lock_exceptions got {each.__name__}, which never reaches SIGNAL_ERROR: "
                 "Huey has another way for it"

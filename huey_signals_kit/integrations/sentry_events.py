@@ -17,7 +17,7 @@ from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED
 
 from ..dispatch.receiver import Receiver
 from ..event import Context, Event
-from ..huey_internals.stack import Running, running_task
+from ..huey_internals.stack import TaskExecution, current_execution
 from ..runtime.log import ErrorReporter
 from .recent_skips import Skips
 from .sentry_breadcrumbs import with_skips
@@ -54,7 +54,7 @@ class _Processor:
             self.put_in()
 
     def __call__(self, event: SentryEvent, hint: dict[str, Any]) -> SentryEvent | None:
-        running = None if event.get("type") else running_task()
+        running = None if event.get("type") else current_execution()
         kit = None if running is None else self.kits.get(id(running.huey))
         if kit is None or running is None:
             return event
@@ -108,7 +108,7 @@ class SentryEvents:
             _processor.take_out()
 
     def process(
-        self, event: SentryEvent, hint: dict[str, Any], running: Running
+        self, event: SentryEvent, hint: dict[str, Any], running: TaskExecution
     ) -> SentryEvent | None:
         """*event* with the skips of the task, or None if it is only about a suppressed error."""
         try:
@@ -147,7 +147,9 @@ class SentryEvents:
         )
 
 
-def _reported(event: SentryEvent, hint: dict[str, Any], running: Running) -> BaseException | None:
+def _reported(
+    event: SentryEvent, hint: dict[str, Any], running: TaskExecution
+) -> BaseException | None:
     """The exception with which the task ends, if *event* is about that and of nobody's own.
 
     It is when Sentry's HueyIntegration made it, or Huey's own line in the log. What the user
