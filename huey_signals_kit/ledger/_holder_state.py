@@ -71,7 +71,7 @@ def holder_state(view: LivenessView, holder: Holder, processes: Iterable[Process
 
 
 def _may_be_holder(record: Heartbeat, holder: Holder) -> bool:
-    """Return whether a record is of the holder's process, and not of the program before ``exec``."""
+    """Return whether a record is of the holder's process, but not from before its ``exec``."""
     is_earlier = 0 < record.incarnation < holder.incarnation
     return record.place == holder.place and not is_earlier
 
