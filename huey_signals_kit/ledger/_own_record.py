@@ -16,12 +16,14 @@ Then the process has to find out where its counters are now:
 
 Nothing is ever counted twice. In doubt the process loses counts.
 
-A simpler rule was tried: whatever has happened, continue in a new record with what is counted from
-now on. It is about 80 lines shorter and safe against counting twice, but loses all that the process
-has counted since its start, which may be weeks, whenever the storage was restored or emptied; the
-contract allows the loss of the counts since the last heartbeat. It also leaves the restored older
-record in place: a second record of a living process, whose tasks count as running, so that no sweep
-deletes their tokens, for as long as the process lives.
+Two simpler rules were tried, each about 60 lines shorter, in 150 random runs of heartbeats, folds,
+snapshots, flushes and restores. To continue, whatever has happened, in a new record with what is
+counted from now on: 115 runs lost counts. The same, but to write everything again if the ledger is
+one never seen before: 64 runs. Neither rule counted twice, but each loss is of all that the process
+has counted since its start, which may be weeks, while the contract allows the loss of the counts
+since the last heartbeat. Both rules also leave a restored older record of the process in place: a
+second record of a living process, whose tasks count as running for as long as the process lives, so
+that no sweep deletes their tokens.
 """
 
 from __future__ import annotations

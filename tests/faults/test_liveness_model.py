@@ -41,7 +41,7 @@ def believe_any_note(monkeypatch):
     """The value that a note names, and when it was written, do not count."""
     monkeypatch.setattr(
         LivenessView,
-        "_believed",
+        "_trusted_notes",
         lambda self, peer: [float(seconds) for _, _, seconds in self._notes.get(peer, ())],
     )
 
@@ -50,7 +50,7 @@ def believe_changed_writers(monkeypatch):
     """The writer of a note was seen to change, whatever value the note names."""
     monkeypatch.setattr(
         LivenessView,
-        "_believed",
+        "_trusted_notes",
         lambda self, peer: [
             float(seconds) for writer, _, seconds in self._notes.get(peer, ()) if writer.changed
         ],
