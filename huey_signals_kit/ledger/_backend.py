@@ -188,7 +188,7 @@ class RedisBackend:
     def __init__(self, storage: Any) -> None:
         self._storage = storage
         key = redis_key("ledger", storage.name)
-        self._hash = RedisKitStore(storage, key, beside=self._freshness_key)
+        self._hash = RedisKitStore(storage, key, expiring_key=self._freshness_key)
         self.put_if_absent, self.compare_and_set = (
             self._hash.put_if_absent,
             self._hash.compare_and_set,

@@ -73,9 +73,14 @@ def kit_folder(storage: Any) -> Path:
     return Path(storage.path, ".huey-signals")
 
 
-def redis_key(what: str, name: str) -> str:
-    """Return the Redis key of the kit's ledger, upkeep, expiring, fresh or lease data."""
-    return f"{OWN.rstrip(':')}.{what}.{name}"
+def redis_key(part: str, name: str) -> str:
+    """Return the Redis key of a part of the kit's data, or the beginning of such keys.
+
+    Args:
+        part: ``"ledger"``, ``"upkeep"``, ``"expiring"``, ``"fresh"`` or ``"lease"``.
+        name: The name of the storage.
+    """
+    return f"{OWN.rstrip(':')}.{part}.{name}"
 
 
 def open_kit_store(huey: Any, part: str, storage: Any = None) -> KitStore:
