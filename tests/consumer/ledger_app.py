@@ -22,7 +22,7 @@ def summary(huey: Huey) -> dict[str, Any]:
     for key, value in look.totals.items():
         if key[0] == "huey_signals_total":
             counts[key[-1]] = counts.get(key[-1], 0) + value
-        elif key[0] == "huey_task_seconds":
+        elif key[0] == "huey_task_duration_seconds":
             counts["timed"] = counts.get("timed", 0) + value.count
     workers = [each.heartbeat.worker for each in look.processes if each.alive]
     return {"counts": counts, "workers": sorted(workers), "records": len(look.processes)}
