@@ -10,7 +10,7 @@ from typing import Any
 from huey.exceptions import TaskLockedException
 
 from ._checks import short
-from .huey_internals.facts import OTHER_ROUTES
+from .huey_internals.facts import NEVER_SIGNAL_ERROR
 
 # The texts of Huey 2.5 and later, of 2.4, and of its semaphore.
 _HUEY_TEXTS = ("unable to acquire lock ", "unable to set lock: ", "unable to acquire lock: ")
@@ -19,7 +19,7 @@ _HUEY_TEXTS = ("unable to acquire lock ", "unable to set lock: ", "unable to acq
 _NOT_ACQUIRED = re.compile(r"\bacquire", re.IGNORECASE)
 
 # Of these only the class counts, not the chain.
-_WITHOUT_CHAIN = (TaskLockedException, *OTHER_ROUTES)
+_WITHOUT_CHAIN = (TaskLockedException, *NEVER_SIGNAL_ERROR)
 
 
 class LockErrors:
@@ -131,7 +131,7 @@ def _checked(exceptions: object) -> tuple[type[BaseException], ...]:
                 f"lock_exceptions takes exception classes, got {short(each)}; "
                 "write lock_exceptions=(MyBusyError,)"
             )
-        if not issubclass(each, Exception) or issubclass(each, OTHER_ROUTES):
+        if not issubclass(each, Exception) or issubclass(each, NEVER_SIGNAL_ERROR):
             raise ValueError(
                 f"lock_exceptions got {each.__name__}, for which Huey does not emit SIGNAL_ERROR; "
                 "name exceptions that inherit from Exception and that tasks raise"

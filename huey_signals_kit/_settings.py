@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ._checks import short, validate_flag, validate_seconds
-from .ledger import BEAT_SECONDS, LEAST_STALE_AFTER
+from .ledger import HEARTBEAT_SECONDS, LEAST_STALE_AFTER
 from .registry import Registry
 
 
@@ -75,7 +75,7 @@ def _validate_stale_after(stale_after: object) -> float:
         raise ValueError(
             f"stale_after= takes at least {LEAST_STALE_AFTER:g} seconds, got {short(stale_after)}: "
             "a process that is merely busy may miss some heartbeats, which are "
-            f"{BEAT_SECONDS:g} seconds apart"
+            f"{HEARTBEAT_SECONDS:g} seconds apart"
         )
     return seconds
 

@@ -12,11 +12,11 @@ from huey import signals
 
 from ._checks import short
 from ._lock_errors import LockErrors, lock_name
-from .huey_internals.facts import DECIDING
+from .huey_internals.facts import FAILURE_SIGNALS
 from .huey_internals.stack import Timing, timing_in
 from .verdict import Verdict
 
-_RETRY_DECIDED = DECIDING | {signals.SIGNAL_RETRYING}
+_RETRY_DECIDED = FAILURE_SIGNALS | {signals.SIGNAL_RETRYING}
 
 Skip = tuple[float, str, str, int]
 """Seconds since the epoch, the lock's name or ``""``, the task's id, and which attempt it was."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import replace
 
-from huey_signals_kit.ledger import BEAT_SECONDS, watching
+from huey_signals_kit.ledger import HEARTBEAT_SECONDS, observing
 from huey_signals_kit.locks.holder import HolderEncoder
 from huey_signals_kit.runtime.process_id import ProcessId, this_process
 
@@ -35,13 +35,13 @@ def watched(ledger, clock):
 
     *clock* has ``now``, in seconds.
     """
-    with watching(ledger, clock) as watcher:
+    with observing(ledger, clock) as watcher:
 
         def go(seconds):
             end = clock.now + seconds
             watcher.step()
             while clock.now < end:
-                clock.now = min(end, clock.now + BEAT_SECONDS)
+                clock.now = min(end, clock.now + HEARTBEAT_SECONDS)
                 watcher.step()
 
         yield go

@@ -99,3 +99,10 @@ def combinations(*axes: Sequence[Any]) -> list[Any]:
         values if values in quick else pytest.param(*values, marks=pytest.mark.slow)
         for values in product(*axes)
     ]
+
+
+def slow_except(quick: Sequence[Any], values: Sequence[Any]) -> list[Any]:
+    """Return the values for `pytest.mark.parametrize`; those that are not in `quick` are slow."""
+    return [
+        value if value in quick else pytest.param(value, marks=pytest.mark.slow) for value in values
+    ]

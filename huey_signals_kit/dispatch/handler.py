@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from .._checks import listed, name_of, short, truth_of, validate_call, validate_flag
 from ..event import Event, Predicate
-from ..huey_internals.facts import DECIDING
+from ..huey_internals.facts import FAILURE_SIGNALS
 from ..metrics.names import EVENTS_DROPPED
 from ..runtime.background import Background
 from ..runtime.log import is_exit
@@ -130,7 +130,7 @@ class Handler:
             )
         raise TypeError(
             f"handler {self.name} returned {answer!r}, but listens only to "
-            f"{listed(self.signals or ())}: a verdict decides on {listed(DECIDING)}"
+            f"{listed(self.signals or ())}: a verdict decides on {listed(FAILURE_SIGNALS)}"
         )
 
 
@@ -248,5 +248,5 @@ def make_handler(function: object, options: dict[str, Any]) -> Handler:
         **{**options, "name": name, "background": background},
         order=next(_order),
         filtered=filtered,
-        decides=signals is None or bool(signals & DECIDING),
+        decides=signals is None or bool(signals & FAILURE_SIGNALS),
     )

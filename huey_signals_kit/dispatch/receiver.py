@@ -11,8 +11,8 @@ from ..event import Context, Event
 from ..gate import Gate
 from ..handlers.counts import count_signals
 from ..huey_internals.facts import (
-    DECIDING,
     ENDED_WITHOUT_EXCEPTION,
+    FAILURE_SIGNALS,
     LOCK_SIGNALS,
     SIGNALS,
     WITHOUT_EXCEPTION,
@@ -125,7 +125,7 @@ class Receiver:
         except Exception as exc:
             self._reporter.kit_failed(f"on {signal}", exc)
         finally:
-            if raised is not None and signal in DECIDING:
+            if raised is not None and signal in FAILURE_SIGNALS:
                 self._gate.attach(task, raised, verdict)
 
     def _announce(self, event: Event) -> None:

@@ -1,4 +1,8 @@
-"""Where the kit leans on Huey beyond its documented interface, for Huey 2.5 and later."""
+"""Facts about Huey 2.5 and later that its documented interface does not state.
+
+Each was read from Huey's source or found by running it. When a new version of Huey appears, check
+this module and its two neighbours first.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,11 @@ from huey.api import Huey
 
 SIGNALS = frozenset(
     {value for name, value in vars(signals).items() if name.startswith("SIGNAL_")}
-    # Those that came after 2.5: a handler may name them on every version.
+    # Signals that were added after 2.5: a handler may name them on every version.
     | {"enqueued", "timeout", "rate-limited"}
 )
+"""The names of all signals."""
 
-
-# Huey emits these from inside its except block and passes no exception.
 CAUGHT_EXCEPTIONS: dict[str, type[BaseException]] = {
     signals.SIGNAL_LOCKED: exceptions.TaskLockedException,
     signals.SIGNAL_CANCELED: exceptions.CancelExecution,
@@ -26,29 +29,39 @@ CAUGHT_EXCEPTIONS: dict[str, type[BaseException]] = {
         if hasattr(exceptions, name)
     },
 }
+"""The exception of each signal that Huey emits inside its ``except`` block without passing it."""
 
 WITHOUT_EXCEPTION = frozenset({*CAUGHT_EXCEPTIONS, signals.SIGNAL_RETRYING})
 """Signals that are about an exception which Huey does not pass."""
 
 ENDED_WITHOUT_EXCEPTION = frozenset({signals.SIGNAL_COMPLETE, signals.SIGNAL_RETRYING})
-"""Signals that follow an attempt outside of Huey's except block."""
+"""Signals that follow an attempt outside of Huey's ``except`` block."""
 
-# Exceptions that Huey answers with a signal of their own (or, RetryTask, none): never SIGNAL_ERROR.
-OTHER_ROUTES: tuple[type[BaseException], ...] = tuple(
+NEVER_SIGNAL_ERROR: tuple[type[BaseException], ...] = tuple(
     getattr(exceptions, name)
     for name in ("TaskTimeout", "RateLimitExceeded", "RetryTask", "CancelExecution")
     if hasattr(exceptions, name)
 )
+"""Exceptions for which Huey emits a signal of their own, or none (``RetryTask``)."""
 
-DECIDING = frozenset({"locked", "error", "canceled", "timeout", "rate-limited"})
+FAILURE_SIGNALS = frozenset({"locked", "error", "canceled", "timeout", "rate-limited"})
 """The signals of a failed attempt whose error Huey is about to store."""
 
 LOCK_SIGNALS = frozenset({signals.SIGNAL_LOCKED, signals.SIGNAL_ERROR})
 """An attempt that could not get its lock emits exactly one of these signals."""
 
+LOCKED_MESSAGE = "Task %s not run, %s."
+"""The message that Huey logs about a locked task; its arguments are the id and the exception."""
+
+REVOKED_MESSAGE = "Task %s was revoked, not executing"
+"""The message that Huey logs about a revoked task; its argument is the id."""
+
+# Methods that plugins, including the kit, do not replace on an instance.
+_UNPATCHED_METHODS = ("create_consumer", "scheduled_count", "pending_count")
+
 
 def passed_exception(signal: str, passed: Iterable[object]) -> BaseException | None:
-    """Return the exception among the arguments of a receiver of *signal*, or None.
+    """Return the exception among the arguments of a receiver of `signal`, or None.
 
     A subclass of Huey may add arguments in ``_emit``, before or after those of Huey.
 
@@ -58,38 +71,36 @@ def passed_exception(signal: str, passed: Iterable[object]) -> BaseException | N
     """
     if signal != signals.SIGNAL_ERROR:
         return None
-    return next((each for each in passed if isinstance(each, BaseException)), None)
+    return next((argument for argument in passed if isinstance(argument, BaseException)), None)
 
 
-LOCKED_LINE = "Task %s not run, %s."
-"""What Huey logs of a locked task, with its id and the exception."""
-REVOKED_LINE = "Task %s was revoked, not executing"
-"""What Huey logs of a revoked task."""
+def task_name(task_class: type) -> str:
+    """Return ``module.name`` of a task class, as Huey writes it into messages."""
+    return f"{task_class.__module__}.{task_class.__name__}"
 
 
-def is_own_method(huey: Any, name: str, found: Any) -> bool:
-    """Whether *found*, the attribute *name* of *huey*, is its class's method."""
-    # Not by vars(huey): asking for its __dict__ makes CPython slower on it from then on, by a
-    # tenth of all that an ordinary task costs.
-    ours = getattr(found, "__self__", None) is huey
-    return ours and getattr(found, "__func__", None) is getattr(type(huey), name, found)
+def is_own_method(huey: Any, name: str, attribute: Any) -> bool:
+    """Return whether `attribute`, found under `name` on `huey`, is the method of its class.
+
+    It is not if a plugin has replaced the method on this instance. ``vars(huey)`` would answer the
+    same, but creating ``__dict__`` makes every later attribute access of this object slower in
+    CPython, which costs a tenth of an ordinary task.
+    """
+    is_bound = getattr(attribute, "__self__", None) is huey
+    return is_bound and getattr(attribute, "__func__", None) is getattr(type(huey), name, attribute)
 
 
-# Methods that plugins, including the kit, do not replace on an instance.
-_BOUND = ("create_consumer", "scheduled_count", "pending_count")
-
-
-def real_huey(thing: object) -> Huey | None:
-    """Return `thing` if it is a Huey, the wrapped Huey if it is a lazy proxy, else None.
+def real_huey(candidate: object) -> Huey | None:
+    """Return `candidate` if it is a Huey, the wrapped Huey if it is a lazy proxy, else None.
 
     A proxy (``SimpleLazyObject`` of Django, ``LocalProxy`` of werkzeug, ``ObjectProxy`` of wrapt)
     is an instance of Huey for ``isinstance``, but an attribute set on it may not reach the Huey.
     """
-    if issubclass(type(thing), Huey):
-        return thing
-    if not isinstance(thing, Huey):
+    if issubclass(type(candidate), Huey):
+        return candidate
+    if not isinstance(candidate, Huey):
         return None
-    methods = (getattr(thing, name, None) for name in _BOUND)
+    methods = (getattr(candidate, name, None) for name in _UNPATCHED_METHODS)
     owners = (getattr(method, "__self__", None) for method in methods)
     return next((owner for owner in owners if issubclass(type(owner), Huey)), None)
 
@@ -99,9 +110,9 @@ def declared_tasks(huey: Any) -> list[str]:
     return list(huey._registry._registry.copy())
 
 
-def known_locks(huey: Any, most: int) -> list[str]:
-    """Return the names of the locks that were made in this process; none if more than *most*."""
+def known_locks(huey: Any, limit: int) -> list[str]:
+    """Return the names of the locks that were made in this process; none if more than `limit`."""
     prefix, keys = f"{huey.name}.lock.", huey._locks
-    if len(keys) > most:
+    if len(keys) > limit:
         return []
     return [key[len(prefix) :] for key in keys.copy() if key.startswith(prefix)]

@@ -1,4 +1,9 @@
-"""Methods of one Huey that a kit has put its own around, on that instance alone."""
+"""Patch one Huey instance, and leave it later as it was found.
+
+Three things are patched: methods (`MethodPatch`), receivers of signals (`SignalConnections`), and
+the hooks of workers (`WorkerHooks`). Other code may patch the same instance before or after the
+kit. So each class removes only what it has added itself, and keeps what it found.
+"""
 
 from __future__ import annotations
 
@@ -9,36 +14,39 @@ from typing import Any
 from .facts import is_own_method
 
 Wrapper = Callable[[Callable[..., Any]], Callable[..., Any]]
+"""Takes the original method; returns the function that replaces it."""
+
+Receiver = Callable[..., None]
+
+_HOOK_NAME = "huey_signals_kit"
 
 
 class MethodPatch:
-    """What stands there, and what was found."""
+    """Methods that are replaced on one Huey instance, but not on its class."""
 
     def __init__(self, huey: Any) -> None:
         self._huey = huey
         self._originals: dict[str, Any] = {}
-        self._patch: dict[str, Any] = {}
+        """Replaced attributes that other code had set on the instance."""
+        self._wrappers: dict[str, Any] = {}
 
     def wrap(self, name: str, wrapper: Wrapper) -> None:
-        """Put *around* of what is found around the method *name*."""
+        """Replace the method `name` by ``wrapper(original)``."""
         original = getattr(self._huey, name)
         if not is_own_method(self._huey, name, original):
             self._originals[name] = original
-        self._patch[name] = wrapper(original)
-        setattr(self._huey, name, self._patch[name])
+        self._wrappers[name] = wrapper(original)
+        setattr(self._huey, name, self._wrappers[name])
 
     def remove(self) -> None:
-        """Leave all as it was found; a wrapper that other code has put around since stays."""
-        for name, placed in self._patch.items():
-            if getattr(self._huey, name) is not placed:
+        """Restore every method; if other code has wrapped it again since, leave that wrapper."""
+        for name, wrapper in self._wrappers.items():
+            if getattr(self._huey, name) is not wrapper:
                 continue
             if name in self._originals:
                 setattr(self._huey, name, self._originals[name])
             else:
                 delattr(self._huey, name)
-
-
-Receiver = Callable[..., None]
 
 
 class SignalConnections:
@@ -50,67 +58,70 @@ class SignalConnections:
     def __init__(self, huey: Any) -> None:
         self._huey = huey
         self._connected: dict[Receiver, frozenset[str]] = {}
-        self._lists_made: set[str] = set()
+        self._added_signals: set[str] = set()
+        """Signals that had no list of receivers before."""
 
     def connect(self, receiver: Receiver, signals: Iterable[str]) -> None:
-        """Have *receiver* connected to exactly these *signals*."""
+        """Connect `receiver` to exactly these signals; disconnect it from all others."""
         wanted = frozenset(signals)
         before = self._connected.get(receiver, frozenset())
         self._connected[receiver] = wanted
         receivers = self._huey._signal.receivers
         for signal in sorted(wanted - before):
             if signal not in receivers:
-                self._lists_made.add(signal)
+                self._added_signals.add(signal)
             self._huey.signal(signal)(receiver)
         for signal in (before - wanted) & receivers.keys():
-            # A new list: Huey may be walking through the old one.
-            receivers[signal] = [each for each in receivers[signal] if each != receiver]
-            if not receivers[signal] and signal in self._lists_made:
+            # A new list, because Huey may be iterating over the present one.
+            receivers[signal] = [other for other in receivers[signal] if other != receiver]
+            if not receivers[signal] and signal in self._added_signals:
                 del receivers[signal]
 
     def connect_also(self, receiver: Receiver, signals: Iterable[str]) -> None:
-        """Connect *receiver* to these *signals* too."""
+        """Connect `receiver` to these signals too."""
         self.connect(receiver, self._connected.get(receiver, frozenset()).union(signals))
 
     def disconnect_all(self) -> None:
-        """Disconnect them all."""
+        """Disconnect every receiver."""
         for receiver in self._connected:
             self.connect(receiver, ())
 
 
-_NAME = "huey_signals_kit"
-
-
 class WorkerHooks:
-    """Registers *started* and *stopped* with Huey, which calls them in every worker.
+    """The start and stop hooks of one kit, which Huey calls in every worker.
 
-    *stopped* is told whether the process ends with the worker: one that Huey forked does, by
-    ``os._exit``, so that ``atexit`` does not run there.
+    Args:
+        huey: The Huey.
+        on_start: Called when a worker starts.
+        on_stop: Called when a worker stops, with whether the process ends with it. A process that
+            Huey forked does: it ends by ``os._exit``, so ``atexit`` does not run there.
     """
 
     def __init__(
-        self, huey: Any, started: Callable[[], None], stopped: Callable[[bool], None]
+        self, huey: Any, on_start: Callable[[], None], on_stop: Callable[[bool], None]
     ) -> None:
         def start() -> None:
-            started()
+            on_start()
 
         def stop() -> None:
-            stopped(multiprocessing.parent_process() is not None)
+            on_stop(multiprocessing.parent_process() is not None)
 
         self._huey = huey
         self._hooks: dict[str, Callable[[], None]] = {"_startup": start, "_shutdown": stop}
 
-    # Each time a new dict: this may be one of the hooks that Huey is going through.
-
     def install(self) -> None:
-        """Put the hooks in; they have a name of their own, as Huey keys them by name."""
+        """Add the hooks, under a name of their own because Huey keys hooks by name.
+
+        The dict is replaced, not changed, because the caller may be a hook over which Huey is
+        iterating.
+        """
         for kind, hook in self._hooks.items():
-            setattr(self._huey, kind, {**getattr(self._huey, kind), _NAME: hook})
+            setattr(self._huey, kind, {**getattr(self._huey, kind), _HOOK_NAME: hook})
 
     def uninstall(self) -> None:
-        """Take out those that are still ours."""
+        """Remove the hooks, unless another kit has replaced them."""
         for kind, hook in self._hooks.items():
             hooks = getattr(self._huey, kind)
-            if hooks.get(_NAME) is hook:
-                rest = {name: each for name, each in hooks.items() if name != _NAME}
-                setattr(self._huey, kind, rest)
+            if hooks.get(_HOOK_NAME) is hook:
+                others = {name: other for name, other in hooks.items() if name != _HOOK_NAME}
+                setattr(self._huey, kind, others)

@@ -1,4 +1,9 @@
-"""Read from the call stack what Huey knows and does not pass to receivers, filters and locks."""
+"""Read from the call stack what Huey knows but does not pass to receivers, log filters and locks.
+
+Huey keeps the start time, the duration and the caught exception of an attempt in local variables
+of ``Huey._execute``. No hook receives them, and storing them elsewhere would need a table that
+threads, retries and nested calls keep correct. The caller's stack always has the right frame.
+"""
 
 from __future__ import annotations
 
@@ -12,111 +17,118 @@ from huey.api import Huey, Task
 
 from .facts import CAUGHT_EXCEPTIONS
 
+_NEAR = 13
+"""Number of frames between a receiver or a log filter and Huey's own frame, at most."""
+
+_FAR = 200
+"""Number of frames that are searched for the task that acquires a lock."""
+
+
+def _find_frame(
+    frame: FrameType | None, names: tuple[str, ...], limit: int, self_type: type | None = None
+) -> FrameType | None:
+    """Return the innermost frame of a function with one of `names`, or None.
+
+    Args:
+        frame: The frame to begin with.
+        names: The names of the functions.
+        limit: The number of frames to look at.
+        self_type: The type that the local variable ``self`` must have; None for any. (Before
+            Python 3.13 each read of a frame's locals copies them all, so hot paths do without.)
+    """
+    for _ in range(limit):
+        if frame is None:
+            return None
+        if frame.f_code.co_name in names and (
+            self_type is None or isinstance(frame.f_locals.get("self"), self_type)
+        ):
+            return frame
+        frame = frame.f_back
+    return None
+
 
 def caught_by_huey(signal: str) -> BaseException | None:
-    """The exception that *signal* is about, from inside a receiver of it, or None.
+    """Return the exception that `signal` is about, or None; call it in a receiver.
 
-    ``error`` brings its exception; most others are emitted while it is being handled.
-    ``retrying`` comes later, but Huey's ``_execute``, which is on the stack, still has it.
+    Huey passes the exception of ``error``. It emits most other signals in its ``except`` block,
+    where ``sys.exc_info`` has the exception. It emits ``retrying`` later, but its frame
+    ``_execute`` still has the exception.
     """
     if signal == signals.SIGNAL_RETRYING:
-        frame = _execute_frame()
-        found = frame.f_locals.get("exception") if frame else None
-        return found if isinstance(found, BaseException) else None
+        frame = _find_frame(sys._getframe(1), ("_execute",), _NEAR)
+        exception = frame.f_locals.get("exception") if frame else None
+        return exception if isinstance(exception, BaseException) else None
     expected = CAUGHT_EXCEPTIONS.get(signal)
     caught = sys.exc_info()[1] if expected else None
     return caught if expected and isinstance(caught, expected) else None
 
 
-def whose_line() -> tuple[Any, Any]:
-    """The Huey that is logging one of these lines, and the task, from inside a filter."""
-    frame: FrameType | None = sys._getframe(2)
-    for _ in range(12):
-        if frame is None:
-            break
-        if frame.f_code.co_name in ("_execute", "execute"):
-            found = frame.f_locals
-            if isinstance(found.get("self"), Huey):
-                return found["self"], found.get("task")
-        frame = frame.f_back
-    return None, None
+def task_being_logged() -> tuple[Any, Any]:
+    """Return the Huey that logs a message, and its task; call it in a filter of Huey's log."""
+    frame = _find_frame(sys._getframe(1), ("_execute", "execute"), _NEAR, Huey)
+    if frame is None:
+        return None, None
+    local_variables = frame.f_locals
+    return local_variables["self"], local_variables.get("task")
 
 
 class Timing(NamedTuple):
-    """Seconds from the start of an attempt to its signal, and of its run; None where unknown."""
+    """The timing of an attempt, in seconds; None where it is unknown."""
 
     since_start: float | None = None
+    """From the start of the attempt to its signal."""
     duration: float | None = None
+    """How long the task's function ran."""
 
 
 def timing_on_stack(task: Any) -> Timing:
-    """The timing of the attempt of *task* that just ended, from inside a receiver.
-
-    Huey tells it to nobody; its ``_execute``, which is on the stack, knows.
-    """
-    start, duration = _clocked(_execute_frame(), task)
+    """Return the timing of the attempt of `task` that has just ended; call it in a receiver."""
+    start, duration = _start_and_duration(_find_frame(sys._getframe(1), ("_execute",), _NEAR), task)
     return Timing(None if start is None else time.monotonic() - start, duration)
 
 
 def timing_in(frame: FrameType | None, task: Any) -> Timing:
-    """The timing of the attempt of *task* whose exception Huey caught in *frame*."""
-    _, duration = _clocked(frame, task)
-    return Timing(duration, duration)  # the signal comes at once
+    """Return the timing of the attempt of `task` whose exception Huey caught in `frame`."""
+    _, duration = _start_and_duration(frame, task)
+    return Timing(duration, duration)  # Huey emits the signal immediately
 
 
-def _clocked(frame: FrameType | None, task: Any) -> tuple[float | None, float | None]:
-    found = frame.f_locals if frame and frame.f_code.co_name == "_execute" else {}
-    if found.get("task") is not task:
+def _start_and_duration(frame: FrameType | None, task: Any) -> tuple[float | None, float | None]:
+    local_variables = frame.f_locals if frame and frame.f_code.co_name == "_execute" else {}
+    if local_variables.get("task") is not task:
         return None, None
-    start, duration = found.get("start"), found.get("duration")
+    start, duration = local_variables.get("start"), local_variables.get("duration")
     return (
         start if isinstance(start, float) else None,
         duration if isinstance(duration, float) else None,
     )
 
 
-def _execute_frame() -> FrameType | None:
-    frame: FrameType | None = sys._getframe(2)
-    for _ in range(12):
-        if frame is None or frame.f_code.co_name == "_execute":
-            return frame
-        frame = frame.f_back
-    return None
-
-
-class Running(NamedTuple):
-    """A task that is being executed, by which Huey, and the exception that Huey has caught."""
+class TaskExecution(NamedTuple):
+    """A call of ``Huey._execute`` that has not returned."""
 
     huey: Any
     task: Any
     caught: BaseException | None
+    """The exception that Huey has caught from the task."""
 
 
-def running_task() -> Running | None:
-    """The task that the caller runs in, the innermost one; None outside of Huey's ``_execute``."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        # By module as well: other libraries have an _execute, which tasks call.
-        if frame.f_code.co_name == "_execute" and frame.f_globals.get("__name__") == "huey.api":
-            found = frame.f_locals
-            return Running(found.get("self"), found.get("task"), found.get("exc"))
-        frame = frame.f_back
-    return None
+def current_execution() -> TaskExecution | None:
+    """Return the innermost execution that the caller runs in, or None.
 
-
-_FRAMES = 200
-"""How far up the stack the task is looked for that takes a lock."""
+    The type of ``self`` is checked because other libraries, which tasks call, have functions named
+    ``_execute`` too.
+    """
+    frame = _find_frame(sys._getframe(1), ("_execute",), sys.maxsize, Huey)
+    if frame is None:
+        return None
+    local_variables = frame.f_locals
+    return TaskExecution(
+        local_variables["self"], local_variables.get("task"), local_variables.get("exc")
+    )
 
 
 def task_in_frames(frame: FrameType) -> Any:
-    """The task that *frame* runs in, or None."""
-    each: FrameType | None = frame
-    for _ in range(_FRAMES):
-        if each is None:
-            return None
-        if each.f_code.co_name == "execute":
-            found = each.f_locals.get("self")
-            if isinstance(found, Task):
-                return found
-        each = each.f_back
-    return None
+    """Return the task that `frame` runs in, or None."""
+    found = _find_frame(frame, ("execute",), _FAR, Task)
+    return None if found is None else found.f_locals["self"]

@@ -1,90 +1,101 @@
-"""What workers and the scheduler of this process have in hand, as a kit notes it."""
+"""The messages and tasks that the threads of this process have in flight."""
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 from weakref import ref
 
+from ..runtime.fork import reset_in_child
 from ..runtime.per_huey import PerHuey
 
-_PRUNED_AT = 50
+_PRUNE_AT = 50
+
+DESERIALIZING = object()
+"""In place of a task whose message is still being deserialized."""
 
 
-READING = object()
-
-
-class _BeingRead:
+class _DeserializingRef:
     def __call__(self) -> Any:
-        return READING
+        return DESERIALIZING
 
 
-class _Nothing:
+class _NoTaskRef:
     def __call__(self) -> None:
         return None
 
 
-being_read, nothing = _BeingRead(), _Nothing()
+deserializing_ref, no_task_ref = _DeserializingRef(), _NoTaskRef()
 
 
 class ClaimedMessage:
-    """A message that a thread has taken from the queue.
+    """A message that a worker has dequeued.
 
-    It is in that thread's hands until it asks for the next, or ends; and in somebody's for as long
-    as the task exists that was made of it. (One is made for each message, so it has no
-    ``__init__``, which would take longer than all the rest.)
+    It counts as in flight until its thread dequeues the next message or ends, and for as long as
+    the task object made from it is referenced. (Hot path: one is made for each message, and an
+    ``__init__`` would take longer than the rest, so the attributes begin as class attributes.)
     """
 
     raw: bytes | None = None
-    """None where nobody has seen it."""
-    task_ref: Callable[[], Any] = being_read
-    """Gives the task that was made of it, `READING` until then, None once that is gone."""
+    """The message; None if this process has not seen it."""
+    task_ref: Callable[[], Any] = deserializing_ref
+    """Returns the task made from the message, `DESERIALIZING` before, None after it is gone."""
     parsed: Any = None
-    """For whoever reads it: what it has made of it."""
+    """A cache for the reader of the message."""
 
     def set_task(self, task: Any) -> None:
-        """It was read, and *task* made of it, or nothing."""
+        """Record the task that was made from the message; None if there is none."""
         if task is None:
-            self.task_ref = nothing
+            self.task_ref = no_task_ref
             return
         try:
             self.task_ref = ref(task)
-        except TypeError:  # whatever Huey was taught to make of it
+        except TypeError:  # an object of the user's, without weak references
             self.task_ref = lambda: task
 
 
 class InFlight:
-    """Of one Huey in this process."""
+    """The messages and tasks of one Huey that this process has in flight."""
 
     def __init__(self) -> None:
-        self.by_thread: dict[
-            int, ClaimedMessage | None
-        ] = {}  # this very one is kept by who notes them
-        """By thread, the message that it has taken."""
+        # `dequeue` and `LockManager` keep this dict, so it is cleared, never replaced.
+        self.by_thread: dict[int, ClaimedMessage | None] = {}
+        """The message that each thread has dequeued last, by thread id."""
         self.still_referenced: list[ClaimedMessage] = []
-        """Of threads that have asked for the next, while the task of the one before exists:
-        another thread may have it, or it has asked from inside."""
-        self.due_tasks: list[Any] = []
-        """What the scheduler has read from the schedule, until it reads again."""
-        self.reading = threading.RLock()
-        """Held while it reads: between the storage and its hands, nobody can see these tasks."""
-        self.has_worker = False
-        """Whether a worker has begun in this process."""
+        """Messages of threads that have dequeued another one, while the earlier task exists.
 
-    def finished(self, thread: int) -> None:
-        """*thread* is about to take its next message, or will take none any more."""
-        claim, self.by_thread[thread] = self.by_thread.get(thread), None
-        # One that cannot be referred to weakly would exist for ever.
+        Another thread may run it, or the task itself has called ``dequeue``.
+        """
+        self.forget()
+        reset_in_child(self)
+
+    def forget(self) -> None:
+        """Begin with nothing in flight."""
+        self.by_thread.clear()
+        self.still_referenced.clear()
+        self.due_tasks: list[Any] = []
+        """The tasks that the scheduler has read from the schedule, until it reads again."""
+        self.reading = threading.RLock()
+        """Held while the scheduler reads: the tasks are then neither stored nor in `due_tasks`."""
+        self.has_worker = False
+        """Whether a worker has started in this process."""
+
+    def _after_fork(self) -> None:
+        self.forget()
+
+    def finished(self, thread_id: int) -> None:
+        """Record that a thread has finished its message: it dequeues the next one, or ends."""
+        claim, self.by_thread[thread_id] = self.by_thread.get(thread_id), None
+        # A task without weak references would count as referenced for ever.
         if claim is not None and isinstance(claim.task_ref, ref) and claim.task_ref() is not None:
             self.still_referenced.append(claim)
-            if not len(self.still_referenced) % _PRUNED_AT:
+            if not len(self.still_referenced) % _PRUNE_AT:
                 self.prune()
 
     def prune(self) -> list[ClaimedMessage]:
-        """Those of the older ones that hold; the others are forgotten."""
+        """Forget earlier messages whose task is gone; return the others."""
         for claim in self.still_referenced.copy():
             if claim.task_ref() is None:
                 with suppress(ValueError):
@@ -92,35 +103,23 @@ class InFlight:
         return self.still_referenced.copy()
 
     def claimed(self) -> list[tuple[ClaimedMessage, Any]]:
-        """Each note that holds, with its task or `READING`; what is over forgets its message."""
-        found = []
+        """Return each thread's message, with its task or `DESERIALIZING`.
+
+        A message whose task is gone is left out, and its bytes are freed.
+        """
+        claims = []
         for claim in self.by_thread.copy().values():
             task = None if claim is None else claim.task_ref()
             if claim is not None and task is not None:
-                found.append((claim, task))
+                claims.append((claim, task))
             elif claim is not None and isinstance(claim.task_ref, ref):
                 claim.raw = claim.parsed = None
-        return found
-
-    def forget(self) -> None:
-        """Another process begins, with nothing in hand."""
-        self.by_thread.clear()
-        self.still_referenced.clear()
-        self.due_tasks, self.reading, self.has_worker = [], threading.RLock(), False
+        return claims
 
 
 _in_flight = PerHuey(InFlight)
 
 
-def _forget_all() -> None:
-    for in_flight in _in_flight.all():
-        in_flight.forget()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
-
-
 def in_flight_of(huey: Any) -> InFlight:
-    """Those of *huey*; always the same ones."""
+    """Return what this process has in flight of `huey`; always the same object."""
     return _in_flight(huey)

@@ -1,9 +1,4 @@
-"""Notes what workers and the scheduler have in hand.
-
-Huey names a task only while its function runs. Its message was read before that; after it come
-the result, hooks, receivers and the parts of a chord, and only then is what follows enqueued.
-What the scheduler has read stands nowhere at all.
-"""
+"""Record what workers dequeue and what the scheduler reads, by patches of one Huey."""
 
 from __future__ import annotations
 
@@ -16,14 +11,17 @@ from weakref import ref
 from huey.api import Huey
 
 from ..huey_internals.patch import MethodPatch
-from .claims import ClaimedMessage, being_read, in_flight_of, nothing
+from .claims import ClaimedMessage, deserializing_ref, in_flight_of, no_task_ref
 
 
 class QueuePatch:
-    """Stands around ``dequeue`` and ``read_schedule`` of one Huey.
+    """Wrappers around ``dequeue`` and ``read_schedule`` of one Huey.
 
-    With ``-k process`` the scheduler has a process to itself, where Huey calls no hook:
-    *scheduler_runs* is told there, each time that it reads the schedule.
+    Args:
+        huey: The Huey.
+        on_scheduler_detected: Called in a process of Huey's scheduler, each time that it reads the
+            schedule. With ``-k process`` the scheduler has its own process, where Huey calls no
+            hook.
     """
 
     def __init__(self, huey: Any, on_scheduler_detected: Callable[[], None]) -> None:
@@ -33,32 +31,33 @@ class QueuePatch:
         self._patch = MethodPatch(huey)
 
     def install(self) -> None:
-        """Put both there, on this instance alone."""
+        """Wrap both methods, on this instance alone."""
         self._active = True
         self._patch.wrap("dequeue", self._dequeue)
         self._patch.wrap("read_schedule", self._read_schedule)
 
     def uninstall(self) -> None:
-        """Only pass on; a wrapper that other code has put around since stays."""
+        """Remove the wrappers; one that other code has wrapped again only passes calls on."""
         self._active = False
         self._patch.remove()
 
     def _dequeue(self, original: Callable[..., Any]) -> Callable[..., Any]:
         huey, in_flight = self._huey, in_flight_of(self._huey)
         if getattr(original, "__func__", None) is not Huey.dequeue:
-            return self._dequeue_by_others(original)
+            return self._dequeue_overridden(original)
 
         by_thread, get_ident = in_flight.by_thread, threading.get_ident
 
-        # What Huey's own does, with the message noted before it is unpickled: that may take long.
+        # Hot path: called for every message. It does what Huey's own does, but records the message
+        # before deserializing it, which may take long.
         def dequeue() -> Any:
-            me = get_ident()
-            last = by_thread.get(me)
+            thread_id = get_ident()
+            last = by_thread.get(thread_id)
             if last is not None:
                 task_ref = last.task_ref
                 if task_ref() is not None:
-                    in_flight.finished(me)
-                by_thread[me] = None
+                    in_flight.finished(thread_id)
+                by_thread[thread_id] = None
             if not self._active:
                 return original()
             raw = huey.storage.dequeue()
@@ -66,37 +65,41 @@ class QueuePatch:
                 return None
             claim = ClaimedMessage()
             claim.raw = raw
-            by_thread[me] = claim
+            by_thread[thread_id] = claim
             try:
                 task = huey.deserialize_task(raw)
             except BaseException:
                 claim.set_task(None)
                 raise
             try:
-                claim.task_ref = ref(task)  # as `becomes` does, but for each message
+                claim.task_ref = ref(task)  # `set_task` in line
             except TypeError:
                 claim.set_task(task)
             return task
 
         return dequeue
 
-    def _dequeue_by_others(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _dequeue_overridden(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap a ``dequeue`` that is not Huey's own.
+
+        It is called as it is; the message is seen when it calls ``deserialize_task``.
+        """
         in_flight = in_flight_of(self._huey)
         self._patch.wrap("deserialize_task", self._deserialize_task)
 
         def dequeue(*args: Any, **options: Any) -> Any:
-            me = threading.get_ident()
-            in_flight.finished(me)
+            thread_id = threading.get_ident()
+            in_flight.finished(thread_id)
             if not self._active:
                 return original(*args, **options)
-            claim = in_flight.by_thread[me] = ClaimedMessage()
-            claim.task_ref = nothing
+            claim = in_flight.by_thread[thread_id] = ClaimedMessage()
+            claim.task_ref = no_task_ref
             task = None
             try:
                 task = original(*args, **options)
             finally:
-                if task is None:  # what this thread reads from now on, it has not taken
-                    in_flight.by_thread[me] = None
+                if task is None:  # a message that this thread deserializes later is not dequeued
+                    in_flight.by_thread[thread_id] = None
                 else:
                     claim.set_task(task)
             return task
@@ -108,8 +111,9 @@ class QueuePatch:
 
         def deserialize_task(raw: Any, *args: Any, **options: Any) -> Any:
             claim = in_flight.by_thread.get(threading.get_ident())
-            if claim is not None and claim.task_ref is nothing and isinstance(raw, bytes):
-                claim.raw, claim.task_ref = raw, being_read  # by the dequeue that is under way
+            if claim is not None and claim.task_ref is no_task_ref and isinstance(raw, bytes):
+                # Called by the `dequeue` that this thread is in.
+                claim.raw, claim.task_ref = raw, deserializing_ref
             return original(raw, *args, **options)
 
         return deserialize_task
@@ -123,7 +127,7 @@ class QueuePatch:
             in_flight = in_flight_of(self._huey)
             with in_flight.reading:
                 in_flight.due_tasks = []
-                in_flight.due_tasks = due = original(*args, **options)
-            return due
+                in_flight.due_tasks = due_tasks = original(*args, **options)
+            return due_tasks
 
         return read_schedule

@@ -1,4 +1,10 @@
-"""What this process has in hand, from what Huey and a kit have noted."""
+"""Read which tasks this process has in flight, and every task id that they lead to.
+
+A task leads to the tasks nested in it, at any depth: later pipeline stages, error handlers, the
+callback of its chord. It may also pass an id in its arguments to code that enqueues that task. All
+of these ids keep their tokens alive. A task whose message cannot be read leads to unknown ids. It
+is counted as *unread*, and while there is one, nothing is deleted.
+"""
 
 from __future__ import annotations
 
@@ -7,82 +13,89 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..huey_internals.facts import task_name
 from ..store import Reader, Unreadable, ids_in_plain
-from .claims import READING, ClaimedMessage, in_flight_of
+from .claims import DESERIALIZING, ClaimedMessage, in_flight_of
 
 MOST_IDS = 20_000
-"""Ids of one task in hand that are told every few seconds."""
+"""Number of ids of one task that a heartbeat carries; a task with more counts as unread."""
 
 READING_SECONDS = 2.0
-"""How long a schedule that is being read is waited for."""
+"""Seconds to wait while the scheduler is reading the schedule."""
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningTask:
     """A task that a process is running."""
 
     task_id: str
     task_name: str
     since: float
-    """When a heartbeat first found it running, by that host's clock."""
+    """When a heartbeat first found the task running, by the clock of that host."""
     nested: tuple[str, ...] = ()
     """The ids of its pipeline, error handlers and chord callbacks, at any depth."""
 
 
 @dataclass(frozen=True)
 class TaskIds:
-    """What is known of one task in hand."""
+    """The ids that one task in flight leads to."""
 
     task_id: str
     task_name: str
     ids: frozenset[str]
-    """Its own, those of all that is nested in it, and what looks like one in its arguments."""
+    """Its own id, those of nested tasks, and every string in its arguments that looks like one."""
 
 
 class RunningTasks:
-    """The tasks that one Huey has in hand in this process."""
+    """The tasks of one Huey that this process runs, with the time since when.
+
+    Args:
+        huey: The Huey.
+        clock: Returns the time that other hosts are shown.
+    """
 
     def __init__(self, huey: Any, clock: Callable[[], float] = time.time) -> None:
         self._huey = huey
         self._clock = clock
-        # With what it is about, so that nothing else has its id meanwhile.
+        # With the object itself, so that no other object gets its identity.
         self._since: dict[int, tuple[Any, float]] = {}
 
-    def __call__(self) -> tuple[tuple[Running, ...], int]:
-        """Those of workers, each with when a call first found it; and how many cannot be told."""
-        now, before, found, unread = self._clock(), self._since, [], 0
+    def __call__(self) -> tuple[tuple[RunningTask, ...], int]:
+        """Return the running tasks, and how many more are unread."""
+        now, before, running, unread = self._clock(), self._since, [], 0
         self._since = {}
-        for held, known in claimed_tasks(self._huey):
-            since = before.get(id(held), (held, now))
-            self._since[id(held)] = since
-            if known is None:
+        for owner, task_ids in claimed_tasks(self._huey):
+            since = before.get(id(owner), (owner, now))
+            self._since[id(owner)] = since
+            if task_ids is None:
                 unread += 1
             else:
-                others = tuple(sorted(known.ids - {known.task_id}))
-                found.append(Running(known.task_id, known.task_name, since[1], others))
-        return tuple(found), unread
+                nested = tuple(sorted(task_ids.ids - {task_ids.task_id}))
+                running.append(RunningTask(task_ids.task_id, task_ids.task_name, since[1], nested))
+        return tuple(running), unread
 
 
 def claimed_tasks(huey: Any) -> Iterator[tuple[Any, TaskIds | None]]:
-    """Each message that a worker has in hand, and each task that runs without one.
+    """Yield each message that a worker has dequeued, and each task that runs without a message.
 
-    With what is known of it: None if it cannot be told what it leads to.
+    With its ids, or None if it is unread.
     """
-    noted = set()
+    claimed = set()
     for claim, task in in_flight_of(huey).claimed():
-        noted.add(id(task))
+        claimed.add(id(task))
         yield claim, _ids_of_claim(huey, claim, task)
     for task in huey._tasks_in_flight.copy():
-        if id(task) not in noted:
-            yield task, in_task(task)
+        if id(task) not in claimed:
+            yield task, _ids_of_task(task)
 
 
 def _ids_of_claim(huey: Any, claim: ClaimedMessage, task: Any) -> TaskIds | None:
     raw, reader = claim.raw, Reader(huey)
-    if raw is None or reader.is_trusted:  # that serializer is nobody's to call but Huey's
-        return None if task is READING else in_task(task)
+    # A serializer of the user's own is called by Huey alone.
+    if raw is None or reader.is_trusted:
+        return None if task is DESERIALIZING else _ids_of_task(task)
     parsed = claim.parsed = claim.parsed or _parse(reader, raw)
-    if not isinstance(parsed, TaskIds) or task is READING:
+    if not isinstance(parsed, TaskIds) or task is DESERIALIZING:
         return parsed if isinstance(parsed, TaskIds) else None
     try:
         return replace(parsed, ids=parsed.ids.union(_nested(task)))  # hooks may have added to it
@@ -91,6 +104,7 @@ def _ids_of_claim(huey: Any, claim: ClaimedMessage, task: Any) -> TaskIds | None
 
 
 def _parse(reader: Reader, raw: bytes) -> TaskIds | str:
+    """Return the ids in a message, or why it is unread."""
     try:
         message = reader.message(raw)
     except Unreadable as exc:
@@ -100,76 +114,74 @@ def _parse(reader: Reader, raw: bytes) -> TaskIds | str:
     return TaskIds(message.id, message.name, message.ids)
 
 
-def in_task(task: Any) -> TaskIds | None:
-    """The same by the task itself, which may be of any class of the user's."""
+def _ids_of_task(task: Any) -> TaskIds | None:
+    """Return the ids in a task object, or None; its class may be the user's and may raise."""
     try:
         nested = _nested(task)
         ids = ids_in_plain([getattr(task, "args", None), getattr(task, "kwargs", None)])
-        name = f"{type(task).__module__}.{type(task).__name__}"
         if len(ids) > MOST_IDS:
             return None
-        return TaskIds(str(task.id), name, frozenset(ids.union(nested)))
+        return TaskIds(str(task.id), task_name(type(task)), frozenset(ids.union(nested)))
     except Exception:
         return None
 
 
 def pending_ids(huey: Any) -> tuple[set[str], int]:
-    """The ids of tasks that were due, which the scheduler is about to enqueue, and of others
-    that no worker runs and somebody still has.
+    """Return the ids of tasks that are stored nowhere and that no worker runs, and a count.
 
-    And how many of these tasks cannot be told what they lead to. A schedule that is being read
-    is waited for, but not for long.
+    They are due tasks, which the scheduler is about to enqueue, and tasks of earlier messages that
+    other code still references. The count is of those that are unread. While the scheduler reads
+    the schedule this function waits, up to `READING_SECONDS`; if that is not enough, the schedule
+    counts as one unread task.
     """
     in_flight = in_flight_of(huey)
-    read = in_flight.reading.acquire(timeout=READING_SECONDS)
+    acquired = in_flight.reading.acquire(timeout=READING_SECONDS)
     try:
         due_tasks = list(in_flight.due_tasks)
     finally:
-        if read:
+        if acquired:
             in_flight.reading.release()
-    known = [in_task(task) for task in due_tasks]
-    still_referenced = [(claim, claim.task_ref()) for claim in in_flight.prune()]
-    known += [
-        _ids_of_claim(huey, claim, task) for claim, task in still_referenced if task is not None
-    ]
-    ids = {each for one in known if one for each in one.ids}
-    return ids, known.count(None) + (not read)
+    pending = [_ids_of_task(task) for task in due_tasks]
+    earlier = [(claim, claim.task_ref()) for claim in in_flight.prune()]
+    pending += [_ids_of_claim(huey, claim, task) for claim, task in earlier if task is not None]
+    ids = {id_ for task_ids in pending if task_ids for id_ in task_ids.ids}
+    return ids, pending.count(None) + (not acquired)
 
 
 def has_worker(huey: Any) -> bool:
-    """Whether this process has a worker of *huey*, as far as can be known."""
+    """Return whether this process has a worker of `huey`, as far as can be known."""
     if in_flight_of(huey).has_worker:
         return True
     return not huey.immediate and bool(huey._tasks_in_flight or in_flight_of(huey).claimed())
 
 
 def in_flight_ids(huey: Any) -> tuple[set[str], int]:
-    """Every id that this process has in hand, and how many tasks it cannot tell any of."""
-    # Due ones first: from there they go to where workers take them.
-    found, unread = pending_ids(huey)
-    for _, known in claimed_tasks(huey):
-        if known is None:
+    """Return every id that this process has in flight, and how many tasks are unread."""
+    # Due tasks first: they move from there to the queue and to the workers, never back.
+    ids, unread = pending_ids(huey)
+    for _, task_ids in claimed_tasks(huey):
+        if task_ids is None:
             unread += 1
         else:
-            found |= known.ids
-    return found, unread
+            ids |= task_ids.ids
+    return ids, unread
 
 
 def _nested(task: Any) -> set[str]:
-    """The id of *task* and of every task that is nested in it, at any depth."""
-    found: set[str] = set()
+    """Return the ids of `task` and of every task that is nested in it, at any depth."""
+    ids: set[str] = set()
     seen: set[int] = set()
-    rest = [task]
-    while rest:
-        each = rest.pop()
-        if each is None or id(each) in seen:
+    stack = [task]
+    while stack:
+        nested = stack.pop()
+        if nested is None or id(nested) in seen:
             continue
-        seen.add(id(each))
-        found.add(str(each.id))
-        chord = getattr(each, "chord_config", None)
-        rest += [
-            getattr(each, "on_complete", None),
-            getattr(each, "on_error", None),
+        seen.add(id(nested))
+        ids.add(str(nested.id))
+        chord = getattr(nested, "chord_config", None)
+        stack += [
+            getattr(nested, "on_complete", None),
+            getattr(nested, "on_error", None),
             getattr(chord, "callback", None),
         ]
-    return found
+    return ids

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._lock_errors import lock_name
-from ..huey_internals.facts import LOCKED_LINE, REVOKED_LINE
-from ..huey_internals.stack import whose_line
+from ..huey_internals.facts import LOCKED_MESSAGE, REVOKED_MESSAGE
+from ..huey_internals.stack import task_being_logged
 from ..runtime.fork import reset_in_child
 from ..runtime.log import ErrorReporter, log
 from ..runtime.scheduler import JobGroup, scheduler
@@ -69,13 +69,13 @@ class QuietLogs:
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether a record passes; `logging` calls this for every line of every Huey."""
         try:
-            return record.msg not in (LOCKED_LINE, REVOKED_LINE) or not self._takes(record)
+            return record.msg not in (LOCKED_MESSAGE, REVOKED_MESSAGE) or not self._takes(record)
         except Exception as exc:
             self._failed("in a filter of Huey's log", exc)
             return True
 
     def _takes(self, record: logging.LogRecord) -> bool:
-        huey, task = whose_line()
+        huey, task = task_being_logged()
         if huey is not self._huey:
             return False
         line = (self._lock_in(record), f"{type(task).__module__}.{type(task).__name__}")
@@ -86,7 +86,7 @@ class QuietLogs:
         return True
 
     def _lock_in(self, record: logging.LogRecord) -> str | None:
-        if record.msg == REVOKED_LINE:
+        if record.msg == REVOKED_MESSAGE:
             return None
         exception: Any = record.args[1] if isinstance(record.args, tuple) else None
         return self._label[lock_name(exception) or ""]

@@ -17,7 +17,7 @@ from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED
 
 from ..dispatch.receiver import Receiver
 from ..event import Context, Event
-from ..huey_internals.stack import Running, running_task
+from ..huey_internals.stack import TaskExecution, current_execution
 from ..runtime.log import ErrorReporter
 from .recent_skips import Skips
 from .sentry_breadcrumbs import with_skips
@@ -54,7 +54,7 @@ class _Processor:
             self.register()
 
     def __call__(self, event: SentryEvent, hint: dict[str, Any]) -> SentryEvent | None:
-        running = None if event.get("type") else running_task()
+        running = None if event.get("type") else current_execution()
         kit = None if running is None else self.kits.get(id(running.huey))
         if kit is None or running is None:
             return event
@@ -108,7 +108,7 @@ class SentryEvents:
             _processor.remove()
 
     def process(
-        self, event: SentryEvent, hint: dict[str, Any], running: Running
+        self, event: SentryEvent, hint: dict[str, Any], running: TaskExecution
     ) -> SentryEvent | None:
         """Return the event with the skips of the task; None if it is about a suppressed error."""
         try:
@@ -147,7 +147,9 @@ class SentryEvents:
         )
 
 
-def _reported(event: SentryEvent, hint: dict[str, Any], running: Running) -> BaseException | None:
+def _reported(
+    event: SentryEvent, hint: dict[str, Any], running: TaskExecution
+) -> BaseException | None:
     """Return the exception that ended the task, if the event was made for it.
 
     That is so for events of Sentry's HueyIntegration, and of Huey's own log line. An event that

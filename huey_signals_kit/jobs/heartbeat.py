@@ -33,12 +33,12 @@ from ..dispatch.reporter import Reporter
 from ..inflight.claims import in_flight_of
 from ..inflight.tasks import RunningTasks, has_worker, pending_ids
 from ..ledger import (
-    BEAT_SECONDS,
+    HEARTBEAT_SECONDS,
     MOST_SKIPS,
     STALE_AFTER,
     Heartbeat,
     LockSkip,
-    WatchDuty,
+    ObserverLease,
     open_ledger,
 )
 from ..locks.held import held_locks_of
@@ -55,7 +55,7 @@ from .native_heartbeat import NativeHeartbeat
 _FIRST_SECONDS = 1.0
 _STOP_SECONDS = 0.5
 _TIDY_EVERY = 12
-_TIDY_LEASE_SECONDS = 3 * _TIDY_EVERY * BEAT_SECONDS
+_TIDY_LEASE_SECONDS = 3 * _TIDY_EVERY * HEARTBEAT_SECONDS
 
 
 class HeartbeatWriter:
@@ -96,7 +96,7 @@ class HeartbeatWriter:
         self._native = NativeHeartbeat(huey)
         self._held_locks = held_locks_of(huey)
         self.ledger = open_ledger(huey, stale_after, self._ledger_storage)
-        self._watch = WatchDuty(self.ledger.lease)
+        self._watch = ObserverLease(self.ledger.lease)
         self.skips: deque[tuple[str, str, float]] = deque(maxlen=MOST_SKIPS)
         self._tidy = self.ledger.lease("tidy", _TIDY_LEASE_SECONDS)
         self._host = HostRecordWriter(huey)
@@ -169,7 +169,7 @@ class HeartbeatWriter:
         if not self._begun and (is_needed or shares(self._huey)):
             self._begun = True
             self._jobs.every(
-                BEAT_SECONDS,
+                HEARTBEAT_SECONDS,
                 self._on_tick,
                 "heartbeat",
                 first=_FIRST_SECONDS,

@@ -15,7 +15,7 @@ from collections import deque
 from typing import Any
 from uuid import uuid4
 
-from ..ledger import BEAT_SECONDS, AliveWriter, alive_writer
+from ..ledger import HEARTBEAT_SECONDS, AliveWriter, alive_writer
 from ..runtime.fork import reset_in_child
 
 _MOST_ERRORS = 10
@@ -70,7 +70,7 @@ _abandoned: list[Any] = []
 
 
 class _Thread:
-    """A native thread that writes a value every `BEAT_SECONDS`, until it is stopped."""
+    """A native thread that writes a value every `HEARTBEAT_SECONDS`, until it is stopped."""
 
     def __init__(self, writer: AliveWriter, errors: deque[str]) -> None:
         self._writer = writer
@@ -92,7 +92,7 @@ class _Thread:
         while True:
             count += 1
             self._call_safely(self._writer.write, b"%s %d" % (token, count))
-            if self._wake.acquire(True, BEAT_SECONDS):
+            if self._wake.acquire(True, HEARTBEAT_SECONDS):
                 break
         self._call_safely(self._writer.remove)
         self._call_safely(self._writer.close)

@@ -9,7 +9,7 @@ from .. import upkeep
 from .._checks import short
 from .._settings import Settings
 from ..dispatch.reporter import Reporter
-from ..ledger import BEAT_SECONDS
+from ..ledger import HEARTBEAT_SECONDS
 from ..metrics.counter import MetricCounter
 from ..metrics.names import LOCKS_RELEASED, STALE_LOCKS
 from ..runtime.scheduler import JobGroup
@@ -19,8 +19,8 @@ from .heartbeat import HeartbeatWriter, shares
 
 CHOICES = ("report", "release")
 _JOB = "stale locks"
-_SECONDS = BEAT_SECONDS
-_TURN_SECONDS = 3 * BEAT_SECONDS
+_SECONDS = HEARTBEAT_SECONDS
+_TURN_SECONDS = 3 * HEARTBEAT_SECONDS
 _ALL_EVERY = 180
 """After how many turns the next pass through the store begins, a few pages each turn.
 

@@ -14,18 +14,18 @@ from typing import Any, Protocol
 from ..store import LEDGER, REDIS, Script, family_of, kit_queue, open_kit_store, redis_key
 from ._backend import ALIVE, PREFIX
 
-SECONDS = 5.0
-"""Timeout of a connection, in seconds."""
+TIMEOUT_SECONDS = 5.0
+"""Timeout of connecting, sending and reading."""
 
 # A deletion first: after it a script may write even if the server is full.
-_PUT = Script("""\
+_PUT_SCRIPT = Script("""\
 redis.call('hdel', KEYS[1], '')
 redis.call('hset', KEYS[1], ARGV[1], ARGV[2])
 return 1""")
 
 
 class AliveWriter(Protocol):
-    """Writes one value of the ledger."""
+    """A writer of one value of the ledger, over a connection of its own."""
 
     def write(self, value: bytes) -> None:
         """Write the value; connect first if there is no connection."""
@@ -38,10 +38,14 @@ class AliveWriter(Protocol):
 
 
 def alive_writer(huey: Any, process_id: str) -> AliveWriter | None:
-    """Return a writer of ``alive:<process_id>``, not yet connected; None if there is none.
+    """Return a writer of ``alive:<process_id>``, not yet connected; None if it is impossible.
 
-    There is none for a storage that the kit does not know, and where other code may use the same
+    It is impossible for a storage that the kit does not know, and where other code may use the same
     connection: one from the user's own function, or from a pool of peewee.
+
+    Args:
+        huey: The Huey.
+        process_id: The id of the record that the value belongs to.
     """
     storage, field = huey.storage, ALIVE + process_id
     family = family_of(storage)
@@ -64,22 +68,22 @@ class _RedisField:
     def __init__(self, pool: Any, key: str, field: str) -> None:
         self._connect = _redis_connector(pool)
         self._connection: Any = None
-        self._place = key, field
+        self._address = key, field
 
     def write(self, value: bytes) -> None:
         """Write by a script, which works on a full server; by HSET if scripts are refused."""
-        arguments = 1, *self._place, value
-        call, load = ("EVALSHA", _PUT.sha, *arguments), ("SCRIPT", "LOAD", _PUT.text)
-        for commands in ([call], [load, call], [("EVAL", _PUT.text, *arguments)]):
-            if self._answers(commands):
+        arguments = 1, *self._address, value
+        call, load = ("EVALSHA", _PUT_SCRIPT.sha, *arguments), ("SCRIPT", "LOAD", _PUT_SCRIPT.text)
+        for commands in ([call], [load, call], [("EVAL", _PUT_SCRIPT.text, *arguments)]):
+            if self._try(commands):
                 return
-        self._ask("HSET", *self._place, value)
+        self._send("HSET", *self._address, value)
 
-    def _answers(self, commands: list[tuple[Any, ...]]) -> bool:
+    def _try(self, commands: list[tuple[Any, ...]]) -> bool:
         """Send the commands; return False if one of them was refused."""
         try:
             for command in commands:
-                self._ask(*command)
+                self._send(*command)
         except Exception as exc:
             if not _is_refusal(exc):
                 raise
@@ -88,7 +92,7 @@ class _RedisField:
 
     def remove(self) -> None:
         """Delete the field."""
-        self._ask("HDEL", *self._place)
+        self._send("HDEL", *self._address)
 
     def close(self) -> None:
         """Close this connection; the pool is not touched."""
@@ -96,7 +100,7 @@ class _RedisField:
         if connection is not None:
             connection.disconnect()
 
-    def _ask(self, *command: Any) -> None:
+    def _send(self, *command: Any) -> None:
         if self._connection is None:
             self._connection = self._connect()
         try:
@@ -110,17 +114,19 @@ class _RedisField:
 
 
 def _is_refusal(exc: BaseException) -> bool:
-    return any(each.__name__ == "ResponseError" for each in type(exc).__mro__)
+    """Return whether the server has answered, with an error."""
+    return any(cls.__name__ == "ResponseError" for cls in type(exc).__mro__)
 
 
 def _redis_connector(pool: Any) -> Callable[[], Any]:
+    """Return a function that makes a connection with the arguments of `pool`."""
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 
     # Without maintenance notifications: they log if the server does not know them.
     given = {name: value for name, value in pool.connection_kwargs.items() if "maint_" not in name}
     limits = {
-        name: min(given.get(name) or SECONDS, SECONDS)
+        name: min(given.get(name) or TIMEOUT_SECONDS, TIMEOUT_SECONDS)
         for name in ("socket_timeout", "socket_connect_timeout")
     }
     options = {**given, **limits, "retry": Retry(NoBackoff(), 0), "health_check_interval": 0}
@@ -135,12 +141,12 @@ def _redis_connector(pool: Any) -> Callable[[], Any]:
 
 
 def _own_sentinel_pool(pool: Any, manager: Any, options: dict[str, Any]) -> Any:
-    known = [each.connection_pool.connection_kwargs for each in manager.sentinels]
-    addresses = [(each["host"], each["port"]) for each in known]
+    arguments = [sentinel.connection_pool.connection_kwargs for sentinel in manager.sentinels]
+    addresses = [(each["host"], each["port"]) for each in arguments]
     own = type(manager)(
         addresses,
         manager.min_other_sentinels,
-        {**manager.sentinel_kwargs, "socket_timeout": SECONDS},
+        {**manager.sentinel_kwargs, "socket_timeout": TIMEOUT_SECONDS},
         **manager.connection_kwargs,
     )
     kind = {"connection_class": pool.connection_class, "is_master": pool.is_master}
@@ -158,15 +164,15 @@ class _SqlRow:
         self._connection: Any = None
         self._put = put
         self._delete = delete
-        self._place = queue, key
+        self._address = queue, key
 
     def write(self, value: bytes) -> None:
         """Insert or update the row."""
-        self._run(self._put, (*self._place, value))
+        self._run(self._put, (*self._address, value))
 
     def remove(self) -> None:
         """Delete the row."""
-        self._run(self._delete, self._place)
+        self._run(self._delete, self._address)
 
     def close(self) -> None:
         """Close this connection."""
@@ -213,7 +219,7 @@ def _peewee_sql(storage: Any) -> tuple[Callable[[], Any], str, str] | None:
     if hasattr(database, "_heap") or database.deferred:
         return None
     quote = database.quote[0]
-    conflict = any("Postgres" in each.__name__ for each in type(database).__mro__)
+    conflict = any("Postgres" in cls.__name__ for cls in type(database).__mro__)
     put, delete = _statements(f"{quote}{table}{quote}", database.param, conflict, quote)
     return database._connect, put, delete
 

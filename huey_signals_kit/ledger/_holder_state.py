@@ -7,18 +7,20 @@ from dataclasses import dataclass, replace
 
 from ..locks.holder import Holder
 from ..runtime.process_id import INCARNATION, this_process
-from ._liveness import LivenessDetector, Process
+from ._liveness import LivenessView, Process
+from ._record import Heartbeat
 
 
 @dataclass(frozen=True)
 class HolderState:
-    """Whether the holder of a lock is alive, as far as a reader knows."""
+    """The state of a lock's holder, as far as a reader knows."""
 
     alive: bool | None
+    """None if unknown."""
     unclaimed: bool = False
     """Whether the holder has no record, and no sign that it ever had one."""
     silent: float | None = None
-    """Seconds of silence that a watcher has seen; None if no watcher has."""
+    """Seconds of silence that an observer has measured; None if none has."""
     limit: float = 0.0
     """Seconds of silence after which the holder counts as dead."""
     is_older: bool = False
@@ -30,45 +32,51 @@ class HolderState:
         return self.silent is not None and self.silent >= self.limit > 0
 
 
-def holder_state(
-    detector: LivenessDetector, holder: Holder, processes: Iterable[Process]
-) -> HolderState:
-    """Judge the process of *holder*.
+def holder_state(view: LivenessView, holder: Holder, processes: Iterable[Process]) -> HolderState:
+    """Judge whether the process of `holder` is alive.
 
-    A process that holds a lock writes heartbeats every few seconds, so its silence counts. If it
-    has no record, the time without a record counts. A holder that never had a known record is
-    `unclaimed` instead of dead.
+    In this order: a program that was replaced by ``exec`` no longer holds the lock; the operating
+    system knows the processes of this host; elsewhere the silence of the process decides. A process
+    that holds a lock writes heartbeats every few seconds, so its silence counts. If it has no
+    record, the time without a record counts. A holder that never had a known record is `unclaimed`
+    instead of dead.
+
+    Args:
+        view: The reader's view of the ledger.
+        holder: The holder that the lock's value names.
+        processes: All processes of the ledger.
     """
     place = holder.place
-    own = place == this_process() and bool(place.pid_namespace)
-    replaced = own and 0 < holder.incarnation < INCARNATION
-    if replaced or detector.is_replaced(place, holder.incarnation):
+    is_own = place == this_process() and bool(place.pid_namespace)
+    is_replaced = is_own and 0 < holder.incarnation < INCARNATION
+    if is_replaced or view.is_replaced(place, holder.incarnation):
         return HolderState(False)
-    if not own and (there := place.is_alive()) is not None:
-        return HolderState(there)
-    if own:
+    if not is_own and (alive := place.is_alive()) is not None:
+        return HolderState(alive)
+    if is_own:
         return HolderState(None)
-    records = [
-        each
-        for each in processes
-        if each.heartbeat.place == place
-        and each.heartbeat.incarnation >= holder.incarnation * bool(each.heartbeat.incarnation)
-    ]
-    if any(each.alive for each in records):
-        return HolderState(True, silent=_least(each.silent for each in records))
-    if records:
-        silent = _least(each.silent for each in records)
-        limit = max(detector.limit(each.heartbeat) for each in records)
+    known = [process for process in processes if _may_be_holder(process.heartbeat, holder)]
+    if any(process.alive for process in known):
+        return HolderState(True, silent=_least(process.silent for process in known))
+    if known:
+        silent = _least(process.silent for process in known)
+        limit = max(view.limit(process.heartbeat) for process in known)
     elif not holder.incarnation:
         return HolderState(None, is_older=True)
     else:
-        silent, limit = detector.silence_of_missing(place), detector.limit()
-    state = HolderState(None, not records and not holder.has_heartbeat, silent, limit)
-    dead = state.is_silent and not state.unclaimed
-    return replace(state, alive=False) if dead else state
+        silent, limit = view.silence_of_missing(place), view.limit()
+    state = HolderState(None, not known and not holder.has_heartbeat, silent, limit)
+    is_dead = state.is_silent and not state.unclaimed
+    return replace(state, alive=False) if is_dead else state
+
+
+def _may_be_holder(record: Heartbeat, holder: Holder) -> bool:
+    """Return whether a record is of the holder's process, but not from before its ``exec``."""
+    is_earlier = 0 < record.incarnation < holder.incarnation
+    return record.place == holder.place and not is_earlier
 
 
 def _least(silences: Iterable[float | None]) -> float | None:
     """Return the shortest silence; None if one is unknown."""
-    known = list(silences)
-    return None if None in known else min(each for each in known if each is not None)
+    values = list(silences)
+    return None if None in values else min(value for value in values if value is not None)

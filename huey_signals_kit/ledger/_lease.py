@@ -1,4 +1,4 @@
-"""One holder at a time, in all processes of a queue."""
+"""A lease: a right that one process of a queue has at a time, for a limited time."""
 
 from __future__ import annotations
 
@@ -8,116 +8,131 @@ from collections.abc import Callable
 from uuid import uuid4
 
 from ..runtime.fork import reset_in_child
-from ..runtime.process_id import FOREIGN_DATA_ERRORS, ProcessId, this_process
+from ..runtime.process_id import FOREIGN_DATA_ERRORS, LARGEST_PID, ProcessId, this_process
 from ..runtime.threads import RenewedLock
 from ._backend import AtomicKeyValue
 
 _LARGEST = 1000
-"""Bytes of a value that is read; ours take a third of that."""
+"""Bytes of a value that is parsed, at most; the kit's own have a third of that."""
+
 _LONGEST = 366 * 86_400
-"""Seconds that anybody may hold one; of more nobody of ours has asked for."""
+"""Seconds of a lease, at most; a larger number in a stored value is not the kit's."""
 
 
 class Lease:
-    """Made by `Ledger.lease`; it is held for so many seconds after `acquire` or `renew`.
+    """A lease on the ledger of a queue, made by `Ledger.lease`.
 
-    A holder that was killed blocks the next one for no longer: on Redis the server lets it go;
-    elsewhere whoever waits takes it once it has not changed for so long by his own clock, so he
-    has to ask again. On the holder's own host he takes it at once.
+    A holder that is killed never releases its lease, so the lease expires. On Redis the server
+    deletes it. Elsewhere a process that wants it takes it over once the value has not changed for
+    that time by its own monotonic clock, so it has to call `acquire` repeatedly: the clocks of two
+    hosts are never compared. If the holder ran on the same host and has ended, the operating system
+    says so, and the lease is taken over immediately.
+
+    The holder stops trusting its lease first: it counts the time from before its request, the
+    others from after they have seen the value.
+
+    Args:
+        values: Returns where leases are stored.
+        name: The name of the lease.
+        seconds: Seconds that the lease is held after each `acquire` or `renew`.
+        clock: A monotonic clock, in seconds.
     """
 
     def __init__(
         self,
-        cells: Callable[[], AtomicKeyValue],
+        values: Callable[[], AtomicKeyValue],
         name: str,
         seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._cells = cells
+        self._values = values
         self._key = f"lease:{name}"
         self._seconds = seconds
         self._clock = clock
-        self._turn = 0
+        self._sequence = 0
         self.holder: ProcessId | None = None
         """The holder at the last call of `acquire` that failed; else None."""
         self._seen: tuple[bytes | None, float] = (None, 0.0)
+        """The value of another holder, and when this process saw it first."""
         self._after_fork()
         reset_in_child(self)
 
     def _after_fork(self) -> None:
-        # A forked child is somebody else.
-        self._holder = uuid4().hex
+        # A forked child does not hold the lease of its parent.
+        self._id = uuid4().hex
         self._until = 0.0
         self._lock = RenewedLock()
 
     @property
     def held(self) -> bool:
-        """Whether it is held, as far as is known without asking; never in a forked child."""
+        """Whether the lease is held, as far as this process knows without a round trip."""
         return self._clock() < self._until
 
     def acquire(self) -> bool:
-        """Take it, or renew it; False when another one has it."""
+        """Acquire or renew the lease; return False if another process holds it."""
         with self._lock:
-            began, cells = self._clock(), self._cells()
-            found = cells.get(self._key)
+            began, values = self._clock(), self._values()
+            stored = values.get(self._key)
             new = self._value()
-            if found is None:
-                done = cells.put_if_absent(self._key, new, self._seconds)
-            elif self._is_mine(found) or self._is_free(found):
-                done = cells.compare_and_set(self._key, found, new, self._seconds)
+            if stored is None:
+                acquired = values.put_if_absent(self._key, new, self._seconds)
+            elif self._is_own(stored) or self._is_free(stored):
+                acquired = values.compare_and_set(self._key, stored, new, self._seconds)
             else:
-                done = False
-            self.holder = None if done or found is None else _read(found)[2]
-            self._until = began + self._seconds if done else 0.0
-            return done
+                acquired = False
+            self.holder = None if acquired or stored is None else _parse(stored)[2]
+            self._until = began + self._seconds if acquired else 0.0
+            return acquired
 
     def renew(self) -> bool:
-        """Hold it for longer; False when it was lost: whoever works under it has to stop."""
+        """Extend the lease; return False if it was lost, so that the work under it must stop."""
         with self._lock:
-            began, cells = self._clock(), self._cells()
-            found = cells.get(self._key)
-            done = self._is_mine(found) and cells.compare_and_set(
-                self._key, found or b"", self._value(), self._seconds
+            began, values = self._clock(), self._values()
+            stored = values.get(self._key)
+            renewed = self._is_own(stored) and values.compare_and_set(
+                self._key, stored or b"", self._value(), self._seconds
             )
-            self._until = began + self._seconds if done else 0.0
-            return done
+            self._until = began + self._seconds if renewed else 0.0
+            return renewed
 
     def release(self) -> None:
-        """Let it go, if it is held."""
+        """Release the lease; do nothing if another process holds it."""
         with self._lock:
-            self._until, cells = 0.0, self._cells()
-            found = cells.get(self._key)
-            if found is not None and self._is_mine(found):
-                cells.compare_and_delete(self._key, found)
+            self._until, values = 0.0, self._values()
+            stored = values.get(self._key)
+            if stored is not None and self._is_own(stored):
+                values.compare_and_delete(self._key, stored)
 
     def _value(self) -> bytes:
-        self._turn += 1
-        place = this_process()
-        where = [place.host, place.pid_namespace, place.pid, place.start_time]
-        return json.dumps([self._holder, self._turn, self._seconds, where]).encode("ascii")
+        # The sequence number makes each value different, so that a renewal is seen as a change.
+        self._sequence += 1
+        own = this_process()
+        process = [own.host, own.pid_namespace, own.pid, own.start_time]
+        return json.dumps([self._id, self._sequence, self._seconds, process]).encode("ascii")
 
-    def _is_mine(self, found: bytes | None) -> bool:
-        return found is not None and _read(found)[0] == self._holder
+    def _is_own(self, stored: bytes | None) -> bool:
+        return stored is not None and _parse(stored)[0] == self._id
 
-    def _is_free(self, found: bytes) -> bool:
-        _, seconds, place = _read(found)
-        if place is not None and place.is_alive() is False:
+    def _is_free(self, stored: bytes) -> bool:
+        _, seconds, process = _parse(stored)
+        if process is not None and process.is_alive() is False:
             return True
         now = self._clock()
-        if self._seen[0] != found:
-            self._seen = (found, now)
+        if self._seen[0] != stored:
+            self._seen = (stored, now)
         return now - self._seen[1] >= (seconds or self._seconds)
 
 
-def _read(raw: bytes) -> tuple[str, float, ProcessId | None]:
-    """Holder, seconds and place; of what is not ours, nothing."""
+def _parse(raw: bytes) -> tuple[str, float, ProcessId | None]:
+    """Return the id of the lease object, its seconds and its process; nothing of foreign data."""
     try:
         if len(raw) > _LARGEST:
             raise ValueError(f"{len(raw)} bytes")
-        holder, _, seconds, (host, pid_namespace, pid, start_time) = json.loads(raw.decode("ascii"))
-        if not 0 < int(pid) < 2**31:
-            raise ValueError(f"the process id {pid!r}")
-        place = ProcessId(str(host), str(pid_namespace), int(pid), int(start_time))
-        return str(holder), float(seconds) if 0 < seconds <= _LONGEST else 0.0, place
+        lease_id, _, seconds, process = json.loads(raw.decode("ascii"))
+        host, pid_namespace, pid, start_time = process
+        if not 0 < int(pid) <= LARGEST_PID:
+            raise ValueError(f"the pid {pid!r}")
+        holder = ProcessId(str(host), str(pid_namespace), int(pid), int(start_time))
+        return str(lease_id), float(seconds) if 0 < seconds <= _LONGEST else 0.0, holder
     except FOREIGN_DATA_ERRORS:
         return "", 0.0, None

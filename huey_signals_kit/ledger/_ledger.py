@@ -1,4 +1,4 @@
-"""What all consumers of one queue share."""
+"""The ledger of one queue: write this process's record, read all records, judge who is alive."""
 
 from __future__ import annotations
 
@@ -12,16 +12,22 @@ from ..locks.holder import Holder
 from ..metrics.values import Totals, merge
 from ..runtime.fork import reset_in_child
 from ..runtime.threads import RenewedLock
-from ._backend import PROCESS, TOTALS, LedgerBackend, StoredValues
+from ._backend import PROCESS, TOTALS, LedgerBackend, StoredValues, open_backend
 from ._failure_detector import OVERDUE_SECONDS, FailureDetector
 from ._holder_state import HolderState, holder_state
 from ._lease import Lease
-from ._liveness import Liveness, LivenessDetector, Process
-from ._open import older_records, open_backend
+from ._liveness import Liveness, LivenessView, Process
 from ._own_record import OwnRecord, huey_of, is_of_this_process
 from ._record import Heartbeat, try_load
 from ._totals import fold, try_load_totals
-from ._unreadable import OlderVersion, UnknownTasks, UnreadableLedger, older_text, unknown_text
+from ._unreadable import (
+    OlderVersion,
+    UnknownTasks,
+    UnreadableLedger,
+    older_records,
+    older_text,
+    unknown_text,
+)
 
 _OLDER_SECONDS = 60.0
 """Seconds between two searches for records of version 0.1 in places that only it uses."""
@@ -29,24 +35,36 @@ _OLDER_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All of a ledger, as it stood at one moment."""
+    """The contents of a ledger at one moment."""
 
     processes: list[Process] = field(default_factory=list)
+    """Every process that has written a record and not ended."""
     totals: Totals = field(default_factory=dict)
+    """What all processes have counted, those that are gone included."""
     unreadable: list[str] = field(default_factory=list)
-    """The names of records that cannot be read; what they say is missing from all this."""
+    """The names of records that cannot be read; their contents are missing here."""
 
     @property
     def older(self) -> list[Heartbeat]:
         """The records of version 0.1 whose processes may be alive."""
-        maybe = (e.heartbeat for e in self.processes if e.alive is not False and not e.gone)
-        return [each for each in maybe if not each.stale_after]
+        return [
+            process.heartbeat
+            for process in self.processes
+            if process.alive is not False and not process.gone and not process.heartbeat.stale_after
+        ]
 
 
 class Ledger:
-    """The ledger of one queue; made by `open_ledger`.
+    """The ledger of one queue, made by `open_ledger`.
 
-    Keep it: who lives on another host is told by what has changed since it last looked.
+    Keep the object: whether a process of another host is alive is judged by what has changed since
+    this object first read the ledger.
+
+    Args:
+        backend: Returns the values of the ledger, on the storage that the Huey has at that moment.
+        huey: The Huey; None only in tests.
+        clock: A monotonic clock, in seconds.
+        stale_after: Seconds of silence after which a process counts as dead, at least.
     """
 
     def __init__(
@@ -65,43 +83,43 @@ class Ledger:
 
     def _after_fork(self) -> None:
         self._lock = RenewedLock()
-        self._watching = RenewedLock()
-        self._liveness = LivenessDetector(self._clock)
-        self._liveness.stale_after = self._stale_after
+        self._view_lock = RenewedLock()
+        self._view = LivenessView(self._clock)
+        self._view.stale_after = self._stale_after
         self._detector = FailureDetector(self._clock)
-        self._liveness.detectors = (self._detector,)
+        self._view.detectors = (self._detector,)
         self._own: dict[str, OwnRecord] = {}
         self._older: list[Heartbeat] = []
         self._older_due = self._clock()
 
     def write(
-        self, record: Heartbeat, watch: bool = False, detector: FailureDetector | None = None
+        self, record: Heartbeat, observe: bool = False, detector: FailureDetector | None = None
     ) -> None:
-        """Write what *record* says, in one write; its counters are all since its id began.
+        """Write the record of this process, in one round trip.
 
-        The record that is stored may get another id and fewer counters: when others thought
-        the process dead, and have added what it had counted to the totals.
+        The stored record may have another id and fewer counters: if others thought the process
+        dead, and have added its counters to the totals.
 
         Args:
-            record: The record to write.
-            watch: Also watch the other processes, which takes one more reading.
-            detector: The detector to watch them with; by default that of this ledger.
+            record: The record, with everything that was counted since its id was first used.
+            observe: Whether to observe the other processes too, which takes another read.
+            detector: The detector to observe them with; by default that of this ledger.
         """
         with self._lock:
-            self._write(record, detector or self._detector, watch)
+            self._write(record, detector or self._detector, observe)
 
-    def _write(self, record: Heartbeat, detector: FailureDetector, watch: bool) -> None:
+    def _write(self, record: Heartbeat, detector: FailureDetector, observe: bool) -> None:
         backend = self._backend()
-        with self._watching:
-            noted = replace(record, notes=detector.notes())
+        with self._view_lock:
+            with_notes = replace(record, notes=detector.notes())
         try:
-            intact = self._own_of(record).write(backend, noted)
+            intact = self._own_of(record).write(backend, with_notes)
             written = detector.now()
         except BaseException:
             detector.reset()
             raise
         try:
-            if not watch:
+            if not observe:
                 detector.reset()
                 return
             raw = backend.read()
@@ -109,38 +127,38 @@ class Ledger:
         except Exception:  # the heartbeat itself was written
             detector.reset()
             return
-        with self._watching:
-            peers = self._liveness.peers(_readable(raw.records, []), _values(raw))
+        with self._view_lock:
+            peers = self._view.peers(_readable(raw.records, []), _values(raw))
             detector.observe(peers, written=written, intact=intact, server=server)
 
-    def believe(self, detector: FailureDetector, believed: bool) -> None:
-        """Trust the silences that *detector* measures, or stop trusting them.
+    def trust(self, detector: FailureDetector) -> None:
+        """Use the silences that `detector`, of this process, measures."""
+        with self._view_lock:
+            self._view.detectors = (*self._view.detectors, detector)
 
-        Args:
-            detector: A detector of this process.
-            believed: Whether to trust it from now on.
-        """
-        with self._watching:
-            others = (each for each in self._liveness.detectors if each is not detector)
-            self._liveness.detectors = (*others, detector) if believed else tuple(others)
+    def distrust(self, detector: FailureDetector) -> None:
+        """Use the silences that `detector` measures no longer."""
+        with self._view_lock:
+            others = (other for other in self._view.detectors if other is not detector)
+            self._view.detectors = tuple(others)
 
     def deregister(self, record: Heartbeat) -> None:
-        """The process ends: add its counters to the totals, and have no record any more."""
+        """Add the counters of this process, which ends, to the totals, and delete its record."""
         with self._lock:
             own, backend = self._own_of(record), self._backend()
             own.write(backend, record, last=True)
             own.fold(backend)
 
     def _own_of(self, record: Heartbeat) -> OwnRecord:
-        found = self._own.get(record.id)
-        if found is None:
-            found = self._own[record.id] = OwnRecord(
+        own = self._own.get(record.id)
+        if own is None:
+            own = self._own[record.id] = OwnRecord(
                 record.id, OVERDUE_SECONDS, self._clock, self._huey
             )
-        return found
+        return own
 
     def snapshot(self) -> Snapshot:
-        """Everything, read at once."""
+        """Read the whole ledger, and judge which processes are alive."""
         backend = self._backend()
         raw = backend.read()
         folded = try_load_totals(raw.totals)
@@ -150,58 +168,72 @@ class Ledger:
         elif raw.totals is not None:
             snapshot.unreadable.append(TOTALS)
         records = _readable(raw.records, snapshot.unreadable)
-        done = frozenset(folded.ids if folded is not None else ())
-        for record, judged in self._judged(backend, records, _values(raw)):
-            if record.id not in done:
+        folded_ids = frozenset(folded.ids if folded is not None else ())
+        for record, liveness in self._assess(backend, records, _values(raw)):
+            if record.id not in folded_ids:
                 merge(snapshot.totals, record.counters)
             if not record.sealed:
-                process = Process(record, judged.alive, judged.gone, judged.silent)
+                process = Process(record, liveness.alive, liveness.gone, liveness.silent)
                 snapshot.processes.append(process)
         return snapshot
 
-    def _judged(
+    def _assess(
         self, backend: LedgerBackend, records: list[Heartbeat], values: dict[str, bytes]
     ) -> list[tuple[Heartbeat, Liveness]]:
-        recently_written = backend.recently_written([each.id for each in records])
-        with self._watching:
-            self._liveness.observe(records, values)
+        """Judge the process of each record.
+
+        Args:
+            backend: The values of the ledger.
+            records: All records.
+            values: Their stored values, by process id.
+        """
+        recent = backend.recently_written([record.id for record in records])
+        with self._view_lock:
+            self._view.observe(records, values)
             return [
                 (
-                    each,
-                    self._liveness.assess(
-                        each,
-                        None if recently_written is None else each.id in recently_written,
-                        is_of_this_process(each.id),
+                    record,
+                    self._view.assess(
+                        record,
+                        None if recent is None else record.id in recent,
+                        is_of_this_process(record.id),
                     ),
                 )
-                for each in records
+                for record in records
             ]
 
     def holder_state(self, holder: Holder, snapshot: Snapshot) -> HolderState:
-        """Judge the process that holds a lock, by the last *look*."""
-        with self._watching:
-            return holder_state(self._liveness, holder, snapshot.processes)
+        """Judge whether the holder of a lock is alive.
+
+        Args:
+            holder: The holder that the lock's value names.
+            snapshot: The last snapshot of this ledger.
+        """
+        with self._view_lock:
+            return holder_state(self._view, holder, snapshot.processes)
 
     def stale_after(self) -> float:
-        """Return the longest silence after which any process counts as dead."""
-        with self._watching:
-            return self._liveness.limit()
+        """Return the longest silence after which any process counts as dead, in seconds."""
+        with self._view_lock:
+            return self._view.limit()
 
     def processes(self) -> list[Process]:
-        """Every process that has written a record and not left."""
+        """Return every process that has written a record and not ended."""
         return self.snapshot().processes
 
     def totals(self) -> Totals:
-        """What all processes have counted, those that are gone included."""
+        """Return what all processes have counted, those that are gone included."""
         return self.snapshot().totals
 
     def running_ids(self) -> set[str]:
-        """The ids of all running tasks, and of all that are nested in these.
+        """Return the ids of all tasks in flight, and of all tasks nested in them.
 
-        Of this process as it is now, of the others as of their last heartbeat. A process whose
-        death is only presumed counts for ten minutes more. `UnreadableLedger` if a record
-        cannot be read, or names a task in hand that its process cannot look through: nobody
-        knows what that leads to.
+        Those of this process are the present ones, those of others as of their last heartbeat. A
+        process that is only presumed dead counts for ten minutes longer.
+
+        Raises:
+            UnreadableLedger: A record cannot be read, or a process has a task in flight that it
+                cannot read, or a process of version 0.1 may be alive. The ids are then incomplete.
         """
         snapshot = self.snapshot()
         if snapshot.unreadable:
@@ -211,13 +243,13 @@ class Ledger:
                 "Let all consumers run one version, or delete them"
             )
         self._refuse_older(snapshot)
-        found, unread = _live_ids(self._huey)
+        ids, unread = _live_ids(self._huey)
         if unread:
             raise UnknownTasks(unknown_text(unread, "this process"))
         for process in snapshot.processes:
             if not process.gone:
-                found |= self._ids_of(process.heartbeat)
-        return found
+                ids |= self._ids_of(process.heartbeat)
+        return ids
 
     def _refuse_older(self, snapshot: Snapshot) -> None:
         if self._huey is not None and self._clock() >= self._older_due:
@@ -226,36 +258,42 @@ class Ledger:
         if older := [*snapshot.older, *self._older]:
             raise OlderVersion(older_text(older[0]))
 
-    def _ids_of(self, beat: Heartbeat) -> set[str]:
-        found, unread = _live_ids(huey_of(beat.id))
-        if unread or beat.unread:
-            where = f"process {beat.pid} on {beat.host}"
-            raise UnknownTasks(unknown_text(unread or beat.unread, where))
-        return found | beat.ids
+    def _ids_of(self, record: Heartbeat) -> set[str]:
+        ids, unread = _live_ids(huey_of(record.id))
+        if unread or record.unread:
+            process = f"process {record.pid} on {record.host}"
+            raise UnknownTasks(unknown_text(unread or record.unread, process))
+        return ids | record.ids
 
     def heartbeat_numbers(self) -> dict[str, int]:
-        """For each other process with a worker, unless gone, the number of its last heartbeat.
+        """Return the number of the last heartbeat of each other process with a worker.
 
-        What it runs at some moment is known to all once that number has changed since; what
-        this process runs is known at any time.
+        A record with a higher number was written after this call, so a sweep waits for one from
+        every process. Processes that are gone are left out, and so is this process, whose tasks are
+        known at any time.
         """
-        found = (each.heartbeat for each in self.processes() if not each.gone)
+        records = (process.heartbeat for process in self.processes() if not process.gone)
         return {
-            each.id: each.sequence
-            for each in found
-            if each.worker and not is_of_this_process(each.id)
+            record.id: record.sequence
+            for record in records
+            if record.worker and not is_of_this_process(record.id)
         }
 
     def fold_dead(self) -> int:
-        """Add the counters of processes that are gone to the totals; how many this call did."""
+        """Add the counters of processes that are gone to the totals; return how many."""
         backend = self._backend()
         raw = backend.read()
-        judged = self._judged(backend, _readable(raw.records, []), _values(raw))
-        _forget_alive(backend, raw)
-        return sum(fold(backend, record.id) for record, judgement in judged if judgement.gone)
+        assessed = self._assess(backend, _readable(raw.records, []), _values(raw))
+        _delete_orphaned_alive(backend, raw)
+        return sum(fold(backend, record.id) for record, liveness in assessed if liveness.gone)
 
     def lease(self, name: str, seconds: float) -> Lease:
-        """What one process at a time can hold, for *seconds* after it was taken or renewed."""
+        """Return a lease, which one process at a time can hold.
+
+        Args:
+            name: The name of the lease.
+            seconds: Seconds that it is held after each `acquire` or `renew`.
+        """
         return Lease(lambda: self._backend().leases, name, seconds, self._clock)
 
     def _name(self) -> str:
@@ -265,19 +303,22 @@ class Ledger:
 def _values(raw: StoredValues) -> dict[str, bytes]:
     """Return, for each process, the values that change while it is alive."""
     # A process may continue under another id, ``<first id>.<number>``; ``alive:`` has the first.
-    first = {each: raw.alive.get(each.partition(".")[0], b"") for each in raw.records}
-    return {each: value + first[each] for each, value in raw.records.items()}
+    return {
+        process_id: value + raw.alive.get(process_id.partition(".")[0], b"")
+        for process_id, value in raw.records.items()
+    }
 
 
 def _readable(raw: dict[str, bytes], unreadable: list[str]) -> list[Heartbeat]:
-    found = []
-    for each, value in raw.items():
+    """Parse the stored records; append the names of others to `unreadable`."""
+    records = []
+    for process_id, value in raw.items():
         record = try_load(value)
-        if record is None or record.id != each:
-            unreadable.append(PROCESS + each)
+        if record is None or record.id != process_id:
+            unreadable.append(PROCESS + process_id)
         else:
-            found.append(record)
-    return found
+            records.append(record)
+    return records
 
 
 def _live_ids(huey: Any) -> tuple[set[str], int]:
@@ -302,9 +343,9 @@ def open_ledger(
     return Ledger(backend, huey, stale_after=stale_after)
 
 
-def _forget_alive(backend: LedgerBackend, found: StoredValues) -> None:
-    # A living process writes its value again.
-    ids = {each.partition(".")[0] for each in found.records}
-    orphaned = [each for each in found.alive if each.partition(".")[0] not in ids]
+def _delete_orphaned_alive(backend: LedgerBackend, raw: StoredValues) -> None:
+    """Delete ``alive:`` values without a record; a living process writes its own again."""
+    ids = {process_id.partition(".")[0] for process_id in raw.records}
+    orphaned = [process_id for process_id in raw.alive if process_id.partition(".")[0] not in ids]
     if orphaned:
         backend.delete_alive(orphaned)

@@ -18,6 +18,7 @@ from ._failure_detector import (
 from ._record import Heartbeat
 
 _ASKED_SECONDS = 60.0
+"""Seconds for which a reader observes a holder without a record after it was asked about it."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Liveness:
     gone: bool
     """Whether only the counters of its record still count."""
     silent: float | None = None
-    """Seconds of silence that a watcher has seen; None if no watcher has."""
+    """Seconds of silence that an observer has measured; None if none has."""
 
 
 @dataclass(frozen=True)
@@ -44,34 +45,47 @@ class Process:
     The process ended, or was silent for ten minutes, so its tasks count as not running.
     """
     silent: float | None = None
-    """Seconds of silence that a watcher has seen; None if no watcher has."""
+    """Seconds of silence that an observer has measured; None if none has."""
 
 
 @dataclass
 class _Seen:
+    """The value of a peer, as this reader has seen it."""
+
     value: bytes
     at: float
-    look: int
-    """The number of the look in which this value was seen first."""
+    """When this value was seen first, by the reader's clock."""
+    snapshot: int
+    """The number of the snapshot in which this value was seen first."""
     changed: bool = False
+    """Whether the reader has seen another value before."""
 
 
-def peer_of(place: ProcessId) -> str:
-    """Return the name under which the process at *place* is watched.
+def peer_of(process: ProcessId) -> str:
+    """Return the name under which a process is observed.
 
     A process may have several records: the current one, and others that it has left. If one of them
     changes, the process is alive.
     """
-    where = place.host, place.pid_namespace, place.pid, place.start_time
-    return digest("\n".join(map(str, where)).encode("utf-8", "surrogatepass"))
+    identity = process.host, process.pid_namespace, process.pid, process.start_time
+    return digest("\n".join(map(str, identity)).encode("utf-8", "surrogatepass"))
 
 
-class LivenessDetector:
-    """One reader's memory of the ledger.
+class LivenessView:
+    """One reader's view of the ledger: what has changed since it first looked.
 
-    A judge trusts the detectors of its own process. It trusts the note of another watcher only if
-    that watcher has written its record after this reader first saw the peer's current value. Then
-    the watcher was alive, and its own record intact, during the silence that the note reports.
+    A reader trusts the failure detectors of its own process. Other observers leave notes in their
+    records: a peer, its value, and its seconds of silence. A command that has just started needs
+    them, or it would have to observe for two minutes before it can say anything. But a note may be
+    as old as the record that it stands in, and a restored storage may hold a record of any age. So
+    the reader trusts a note only if
+
+    - the observer's record has changed since the reader's first snapshot of the peer's value: the
+      observer was alive, and its own record intact, after that moment; and
+    - the note is about the value that the peer still has.
+
+    In the model described in `_failure_detector`, trusting every note released a living process's
+    lock in 816 of 3,000 runs, and asking only that the observer's record had changed in 766.
 
     Args:
         clock: The reader's own monotonic clock, in seconds.
@@ -79,11 +93,14 @@ class LivenessDetector:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._looks = 0
+        self._snapshots = 0
         self._seen: dict[str, _Seen] = {}
+        """By peer."""
         self._notes: dict[str, list[tuple[_Seen, str, int]]] = {}
+        """By peer: each observer, the digest of the peer's value, and the seconds of silence."""
         self._records: list[Heartbeat] = []
         self._newest: dict[ProcessId, int] = {}
+        """The latest incarnation of each process."""
         self._missing: dict[str, float] = {}
         """When this reader was asked about a holder without a record, by peer."""
         self.detectors: tuple[FailureDetector, ...] = ()
@@ -92,8 +109,13 @@ class LivenessDetector:
         """The reader's own setting, if it has one."""
 
     def observe(self, records: list[Heartbeat], values: Mapping[str, bytes]) -> None:
-        """Remember all *records* of the ledger, and their *values* by id."""
-        self._looks += 1
+        """Take note of a new snapshot.
+
+        Args:
+            records: All records of the ledger.
+            values: Their stored values, by process id.
+        """
+        self._snapshots += 1
         self._records = records
         present = self.peers(records, values)
         for peer, value in present.items():
@@ -101,46 +123,49 @@ class LivenessDetector:
         self._seen = {peer: self._seen[peer] for peer in present}
         self._notes, self._newest = {}, {}
         for record in records:
-            watcher = self._seen[peer_of(record.place)]
+            observer = self._seen[peer_of(record.place)]
             for peer, value_digest, seconds in record.notes:
-                self._notes.setdefault(peer, []).append((watcher, value_digest, seconds))
+                self._notes.setdefault(peer, []).append((observer, value_digest, seconds))
             newest = self._newest.get(record.place, 0)
             self._newest[record.place] = max(newest, record.incarnation)
 
     def peers(self, records: list[Heartbeat], values: Mapping[str, bytes]) -> dict[str, bytes]:
-        """Return the value of each peer, including holders without a record."""
+        """Return the value of each peer, including holders without a record.
+
+        Args:
+            records: All records of the ledger.
+            values: Their stored values, by process id.
+        """
         now, asked = self._clock(), self._missing.items()
         self._missing = {peer: at for peer, at in asked if now - at < _ASKED_SECONDS}
-        found = dict.fromkeys(self._missing, MISSING)
-        for record in sorted(records, key=lambda each: each.id):
+        by_peer = dict.fromkeys(self._missing, MISSING)
+        for record in sorted(records, key=lambda record: record.id):
             peer = peer_of(record.place)
-            found[peer] = found.get(peer, MISSING) + values[record.id]
-        return found
+            by_peer[peer] = by_peer.get(peer, MISSING) + values[record.id]
+        return by_peer
 
     def _see(self, peer: str, value: bytes) -> _Seen:
         seen = self._seen.get(peer)
         if seen is None:
-            seen = self._seen[peer] = _Seen(value, self._clock(), self._looks)
+            seen = self._seen[peer] = _Seen(value, self._clock(), self._snapshots)
         elif seen.value != value:
-            seen = self._seen[peer] = _Seen(value, self._clock(), self._looks, True)
+            seen = self._seen[peer] = _Seen(value, self._clock(), self._snapshots, True)
         return seen
 
-    def assess(
-        self, record: Heartbeat, recently_written: bool | None, known_here: bool
-    ) -> Liveness:
-        """Judge the process of *record*, one of those of the last look.
+    def assess(self, record: Heartbeat, recently_written: bool | None, is_own: bool) -> Liveness:
+        """Judge the process of `record`, one of those of the last snapshot.
 
         Args:
             record: The record of the process.
-            fresh: Whether the server has a fresh key of the process. A missing key proves nothing:
-                it can be evicted.
-            known_here: Whether this process itself wrote the record.
+            recently_written: Whether the server has a freshness key of the process; None if
+                unknown. A missing key proves nothing: it can be evicted.
+            is_own: Whether this process itself writes the record.
         """
-        replaced = self.is_replaced(record.place, record.incarnation)
-        there = False if replaced else _is_there(record.place, known_here)
-        if record.sealed or there is False:
+        is_replaced = self.is_replaced(record.place, record.incarnation)
+        is_running = False if is_replaced else _is_running(record.place, is_own)
+        if record.sealed or is_running is False:
             return Liveness(False, True)
-        if there:
+        if is_running:
             return Liveness(True, False)
         peer = peer_of(record.place)
         silent = self._silence(peer)
@@ -150,16 +175,16 @@ class LivenessDetector:
         if recently_written or (seen.changed and self._clock() - seen.at < OVERDUE_SECONDS):
             return Liveness(True, False, silent)
         # A process without workers and locks writes only changes: its silence proves nothing.
-        dead = silent is not None and silent >= limit and bool(record.worker or record.locks)
-        return Liveness(False if dead else None, gone, silent)
+        is_dead = silent is not None and silent >= limit and bool(record.worker or record.locks)
+        return Liveness(False if is_dead else None, gone, silent)
 
-    def is_replaced(self, place: ProcessId, incarnation: int) -> bool:
-        """Return whether the process at *place* has called ``exec`` since that incarnation."""
-        return bool(place.pid_namespace) and 0 < incarnation < self._newest.get(place, 0)
+    def is_replaced(self, process: ProcessId, incarnation: int) -> bool:
+        """Return whether `process` has called ``exec`` since that incarnation."""
+        return bool(process.pid_namespace) and 0 < incarnation < self._newest.get(process, 0)
 
-    def silence_of_missing(self, place: ProcessId) -> float | None:
-        """Return for how many seconds there has been no record of *place*; None if unknown."""
-        peer = peer_of(place)
+    def silence_of_missing(self, process: ProcessId) -> float | None:
+        """Return for how many seconds `process` has had no record; None if unknown."""
+        peer = peer_of(process)
         self._missing[peer] = self._clock()
         if self._see(peer, MISSING).value != MISSING:
             return None
@@ -175,23 +200,25 @@ class LivenessDetector:
         return max([self.stale_after, *(each.stale_after for each in records)]) or STALE_AFTER
 
     def _silence(self, peer: str) -> float | None:
-        seen = self._seen[peer]
-        own = (detector.silence(peer, seen.value) for detector in self.detectors)
-        return max(
-            (each for each in (*own, *self._believed(peer)) if each is not None), default=None
-        )
+        """Return the longest silence that a trusted observer has measured; None if none has."""
+        value = self._seen[peer].value
+        own = (detector.silence(peer, value) for detector in self.detectors)
+        known = [seconds for seconds in own if seconds is not None]
+        return max([*known, *self._trusted_notes(peer)], default=None)
 
-    def _believed(self, peer: str) -> Iterable[float]:
+    def _trusted_notes(self, peer: str) -> Iterable[float]:
         seen = self._seen[peer]
-        for watcher, value_digest, seconds in self._notes.get(peer, ()):
-            if watcher.changed and watcher.look > seen.look and value_digest == digest(seen.value):
+        for observer, value_digest, seconds in self._notes.get(peer, ()):
+            is_alive = observer.changed and observer.snapshot > seen.snapshot
+            if is_alive and value_digest == digest(seen.value):
                 yield float(seconds)
 
 
-def _is_there(place: ProcessId, known_here: bool) -> bool | None:
-    if place != this_process():
-        return place.is_alive()
-    if known_here:
+def _is_running(process: ProcessId, is_own: bool) -> bool | None:
+    """Return whether the operating system knows the process as running; None if unknown."""
+    if process != this_process():
+        return process.is_alive()
+    if is_own:
         return True
     # The record is of this process, from before it called exec.
-    return False if place.pid_namespace else None
+    return False if process.pid_namespace else None

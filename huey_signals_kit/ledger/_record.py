@@ -1,4 +1,4 @@
-"""What one process says of itself, as it stands in the ledger."""
+"""The record of one process in the ledger: its fields, and their stored form (JSON)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..inflight.tasks import Running
+from ..inflight.tasks import RunningTask
 from ..metrics import serialize
 from ..metrics.values import Totals
 from ..runtime.process_id import FOREIGN_DATA_ERRORS, LARGEST_PID, ProcessId
@@ -19,13 +19,13 @@ _LARGEST_NUMBER = 2**63 - 1
 
 
 class LockSkip(NamedTuple):
-    """A task that could not get its lock."""
+    """A task that was skipped because its lock was held."""
 
     task_id: str
     lock: str
     """The name of the lock; empty if the error does not have it."""
     at: float
-    """When, in seconds since the epoch, by that host's clock."""
+    """When, in seconds since the epoch, by the clock of that host."""
 
 
 MOST_SKIPS = 50
@@ -34,22 +34,32 @@ MOST_SKIPS = 50
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """One process: what it does now, and all that it has counted."""
+    """The record of one process: what it does now, and all that it has counted.
+
+    The process replaces it with every heartbeat.
+    """
 
     id: str
+    """A random id, not the pid, which another process may have tomorrow."""
     place: ProcessId
+    """The process."""
     worker: str = ""
-    """``"thread"``, ``"process"`` or ``"greenlet"``, ``"scheduler"`` for one without a worker but
-    with the scheduler; empty for any other."""
+    """The kind of worker.
+
+    ``"thread"``, ``"process"`` or ``"greenlet"``; ``"scheduler"`` for a process with Huey's
+    scheduler but no worker; empty for any other.
+    """
     started: float = 0.0
-    """By that host's clock."""
+    """When the process started, by the clock of that host."""
     sequence: int = 0
-    running: tuple[Running, ...] = ()
+    """The number of this heartbeat."""
+    running: tuple[RunningTask, ...] = ()
     waiting: tuple[str, ...] = ()
-    """The ids of tasks that do not run, and stand nowhere but in this process."""
+    """The ids of tasks that do not run, and that only this process has: see `pending_ids`."""
     unread: int = 0
-    """How many more tasks it has in hand, of which it cannot tell what they lead to."""
+    """The number of further tasks in flight, whose messages cannot be read."""
     locks: tuple[str, ...] = ()
+    """The names of the locks that the process holds."""
     skips: tuple[LockSkip, ...] = ()
     """The last `MOST_SKIPS` lock skips, oldest first."""
     stale_after: float = STALE_AFTER
@@ -57,29 +67,33 @@ class Heartbeat:
     incarnation: int = 0
     """Grows with each ``exec`` of the process, see `INCARNATION`; 0 if unknown."""
     notes: tuple[SilenceNote, ...] = ()
-    """The silent peers that the process watches."""
+    """The silences of other processes that this one observes."""
     counters: Totals = field(default_factory=dict)
+    """What the process has counted under this id."""
     sealed: bool = False
-    """Its last: it is never replaced, and its counters go into the totals."""
+    """Whether this is the last record under this id.
+
+    A sealed record never changes again, and its counters are being added to the totals.
+    """
 
     @property
     def host(self) -> str:
-        """The name of its host."""
+        """The name of the host."""
         return self.place.host
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The pid of the process."""
         return self.place.pid
 
     @property
     def ids(self) -> set[str]:
-        """The ids of its running tasks, all that are nested in them, and those that wait."""
-        running = {each for task in self.running for each in (task.task_id, *task.nested)}
+        """The ids of all tasks in flight and of the tasks nested in them."""
+        running = {id_ for task in self.running for id_ in (task.task_id, *task.nested)}
         return running.union(self.waiting)
 
     def dump(self) -> bytes:
-        """As it is stored."""
+        """Return the stored form."""
         place = self.place
         content = {
             "version": _VERSION,
@@ -88,7 +102,7 @@ class Heartbeat:
             "worker": self.worker,
             "started": self.started,
             "sequence": self.sequence,
-            "running": [[e.task_id, e.task_name, e.since, e.nested] for e in self.running],
+            "running": [[t.task_id, t.task_name, t.since, t.nested] for t in self.running],
             "waiting": self.waiting,
             "unread": self.unread,
             "locks": self.locks,
@@ -103,7 +117,7 @@ class Heartbeat:
 
 
 def try_load(raw: bytes) -> Heartbeat | None:
-    """What `Heartbeat.dump` has made; None if it is anything else."""
+    """Parse what `Heartbeat.dump` returned; return None if it is anything else."""
     try:
         return _load(raw)
     except FOREIGN_DATA_ERRORS:
@@ -111,7 +125,12 @@ def try_load(raw: bytes) -> Heartbeat | None:
 
 
 def parsed(raw: bytes) -> Any:
-    """The JSON in *raw*; `ValueError` for so much of it that nobody of ours has written it."""
+    """Parse JSON, of a bounded size.
+
+    Raises:
+        ValueError: `raw` is not JSON, or has more parts than the kit ever writes: parsing it could
+            take gigabytes of memory.
+    """
     if sum(map(raw.count, (b",", b"[", b"{"))) > _MOST_PARTS:
         raise ValueError(f"more than {_MOST_PARTS:,} parts")
     return json.loads(raw.decode("ascii"))
@@ -127,22 +146,22 @@ def _load(raw: bytes) -> Heartbeat:
         worker=_text(content["worker"]),
         started=_number(content["started"]),
         sequence=_whole(content["sequence"]),
-        running=tuple(_running(*each) for each in content["running"]),
+        running=tuple(_running(*item) for item in content["running"]),
         waiting=tuple(map(_text, content["waiting"])),
         unread=_whole(content["unread"]),
         locks=tuple(map(_text, content["locks"])),
-        # Records of 0.1 have none.
-        skips=tuple(_skip(*each) for each in content.get("skips", ())),
+        # A record of version 0.1 does not have the next four.
+        skips=tuple(_skip(*item) for item in content.get("skips", ())),
         stale_after=_number(content.get("stale_after", 0)),
         incarnation=_whole(content.get("incarnation", 0)),
-        notes=tuple(_note(*each) for each in content.get("notes", ())),
+        notes=tuple(_note(*item) for item in content.get("notes", ())),
         counters=serialize.load(content),
         sealed=bool(content["sealed"]),
     )
 
 
-def _running(task_id: Any, name: Any, since: Any, nested: Any) -> Running:
-    return Running(_text(task_id), _text(name), _number(since), tuple(map(_text, nested)))
+def _running(task_id: Any, name: Any, since: Any, nested: Any) -> RunningTask:
+    return RunningTask(_text(task_id), _text(name), _number(since), tuple(map(_text, nested)))
 
 
 def _skip(task_id: Any, lock: Any, at: Any) -> LockSkip:
@@ -155,25 +174,25 @@ def _note(peer: Any, value: Any, seconds: Any) -> SilenceNote:
 
 def _place(host: Any, pid_namespace: Any, pid: Any, start_time: Any) -> ProcessId:
     if not 0 < _whole(pid) <= LARGEST_PID:
-        raise ValueError(f"the process id {pid!r}")
+        raise ValueError(f"the pid {pid!r}")
     return ProcessId(_text(host), _text(pid_namespace), pid, _whole(start_time))
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError("no text where one should be")
+        raise TypeError(f"{type(value).__name__} instead of a string")
     return value
 
 
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError("no number where one should be")
+        raise TypeError(f"{type(value).__name__} instead of a number")
     if not math.isfinite(value):
-        raise ValueError("no number where one should be")
+        raise ValueError("a number that is not finite")
     return float(value)
 
 
 def _whole(value: Any) -> int:
     if type(value) is not int or not 0 <= value <= _LARGEST_NUMBER:
-        raise ValueError("no whole number where one should be")
+        raise ValueError("no whole number, or out of range")
     return value

@@ -1,20 +1,44 @@
-"""Errors for a ledger that does not tell which tasks run, or which processes are dead."""
+"""Records that make the ledger unsafe to act on: unreadable ones, and those of version 0.1."""
 
 from __future__ import annotations
 
-from ._record import Heartbeat
+from typing import Any
+
+from ..store import REDIS, family_of, open_store
+from ._backend import PREFIX, PROCESS
+from ._record import Heartbeat, try_load
 
 
 class UnreadableLedger(ValueError):
-    """Records that this version of the package cannot read."""
+    """A record that this version of the package cannot read."""
 
 
 class OlderVersion(UnreadableLedger):
-    """A process of version 0.1 may be alive, which declares processes dead by other rules."""
+    """A process of version 0.1 that may be alive, and declares processes dead by other rules."""
 
 
 class UnknownTasks(UnreadableLedger):
-    """A process has tasks in flight whose contents cannot be read."""
+    """A process with tasks in flight whose contents cannot be read."""
+
+
+def older_records(huey: Any) -> list[Heartbeat]:
+    """Return the records that version 0.1 left among the results, unless their process is dead.
+
+    On Redis both versions store records in the same hash, so there are none to find.
+    """
+    family = family_of(huey.storage)
+    if family is not None and family.name in REDIS:
+        return []
+    batches = open_store(huey).entries(PREFIX + PROCESS)
+    records = (try_load(entry.value) for batch in batches for entry in batch)
+    return [
+        record
+        for record in records
+        if record is not None
+        and not record.sealed
+        and not record.stale_after
+        and record.place.is_alive() is not False
+    ]
 
 
 def older_text(record: Heartbeat) -> str:
@@ -26,12 +50,12 @@ def older_text(record: Heartbeat) -> str:
     )
 
 
-def unknown_text(number: int, where: str) -> str:
+def unknown_text(number: int, process: str) -> str:
     """Return the message that a process has tasks in flight that cannot be read.
 
     Args:
-        number: How many tasks.
-        where: The process.
+        number: The number of tasks.
+        process: The process, in words.
     """
     tasks = "a task" if number == 1 else f"{number} tasks"
-    return f"cannot tell what is running: {where} has {tasks} in flight that cannot be read"
+    return f"cannot tell what is running: {process} has {tasks} in flight that cannot be read"

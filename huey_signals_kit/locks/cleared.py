@@ -1,6 +1,8 @@
 """A shared list of locks that one process cleared on purpose while another process held them.
 
-The holder looks in this list before it reports a lock as lost.
+``lock.clear()`` also releases a lock that another process holds, as in Huey. The holder finds it
+gone, and cannot tell this from an expired ttl. So the process that clears the lock first adds the
+acquisition to this list, and the holder looks here before it reports the lock as lost.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from ..store import UPKEEP, Reader, is_shared, open_kit_store, open_store
 from .holder import parse_holder
 
 MOST = 500
-"""How many acquisitions the list keeps; holders read it every few seconds."""
+"""Number of acquisitions that the list keeps; holders read it every few seconds."""
 
 _KEY = "huey-signals:cleared"
 _TRIES = 10
@@ -36,30 +38,30 @@ class ClearedLocks:
             return
         store = open_kit_store(self._huey, UPKEEP)
         for _ in range(_TRIES):
-            (found,) = store.get([_KEY])
-            new = json.dumps([*_read(found), _name(raw)][-MOST:]).encode("ascii")
+            (stored,) = store.get([_KEY])
+            new = json.dumps([*_parse(stored), _digest(raw)][-MOST:]).encode("ascii")
             if (
                 store.put_if_absent(_KEY, new)
-                if found is None
-                else store.compare_and_set(_KEY, found, new)
+                if stored is None
+                else store.compare_and_set(_KEY, stored, new)
             ):
                 return
 
     def has(self, raw: bytes) -> bool:
-        """Return whether the acquisition that wrote *raw* was cleared by another process."""
-        name = _name(raw)
-        if name not in self._known and is_shared(self._huey.storage):
-            self._known = frozenset(_read(open_kit_store(self._huey, UPKEEP).get([_KEY])[0]))
-        return name in self._known
+        """Return whether the acquisition that wrote `raw` was cleared by another process."""
+        digest = _digest(raw)
+        if digest not in self._known and is_shared(self._huey.storage):
+            self._known = frozenset(_parse(open_kit_store(self._huey, UPKEEP).get([_KEY])[0]))
+        return digest in self._known
 
 
-def _name(raw: bytes) -> str:
+def _digest(raw: bytes) -> str:
     return hashlib.blake2b(raw, digest_size=8).hexdigest()
 
 
-def _read(found: bytes | None) -> Iterable[str]:
+def _parse(stored: bytes | None) -> Iterable[str]:
     try:
-        names = json.loads(found or b"[]")
-        return [each for each in names if isinstance(each, str)]
+        digests = json.loads(stored or b"[]")
+        return [digest for digest in digests if isinstance(digest, str)]
     except (ValueError, TypeError, RecursionError):
         return []

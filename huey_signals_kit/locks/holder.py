@@ -1,6 +1,19 @@
-"""Who holds a lock, as the lock's own value says it: Huey writes ``'1'`` there and never reads it.
+"""Write and parse the value of a lock, which names its holder.
 
-So it is known at once, without a table to keep, also after a ``kill -9``.
+Huey writes ``'1'`` as the value and never reads it. So the value can carry the holder: it is known
+from the lock alone, without a table that must be kept consistent with it, also after ``kill -9``.
+
+A value is one string of lines, serialized by Huey's serializer::
+
+    held, says huey-signals-kit 1      the format
+    4711                               pid
+    98765                              start time of the process
+    web-1                              host
+    9f2c... pid:[4026531836]           pid namespace
+    b                                  "b" if the process has written a heartbeat, else "-"
+    5d41...@123456789                  random id of the process, and its incarnation
+    9                                  length of the task's name, "-" outside of a task
+    tasks.job1700000000 6ba7...        name, then the time in nanoseconds and the task's id
 """
 
 from __future__ import annotations
@@ -12,6 +25,7 @@ from uuid import uuid4
 
 from huey.serializer import Serializer
 
+from ..huey_internals.facts import task_name
 from ..runtime.fork import reset_in_child
 from ..runtime.process_id import (
     FOREIGN_DATA_ERRORS,
@@ -29,24 +43,32 @@ _NO_TEMPLATE = (None, 0, b"", b"")
 
 @dataclass(frozen=True)
 class Holder:
-    """What a lock's value says."""
+    """The holder that a lock's value names."""
 
     acquisition_id: str
-    """No other taking of any lock has the same."""
+    """Different for every acquisition of any lock."""
     since: float
-    """By the clock of that host."""
+    """When the lock was acquired, in seconds since the epoch, by the clock of that host."""
     place: ProcessId
+    """The process that holds the lock."""
     has_heartbeat: bool
     """Whether the process had written a heartbeat before."""
     task_id: str | None
-    """None when it was taken outside of a task."""
+    """None if the lock was acquired outside of a task."""
     task_name: str | None
     incarnation: int = 0
-    """As in `Heartbeat`; 0 where that is unknown."""
+    """The `INCARNATION` of the process; 0 if unknown."""
 
 
 class HolderEncoder:
-    """Writes the values of the locks that this process takes."""
+    """A writer of values for the locks that this process acquires.
+
+    Hot path: called for every acquisition. Within one process and one task class, two values differ
+    only in the time and the task's id. Huey's own serializer is a pickle, which stores a string as
+    it is, after its length. So the bytes around that part are kept as a template for each class,
+    and are used again for every stamp of the same length. This is checked by serializing a second
+    string, not assumed; other serializers are always called.
+    """
 
     def __init__(self) -> None:
         self._after_fork()
@@ -59,27 +81,34 @@ class HolderEncoder:
         self.set_has_heartbeat(has_heartbeat=False)
 
     def set_has_heartbeat(self, has_heartbeat: bool) -> None:
-        """Whether this process has written a heartbeat."""
+        """Set whether this process has written a heartbeat."""
         if has_heartbeat is self._has_heartbeat:
             return
         self._has_heartbeat = has_heartbeat
-        place, flag = this_process(), "b" if has_heartbeat else "-"
+        process, flag = this_process(), "b" if has_heartbeat else "-"
         lines = (
             _FORMAT,
-            place.pid,
-            place.start_time,
-            place.host,
-            place.pid_namespace,
+            process.pid,
+            process.start_time,
+            process.host,
+            process.pid_namespace,
             flag,
             self._process,
         )
         self._head = "\n".join(map(str, lines))
+        # A new dict: another thread may be adding a template with the old head to the old one.
         self._templates: dict[type, tuple[Any, int, bytes, bytes]] = {}
+        """By task class: the serializer, the length of the stamp, the bytes around it."""
 
     def write(self, task: Any, serializer: Any) -> bytes:
-        """The value for a lock that is taken now, in *task* or outside of any."""
+        """Return the value for a lock that is acquired now.
+
+        Args:
+            task: The task that acquires it, or None.
+            serializer: The serializer of the Huey.
+        """
         now = time.time_ns()
-        if now == self._last:  # a coarse clock stands still
+        if now == self._last:  # a coarse clock
             now += 1
         self._last = now
         if task is None:
@@ -88,32 +117,36 @@ class HolderEncoder:
         known, length, before, after = self._templates.get(type(task), _NO_TEMPLATE)
         if known is serializer and len(stamp) == length:
             return before + stamp + after
-        self._learn(type(task), len(stamp), serializer)
+        self._add_template(type(task), len(stamp), serializer)
         return self._serialized(type(task), f"{now} {task.id}", serializer)
 
-    def _serialized(self, kind: type | None, stamp: str, serializer: Any) -> bytes:
-        name = "" if kind is None else f"{kind.__module__}.{kind.__name__}"
-        # Only its length tells where a name ends: what stands in it, and in an id, is not ours.
-        text = f"{self._head}\n{'-' if kind is None else len(name)}\n{name}{stamp}"
+    def _serialized(self, task_class: type | None, stamp: str, serializer: Any) -> bytes:
+        name = "" if task_class is None else task_name(task_class)
+        # The length of the name is written because a name, and an id, may contain any character.
+        text = f"{self._head}\n{'-' if task_class is None else len(name)}\n{name}{stamp}"
         raw = serializer.serialize(text)
         return raw.encode() if isinstance(raw, str) else bytes(raw)
 
-    def _learn(self, kind: type, length: int, serializer: Any) -> None:
-        """Huey's own serializer writes a text as it is: so much of it need not be written anew."""
+    def _add_template(self, task_class: type, length: int, serializer: Any) -> None:
+        """Add a template, if two serialized values differ in nothing but their stamps."""
         if type(serializer) is not Serializer:
             return
-        forms = self._templates  # others come with another head
-        others = "0" * length, "1" * length
-        sample, probe = (self._serialized(kind, other, serializer) for other in others)
-        before, found, after = sample.partition(others[0].encode())
-        if found and before + others[1].encode() + after == probe:
-            if len(forms) >= _MOST_TEMPLATES:
-                forms.clear()
-            forms[kind] = serializer, length, before, after
+        templates = self._templates
+        stamps = "0" * length, "1" * length
+        first, second = (self._serialized(task_class, stamp, serializer) for stamp in stamps)
+        before, found, after = first.partition(stamps[0].encode())
+        if found and before + stamps[1].encode() + after == second:
+            if len(templates) >= _MOST_TEMPLATES:
+                templates.clear()
+            templates[task_class] = serializer, length, before, after
 
 
 def parse_holder(value: Any) -> Holder | None:
-    """What `HolderEncoder` has written; None for anything else, as for Huey's own ``'1'``."""
+    """Parse the value of a lock; return None if `HolderEncoder` did not write it.
+
+    Args:
+        value: The deserialized value, such as Huey's own ``'1'``.
+    """
     if type(value) is not str or not value.startswith(_FORMAT) or len(value) > _LONGEST:
         return None
     try:
@@ -133,12 +166,12 @@ def _holder(
     rest: str,
 ) -> Holder:
     name = None if length == "-" else rest[: int(length)]
-    moment, _, task_id = rest[len(name or "") :].partition(" ")
+    nanoseconds, _, task_id = rest[len(name or "") :].partition(" ")
     if not 0 < int(pid) <= LARGEST_PID:
-        raise ValueError("no process has such a number")
+        raise ValueError(f"invalid pid {pid}")
     return Holder(
-        acquisition_id=f"{process}-{int(moment)}",
-        since=int(moment) / 1e9,
+        acquisition_id=f"{process}-{int(nanoseconds)}",
+        since=int(nanoseconds) / 1e9,
         place=ProcessId(host, pid_namespace, int(pid), int(start_time)),
         has_heartbeat=has_heartbeat == "b",
         task_id=None if name is None else task_id,

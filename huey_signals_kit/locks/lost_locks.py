@@ -1,4 +1,4 @@
-"""Logs the locks that this process has lost, in one line a minute."""
+"""Log the locks that this process has lost, in one line per minute."""
 
 from __future__ import annotations
 
@@ -18,7 +18,17 @@ _MOST_NAMED = 5
 
 
 class LostLocks:
-    """Counts the lost locks of one kit's Huey, and collects their labels for the log."""
+    """The lost locks of one kit's Huey, counted and collected for the log.
+
+    A storage that was emptied takes every lock of every process with it, so there may be thousands
+    of them: the log line names the few most frequent labels.
+
+    Args:
+        queue: The name of the Huey.
+        counts: The counter, which has the labels of locks too.
+        jobs: The jobs of the kit.
+        is_installed: Returns whether the kit is installed.
+    """
 
     def __init__(
         self, queue: str, counts: MetricCounter, jobs: JobGroup, is_installed: Callable[[], bool]
@@ -27,7 +37,7 @@ class LostLocks:
         self._counts = counts
         self._jobs = jobs
         self._is_installed = is_installed
-        self._begun = False
+        self._has_job = False
         self._after_fork()
         reset_in_child(self)
 
@@ -35,14 +45,14 @@ class LostLocks:
         self._labels: deque[str] = deque()
 
     def add(self, name: str) -> None:
-        """Count the loss of the lock *name*, and log it within a minute."""
+        """Count the loss of the lock `name`, and log it within a minute."""
         label = self._counts.lock_labels[name]
         self._counts.add((LOCKS_LOST, label))
         self._labels.append(label)
         if not self._is_installed():  # the jobs were cancelled with the kit
             self.log()
-        elif not self._begun:
-            self._begun = True
+        elif not self._has_job:
+            self._has_job = True
             self._jobs.every(INTERVAL, self.log, "lost locks", first=_FIRST_SECONDS)
         scheduler.start()
 

@@ -1,8 +1,8 @@
-"""Has the locks of one Huey say who holds them, and be freed only by who holds them.
+"""Patch one Huey so that its locks name their holder, and only the holder releases them.
 
-Locks are met where Huey makes them, and those that are older than the kit when they are first
-taken. It is the lock itself that becomes another, so that nothing stands in the way of tasks
-without locks.
+A lock is adopted where Huey makes it (``lock_task``). A lock that was made before the kit was
+installed is adopted when it is first acquired (``put_if_empty``). It is the lock itself whose class
+changes, so nothing is added to the path of a task without locks.
 """
 
 from __future__ import annotations
@@ -29,62 +29,65 @@ _ENTER = TaskLock.__enter__.__code__
 
 
 class LockPatch:
-    """Has each lock of one Huey be taken at a `LockManager`."""
+    """A patch of one Huey that hands each of its locks to a `LockManager`.
+
+    Args:
+        huey: The Huey.
+        events: The callbacks of the manager.
+    """
 
     def __init__(self, huey: Any, events: LockEvents) -> None:
         self._huey = huey
         self._on_error = events.on_error
-        self._text = HolderEncoder()
-        self._manager = LockManager(huey, self._text, events)
+        self._encoder = HolderEncoder()
+        self._manager = LockManager(huey, self._encoder, events)
         self._held_locks = self._manager.held_locks
         self._patch = MethodPatch(huey)
 
     def install(self) -> None:
-        """Put both there, unless locks are not Huey's own here: then nothing is named."""
-        if _are_hueys_own(self._huey):
+        """Wrap both methods; do nothing if this Huey's class has locks of its own."""
+        if _has_hueys_locks(self._huey):
             self._manager.active = True
             self._held_locks.manager = weakref.ref(self._manager)
             self._patch.wrap("lock_task", self._lock_task)
             self._patch.wrap("put_if_empty", self._put_if_empty)
 
     def uninstall(self) -> None:
-        """Take locks as Huey does; those that are held are freed as they were taken."""
+        """Acquire locks as Huey does; those that are held are still released by their value."""
         if self._held_locks.manager() is self._manager:
             self._held_locks.forget_manager()
         self._manager.active = False
         self._patch.remove()
 
     def needs_heartbeat(self) -> bool:
-        """Whether this process holds locks in its name, while no kit is there to say so."""
+        """Return whether stored locks name this process while no kit is installed."""
         return self._held_locks.needs_heartbeat()
 
     def on_heartbeat_written(self) -> None:
-        """This process has written a heartbeat."""
-        self._text.set_has_heartbeat(has_heartbeat=True)
-
-    def _each(self, do: Callable[[], object]) -> None:
-        # A storage that is away must keep no kit from going, and no heartbeat from being written.
-        try:
-            do()
-        except Exception as exc:
-            self._on_error("on the locks that are held", exc)
+        """Record that this process has written a heartbeat."""
+        self._encoder.set_has_heartbeat(has_heartbeat=True)
 
     def held(self) -> tuple[str, ...]:
-        """The names of the locks that this process holds."""
-        return tuple(sorted({self._manager.name(key_of(mine)) for mine in self._held_locks.live()}))
+        """Return the names of the locks that this process holds."""
+        names = {self._manager.name(key_of(held_key)) for held_key in self._held_locks.live()}
+        return tuple(sorted(names))
 
     def check(self) -> None:
-        """See that what this process holds is still its own, and free what could not be freed."""
-        self._each(self._retry_releases)
-        self._each(self._manager.detect_lost)
+        """Retry failed releases, and report locks that this process has lost."""
+        for step in (self._retry_releases, self._manager.detect_lost):
+            # An unreachable storage must stop neither a heartbeat nor the end of a kit.
+            try:
+                step()
+            except Exception as exc:
+                self._on_error("on the locks that are held", exc)
 
     def _retry_releases(self) -> None:
         failed_releases = self._held_locks.failed_releases
-        for each in failed_releases.copy():
-            key, (raw, store, *_) = each
+        for failed_release in failed_releases.copy():
+            key, (raw, store, _, _) = failed_release
             delete_acquisition(store, key, raw)
-            with suppress(ValueError):  # another kit, or another thread, has done it as well
-                failed_releases.remove(each)
+            with suppress(ValueError):  # another kit, or another thread, has released it too
+                failed_releases.remove(failed_release)
 
     def _lock_task(self, original: Callable[..., Any]) -> Callable[..., Any]:
         manager = self._manager
@@ -112,16 +115,21 @@ class LockPatch:
         return put_if_empty
 
 
-def _are_hueys_own(huey: Any) -> bool:
+def _has_hueys_locks(huey: Any) -> bool:
+    """Return whether `huey` acquires and releases locks by Huey's own methods."""
     for name in ("put_if_empty", "delete"):
-        original = getattr(huey, name)
-        if not is_own_method(huey, name, original) or original.__func__ is not getattr(Huey, name):
+        method = getattr(huey, name)
+        if not is_own_method(huey, name, method) or method.__func__ is not getattr(Huey, name):
             return False
-    ways = ("__enter__", "__exit__", "acquire", "clear")
-    original = [getattr(TaskLock, name) for name in ways if hasattr(TaskLock, name)]
-    return all(getattr(each, "__globals__", None) is vars(api) for each in original)
+    names = ("__enter__", "__exit__", "acquire", "clear")
+    methods = [getattr(TaskLock, name) for name in names if hasattr(TaskLock, name)]
+    return all(getattr(method, "__globals__", None) is vars(api) for method in methods)
 
 
 def _is_block(frame: FrameType) -> bool:
-    """Whether a ``with`` block takes the lock, seen from Huey's method that asks for it."""
+    """Return whether a ``with`` block acquires the lock.
+
+    Args:
+        frame: The frame of the method of the lock that calls ``put_if_empty``.
+    """
     return _ENTER in (frame.f_code, frame.f_back and frame.f_back.f_code)

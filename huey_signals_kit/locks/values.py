@@ -1,4 +1,4 @@
-"""Reads and deletes the values of locks, also on storages with only the methods that Huey needs."""
+"""Read and delete the values of locks, also on storages with only the methods that Huey needs."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def delete_acquisition(store: Store, key: str, raw: bytes) -> bool:
         if raw == ANONYMOUS or is_away(exc):
             raise
     try:
-        found = store.get([key])
+        values = store.get([key])
     except Exception as exc:
         if is_away(exc):
             raise
     else:
-        if found != [raw]:
+        if values != [raw]:
             return False
     return bool(store.delete([key]))

@@ -1,4 +1,4 @@
-"""What runs beside the workers: the scheduler thread, background threads, forks, the log.
+"""The parts that run beside the workers: scheduler thread, background threads, forks, the log.
 
 This room knows no signal of Huey.
 """

@@ -1,4 +1,4 @@
-"""Handlers on threads of their own, behind a bounded queue."""
+"""Run handlers on threads of their own, behind a bounded queue."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .scheduler import DRAIN_SECONDS, scheduler
 from .threads import start_thread
 
 CAPACITY = 1000
-"""How many events wait for one handler; after that the oldest goes."""
+"""Number of events that wait for one handler, at most; then the oldest is dropped."""
 
 IDLE_SECONDS = 10.0
-"""After how long without an event the thread ends; the next event starts another."""
+"""Seconds without an event after which the thread ends; the next event starts another."""
 
 _POLL_SECONDS = 0.01
 
@@ -27,27 +27,32 @@ Item = TypeVar("Item")
 
 
 class Background(Generic[Item]):
-    """Passes items to *handle* on a daemon thread, which starts with the first one.
-
-    *lost* is given what was never handled: the oldest when there are `CAPACITY`, and when the
-    process ends what was not done by then. *handle* and *lost* do not raise.
+    """A queue whose items are handled on a daemon thread, which starts with the first item.
 
     `submit` holds no lock, and each of its steps is atomic. So a signal handler may interrupt
-    `submit` and call it again, and gevent may patch threads at any moment.
+    `submit` and call it again, and gevent may patch threads at any moment. Whether a thread may be
+    started is one item in a list: the caller that pops the item starts the thread.
+
+    Args:
+        name: The name of the thread, for logs.
+        handle: Called with each item; must not raise.
+        on_lost: Called with the items that are never handled: the oldest when there are more than
+            `CAPACITY`, and what is left when the process ends. Must not raise.
     """
 
     def __init__(
-        self, name: str, handle: Callable[[Item], object], lost: Callable[[list[Item]], object]
+        self, name: str, handle: Callable[[Item], object], on_lost: Callable[[list[Item]], object]
     ) -> None:
         self._name = name
         self._handle = handle
-        self._lost = lost
+        self._on_lost = on_lost
         self._after_fork()
         reset_in_child(self)
 
     def _after_fork(self) -> None:
         self._waiting: deque[Item] = deque()
         self._current: tuple[Item, ...] = ()
+        """The item that is being handled."""
         self._may_start = [True]
         """Empty while a thread runs; the caller that pops the item starts the next thread."""
         self._wake: Any = None
@@ -55,11 +60,11 @@ class Background(Generic[Item]):
         self._thread: threading.Thread | None = None
 
     def submit(self, item: Item) -> None:
-        """Have *item* handled; returns immediately."""
+        """Queue `item`; return immediately."""
         waiting = self._waiting
         waiting.append(item)
         if len(waiting) > CAPACITY:
-            self._lost(_taken(waiting, len(waiting) - CAPACITY))
+            self._on_lost(_pop_oldest(waiting, len(waiting) - CAPACITY))
         if self._may_start:
             self._start()
         elif self._wake is not None and self._wake.locked():
@@ -72,7 +77,7 @@ class Background(Generic[Item]):
         except IndexError:  # another caller is starting a thread, which will find the item
             return
         _started.add(self)
-        scheduler.on_exit(_drain_all)
+        scheduler.on_exit(_flush_all)
         # A new lock for each thread: gevent may have patched `threading` since the last start.
         self._wake = wake = threading.Lock()
         wake.acquire()
@@ -100,11 +105,11 @@ class Background(Generic[Item]):
                 self._start()
 
     def _next(self, wake: Any) -> bool:
-        """Wait for an item and make it the current one; False when none comes for a while."""
+        """Wait for an item and make it the current one; return False after `IDLE_SECONDS`."""
         waiting = self._waiting
         while True:
             with suppress(IndexError):
-                self._current = (waiting[0],)  # `drain` must see the item at every moment
+                self._current = (waiting[0],)  # `flush` must see the item at every moment
                 self._current = (waiting.popleft(),)
                 return True
             self._current = ()
@@ -112,36 +117,40 @@ class Background(Generic[Item]):
                 return False
 
     def flush(self, deadline: float) -> None:
-        """Wait until all is handled, at most until *deadline* (monotonic); the rest is lost."""
+        """Wait until every item is handled; then drop the rest, and log how many.
+
+        Args:
+            deadline: When to stop waiting, by the monotonic clock.
+        """
         with suppress(RuntimeError):  # no thread can be started
             while (self._waiting or self._current) and time.monotonic() < deadline:
                 if self._may_start:
                     self._start()
                 time.sleep(_POLL_SECONDS)
         current = self._current
-        unhandled = _taken(self._waiting, len(self._waiting))
-        if current and not any(current[0] is each for each in unhandled):
+        unhandled = _pop_oldest(self._waiting, len(self._waiting))
+        if current and not any(current[0] is item for item in unhandled):
             unhandled.insert(0, current[0])
         if unhandled:
             count = len(unhandled)
             text = "%s did not get to %d events."
             log_error(text, self._name, count, failed=self._name, events=count)
-            self._lost(unhandled)
+            self._on_lost(unhandled)
 
 
-def _taken(waiting: deque[Item], count: int) -> list[Item]:
-    """Take the oldest *count* items, or fewer if there are fewer."""
-    taken: list[Item] = []
+def _pop_oldest(waiting: deque[Item], count: int) -> list[Item]:
+    """Remove and return the oldest `count` items, or fewer if there are fewer."""
+    oldest: list[Item] = []
     with suppress(IndexError):
         for _ in range(count):
-            taken.append(waiting.popleft())
-    return taken
+            oldest.append(waiting.popleft())
+    return oldest
 
 
 _started: WeakSet[Background[Any]] = WeakSet()
 
 
-def _drain_all() -> None:
+def _flush_all() -> None:
     deadline = time.monotonic() + DRAIN_SECONDS
-    for each in list(_started):
-        each.flush(deadline)
+    for background in list(_started):
+        background.flush(deadline)

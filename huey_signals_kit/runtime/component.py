@@ -1,4 +1,4 @@
-"""What a kit is made of."""
+"""The protocol of the parts of a kit."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Protocol
 
 
 class Component(Protocol):
-    """Something that a kit puts on its Huey and takes off again."""
+    """A part that a kit installs on its Huey and uninstalls again."""
 
     def install(self) -> None:
-        """Put it on."""
+        """Patch the Huey, connect receivers, or register jobs."""
 
     def uninstall(self) -> None:
-        """Take it off; nothing happens when it is not on."""
+        """Undo `install`; do nothing if the part is not installed."""

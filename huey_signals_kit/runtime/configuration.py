@@ -1,4 +1,4 @@
-"""The lock over installing and registering."""
+"""The lock over installing kits and registering handlers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from .fork import reset_in_child
 
 
 class _Configuration:
-    """The one lock over all registries: a change runs through every registry that includes it."""
+    """The lock over all registries and kits of this process.
+
+    There is one lock, not one per registry, because a change runs through every registry that
+    includes the changed one: with several locks, two threads could wait for each other.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -19,3 +23,4 @@ class _Configuration:
 
 
 configuration = _Configuration()
+"""The one lock of this process."""

@@ -1,4 +1,10 @@
-"""A forked child starts with fresh locks and counts of its own."""
+"""Reset objects in a forked child: locks, threads and counts of the parent are not its own.
+
+A lock that another thread of the parent held at the moment of the fork is held in the child for
+ever, because that thread does not exist there. So every object with a lock or a thread registers
+here, and makes new ones in the child before any other code runs. One hook of the interpreter serves
+them all: such hooks can never be removed, while these objects come and go with their kits.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +13,25 @@ from typing import Protocol
 from weakref import WeakSet
 
 
-class _Reset(Protocol):
+class _Resettable(Protocol):
     def _after_fork(self) -> None: ...
 
 
-_live: WeakSet[_Reset] = WeakSet()
+_registered: WeakSet[_Resettable] = WeakSet()
 
 
-def reset_in_child(thing: _Reset) -> None:
-    """Call ``thing._after_fork()`` in every process forked from this one, while it lives."""
-    _live.add(thing)
+def reset_in_child(resettable: _Resettable) -> None:
+    """Call ``resettable._after_fork()`` in every child forked while the object exists.
+
+    The object is referenced weakly. The order of the calls is undefined.
+    """
+    _registered.add(resettable)
 
 
-def _run() -> None:
-    for thing in list(_live):
-        thing._after_fork()
+def _reset_all() -> None:
+    for resettable in list(_registered):
+        resettable._after_fork()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_run)
+    os.register_at_fork(after_in_child=_reset_all)

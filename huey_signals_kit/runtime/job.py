@@ -17,12 +17,16 @@ RETRY_PAUSES = (0.1, 0.3)
 
 
 class OnFailure(Protocol):
-    """Called when a job raises, with its name and the exception.
+    """A callback for the exceptions of jobs."""
 
-    *last* is True if the job is not tried again before the process ends.
-    """
+    def __call__(self, name: str, exc: BaseException, last: bool = False) -> object:
+        """Report that a job raised.
 
-    def __call__(self, name: str, exc: BaseException, last: bool = False) -> object: ...
+        Args:
+            name: The name of the job.
+            exc: The exception.
+            last: Whether this was the last try before the process ends.
+        """
 
 
 def log_last_failure(name: str, exc: BaseException) -> None:
@@ -37,16 +41,16 @@ def log_last_failure(name: str, exc: BaseException) -> None:
 
 
 class Job:
-    """A function that runs every *interval* seconds; `Scheduler.every` makes these.
+    """A function that runs at an interval; made by `Scheduler.every`, which explains the arguments.
 
     Args:
-        name: The name of the job, for logs.
+        name: The name of the job.
         interval: Seconds from the end of one run to the next.
-        do: The function.
-        failed: Called with the exceptions of *do*; by default they are logged.
+        function: The function.
+        on_failure: Called when the function raises.
         due: When the first run is due, by the clock of the scheduler.
-        at_end: Whether the job also runs when the process ends.
-        apart: Whether the job has a thread of its own, because it may wait for a server or a disk.
+        run_at_exit: Whether the job also runs when the process ends.
+        own_thread: Whether the job has its own thread.
         when: Called about once a second; the job is due as soon as it returns True.
     """
 
@@ -54,8 +58,8 @@ class Job:
         self,
         name: str,
         interval: float,
-        do: Callable[[], object],
-        failed: OnFailure | None,
+        function: Callable[[], object],
+        on_failure: OnFailure | None,
         due: float,
         run_at_exit: bool = True,
         own_thread: bool = False,
@@ -68,10 +72,10 @@ class Job:
         self.own_thread = own_thread
         self.when = when
         self.ask_at = 0.0
-        """The time of the next call of *when*."""
-        self._do = do
-        self._failed = failed or self._log
-        self._failures = RateLimitedErrors()
+        """The time of the next call of `when`."""
+        self._function = function
+        self._on_failure = on_failure or self._log
+        self._errors = RateLimitedErrors()
         self._after_fork()
         reset_in_child(self)
 
@@ -87,11 +91,11 @@ class Job:
         self._after_fork()
 
     def is_wanted(self) -> bool:
-        """Return whether *when* returns True, so that the job is due early."""
+        """Return whether `when` returns True, so that the job is due early."""
         try:
             return self.when is not None and self.when()
         except Exception as exc:
-            self._failed(self.name, exc)
+            self._on_failure(self.name, exc)
             return False
 
     def run(self, timeout: float = -1) -> bool:
@@ -100,10 +104,10 @@ class Job:
         Args:
             timeout: Seconds to wait while another thread is running it; -1 for any number.
         """
-        done, failure = self.attempt(timeout)
-        if failure is not None:
-            self._failed(self.name, failure)
-        return done
+        succeeded, error = self.attempt(timeout)
+        if error is not None:
+            self._on_failure(self.name, error)
+        return succeeded
 
     def attempt(self, timeout: float) -> tuple[bool, BaseException | None]:
         """Run the job now, and return whether it succeeded, and its exception.
@@ -114,7 +118,7 @@ class Job:
         if not self._running.acquire(timeout=timeout):
             return False, None
         try:
-            self._do()
+            self._function()
         except BaseException as exc:  # such as gevent.Timeout: one job must not end the others
             if type(exc).__name__ == "GreenletExit":
                 raise
@@ -125,7 +129,7 @@ class Job:
 
     def fail_last(self, exc: BaseException) -> None:
         """Report that the last run of the job failed."""
-        self._failed(self.name, exc, last=True)
+        self._on_failure(self.name, exc, last=True)
 
     def start(self) -> bool:
         """Start the job's own thread; return False if none can be started, as late at exit."""
@@ -134,7 +138,7 @@ class Job:
         return self._thread is not None
 
     def request(self, last: LastRun | None = None) -> None:
-        """Have the job's own thread run it, or do its *last* run."""
+        """Make the job's own thread run it, or its last run if one is given."""
         if last is not None:
             self._last_runs.append(last)
         self._requested.set()
@@ -157,7 +161,7 @@ class Job:
         if last:
             log_last_failure(f"The job {name}", exc)
         else:
-            self._failures.report(f"The job {name}", "on the tick", exc)
+            self._errors.report(f"The job {name}", "on the scheduler", exc)
 
 
 class LastRun:
@@ -173,8 +177,8 @@ class LastRun:
         self._seconds = seconds
         self._deadline = time.monotonic() + seconds
         self._over = threading.Event()
-        self._done = False
-        self._failure: BaseException | None = None
+        self._succeeded = False
+        self._error: BaseException | None = None
 
     def start(self) -> None:
         """Start the run on another thread; if no thread can be started, do it here."""
@@ -190,17 +194,17 @@ class LastRun:
                 break
             time.sleep(pause)
             left = max(0.0, self._deadline - time.monotonic())
-            self._done, self._failure = self._job.attempt(left)
-            if self._done:
+            self._succeeded, self._error = self._job.attempt(left)
+            if self._succeeded:
                 break
         self._over.set()
 
     def wait(self) -> None:
         """Wait for the run, up to the time limit; report once if it failed."""
         self._over.wait(max(0.0, self._deadline - time.monotonic()))
-        if not self._done:
+        if not self._succeeded:
             late = TimeoutError(f"still running after {self._seconds:g} s")
-            self._job.fail_last(self._failure or late)
+            self._job.fail_last(self._error or late)
 
 
 def spawn(target: Callable[[], object]) -> threading.Thread | None:

@@ -1,4 +1,7 @@
-"""Failures that must not stop a task: logged with a traceback once, then at most each minute."""
+"""Log failures that must not stop a task: once with a traceback, then at most every minute.
+
+A handler that always fails would otherwise write a traceback for every task.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +17,20 @@ from .fork import reset_in_child
 
 _logger = logging.getLogger("huey_signals_kit")
 
-_AWAY = {"ConnectionError", "TimeoutError"}
+# By name: redis-py, psycopg and others have classes of their own, which may not be installed.
+_CONNECTION_ERRORS = {"ConnectionError", "TimeoutError"}
 
 
 def is_away(exc: BaseException) -> bool:
-    """Return whether *exc* means that the storage is unreachable, also for Huey's own calls."""
-    names = {each.__name__ for each in type(exc).__mro__}
-    return isinstance(exc, OSError) or not names.isdisjoint(_AWAY)
+    """Return whether `exc` means that the storage is unreachable, so that Huey's calls fail too."""
+    names = {cls.__name__ for cls in type(exc).__mro__}
+    return isinstance(exc, OSError) or not names.isdisjoint(_CONNECTION_ERRORS)
 
 
 def log_error(
     text: str, *args: object, exc_info: BaseException | None = None, **fields: object
 ) -> None:
-    """Log an error; a broken log does not break a task."""
+    """Log an error with `fields` as ``huey_<name>``; a broken log does not break a task."""
     log(logging.ERROR, text, *args, exc_info=exc_info, **fields)
 
 
@@ -40,7 +44,7 @@ def log(
 
 
 class ErrorReporter(Protocol):
-    """What logs an error of the kit's own code, once in detail and then at most each minute."""
+    """A log for errors of the kit's own code, with a rate limit."""
 
     def kit_failed(self, where: str, exc: Exception, /) -> object:
         """Log that the kit's own code raised `exc`, and `where`, such as ``"in put_result"``."""
@@ -54,58 +58,65 @@ def is_exit(exc: BaseException) -> bool:
     """
     return not isinstance(exc, Exception) and (
         isinstance(exc, (KeyboardInterrupt, SystemExit))
-        or any(each.__name__ == "GreenletExit" for each in type(exc).__mro__)
+        or any(cls.__name__ == "GreenletExit" for cls in type(exc).__mro__)
     )
 
 
-class _Failed:
-    """The failures of one key. No lock: a signal handler may interrupt a report and fail too."""
+class _Failures:
+    """The failures of one key.
+
+    There is no lock, because a signal handler may interrupt a report and fail too. Instead, the
+    caller that pops the item of `turn` may log.
+    """
 
     def __init__(self) -> None:
         self.count = itertools.count(1)
         self.logged = 0
-        """The value of *count* at the last log line."""
+        """The value of `count` at the last log line."""
         self.turn: list[float | None] = [None]
         """The time of the last log line, None before the first; empty while one is being logged."""
 
 
 class RateLimitedErrors:
-    """Logs failures of the handlers, subscribers and jobs of one kit.
+    """A log for failures of the handlers, subscribers and jobs of one kit.
 
-    The first failure of each is logged with its traceback, later failures as a count, at most
-    every *interval* seconds.
+    The first failure of each is logged with its traceback, later failures as a count.
+
+    Args:
+        interval: Seconds between two log lines about the same failure, at least.
+        clock: A monotonic clock, in seconds.
     """
 
     def __init__(self, interval: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._interval = interval
         self._clock = clock
-        self._failed: dict[Hashable, _Failed] = {}
+        self._failures: dict[Hashable, _Failures] = {}
         reset_in_child(self)
 
     def _after_fork(self) -> None:
-        for failed in self._failed.values():
-            if not failed.turn:  # another thread was logging
-                failed.turn.append(None)
+        for failures in self._failures.values():
+            if not failures.turn:  # another thread was logging
+                failures.turn.append(None)
 
     def report(self, name: str, doing: str, exc: BaseException, key: Hashable = None) -> None:
-        """Log a failure, unless a failure of the same *key* was logged within the interval.
+        """Log a failure, unless a failure of the same key was logged within the interval.
 
         Args:
             name: What failed, for the log.
-            doing: When it failed, for the log, such as ``"on the tick"``.
+            doing: When it failed, for the log, such as ``"on a signal"``.
             exc: The exception.
             key: Distinguishes two things of the same name; by default the name.
         """
-        failed = self._failed.setdefault(name if key is None else key, _Failed())
-        count = next(failed.count)
+        failures = self._failures.setdefault(name if key is None else key, _Failures())
+        count = next(failures.count)
         try:
-            last = failed.turn.pop()
+            last = failures.turn.pop()
         except IndexError:
             return
         now = self._clock()
         due = last is None or now - last >= self._interval
-        more, failed.logged = count - failed.logged, count if due else failed.logged
-        failed.turn.append(now if due else last)
+        more, failures.logged = count - failures.logged, count if due else failures.logged
+        failures.turn.append(now if due else last)
         if last is None:
             text = "%s failed %s; the task goes on. Its next failures are counted, not shown."
             log_error(text, name, doing, exc_info=exc, failed=name, failures=more)

@@ -1,4 +1,4 @@
-"""One thing for each Huey in this process, as long as that exists."""
+"""One object for each Huey in this process, for as long as the Huey exists."""
 
 from __future__ import annotations
 
@@ -7,36 +7,52 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 from weakref import ref
 
+from .fork import reset_in_child
+
 T = TypeVar("T")
 
 
 class PerHuey(Generic[T]):
-    """Makes one with *make* for each. By identity: a subclass may compare, or not be hashable."""
+    """A factory that returns the same object whenever it is called with the same Huey.
 
-    def __init__(self, make: Callable[[], T]) -> None:
-        self._make = make
-        self._made: dict[int, tuple[Any, T]] = {}
-        self._lock = threading.RLock()  # a Huey may be gone at any moment, also at this one
+    Hueys are told apart by identity, not by equality or hash: a subclass may define its own, or be
+    unhashable. So a `WeakKeyDictionary` does not work here.
+
+    Args:
+        factory: Makes the object of one Huey.
+    """
+
+    def __init__(self, factory: Callable[[], T]) -> None:
+        self._factory = factory
+        self._objects: dict[int, tuple[Any, T]] = {}
+        """A weak reference to the Huey, and its object, by the Huey's identity."""
+        self._after_fork()
+        reset_in_child(self)
+
+    def _after_fork(self) -> None:
+        # Reentrant: the garbage collector may call `_forget` while this thread holds the lock.
+        self._lock = threading.RLock()
 
     def __call__(self, huey: Any) -> T:
-        """Return the object of *huey*; always the same object."""
-        found = self._made.get(id(huey))
-        if found is not None and found[0]() is huey:
-            return found[1]
+        """Return the object of `huey`; make it at the first call."""
+        entry = self._objects.get(id(huey))
+        if entry is not None and entry[0]() is huey:
+            return entry[1]
         with self._lock:
-            found = self._made.get(id(huey))
-            if found is None or found[0]() is not huey:
-                place = id(huey)
-                found = ref(huey, lambda gone: self._drop(place, gone)), self._make()
-                self._made[place] = found
-            return found[1]
+            entry = self._objects.get(id(huey))
+            if entry is None or entry[0]() is not huey:
+                identity = id(huey)
+                huey_ref = ref(huey, lambda dead_ref: self._forget(identity, dead_ref))
+                entry = huey_ref, self._factory()
+                self._objects[identity] = entry
+            return entry[1]
 
     def all(self) -> list[T]:
-        """Return all objects."""
-        return [made for _, made in self._made.copy().values()]
+        """Return the objects of all Hueys."""
+        return [value for _, value in self._objects.copy().values()]
 
-    def _drop(self, place: int, gone: Any) -> None:
+    def _forget(self, identity: int, dead_ref: Any) -> None:
         with self._lock:
-            found = self._made.get(place)
-            if found is not None and found[0] is gone:
-                del self._made[place]
+            entry = self._objects.get(identity)
+            if entry is not None and entry[0] is dead_ref:  # else another Huey has this identity
+                del self._objects[identity]

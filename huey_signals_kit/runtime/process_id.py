@@ -1,4 +1,11 @@
-"""Where a process runs, and whether one that runs in the same place is still there."""
+"""Identify a process, and find out whether a process of this host is alive.
+
+A pid alone does not identify a process: it is used again, and every container has its own. So a
+process is identified by its host, its pid namespace, its pid and the kernel's start time. Within
+one pid namespace the operating system then knows for certain whether the process is alive. Of any
+other process nothing can be seen from here; the failure detector of the ledger judges it by its
+heartbeats.
+"""
 
 from __future__ import annotations
 
@@ -9,37 +16,40 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 _GONE = -1
+
 INCARNATION = time.monotonic_ns()
 """When this program was loaded, by the monotonic clock, which all processes of a host share.
 
-After ``exec`` the process keeps its number and start time, but gets a later incarnation.
+After ``exec`` a process has the same pid and start time, but a later incarnation: it no longer
+holds the locks and runs the tasks of the program before.
 """
 
 LARGEST_PID = 2**31 - 1
+
 FOREIGN_DATA_ERRORS = (LookupError, TypeError, ValueError, ArithmeticError, RecursionError)
-"""What reading anything but a record of ours can raise."""
+"""The exceptions that parsing a value can raise that the kit did not write."""
 
 
 @dataclass(frozen=True)
 class ProcessId:
-    """One process, told from any other that had its number before."""
+    """The identity of one process, different from any other that had its pid before."""
 
     host: str
     pid_namespace: str
-    """What numbers of processes are unique in, empty where that is unknown.
+    """Where the pid is unique; empty if unknown.
 
-    A host's name is not enough: containers can share one and still number their own.
+    The name of the host is not enough: containers can share it, but have pids of their own.
     """
     pid: int
     start_time: int
-    """When it started, by the kernel's own count; 0 where that is unknown."""
+    """When the process started, in ticks of the kernel; 0 if unknown."""
 
     def is_alive(self) -> bool | None:
-        """Return whether this process is there; None if that cannot be seen from here."""
-        mine = this_process()
+        """Return whether the process exists; None if this process cannot see it."""
+        own = this_process()
         if not self.pid_namespace or (self.host, self.pid_namespace) != (
-            mine.host,
-            mine.pid_namespace,
+            own.host,
+            own.pid_namespace,
         ):
             return None
         start_time = _start_time(self.pid)
@@ -47,12 +57,12 @@ class ProcessId:
 
 
 def process_with_pid(pid: int) -> ProcessId:
-    """Return the place of the process *pid* of this host."""
+    """Return the identity of the process `pid` of this host."""
     return replace(this_process(), pid=pid, start_time=max(_start_time(pid), 0))
 
 
 def is_stopped(pid: int) -> bool:
-    """Return whether a signal or a debugger has stopped the process *pid* of this host."""
+    """Return whether a signal or a debugger has stopped the process `pid` of this host."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
@@ -61,22 +71,22 @@ def is_stopped(pid: int) -> bool:
 
 
 def this_process() -> ProcessId:
-    """Return the place of this process."""
-    return _place(os.getpid())
+    """Return the identity of this process."""
+    return _identity(os.getpid())
 
 
 @lru_cache(maxsize=1)
-def _place(pid: int) -> ProcessId:
+def _identity(pid: int) -> ProcessId:
     return ProcessId(socket.gethostname(), _pid_namespace(), pid, max(_start_time(pid), 0))
 
 
 def _pid_namespace() -> str:
     try:
         if os.readlink("/proc/self") != str(os.getpid()):
-            return ""  # this /proc numbers other processes than this process does
+            return ""  # this /proc belongs to another pid namespace
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             boot = file.read().strip()
-        # The start time of a process is by a clock that another time namespace may change.
+        # Start times depend on the time namespace.
         return f"{boot} {os.readlink('/proc/self/ns/pid')} {_time_namespace()}".rstrip()
     except (OSError, UnicodeDecodeError):
         return ""  # not Linux
@@ -90,12 +100,12 @@ def _time_namespace() -> str:
 
 
 def _start_time(pid: int) -> int:
-    """Return when *pid* started; 0 if that is unknown, `_GONE` if it is gone."""
+    """Return when the process `pid` started; 0 if unknown, `_GONE` if it has ended."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            # The name, in brackets, may have spaces and brackets of its own.
-            state, *rest = file.read().rpartition(b")")[2].split()
-        return _GONE if state in (b"Z", b"X") else int(rest[18])
+            # The name, in brackets, may contain spaces and brackets.
+            state, *fields = file.read().rpartition(b")")[2].split()
+        return _GONE if state in (b"Z", b"X") else int(fields[18])
     except (OSError, ValueError, IndexError):
         return _GONE if _has_ended(pid) else 0
 

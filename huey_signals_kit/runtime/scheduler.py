@@ -1,7 +1,19 @@
-"""One daemon thread per process, for all that no worker should wait for.
+"""The scheduler: one daemon thread per process for all work that no worker should wait for.
 
-It starts with the first `Scheduler.start` in a process, so again in a forked child, and works with
-gevent's patched threads as with real ones.
+It flushes sinks, writes heartbeats and runs upkeep. The thread starts with the first
+`Scheduler.start` in a process, so again in a forked child, and works with gevent's patched threads
+as with native ones.
+
+The end of a process is the hard part, because what a job has not written by that time is lost, and
+no single hook runs in every process:
+
+- ``atexit`` runs in the application and in a consumer with threads or greenlets, but not in a
+  process that `multiprocessing` forked (``-k process``): that process ends by ``os._exit``.
+- Huey's shutdown hook runs in such a worker, but not in the process of Huey's scheduler.
+- A finalizer of `multiprocessing.util` runs in every such child that ends without a signal.
+
+So `Scheduler.end` may be called by each of these. It gives every job a last run, on threads of its
+own and within `END_SECONDS`, so that a job that hangs delays neither the other jobs nor the exit.
 """
 
 from __future__ import annotations
@@ -19,39 +31,43 @@ from .job import Job, LastRun, OnFailure
 from .threads import start_thread
 
 DRAIN_SECONDS = 5.0
-"""How long a process that ends waits for the events queued for background handlers."""
+"""Seconds that a process that ends waits for the events queued for background handlers."""
 
 END_SECONDS = 0.8
-"""How long a process that ends waits for its jobs, and so for sinks and the storage.
+"""Seconds that a process that ends waits for its jobs, and so for sinks and the storage.
 
 A worker process waits for so long, then its consumer: less than two seconds together.
 """
 
 ASK_SECONDS = 1.0
-"""Seconds between two calls of a job's *when*."""
+"""Seconds between two calls of a job's `when`."""
 
 
 class Scheduler:
-    """Runs each `Job` at its own interval, one after the other, on one daemon thread."""
+    """A daemon thread that runs each `Job` at its own interval, one after the other.
+
+    Args:
+        clock: A monotonic clock, in seconds.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self.jobs: tuple[Job, ...] = ()
-        """What there is to do; without any, `start` need not be called."""
-        self._on_exit: list[Callable[[], object]] = []
+        """The registered jobs; without any, `start` need not be called."""
+        self._exit_callbacks: list[Callable[[], object]] = []
         self._at_exit = False
         self._after_fork()
         reset_in_child(self)
 
     def _after_fork(self) -> None:
-        self._new_lock()
-        self._finalizes = False
+        self._renew_lock()
+        self._has_finalizer = False
         self.thread: threading.Thread | None = None
         """The thread in this process, if it was started."""
         self.ending = False
-        """Whether every job is being done for the last time."""
+        """Whether every job is in its last run."""
 
-    def _new_lock(self) -> None:
+    def _renew_lock(self) -> None:
         self._made_by = threading.Lock
         self._starting = False
         self._wake = threading.Condition(threading.RLock())
@@ -59,48 +75,56 @@ class Scheduler:
     def every(
         self,
         interval: float,
-        do: Callable[[], object],
+        function: Callable[[], object],
         name: str,
-        failed: OnFailure | None = None,
+        on_failure: OnFailure | None = None,
         first: float | None = None,
         run_at_exit: bool = True,
         own_thread: bool = False,
         when: Callable[[], bool] | None = None,
     ) -> Job:
-        """Run *do* every *interval* seconds, once `start` was called; see `Job`.
+        """Register a job; it runs once `start` was called.
 
         Args:
-            first: Seconds until the first run; one *interval* without it.
+            interval: Seconds between two runs.
+            function: The function to run.
+            name: The name of the job, for logs.
+            on_failure: Called when `function` raises; by default the exception is logged.
+            first: Seconds until the first run; one interval by default.
+            run_at_exit: Whether the job also runs when the process ends.
+            own_thread: Whether the job has its own thread, because it may wait for a server or
+                a disk.
+            when: Called about once a second; the job is due as soon as it returns True.
         """
         due = self._clock() + (interval if first is None else first)
-        job = Job(name, interval, do, failed, due, run_at_exit, own_thread, when)
+        job = Job(name, interval, function, on_failure, due, run_at_exit, own_thread, when)
         if run_at_exit:
-            self._hear_of_the_end()
+            self._register_atexit()
         with self._wake:
             self.jobs = (*self.jobs, job)
             self._wake.notify_all()
         return job
 
     def cancel(self, job: Job) -> None:
-        """Remove *job*; a run in progress is not interrupted."""
+        """Remove `job`; a run in progress is not interrupted."""
         with self._wake:
-            self.jobs = tuple(each for each in self.jobs if each is not job)
+            self.jobs = tuple(other for other in self.jobs if other is not job)
             self._wake.notify_all()
         job.cancel()
 
     def start(self) -> None:
-        """Have the thread in this process, if there is something to do; else nothing happens."""
+        """Start the thread, unless it runs in this process or there are no jobs."""
         if self.thread is not None or not self.jobs:
             return
         if self._made_by is not threading.Lock:  # gevent has patched it since
-            self._new_lock()
+            self._renew_lock()
             for job in self.jobs:
                 job.renew_locks()
         with self._wake:
             # A signal handler may call this function while it runs.
             if self.thread is None and self.jobs and not self._starting:
                 self._starting = True
-                self._hear_of_the_childs_end()
+                self._register_finalizer()
                 thread = threading.Thread(target=self._loop, name="huey-signals-kit", daemon=True)
                 with suppress(RuntimeError):  # no thread: the caller must not fail
                     start_thread(thread)
@@ -108,48 +132,52 @@ class Scheduler:
                 self._starting = False
 
     def flush(self, jobs: tuple[Job, ...], seconds: float | None = None) -> None:
-        """Run each of *jobs* for the last time, each on its own thread.
+        """Run each of `jobs` for the last time, each on its own thread.
 
         A job that fails is tried again. A job that hangs delays neither the other jobs nor the
         end of the process.
 
         Args:
-            jobs: The jobs; those without *at_end* are skipped.
+            jobs: The jobs; those without `run_at_exit` are skipped.
             seconds: The time limit for all jobs together, by default `END_SECONDS`.
         """
         limit = END_SECONDS if seconds is None else seconds
         last_runs = [LastRun(job, limit) for job in jobs if job.run_at_exit]
-        for each in last_runs:
-            each.start()
-        for each in last_runs:
-            each.wait()
+        for last_run in last_runs:
+            last_run.start()
+        for last_run in last_runs:
+            last_run.wait()
 
-    def on_exit(self, do: Callable[[], object]) -> None:
-        """Call *do* when the process ends, before the last run of every job."""
-        if do not in self._on_exit:
-            self._on_exit.append(do)
-            self._hear_of_the_end()
+    def on_exit(self, callback: Callable[[], object]) -> None:
+        """Call `callback` when the process ends, before the last run of every job."""
+        if callback not in self._exit_callbacks:
+            self._exit_callbacks.append(callback)
+            self._register_atexit()
 
-    def _hear_of_the_end(self) -> None:
+    def _register_atexit(self) -> None:
         if not self._at_exit:
             self._at_exit = True
             atexit.register(self.end)
 
-    def _hear_of_the_childs_end(self) -> None:
-        # Huey's scheduler runs no hook, and no child of multiprocessing has atexit.
-        if multiprocessing.parent_process() is not None and not self._finalizes:
-            self._finalizes = True
-            multiprocessing.util.Finalize(None, self._end_at_last, exitpriority=0)
+    def _register_finalizer(self) -> None:
+        # Huey's scheduler runs no hook, and no child of multiprocessing runs atexit.
+        if multiprocessing.parent_process() is not None and not self._has_finalizer:
+            self._has_finalizer = True
+            multiprocessing.util.Finalize(None, self._end_once, exitpriority=0)
 
-    def _end_at_last(self) -> None:
+    def _end_once(self) -> None:
         if not self.ending:
             self.end()
 
     def end(self) -> None:
-        """The process ends: by ``atexit``, or as a child that multiprocessing forked."""
+        """Call the exit callbacks, then run every job for the last time.
+
+        Called by ``atexit``, by Huey's shutdown hook in a worker process, or as a finalizer of
+        `multiprocessing`.
+        """
         self.ending = True
-        for do in self._on_exit:
-            do()
+        for callback in self._exit_callbacks:
+            callback()
         self.flush(self.jobs)
 
     def _loop(self) -> None:
@@ -181,48 +209,52 @@ class Scheduler:
         """Wait until a job is due; return False, and clear `thread`, if there is no job."""
         with self._wake:
             while self.jobs:
-                moments = (j.due if j.when is None else min(j.due, j.ask_at) for j in self.jobs)
-                soonest = min(moments) - self._clock()
-                if soonest <= 0:
+                times = (j.due if j.when is None else min(j.due, j.ask_at) for j in self.jobs)
+                seconds = min(times) - self._clock()
+                if seconds <= 0:
                     return True
-                self._wake.wait(soonest)
+                self._wake.wait(seconds)
             self.thread = None
             return False
 
 
 scheduler = Scheduler()
-"""The tick of this process."""
+"""The scheduler of this process."""
 
 
 class JobGroup:
-    """The jobs of one kit."""
+    """The jobs of one kit, which are flushed and cancelled together.
 
-    def __init__(self, failed: OnFailure) -> None:
-        self._failed = failed
+    Args:
+        on_failure: Called when one of the jobs raises.
+    """
+
+    def __init__(self, on_failure: OnFailure) -> None:
+        self._on_failure = on_failure
         self._jobs: tuple[Job, ...] = ()
 
     def every(
         self,
         interval: float,
-        do: Callable[[], object],
+        function: Callable[[], object],
         name: str,
         first: float | None = None,
         run_at_exit: bool = True,
         own_thread: bool = False,
         when: Callable[[], bool] | None = None,
     ) -> None:
-        """Run *do* every *interval* seconds; see `Scheduler.every`."""
+        """Register a job of this group; see `Scheduler.every`."""
         job = scheduler.every(
-            interval, do, name, self._failed, first, run_at_exit, own_thread, when
+            interval, function, name, self._on_failure, first, run_at_exit, own_thread, when
         )
         self._jobs = (*self._jobs, job)
 
     def flush(self) -> None:
-        """Run all of these jobs once more, within `END_SECONDS`."""
+        """Run all jobs of this group once more, within `END_SECONDS`."""
         scheduler.flush(self._jobs)
 
     def cancel(self) -> None:
-        """No job is done any more."""
+        """Cancel all jobs of this group."""
         jobs, self._jobs = self._jobs, ()
         for job in jobs:
             scheduler.cancel(job)

@@ -1,4 +1,8 @@
-"""Threads and locks that survive a late patch by gevent, and calls from signal handlers."""
+"""Threads and locks that survive a late patch by gevent, and calls from signal handlers.
+
+`gevent.monkey.patch_all` may run after the kit was installed. A lock that was made before the patch
+blocks the whole native thread, and with it every greenlet, so it must be replaced.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,10 @@ def start_thread(thread: threading.Thread) -> None:
     """Start a daemon thread, also from a signal handler that interrupts another thread's start.
 
     `Thread.start` holds a lock of `threading` that is not reentrant, so a signal handler that
-    calls it could deadlock with its own thread. Therefore a new native thread calls it. Raises
-    `RuntimeError` if no thread can be started.
+    calls it could deadlock with its own thread. Therefore a new native thread calls it.
+
+    Raises:
+        RuntimeError: No thread can be started.
     """
     _thread.start_new_thread(_start, (thread,))
 
@@ -34,7 +40,9 @@ class RenewedLock:
 
     def __init__(self) -> None:
         self._locks: dict[object, Any] = {}
+        """The lock by the value that `threading.Lock` had when it was made."""
         self._held: dict[int, list[Any]] = {}
+        """The acquired locks by thread, because the patch may come between enter and exit."""
 
     def __enter__(self) -> RenewedLock:
         made_by = threading.Lock
@@ -44,9 +52,9 @@ class RenewedLock:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        me = threading.get_ident()
-        held = self._held[me]
+        thread_id = threading.get_ident()
+        held = self._held[thread_id]
         lock = held.pop()
         if not held:
-            del self._held[me]
+            del self._held[thread_id]
         lock.release()

@@ -1,4 +1,4 @@
-"""Where the kit's own data are stored: separate from Huey's results wherever possible.
+"""The kit's own data: where they are stored, separate from Huey's results wherever possible.
 
 =================  ==============================================================================
 Redis, both        hash ``huey-signals.ledger.<name>``: ``totals``, ``process:<id>``, ``alive:<id>``
@@ -36,7 +36,10 @@ LEDGER, UPKEEP = "ledger", "upkeep"
 
 
 class KitStore(Protocol):
-    """Values of the kit under keys that begin with ``huey-signals:``; a part of `Store`."""
+    """The kit's own values, under keys that begin with ``huey-signals:``.
+
+    The methods are those of `Store` with the same names, and `put`.
+    """
 
     def get(self, keys: Sequence[str]) -> list[bytes | None]:
         """Return the value of each key, None for one that is missing."""
@@ -45,19 +48,19 @@ class KitStore(Protocol):
         """Write a value."""
 
     def put_if_absent(self, key: str, value: bytes) -> bool:
-        """Write a value if the key is missing."""
+        """Write a value if the key is missing; return whether it was."""
 
     def compare_and_set(self, key: str, old: bytes, new: bytes) -> bool:
-        """Write `new` if the value is `old`."""
+        """Write `new` if the value is `old`; return whether it was."""
 
     def compare_and_delete(self, key: str, value: bytes) -> bool:
-        """Delete the key if it has this value."""
+        """Delete the key if it has this value; return whether it had."""
 
     def keys(self, prefix: str = "") -> Iterator[list[str]]:
-        """Yield the keys that begin with `prefix`."""
+        """Yield the keys that begin with `prefix`, page by page."""
 
     def delete(self, keys: Iterable[str]) -> int:
-        """Delete the keys; return how many there were."""
+        """Delete the keys; return how many existed."""
 
 
 def kit_queue(name: str) -> str:
@@ -70,13 +73,18 @@ def kit_folder(storage: Any) -> Path:
     return Path(storage.path, ".huey-signals")
 
 
-def redis_key(what: str, name: str) -> str:
-    """Return the Redis key of the kit's ledger, upkeep, expiring, fresh or lease data."""
-    return f"{OWN.rstrip(':')}.{what}.{name}"
+def redis_key(part: str, name: str) -> str:
+    """Return the Redis key of a part of the kit's data, or the beginning of such keys.
+
+    Args:
+        part: ``"ledger"``, ``"upkeep"``, ``"expiring"``, ``"fresh"`` or ``"lease"``.
+        name: The name of the storage.
+    """
+    return f"{OWN.rstrip(':')}.{part}.{name}"
 
 
 def open_kit_store(huey: Any, part: str, storage: Any = None) -> KitStore:
-    """Open the kit's own data of the queue of `huey`; open it again for each piece of work.
+    """Return the kit's own data of the queue of `huey`, as of its storage now.
 
     Args:
         huey: The Huey, for its serializer and its storage.
@@ -107,16 +115,16 @@ def _file_storage(storage: Any, part: str) -> Any:
 def _sql_storage(storage: Any) -> Any:
     own = _plain_copy(storage)
     own.name = kit_queue(storage.name)
-    for call in ("sql", "db"):
-        if hasattr(storage, call):  # the storage itself keeps the connection
-            setattr(own, call, getattr(storage, call))
+    for method in ("sql", "db"):
+        if hasattr(storage, method):  # of the storage itself, which has the connection
+            setattr(own, method, getattr(storage, method))
     return own
 
 
 def _plain_copy(storage: Any) -> Any:
     """Return a shallow copy with Huey's own methods, without those that a subclass overrides."""
-    theirs = (storages.__name__, "huey.contrib.sql_huey")
-    base = next(each for each in type(storage).__mro__ if each.__module__ in theirs)
+    modules = (storages.__name__, "huey.contrib.sql_huey")
+    base = next(cls for cls in type(storage).__mro__ if cls.__module__ in modules)
     own: Any = object.__new__(base)
     own.__dict__.update(vars(storage))
     return own

@@ -1,4 +1,10 @@
-"""Which family a storage belongs to."""
+"""The family of a storage, and so the backend that opens it.
+
+A user may have subclassed one of Huey's storages. If the subclass still keeps its data as its
+parent does, the parent's backend reads it; if it overrides a method that reads results or messages,
+only that method can read them, so `GenericStore` calls it. What a method belongs to is decided by
+the module of its function, because a wrapper or a mixin may have put it there.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +24,8 @@ from .backends.redis_keys import RedisKeysStore
 from .keys import Keys
 from .protocol import Store
 
-# A family's store does not call these methods. A subclass that overrides one may keep its results
-# in another format, so that only the subclass itself can read them.
+# Backends do not call these methods. A subclass that overrides one may keep its results in another
+# format, so that only the subclass itself can read them.
 _READS_RESULTS = ("peek_data", "pop_data", "delete_data", "result_items")
 _READS_QUEUE = ("enqueued_items", "scheduled_items")
 _METHODS = (
@@ -31,24 +37,31 @@ _METHODS = (
 
 
 class Family(NamedTuple):
-    """Storages that keep their data in the same way."""
+    """A class of storages that keep their data in the same way."""
 
     name: str
     """The name of Huey's storage class."""
+
     open: Callable[[Any], Store]
-    needed: tuple[str, ...]
-    """Attributes that a storage needs, so that the kit can access its data directly."""
+    """Returns the `Store` of a storage."""
+
+    attributes: tuple[str, ...]
+    """Attributes that a storage must have, so that the kit can access its data directly."""
 
 
 _REDIS = ("result_key", "queue_key", "schedule_key")
-_CONNECTION = ("evalsha", "pipeline", "hget", "hdel")
+_CLIENT_METHODS = ("evalsha", "pipeline", "hget", "hdel")
 _FAMILIES = (
     Family("RedisExpireStorage", RedisKeysStore, ("result_prefix", *_REDIS)),
     Family("RedisStorage", RedisHashStore, _REDIS),
-    Family("SqliteStorage", lambda made: sql.SqlStore(made, sql.sqlite(made)), ("sql", "db")),
+    Family(
+        "SqliteStorage",
+        lambda storage: sql.SqlStore(storage, sql.sqlite(storage)),
+        ("sql", "db"),
+    ),
     Family(
         "PostgresStorage",
-        lambda made: sql.SqlStore(made, sql.postgres(made)),
+        lambda storage: sql.SqlStore(storage, sql.postgres(storage)),
         ("sql", "db", "table_kv"),
     ),
     Family("FileStorage", FileStore, ("result_path", "path_for_key", "lock")),
@@ -62,39 +75,40 @@ REDIS = ("RedisExpireStorage", "RedisStorage")
 def family_of(storage: Any) -> Family | None:
     """Return the family of a storage, also of a subclass that overrides some of its methods.
 
-    None if the kit does not know the class; if attributes of the class are missing, as with another
-    client for Redis; or if all methods are overridden, so that the connection may not be used.
+    It is None if the kit does not know the class, if attributes are missing (as with another client
+    for Redis), or if all methods are overridden, so that the connection may not be used at all.
     """
     sql_huey: Any = sys.modules.get("huey.contrib.sql_huey")
     if sql_huey is not None and isinstance(storage, sql_huey.SqlStorage):
-        return _if_kept(storage, _PEEWEE, sql_huey.__name__)
+        return _if_same(storage, _PEEWEE, sql_huey.__name__)
     for family in _FAMILIES:
         if isinstance(storage, getattr(storages, family.name, ())):
-            return _if_kept(storage, family, storages.__name__)
+            return _if_same(storage, family, storages.__name__)
     return None
 
 
-def _if_kept(storage: Any, family: Family, module: str) -> Family | None:
-    kept = any(_module(storage, method) == module for method in _METHODS)
-    has_all = all(hasattr(storage, each) for each in family.needed)
+def _if_same(storage: Any, family: Family, module: str) -> Family | None:
+    """Return the family if the storage keeps its data as the class of Huey in `module` does."""
+    has_hueys_method = any(_module(storage, method) == module for method in _METHODS)
+    has_attributes = all(hasattr(storage, name) for name in family.attributes)
     if family.name in REDIS:
         conn = getattr(storage, "conn", None)
-        has_all = has_all and all(hasattr(conn, each) for each in _CONNECTION)
-    return family if kept and has_all else None
+        has_attributes = has_attributes and all(hasattr(conn, name) for name in _CLIENT_METHODS)
+    return family if has_hueys_method and has_attributes else None
 
 
 def open_store(huey: Any) -> Store:
-    """Open the storage that `huey` has now; open it again for each piece of work.
+    """Return the store of the storage that `huey` has now.
 
-    (Huey takes another one when ``huey.immediate`` is switched.)
+    Open it again for each piece of work: setting ``huey.immediate`` replaces the storage.
     """
     storage, family = huey.storage, family_of(huey.storage)
     if family is None or _overrides(storage, _READS_RESULTS):
         return GenericStore(storage)
     store: Any = family.open(storage)
     if _overrides(storage, _READS_QUEUE):
-        calls = GenericStore(storage)
-        store.queued, store.scheduled = calls.queued, calls.scheduled
+        generic = GenericStore(storage)
+        store.queued, store.scheduled = generic.queued, generic.scheduled
     opened: Store = store
     return opened
 
@@ -122,5 +136,6 @@ def _overrides(storage: Any, methods: tuple[str, ...]) -> bool:
 
 
 def _module(storage: Any, method: str) -> Any:
+    """Return the name of the module in which the function of a method is defined."""
     function = getattr(getattr(storage, method, None), "__func__", None)
     return getattr(function, "__globals__", {}).get("__name__")

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import pytest
 
-from tests.selection import combinations
+from tests.selection import combinations, slow_except
 
 
 def test_the_command_says_which_extra_it_needs():
@@ -75,6 +75,7 @@ COMMANDS = [
     ["tokens", "list", "plain.huey"],
     ["top", "plain.huey", "--once"],
 ]
+SOME_COMMANDS = [COMMANDS[0], COMMANDS[1], COMMANDS[5]]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,7 @@ def test_a_closed_standard_output_is_no_error(plain, words, closed):
     assert (ran.returncode, ran.stderr) == (0, b"")
 
 
-@pytest.mark.parametrize("words", COMMANDS)
+@pytest.mark.parametrize("words", slow_except(SOME_COMMANDS, COMMANDS))
 def test_a_reader_that_has_seen_enough_ends_it(plain, words):
     """Without a word, as when somebody pipes it into head."""
     process = plain.start(*words)
@@ -99,7 +100,7 @@ def test_a_reader_that_has_seen_enough_ends_it(plain, words):
     assert err == ""
 
 
-@pytest.mark.parametrize("words", COMMANDS)
+@pytest.mark.parametrize("words", slow_except(SOME_COMMANDS, COMMANDS))
 def test_a_full_disk_is_told(plain, words):
     """In one line."""
     with open("/dev/full", "w") as full:

@@ -16,7 +16,7 @@ pytest.importorskip("rich", exc_type=ImportError)
 
 from huey_signals_kit import install_handlers
 from huey_signals_kit.cli._explain import command
-from huey_signals_kit.inflight.tasks import Running
+from huey_signals_kit.inflight.tasks import RunningTask
 from huey_signals_kit.ledger import MOST_SKIPS, Heartbeat, LockSkip, open_ledger
 from huey_signals_kit.runtime.process_id import ProcessId, this_process
 from huey_signals_kit.upkeep import explain
@@ -186,7 +186,7 @@ def test_a_process_keeps_only_its_last_skips(sqlite_shop):
 def test_running_in_a_process_that_is_dead(shop):
     """Says that it will not end."""
     task_id, later = str(uuid.uuid4()), str(uuid.uuid4())
-    beats(shop, GONE, running=(Running(task_id, "shop.job", 5.0, (later,)),))
+    beats(shop, GONE, running=(RunningTask(task_id, "shop.job", 5.0, (later,)),))
     where = f"process {GONE.pid} on host {GONE.host}, which is dead"
     assert f"Was running in {where}: it will not end, and Huey does not run it" in told(
         shop, task_id
@@ -197,7 +197,7 @@ def test_running_in_a_process_that_is_dead(shop):
 def test_running_on_another_host(shop):
     """By the clock of that one."""
     task_id = str(uuid.uuid4())
-    beats(shop, ELSEWHERE, running=(Running(task_id, "shop.job", 5.0),))
+    beats(shop, ELSEWHERE, running=(RunningTask(task_id, "shop.job", 5.0),))
     words = told(shop, task_id)
     assert "Running since 1970-01-01 00:00:05 UTC by the clock of that host, in process" in words
     assert "process 4711 on host another-host (" in words

@@ -340,8 +340,8 @@ huey = Huey("q", storage_class=Mine)
     [
         (
             "pass",
-            "Mine is no storage of Huey's, and its peek_data() cannot be used "
-            "(NotImplementedError: ): upkeep of its queue needs peek_data() as "
+            "Mine is not one of Huey's storages, and its peek_data() cannot be used "
+            "(NotImplementedError: ). Upkeep of its queue needs peek_data(), as "
             "huey.storage.BaseStorage documents it",
         ),
         (

@@ -16,7 +16,7 @@ pytest.importorskip("rich", exc_type=ImportError)
 
 from huey_signals_kit.cli._health import command
 from huey_signals_kit.cli._health.queue import Reading, judge_queue
-from huey_signals_kit.inflight.tasks import Running
+from huey_signals_kit.inflight.tasks import RunningTask
 from huey_signals_kit.jobs import host_record
 from huey_signals_kit.jobs.host_record import RUN_DIR, HostRecord, HostRecordWriter, read_records
 from huey_signals_kit.ledger import Heartbeat, Process, open_ledger
@@ -482,7 +482,7 @@ def test_messages_that_nobody_takes():
         "3 messages wait in the queue 'q', and none was taken for 12 s, although 1 process with "
         "workers is alive and without a task"
     )
-    task = Running("id", "shop.job", 1.0)
+    task = RunningTask("id", "shop.job", 1.0)
     for later in (
         replace(stuck, head=b"second"),
         replace(stuck, waiting=0, head=None),

@@ -14,7 +14,7 @@ pytest.importorskip("typer", exc_type=ImportError)
 pytest.importorskip("rich", exc_type=ImportError)
 
 from huey_signals_kit import install_handlers
-from huey_signals_kit.inflight.tasks import Running
+from huey_signals_kit.inflight.tasks import RunningTask
 from huey_signals_kit.ledger import Heartbeat, open_ledger
 from huey_signals_kit.runtime.process_id import this_process
 from huey_signals_kit.upkeep import report, sweep_tokens
@@ -220,7 +220,7 @@ def test_who_works_and_what_was_counted(shop):
     queue = shop.huey.name
     counters = {("huey_signals_total", queue, f"task{n}", "locked"): n for n in range(1, 30)}
     counters["huey_lock_skips_total", queue, LONG, LONG] = 1
-    running = (Running(str(uuid.uuid4()), LONG, 1.0), Running("two", "reports.daily", 1.0))
+    running = (RunningTask(str(uuid.uuid4()), LONG, 1.0), RunningTask("two", "reports.daily", 1.0))
     beat = Heartbeat("one", this_process(), "thread", 5.0, 1, running=running, counters=counters)
     open_ledger(shop.huey).write(beat)
     open_ledger(shop.huey).write(replace(beat, id="two", place=replace(this_process(), pid=2**30)))

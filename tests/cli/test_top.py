@@ -24,7 +24,7 @@ from huey_signals_kit.cli._top import poller
 from huey_signals_kit.cli._top.model import QueueSnapshot, SeenLock, SeenProcess, SeenTask
 from huey_signals_kit.cli._top.poller import Poller
 from huey_signals_kit.cli._top.view import screen
-from huey_signals_kit.inflight.tasks import Running
+from huey_signals_kit.inflight.tasks import RunningTask
 from huey_signals_kit.ledger import Heartbeat, open_ledger
 from huey_signals_kit.runtime.process_id import this_process
 from huey_signals_kit.upkeep import LockInfo, LockInspector
@@ -60,7 +60,7 @@ def beat(shop, counters=None, process="one", sequence=1, place=None, running=(),
 
 
 def runs(name="shop.job", task_id="id", ago=0.0):
-    return Running(task_id, name, time.time() - ago)
+    return RunningTask(task_id, name, time.time() - ago)
 
 
 @pytest.fixture

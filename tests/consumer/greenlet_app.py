@@ -97,5 +97,5 @@ if "HUEY_KIT_TEST_KIND" in os.environ:
     from huey_signals_kit import install_handlers
     from huey_signals_kit.jobs import native_heartbeat
 
-    native_heartbeat.BEAT_SECONDS = float(os.environ[EVERY])
+    native_heartbeat.HEARTBEAT_SECONDS = float(os.environ[EVERY])
     install_handlers(huey)

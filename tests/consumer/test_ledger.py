@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from huey_signals_kit.ledger import BEAT_SECONDS, open_ledger
+from huey_signals_kit.ledger import HEARTBEAT_SECONDS, open_ledger
 from tests.consumer.harness import ROOT, running_consumer
-from tests.consumer.ledger_app import GATE, declare
+from tests.consumer.ledger_app import GATE, declare, summary
 from tests.selection import combinations
 from tests.support import kit_data, results, wait_until
 
@@ -19,17 +19,9 @@ APP = "tests.consumer.ledger_app"
 KINDS = ["sqlite", "redis"]
 READ = """
 import json, sys
+from tests.consumer.ledger_app import summary
 from tests.support import Place
-from huey_signals_kit.ledger import open_ledger
-look = open_ledger(Place(*sys.argv[1:]).open()).snapshot()
-counts = {}
-for key, value in look.totals.items():
-    if key[0] == "huey_signals_total":
-        counts[key[-1]] = counts.get(key[-1], 0) + value
-    elif key[0] == "huey_task_duration_seconds":
-        counts["timed"] = counts.get("timed", 0) + value.count
-workers = [each.heartbeat.worker for each in look.processes if each.alive]
-print(json.dumps({"counts": counts, "workers": sorted(workers), "records": len(look.processes)}))
+print(json.dumps(summary(Place(*sys.argv[1:]).open())))
 """
 
 
@@ -60,7 +52,7 @@ def test_after_graceful_stops_the_totals_are_exactly_the_work_done(setting):
     place, huey, (quick, _), consumer = setting
     with consumer("thread") as threads, consumer("process") as processes:
         all_of_them = ["process", "process", "scheduler", "thread"]
-        wait_until(lambda: read(place)["workers"] == all_of_them, 30, "beats")
+        wait_until(lambda: summary(huey)["workers"] == all_of_them, 30, "beats")
         for n in range(400):
             quick(n)
         threads.wait_until(lambda: len(results(huey)) == 400, "400 tasks")
@@ -79,19 +71,19 @@ def test_kill_9_loses_at_most_the_last_interval_and_doubles_nothing(setting):
             quick(n)
         killed.wait_until(lambda: len(results(huey)) == 200, "200 tasks")
         # Every one of them has beaten since the last task ended.
-        wait_until(lambda: read(place)["counts"].get("complete") == 200, 30, "their beats")
+        wait_until(lambda: summary(huey)["counts"].get("complete") == 200, 30, "their beats")
         for n in range(200, 300):
             quick(n)
         killed.wait_until(lambda: len(results(huey)) == 300, "100 more")
         killed.kill()
-        wait_until(lambda: "thread" not in read(place)["workers"], 5, "its death to be known")
+        wait_until(lambda: "thread" not in summary(huey)["workers"], 5, "its death to be known")
         assert 200 <= read(place)["counts"]["complete"] <= 300
         other.stop()
     between = read(place)["counts"]["complete"]
     assert 200 <= between <= 300
     with consumer("thread") as third:
         third_alone = lambda found: (found["records"], found["workers"]) == (1, ["thread"])  # noqa: E731
-        wait_until(lambda: third_alone(read(place)), 30, "the dead to be folded")
+        wait_until(lambda: third_alone(summary(huey)), 30, "the dead to be folded")
         third.stop()
     found = read(place)
     assert found["counts"]["complete"] == between
@@ -113,7 +105,7 @@ def test_others_see_what_a_consumer_runs(setting, tmp_path, worker):
         huey.enqueue(task)
         began = time.monotonic()
         running.wait_until(lambda: ledger.running_ids() == ids, "its beat")
-        assert time.monotonic() - began < 2 * BEAT_SECONDS
+        assert time.monotonic() - began < 2 * HEARTBEAT_SECONDS
         [found] = [each for each in ledger.processes() if each.heartbeat.running]
         assert (found.alive, found.heartbeat.worker) == (True, worker)
         (tmp_path / "gate").touch()

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from huey_signals_kit.ledger import BEAT_SECONDS, open_ledger
+from huey_signals_kit.ledger import HEARTBEAT_SECONDS, open_ledger
 from huey_signals_kit.upkeep import LockInspector, release_stale
 from tests.consumer.harness import ROOT, running_consumer
 from tests.consumer.locks_app import GATES, HOST, declare
@@ -122,7 +122,7 @@ def test_a_lock_of_a_killed_worker_is_seen_and_freed_and_no_other(setting, worke
                 each["name"]: each
                 for each in setting.command("list", f"{APP}.huey", code=1)["locks"]
             }
-            assert time.monotonic() - began < 3 * BEAT_SECONDS
+            assert time.monotonic() - began < 3 * HEARTBEAT_SECONDS
             told = {
                 name: (each["alive"], each["task_id"], each["task_name"], each["host"], each["pid"])
                 for name, each in found.items()
@@ -170,7 +170,7 @@ def test_on_other_hosts_the_heartbeats_tell_whose_lock_is_freed(setting, worker,
             began = time.monotonic()
             living.wait_until(lambda: setting.looks()["dead"].alive is False, "its death")
             # Since the last beat, which is at most an interval older than the kill.
-            assert time.monotonic() - began > STALE_AFTER - BEAT_SECONDS
+            assert time.monotonic() - began > STALE_AFTER - HEARTBEAT_SECONDS
             assert time.monotonic() - began < STALE_AFTER + 30
             assert setting.looks()["alive"].alive is True
             done = setting.command("release", f"{APP}.huey", "--stale", "--apply")
@@ -266,10 +266,10 @@ def test_a_holder_that_stood_still_finds_out_and_leaves_its_successors_lock(
                         assert setting.looks()["here"].alive is True
                         # The watcher of this host stands still as well: another takes its turn.
                         assert time.monotonic() - began < STALE_AFTER + 60
-                        if time.monotonic() - began < STALE_AFTER - 2 * BEAT_SECONDS:
+                        if time.monotonic() - began < STALE_AFTER - 2 * HEARTBEAT_SECONDS:
                             assert release_known().released == []
                         time.sleep(0.1)
-                    assert time.monotonic() - began > STALE_AFTER - BEAT_SECONDS
+                    assert time.monotonic() - began > STALE_AFTER - HEARTBEAT_SECONDS
                     successor.wait_until(
                         lambda: setting.looks()["second"].alive is False, "the other as well"
                     )

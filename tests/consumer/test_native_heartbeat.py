@@ -186,7 +186,7 @@ def native(make_huey, monkeypatch):
     from gevent import monkey
 
     monkeypatch.setattr(monkey, "is_module_patched", lambda name: True)
-    monkeypatch.setattr(native_heartbeat, "BEAT_SECONDS", 0.001)
+    monkeypatch.setattr(native_heartbeat, "HEARTBEAT_SECONDS", 0.001)
     writer = Writer()
     monkeypatch.setattr(native_heartbeat, "alive_writer", lambda huey, process_id: writer)
     native = NativeHeartbeat(make_huey("sqlite"))

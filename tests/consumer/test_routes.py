@@ -11,6 +11,7 @@ import pytest
 from tests.consumer.app import declare
 from tests.consumer.harness import running_consumer
 from tests.consumer.routes_app import INTERVAL, OUTPUT, SLOW
+from tests.selection import slow_except
 from tests.support import HAS_ENQUEUED, hold, store
 
 APP = "tests.consumer.routes_app"
@@ -45,7 +46,7 @@ def consume(make_place, make_huey, tmp_path, monkeypatch):
     return run
 
 
-@pytest.mark.parametrize("worker", WORKERS)
+@pytest.mark.parametrize("worker", slow_except(["process"], WORKERS))
 def test_a_sink_that_fails_every_second_time_still_adds_up(consume, worker):
     """After a graceful stop, what the workers have sent is exactly the work done."""
     lines, _ = consume(worker, done=120, locked=80, failed=40)
@@ -61,7 +62,7 @@ def test_a_sink_that_fails_every_second_time_still_adds_up(consume, worker):
 
 
 @pytest.mark.skipif(not HAS_ENQUEUED, reason="this Huey does not say so")
-@pytest.mark.parametrize("worker", WORKERS)
+@pytest.mark.parametrize("worker", slow_except(["thread"], WORKERS))
 def test_what_the_scheduler_enqueues_is_counted_too(
     make_place, make_huey, tmp_path, monkeypatch, worker
 ):
@@ -85,7 +86,7 @@ def test_what_the_scheduler_enqueues_is_counted_too(
     assert found["scheduled"] == found["enqueued"] == found["complete"] == 20
 
 
-@pytest.mark.parametrize("worker", WORKERS)
+@pytest.mark.parametrize("worker", slow_except(["greenlet"], WORKERS))
 def test_what_was_queued_is_handled_up_to_the_deadline_and_the_rest_counted(
     consume, worker, monkeypatch
 ):
@@ -102,7 +103,7 @@ def test_what_was_queued_is_handled_up_to_the_deadline_and_the_rest_counted(
     assert 4 < stopped < 25
 
 
-@pytest.mark.parametrize("worker", WORKERS)
+@pytest.mark.parametrize("worker", slow_except(["process"], WORKERS))
 def test_what_was_queued_is_handled_when_there_is_time(consume, worker, monkeypatch):
     """A stop loses no event that can be handled within the deadline."""
     monkeypatch.setenv(SLOW, "0.01")

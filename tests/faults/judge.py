@@ -16,7 +16,7 @@ from tests.faults.tally import Phase
 
 DECIDE_SECONDS = 15
 """After which a command that released a lock has said so."""
-BEAT_SECONDS = 5
+HEARTBEAT_SECONDS = 5
 """How old a record can be at the moment at which its process is cut off."""
 RETRANSMIT_SECONDS = 130
 """How long a connection can wait for the next packet after a cut: TCP's longest pause, and some."""
@@ -187,7 +187,7 @@ class Judge:
             return False
         for host, pid, begun, end in self._cuts:
             over = end[0] + RETRANSMIT_SECONDS if end else loss.at
-            long = loss.at - begun >= self.stale_after - BEAT_SECONDS - 1
+            long = loss.at - begun >= self.stale_after - HEARTBEAT_SECONDS - 1
             if host == taken.host and pid in (None, taken.pid) and loss.at <= over and long:
                 return True
         return False

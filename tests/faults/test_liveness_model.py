@@ -9,7 +9,7 @@ import pytest
 
 from huey_signals_kit.ledger import _failure_detector
 from huey_signals_kit.ledger._failure_detector import FailureDetector
-from huey_signals_kit.ledger._liveness import LivenessDetector
+from huey_signals_kit.ledger._liveness import LivenessView
 from tests.faults.liveness_world import BEAT, STALE_AFTER, Run
 
 RUNS = "HUEY_SIGNALS_KIT_LIVENESS_RUNS"
@@ -40,8 +40,8 @@ def test_no_living_process_loses_its_lock(runs):
 def believe_any_note(monkeypatch):
     """The value that a note names, and when it was written, do not count."""
     monkeypatch.setattr(
-        LivenessDetector,
-        "_believed",
+        LivenessView,
+        "_trusted_notes",
         lambda self, peer: [float(seconds) for _, _, seconds in self._notes.get(peer, ())],
     )
 
@@ -49,8 +49,8 @@ def believe_any_note(monkeypatch):
 def believe_changed_writers(monkeypatch):
     """The writer of a note was seen to change, whatever value the note names."""
     monkeypatch.setattr(
-        LivenessDetector,
-        "_believed",
+        LivenessView,
+        "_trusted_notes",
         lambda self, peer: [
             float(seconds) for writer, _, seconds in self._notes.get(peer, ()) if writer.changed
         ],
@@ -63,7 +63,7 @@ def cap_gaps(monkeypatch):
 
     def capped(self, values, *, written, intact, server):
         if self._written is not None:
-            self._read = max(self._read, written - _failure_detector.BEAT_SECONDS)
+            self._read = max(self._read, written - _failure_detector.HEARTBEAT_SECONDS)
         observe(self, values, written=written, intact=True, server=None)
 
     ignore_failed_writes(monkeypatch)

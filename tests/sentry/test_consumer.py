@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.consumer.harness import running_consumer
+from tests.selection import slow_except
 from tests.sentry.app import declare
 from tests.sentry.transport import shown, times, title, written
 from tests.support import results
@@ -18,7 +19,7 @@ def file(tmp_path, monkeypatch, setup):
     return tmp_path / "events"
 
 
-@pytest.mark.parametrize("worker", ["thread", "process", "greenlet"])
+@pytest.mark.parametrize("worker", slow_except(["process"], ["thread", "process", "greenlet"]))
 def test_events_of_a_consumer(make_place, make_huey, tmp_path, file, worker):
     """Skips send nothing and are shown on the same task's next event, and on no other's."""
     place = make_place("sqlite")

@@ -411,13 +411,13 @@ def fail(what, exc):
 
 
 def test_the_files_of_ended_processes_become_one(tmp_path, ended_place):
-    """Each of 4,000 counts, and a scrape reads and remembers a few files only."""
-    write_ended(tmp_path, ended_place, 4000)
-    assert completed(tmp_path) == 4000
+    """Each of 1,000 counts, and a scrape reads and remembers a few files only."""
+    write_ended(tmp_path, ended_place, 1000)
+    assert completed(tmp_path) == 1000
     folder = TotalsFolder(str(tmp_path), fail)
     while folder.fold("own"):
-        assert folder.totals("own")[tuple(SIGNALS_KEY)] == 4000
-    assert folder.totals("own") == {tuple(SIGNALS_KEY): 4000}
+        assert folder.totals("own")[tuple(SIGNALS_KEY)] == 1000
+    assert folder.totals("own") == {tuple(SIGNALS_KEY): 1000}
     assert sorted(os.listdir(tmp_path)) == [ENDED, LOCK]
     assert list(folder._seen) == [ENDED]
     assert (tmp_path / ENDED).stat().st_size < 50_000

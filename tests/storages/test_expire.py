@@ -608,7 +608,7 @@ def test_a_folder_that_another_process_removes_is_made_again(make_huey, monkeypa
 @pytest.mark.storage("file")
 def test_no_heartbeat_waits_for_the_removal_of_errors(make_huey, monkeypatch):
     """However long a storage takes for that."""
-    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(heartbeat, "HEARTBEAT_SECONDS", 0.05)
     huey, inside, release = make_huey("file"), threading.Event(), threading.Event()
 
     def reap(*_):

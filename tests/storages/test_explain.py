@@ -15,7 +15,7 @@ import pytest
 from huey.utils import Error
 
 from huey_signals_kit import install_handlers
-from huey_signals_kit.inflight.tasks import Running
+from huey_signals_kit.inflight.tasks import RunningTask
 from huey_signals_kit.ledger import Heartbeat, open_ledger
 from huey_signals_kit.runtime.process_id import ProcessId, this_process
 from huey_signals_kit.upkeep import Revocation, explain
@@ -187,7 +187,7 @@ def _placed(found):
 def test_one_whose_process_is_dead(any_huey):
     """Its record tells where it was; nobody else does."""
     task_id, nested = str(uuid.uuid4()), str(uuid.uuid4())
-    beats(any_huey, place=GONE, running=(Running(task_id, "m.f", 5.0, (nested,)),))
+    beats(any_huey, place=GONE, running=(RunningTask(task_id, "m.f", 5.0, (nested,)),))
     (place,) = explain(any_huey, task_id, patience=0).places
     assert (place.where, place.alive, place.pid) == ("running", False, GONE.pid)
     assert found_in(any_huey, nested) == [("running", ("nested",), task_id)]
@@ -196,7 +196,7 @@ def test_one_whose_process_is_dead(any_huey):
 def test_one_that_runs_on_another_host(any_huey):
     """Whether that lives is not known at the first look."""
     task_id = str(uuid.uuid4())
-    beats(any_huey, place=ELSEWHERE, running=(Running(task_id, "m.f", 5.0),))
+    beats(any_huey, place=ELSEWHERE, running=(RunningTask(task_id, "m.f", 5.0),))
     found = explain(any_huey, task_id)
     (place,) = found.places
     assert (place.host, place.pid) == ("another-host", 4711)
@@ -498,7 +498,7 @@ def test_at_several_places_at_once(any_huey):
     task = job.s()
     any_huey.enqueue(task)
     scheduled(any_huey, task)
-    beats(any_huey, running=(Running(task.id, JOB, 5.0),))
+    beats(any_huey, running=(RunningTask(task.id, JOB, 5.0),))
     any_huey.put_result(task.id, 3)
     found = explain(any_huey, task.id)
     assert [each.where for each in found.places] == ["schedule", "queue", "running"]
@@ -540,7 +540,7 @@ def test_before_nothing_knows_it_every_worker_is_asked_again(make_huey, named):
     def tell(text):
         told.append(text)
         if len(told) == 2:
-            written_elsewhere(huey, 2, running=(Running(task_id, JOB, 5.0),))
+            written_elsewhere(huey, 2, running=(RunningTask(task_id, JOB, 5.0),))
 
     started = time.monotonic()
     found = explain(huey, task_id, progress=tell, patience=30)

@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 
 from huey_signals_kit import install_handlers
-from huey_signals_kit.inflight.tasks import Running
+from huey_signals_kit.inflight.tasks import RunningTask
 from huey_signals_kit.ledger import Heartbeat, LockSkip, UnreadableLedger, open_ledger
 from huey_signals_kit.ledger._ledger import Ledger
 from huey_signals_kit.ledger._record import try_load
@@ -105,7 +105,7 @@ def test_a_record_is_read_as_it_was_written(any_huey):
         worker="greenlet",
         started=12.5,
         sequence=3,
-        running=(Running("id é \udc80", "tasks.t", 1.5, ("nested", "deeper")),),
+        running=(RunningTask("id é \udc80", "tasks.t", 1.5, ("nested", "deeper")),),
         locks=("media:17",),
         skips=(LockSkip("id é \udc80", "media:17", 1.5), LockSkip("other", "", 2.5)),
         counters={DONE: 7, (SECONDS, "q", "ü"): Durations(1, 0.5, (0, 0, 0, 0, 1, *[0] * 9))},
@@ -366,11 +366,11 @@ def test_after_a_flush_the_living_bring_their_counters_back(any_huey, is_redis):
     ledger, other = open_ledger(any_huey), open_ledger(any_huey)
     ledger.deregister(beat("gone", 100))
     ledger.write(beat("a", 10))
-    other.write(beat("b", 1, running=(Running("t1", "tasks.t", 0.0),)))
+    other.write(beat("b", 1, running=(RunningTask("t1", "tasks.t", 0.0),)))
     flush(any_huey, is_redis)
     assert ledger.snapshot().totals == {}
     ledger.write(beat("a", 11, 2))
-    other.write(beat("b", 1, 2, running=(Running("t1", "tasks.t", 0.0),)))
+    other.write(beat("b", 1, 2, running=(RunningTask("t1", "tasks.t", 0.0),)))
     assert ledger.totals() == {DONE: 12}
     assert ledger.running_ids() == {"t1"}
     ledger.deregister(beat("a", 12, 3))
@@ -427,7 +427,7 @@ def test_another_hosts_clock_is_of_no_account(any_huey, open_backend, clock, is_
     reader = Ledger(open_backend, clock=clock)
     for sequence in (1, 2):
         for name, moment in (("past", 0.0), ("future", 1e11)):
-            running = (Running(f"task {name}", "tasks.t", moment),)
+            running = (RunningTask(f"task {name}", "tasks.t", moment),)
             record = beat(name, 1, sequence, started=moment, running=running)
             open_ledger(any_huey).write(record) if sequence == 1 else rewrite(open_backend, record)
         reader.snapshot()
@@ -468,14 +468,14 @@ def test_the_silence_of_an_application_tells_nothing(any_huey, open_backend, clo
 def test_a_process_of_this_host_is_known_dead_at_once(any_huey, ended):
     """Also by a reader that has never looked before."""
     ledger = open_ledger(any_huey)
-    running = (Running("t1", "tasks.t", 0.0),)
+    running = (RunningTask("t1", "tasks.t", 0.0),)
     ledger.write(beat("dead", 1, place=ended, running=running))
     ledger.write(
         beat(
             "renumbered", 1, place=replace(this_process(), start_time=this_process().start_time + 1)
         )
     )
-    ledger.write(beat("me", 1, place=this_process(), running=(Running("t2", "tasks.t", 0.0),)))
+    ledger.write(beat("me", 1, place=this_process(), running=(RunningTask("t2", "tasks.t", 0.0),)))
     reader = open_ledger(any_huey)
     found = {each.heartbeat.id: each.alive for each in reader.processes()}
     assert found == {"dead": False, "renumbered": False, "me": True}
@@ -506,7 +506,7 @@ def test_a_program_that_this_process_was_before_is_dead(any_huey, open_backend):
 
 def test_tasks_of_one_that_may_only_be_held_up_still_count(any_huey, open_backend, clock, is_redis):
     """Ten minutes long: a process that was stopped for a while goes on with them."""
-    running = (Running("t1", "tasks.t", 0.0, ("t2", "t3")), Running("t4", "tasks.t", 0.0))
+    running = (RunningTask("t1", "tasks.t", 0.0, ("t2", "t3")), RunningTask("t4", "tasks.t", 0.0))
     open_ledger(any_huey).write(beat("a", running=running))
     reader = Ledger(open_backend, clock=clock)
     assert reader.running_ids() == {"t1", "t2", "t3", "t4"}
@@ -695,7 +695,7 @@ from huey_signals_kit import install_handlers
 from huey_signals_kit.jobs import heartbeat
 from tests.support import Place
 
-heartbeat.BEAT_SECONDS = heartbeat._FIRST_SECONDS = 3600
+heartbeat.HEARTBEAT_SECONDS = heartbeat._FIRST_SECONDS = 3600
 huey = Place(*sys.argv[1:4]).open()
 
 class Sink:

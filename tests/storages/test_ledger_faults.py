@@ -13,7 +13,7 @@ from huey.api import Huey
 from huey.utils import Error
 
 from huey_signals_kit.expiring._expiry import Expiry
-from huey_signals_kit.inflight.tasks import Running
+from huey_signals_kit.inflight.tasks import RunningTask
 from huey_signals_kit.ledger import Heartbeat, open_ledger
 from huey_signals_kit.ledger import _totals as totals
 from huey_signals_kit.ledger._ledger import Ledger
@@ -106,7 +106,7 @@ def test_a_process_takes_up_the_older_record_of_a_snapshot(any_huey, server):
     snapshot = server.save()
     ledger.write(beat("a", 12, 2))
     server.restore(snapshot)
-    ledger.write(beat("a", 13, 3, running=(Running("t1", "tasks.t", 0.0),)))
+    ledger.write(beat("a", 13, 3, running=(RunningTask("t1", "tasks.t", 0.0),)))
     assert there(any_huey) == ["a"]
     assert open_ledger(any_huey).running_ids() == {"t1"}
     assert ledger.totals() == {DONE: 13}
@@ -294,8 +294,8 @@ def unlike_hueys(redis_url):
 def test_a_storage_that_is_redis_by_name_only_has_its_ledger_beside_the_results(unlike_hueys):
     """Its client is not redis-py's: Huey's own calls are all that is known to work."""
     ledger = open_ledger(unlike_hueys)
-    ledger.write(beat("a", 3, running=(Running("t1", "tasks.t", 0.0),)))
-    ledger.write(beat("a", 4, 2, running=(Running("t1", "tasks.t", 0.0),)))
+    ledger.write(beat("a", 3, running=(RunningTask("t1", "tasks.t", 0.0),)))
+    ledger.write(beat("a", 4, 2, running=(RunningTask("t1", "tasks.t", 0.0),)))
     assert open_ledger(unlike_hueys).running_ids() == {"t1"}
     lease = ledger.lease("sweep", 60)
     assert lease.acquire()

@@ -335,7 +335,7 @@ def test_a_command_believes_a_watcher_that_has_written_since(make_huey):
 
     def heartbeat():
         record = Heartbeat("watcher", place, worker="thread", sequence=next(sequence))
-        watcher.write(record, watch=True)
+        watcher.write(record, observe=True)
 
     for _ in range(30):
         heartbeat()

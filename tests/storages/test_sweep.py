@@ -14,7 +14,7 @@ import pytest
 from huey.registry import Message
 
 from huey_signals_kit import install_handlers
-from huey_signals_kit.inflight.tasks import Running
+from huey_signals_kit.inflight.tasks import RunningTask
 from huey_signals_kit.jobs import token_sweeps
 from huey_signals_kit.ledger import Heartbeat, open_ledger
 from huey_signals_kit.runtime.process_id import ProcessId, this_process
@@ -459,7 +459,9 @@ def test_a_running_task_keeps_its_tokens(any_huey):
     for each in ids:
         any_huey.revoke_by_id(each)
     ledger = open_ledger(any_huey)
-    beat = Heartbeat("one", this_process(), running=(Running(ids[0], "some.task", 0.0, (ids[1],)),))
+    beat = Heartbeat(
+        "one", this_process(), running=(RunningTask(ids[0], "some.task", 0.0, (ids[1],)),)
+    )
     ledger.write(beat)
     report = sweep_twice(any_huey)
     assert (report.live, report.deleted) == (2, 1)

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from huey_signals_kit.inflight.tasks import Running
+from huey_signals_kit.inflight.tasks import RunningTask
 from huey_signals_kit.ledger import Heartbeat, open_ledger
 from huey_signals_kit.runtime.process_id import this_process
 from huey_signals_kit.store.keys import generated_in
@@ -271,7 +271,7 @@ class Queue(RuleBasedStateMachine):
     def beat(self):
         self.beats += 1
         running = tuple(
-            Running(each.id, "some.task", 0.0, tuple(nested(each) - {each.id}))
+            RunningTask(each.id, "some.task", 0.0, tuple(nested(each) - {each.id}))
             for each in self.in_flight
         )
         # No worker of its own, so nobody waits for its next heartbeat.

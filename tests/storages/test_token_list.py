@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 
-from huey_signals_kit.inflight.tasks import Running
+from huey_signals_kit.inflight.tasks import RunningTask
 from huey_signals_kit.ledger import Heartbeat, open_ledger
 from huey_signals_kit.runtime.process_id import this_process
 from huey_signals_kit.upkeep import (
@@ -47,7 +47,9 @@ def test_states(any_huey):
     any_huey.enqueue(queued.then(nested))
     any_huey.add_schedule(later(ours))
     open_ledger(any_huey).write(
-        Heartbeat("one", this_process(), "thread", 1.0, 1, running=(Running(running, "job", 1.0),))
+        Heartbeat(
+            "one", this_process(), "thread", 1.0, 1, running=(RunningTask(running, "job", 1.0),)
+        )
     )
     for each in (queued.id, nested.id, "ours", running, gone, "custom"):
         any_huey.revoke_by_id(each)
@@ -223,7 +225,7 @@ def test_where_a_task_stands(any_huey):
     any_huey.enqueue(first.then(nested))
     any_huey.add_schedule(waiting)
     any_huey.storage.enqueue(b"junk")
-    running = (Running("ours", "reports.daily", 1.0, nested=(nested.id,)),)
+    running = (RunningTask("ours", "reports.daily", 1.0, nested=(nested.id,)),)
     open_ledger(any_huey).write(Heartbeat("one", this_process(), "thread", 1.0, 1, running=running))
     assert find_task(any_huey, first.id) == [TaskLocation("queue", name, False)]
     assert find_task(any_huey, waiting.id) == [TaskLocation("schedule", name, False)]

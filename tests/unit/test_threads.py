@@ -81,7 +81,7 @@ INTERRUPTED = """
             sys.settrace(None)
         return seen >= place
 
-    place, step = 1, 7
+    place, step = 1, {step}
     while True:
         huey, kit = prepared(place)
         if not interrupt_at(place, huey):
@@ -97,9 +97,10 @@ INTERRUPTED = """
 """
 
 
-def test_a_signal_handler_at_any_instruction_blocks_nothing():
+def test_a_signal_handler_at_any_instruction_blocks_nothing(thorough):
     """It runs a locked task with the same handlers, while its thread does just that."""
-    assert python(INTERRUPTED) == ["interrupted at True"]
+    script = INTERRUPTED.replace("{step}", "7" if thorough else "29")
+    assert python(script) == ["interrupted at True"]
 
 
 LATE = """

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ...ledger import BEAT_SECONDS, Ledger, Process
+from ...ledger import HEARTBEAT_SECONDS, Ledger, Process
 from ...runtime.process_id import is_stopped
 from .._shared.tables import counted
 from .._shared.terminal import shown
 from .model import Health
 
-BEAT_PATIENCE = BEAT_SECONDS + 2.0
+BEAT_PATIENCE = HEARTBEAT_SECONDS + 2.0
 """Seconds within which a living process on another host rewrites its record."""
 QUEUE_PATIENCE = 12.0
 """Seconds to wait for a message to be taken; by default an idle worker polls every 10."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable
 
-from ...ledger import BEAT_SECONDS
+from ...ledger import HEARTBEAT_SECONDS
 from ...metrics.labels import fold, sanitize_label
 from ...metrics.names import LOCK_SKIPS, SIGNALS
 from ...metrics.values import Totals
 from ...upkeep import LockInfo
 from .model import EVENTS, Event, SeenLock
 
-_RATE_SECONDS = 3 * BEAT_SECONDS
+_RATE_SECONDS = 3 * HEARTBEAT_SECONDS
 """Over how long rates are taken: processes tell what they have counted only every few seconds."""
 
 _WORDS = {"complete": "done", "error": "errors", "locked": "skipped", "revoked": "revoked"}
@@ -40,7 +40,7 @@ class Counts:
     def span(self) -> float | None:
         """None as long as it says nothing: a beat may just have brought what took five seconds."""
         found = self._past[-1][0] - self._past[0][0]
-        return found if found >= BEAT_SECONDS else None
+        return found if found >= HEARTBEAT_SECONDS else None
 
     def events(self) -> dict[str, Event]:
         span, counted = self.span(), self._past[-1][1]

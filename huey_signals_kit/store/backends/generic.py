@@ -106,7 +106,7 @@ class GenericStore:
             return getattr(self._storage, method)(*args)
         except (NotImplementedError, AttributeError) as exc:
             raise UnsupportedStorage(
-                f"{self._type} is no storage of Huey's, and its {method}() cannot be used "
-                f"({type(exc).__name__}: {exc}): upkeep of its queue needs {method}() as "
+                f"{self._type} is not one of Huey's storages, and its {method}() cannot be used "
+                f"({type(exc).__name__}: {exc}). Upkeep of its queue needs {method}(), as "
                 "huey.storage.BaseStorage documents it"
             ) from exc

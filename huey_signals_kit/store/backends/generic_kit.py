@@ -1,9 +1,12 @@
-"""The kit's own data on a storage that the kit does not know: among Huey's results.
+"""The backend for the kit's own data on a storage that the kit does not know.
 
-Each value is text in Huey's own serializer, so that `Huey.get` can read it. Values are compared
-after deserializing, because a serializer may write one value as different bytes: gzip includes the
-time. A value is replaced only while its bytes are those that were read. Such a storage can only be
-listed as a whole, so an index under one key has the keys that the kit must find by prefix.
+The data are stored among Huey's results, because there is no other place. Each value is a text in
+Huey's own serializer, so that `Huey.get` can read it. Values are compared after deserializing,
+because a serializer may write one value as different bytes: gzip includes the time. A value is
+replaced only while its bytes are those that were read.
+
+Such a storage can only be listed as a whole, which takes too long to do every few seconds. So an
+index under one key has the keys that the kit must find by prefix.
 """
 
 from __future__ import annotations
@@ -18,7 +21,8 @@ from .generic import GenericStore
 
 INDEX = f"{OWN}index"
 _LISTED = (f"{OWN}process:", f"{OWN}alive:")
-_TRIES = 20
+"""The prefixes of the keys that are in the index."""
+_MOST_ATTEMPTS = 20
 
 
 class SerializedStore:
@@ -75,20 +79,20 @@ class SerializedStore:
 
     def delete(self, keys: Iterable[str]) -> int:
         """Delete by ``delete_data``."""
-        gone = list(keys)
-        self._unlist(gone)
-        return self._store.delete(gone)
+        deleted = list(keys)
+        self._unlist(deleted)
+        return self._store.delete(deleted)
 
     def _list(self, key: str) -> None:
         if key.startswith(_LISTED):
-            self._change(lambda listed: listed if key in listed else [*listed, key])
+            self._change_index(lambda listed: listed if key in listed else [*listed, key])
 
     def _unlist(self, keys: list[str]) -> None:
         if any(key.startswith(_LISTED) for key in keys):
-            self._change(lambda listed: [each for each in listed if each not in keys])
+            self._change_index(lambda listed: [key for key in listed if key not in keys])
 
-    def _change(self, change: Callable[[list[str]], list[str]]) -> None:
-        for _ in range(_TRIES):
+    def _change_index(self, change: Callable[[list[str]], list[str]]) -> None:
+        for _ in range(_MOST_ATTEMPTS):
             raw, listed = self._index()
             changed = change(listed)
             if changed == listed:
@@ -115,7 +119,7 @@ class SerializedStore:
         return raw.encode() if isinstance(raw, str) else bytes(raw)
 
     def _plain(self, raw: bytes | None) -> bytes | None:
-        """Return the value that `_serialized` wrote as *raw*; other bytes unchanged."""
+        """Return the value that `_serialized` wrote as `raw`; other bytes unchanged."""
         if raw is None:
             return None
         try:

@@ -41,13 +41,15 @@ class RedisKitStore:
     Args:
         storage: Huey's storage, whose client is used.
         key: The key of the hash.
-        beside: Returns the additional key of a field, which expires.
+        expiring_key: Returns the additional key of a field, which expires; None for no such keys.
     """
 
-    def __init__(self, storage: Any, key: str, beside: Callable[[str], str] | None = None) -> None:
+    def __init__(
+        self, storage: Any, key: str, expiring_key: Callable[[str], str] | None = None
+    ) -> None:
         self._conn = storage.conn
         self._key = key
-        self._beside = beside
+        self._expiring_key = expiring_key
 
     def get(self, keys: Sequence[str]) -> list[bytes | None]:
         """Return the values, by HMGET."""
@@ -75,7 +77,10 @@ class RedisKitStore:
         return self._write(key, None, value, seconds)
 
     def compare_and_set(self, key: str, old: bytes, new: bytes, seconds: float = 0) -> bool:
-        """Write `new` if the value is `old`; return whether it was. `seconds` as above."""
+        """Write `new` if the value is `old`; return whether it was.
+
+        `seconds` as for `put_if_absent`.
+        """
         return self._write(key, old, new, seconds)
 
     def _write(self, key: str, old: bytes | None, new: bytes, seconds: float) -> bool:
@@ -111,7 +116,7 @@ class RedisKitStore:
             return self._transact(field, value, delete)
 
     def _keys(self, key: str) -> tuple[str, ...]:
-        return (self._key,) if self._beside is None else (self._key, self._beside(key))
+        return (self._key, self._expiring_key(key)) if self._expiring_key else (self._key,)
 
     def _transact(self, field: bytes, old: bytes | None, queue: Callable[[Any], None]) -> bool:
         def change(pipe: Any) -> bool:

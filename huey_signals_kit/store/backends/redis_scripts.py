@@ -19,6 +19,8 @@ SMALL = 4096
 ValueOrSize = bytes | int | None
 """A value, or the size of a large value, or None for a missing value."""
 
+# Packs parts: every step-th from the first on is a value, the others are keys. Returns both texts,
+# and the size of all values.
 _PACK = """\
 local function pack(parts, first, step, small)
     local lengths, size = {}, 0

@@ -152,7 +152,7 @@ class Machine:
         """
         function, args = unwrap_call(function, args)
         if not isinstance(function, Opaque) or type(args) is not tuple:
-            raise Unreadable("a pickle that calls what is no class and no function")
+            raise Unreadable("a pickle that calls something other than a class or a function")
         value: Any = Opaque(function.module, function.name)
         if type(function) is Constructor:
             # The constructor may copy its arguments, and a pickle can pass one long text often.

@@ -72,7 +72,7 @@ def set_state(value: Any, state: Any) -> None:
             object.__setattr__(value, "int", number)
             return
     if not isinstance(value, Opaque):
-        raise Unreadable(f"a pickle gives a state to a {type(value).__name__}")
+        raise Unreadable(f"a pickle that sets the state of a {type(value).__name__}")
 
 
 def unwrap_call(function: Any, args: Any) -> tuple[Any, Any]:

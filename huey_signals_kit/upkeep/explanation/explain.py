@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..._checks import check_huey, short
-from ...ledger import BEAT_SECONDS, Ledger, Process, Snapshot, open_ledger
+from ...ledger import HEARTBEAT_SECONDS, Ledger, Process, Snapshot, open_ledger
 from ...metrics.labels import sanitize_label
 from ...metrics.names import LABELS, LOCK_SKIPS
 from ...store import BATCH, Keys, Kind, Reader, open_store
@@ -19,7 +19,7 @@ from .model import ARGUMENT, DUE, NESTED, RUNNING, Chord, Explanation, Place, Re
 from .nested import ChordConfig
 from .result import read_result
 
-_PATIENCE_SECONDS = BEAT_SECONDS + 2.0
+_PATIENCE_SECONDS = HEARTBEAT_SECONDS + 2.0
 _POLL_SECONDS = 0.2
 _LEAST_SECONDS = 2.0
 """Within so many a worker that has just begun says that it is there."""

@@ -13,14 +13,14 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ...ledger import (
-    BEAT_SECONDS,
+    HEARTBEAT_SECONDS,
     OVERDUE_SECONDS,
     Ledger,
+    Observer,
     Snapshot,
-    Watcher,
+    observing,
     older_text,
     open_ledger,
-    watching,
 )
 from ...locks.held import held_locks_of, is_held_here
 from ...locks.holder import Holder, parse_holder
@@ -31,10 +31,10 @@ from .._moments import to_datetime
 from .info import LockInfo
 from .skip_history import note_skips, recent_skips
 
-_LOOKED_SECONDS = 2 * BEAT_SECONDS
+_LOOKED_SECONDS = 2 * HEARTBEAT_SECONDS
 """The most seconds between two looks of one series."""
 
-_NOTED_SECONDS = 2 * BEAT_SECONDS + 3.0
+_NOTED_SECONDS = 2 * HEARTBEAT_SECONDS + 3.0
 """Seconds within which every living watcher has written its notes."""
 
 _PATIENCE_SECONDS = OVERDUE_SECONDS
@@ -173,7 +173,7 @@ class LockInspector:
             return found
         if not write:
             return self._wait(found, tell, None, _NOTED_SECONDS)
-        with watching(self._ledger, self._clock) as watcher:
+        with observing(self._ledger, self._clock) as watcher:
             patience = self._ledger.stale_after() + _PATIENCE_SECONDS
             found = self._wait(found, tell, watcher, patience)
         if watcher.failures:
@@ -185,7 +185,7 @@ class LockInspector:
         self,
         found: list[LockInfo],
         tell: Callable[[], object],
-        watcher: Watcher | None,
+        watcher: Observer | None,
         seconds: float,
     ) -> list[LockInfo]:
         deadline = self._clock() + seconds

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..._checks import check_huey, short, validate_flag, validate_seconds
-from ...ledger import BEAT_SECONDS, Ledger, UnreadableLedger, open_ledger
+from ...ledger import HEARTBEAT_SECONDS, Ledger, UnreadableLedger, open_ledger
 from ...runtime.fork import reset_in_child
 from ...store import UPKEEP, open_kit_store, open_store
 from ...store.reader import Reader
@@ -17,7 +17,7 @@ from .._live_ids import LiveTaskIds
 from .report import SweepReport, SweepStopped
 from .sweep import TokenSweep
 
-LEAST_AGE = 3 * BEAT_SECONDS
+LEAST_AGE = 3 * HEARTBEAT_SECONDS
 DAY = 86_400.0
 MOST_AGE = 3650 * DAY
 LEASE = "sweep"
@@ -69,7 +69,7 @@ def check_age(min_age: object, who: str) -> None:
     if seconds < LEAST_AGE:
         raise ValueError(
             f"{who} takes at least {LEAST_AGE:g} seconds, got {min_age!r}: processes say every "
-            f"{BEAT_SECONDS:g} seconds what they run, and may miss two of these"
+            f"{HEARTBEAT_SECONDS:g} seconds what they run, and may miss two of these"
         )
     if seconds > MOST_AGE:
         raise ValueError(
