@@ -1,4 +1,9 @@
-"""The messages and tasks that the threads of this process have in flight."""
+"""The messages and tasks that the threads of this process have in flight.
+
+A task is referenced weakly: when the last strong reference is gone, nothing can run or enqueue it,
+so it is no longer in flight. That covers a task that is kept in a list and enqueued much later, and
+needs no hook at the end of a task, which an exception or a killed thread could skip.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +51,11 @@ class ClaimedMessage:
     """A cache for the reader of the message."""
 
     def set_task(self, task: Any) -> None:
-        """Record the task that was made from the message; None if there is none."""
+        """Record the task that was made from the message.
+
+        Args:
+            task: The task; None if there is none, such as after an error.
+        """
         if task is None:
             self.task_ref = no_task_ref
             return
@@ -86,7 +95,11 @@ class InFlight:
         self.forget()
 
     def finished(self, thread_id: int) -> None:
-        """Record that a thread has finished its message: it dequeues the next one, or ends."""
+        """Record that a thread has finished its message: it dequeues the next one, or ends.
+
+        Args:
+            thread_id: The thread.
+        """
         claim, self.by_thread[thread_id] = self.by_thread.get(thread_id), None
         # A task without weak references would count as referenced for ever.
         if claim is not None and isinstance(claim.task_ref, ref) and claim.task_ref() is not None:

@@ -1,4 +1,8 @@
-"""Record what workers dequeue and what the scheduler reads, by patches of one Huey."""
+"""Record what workers dequeue and what the scheduler reads, by patches of one Huey.
+
+Huey's signals come too late for this: the first one after a message was dequeued is emitted when
+its task is about to run, and reading the schedule emits none.
+"""
 
 from __future__ import annotations
 
@@ -42,14 +46,18 @@ class QueuePatch:
         self._patch.remove()
 
     def _dequeue(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a ``dequeue`` that records each message.
+
+        Hot path: called for every message. It does what Huey's own does, but records the message
+        before deserializing it, which may take long. So it does not call the original, unless the
+        kit was uninstalled.
+        """
         huey, in_flight = self._huey, in_flight_of(self._huey)
         if getattr(original, "__func__", None) is not Huey.dequeue:
             return self._dequeue_overridden(original)
 
         by_thread, get_ident = in_flight.by_thread, threading.get_ident
 
-        # Hot path: called for every message. It does what Huey's own does, but records the message
-        # before deserializing it, which may take long.
         def dequeue() -> Any:
             thread_id = get_ident()
             last = by_thread.get(thread_id)
@@ -107,6 +115,7 @@ class QueuePatch:
         return dequeue
 
     def _deserialize_task(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a ``deserialize_task`` that records the message of the ``dequeue`` it runs in."""
         in_flight = in_flight_of(self._huey)
 
         def deserialize_task(raw: Any, *args: Any, **options: Any) -> Any:
@@ -119,6 +128,12 @@ class QueuePatch:
         return deserialize_task
 
     def _read_schedule(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a ``read_schedule`` that records the tasks that it returns.
+
+        It removes them from the storage. `InFlight.reading` is held meanwhile, so that a reader
+        waits for the moment when they are recorded.
+        """
+
         def read_schedule(*args: Any, **options: Any) -> Any:
             if not self._active:
                 return original(*args, **options)

@@ -76,9 +76,10 @@ class RunningTasks:
 
 
 def claimed_tasks(huey: Any) -> Iterator[tuple[Any, TaskIds | None]]:
-    """Yield each message that a worker has dequeued, and each task that runs without a message.
+    """Yield each dequeued message, and each task that runs without one, with its ids.
 
-    With its ids, or None if it is unread.
+    A task runs without a message in immediate mode, or if it is executed directly. The ids are None
+    if the task is unread.
     """
     claimed = set()
     for claim, task in in_flight_of(huey).claimed():
@@ -90,6 +91,11 @@ def claimed_tasks(huey: Any) -> Iterator[tuple[Any, TaskIds | None]]:
 
 
 def _ids_of_claim(huey: Any, claim: ClaimedMessage, task: Any) -> TaskIds | None:
+    """Return the ids of a dequeued message, or None if it is unread.
+
+    The message is read safely, without calling foreign code, and once; what hooks have added to the
+    task object since is read from the object.
+    """
     raw, reader = claim.raw, Reader(huey)
     # A serializer of the user's own is called by Huey alone.
     if raw is None or reader.is_trusted:

@@ -114,6 +114,7 @@ class Lease:
         return stored is not None and _parse(stored)[0] == self._id
 
     def _is_free(self, stored: bytes) -> bool:
+        """Return whether the lease of another process has expired, or its process has ended."""
         _, seconds, process = _parse(stored)
         if process is not None and process.is_alive() is False:
             return True

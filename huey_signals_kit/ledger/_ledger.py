@@ -109,6 +109,12 @@ class Ledger:
             self._write(record, detector or self._detector, observe)
 
     def _write(self, record: Heartbeat, detector: FailureDetector, observe: bool) -> None:
+        """Write the record, then read those of all others.
+
+        The order matters: silence counts only between two successful heartbeats, so the values are
+        read after the heartbeat has succeeded. If anything fails, or nothing is read this time, the
+        silence of every peer restarts.
+        """
         backend = self._backend()
         with self._view_lock:
             with_notes = replace(record, notes=detector.notes())
@@ -137,7 +143,7 @@ class Ledger:
             self._view.detectors = (*self._view.detectors, detector)
 
     def distrust(self, detector: FailureDetector) -> None:
-        """Use the silences that `detector` measures no longer."""
+        """Stop using the silences that `detector` measures."""
         with self._view_lock:
             others = (other for other in self._view.detectors if other is not detector)
             self._view.detectors = tuple(others)
@@ -243,7 +249,7 @@ class Ledger:
                 "Let all consumers run one version, or delete them"
             )
         self._refuse_older(snapshot)
-        ids, unread = _live_ids(self._huey)
+        ids, unread = _ids_in_flight(self._huey)
         if unread:
             raise UnknownTasks(unknown_text(unread, "this process"))
         for process in snapshot.processes:
@@ -259,7 +265,7 @@ class Ledger:
             raise OlderVersion(older_text(older[0]))
 
     def _ids_of(self, record: Heartbeat) -> set[str]:
-        ids, unread = _live_ids(huey_of(record.id))
+        ids, unread = _ids_in_flight(huey_of(record.id))
         if unread or record.unread:
             process = f"process {record.pid} on {record.host}"
             raise UnknownTasks(unknown_text(unread or record.unread, process))
@@ -321,14 +327,15 @@ def _readable(raw: dict[str, bytes], unreadable: list[str]) -> list[Heartbeat]:
     return records
 
 
-def _live_ids(huey: Any) -> tuple[set[str], int]:
+def _ids_in_flight(huey: Any) -> tuple[set[str], int]:
+    """Return the ids that this process has in flight, and how many tasks are unread."""
     return (set(), 0) if huey is None else in_flight_ids(huey)
 
 
 def open_ledger(
     huey: Any, stale_after: float = 0.0, storage: Callable[[], Any] | None = None
 ) -> Ledger:
-    """Open the ledger of the queue of *huey*, on the storage that it has at each call.
+    """Open the ledger of the queue of `huey`, on the storage that it has at each call.
 
     Args:
         huey: The Huey.

@@ -77,7 +77,7 @@ class LivenessView:
     A reader trusts the failure detectors of its own process. Other observers leave notes in their
     records: a peer, its value, and its seconds of silence. A command that has just started needs
     them, or it would have to observe for two minutes before it can say anything. But a note may be
-    as old as the record that it stands in, and a restored storage may hold a record of any age. So
+    as old as the record that contains it, and a restored storage may hold a record of any age. So
     the reader trusts a note only if
 
     - the observer's record has changed since the reader's first snapshot of the peer's value: the

@@ -1,4 +1,10 @@
-"""The record of one process in the ledger: its fields, and their stored form (JSON)."""
+"""The record of one process in the ledger: its fields, and their stored form (JSON).
+
+Other versions of the package, and other programs, may write to the same storage. So a stored value
+is checked field by field when it is read, and one that does not match counts as unreadable, never
+as a record with fewer tasks or locks. Fields are only ever added: a reader of an older version
+ignores them, and a record that lacks them has their defaults.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +20,10 @@ from ..runtime.process_id import FOREIGN_DATA_ERRORS, LARGEST_PID, ProcessId
 from ._failure_detector import STALE_AFTER, SilenceNote
 
 _VERSION = 1
+
 _MOST_PARTS = 1_000_000
+"""Values in the JSON of a record, at most; the kit writes far fewer."""
+
 _LARGEST_NUMBER = 2**63 - 1
 
 

@@ -1,4 +1,9 @@
-"""Records that make the ledger unsafe to act on: unreadable ones, and those of version 0.1."""
+"""Records that make the ledger unsafe to act on: unreadable ones, and those of version 0.1.
+
+Version 0.1 takes a process for dead when its freshness key is missing, or after 15 seconds without
+a heartbeat. A process of this version that is suspended for a moment would lose its locks to it. So
+while a process of 0.1 may be alive, this version sweeps nothing and releases nothing, and says so.
+"""
 
 from __future__ import annotations
 

@@ -30,7 +30,11 @@ class ClearedLocks:
         self._known: frozenset[str] = frozenset()
 
     def note(self, key: str) -> None:
-        """Add the lock to the list, before this process clears it, if another process holds it."""
+        """Add a lock to the list if another process holds it; call it before clearing the lock.
+
+        Args:
+            key: The stored key of the lock.
+        """
         if not is_shared(self._huey.storage):
             return
         (raw,) = open_store(self._huey).get([key])
@@ -48,7 +52,11 @@ class ClearedLocks:
                 return
 
     def has(self, raw: bytes) -> bool:
-        """Return whether the acquisition that wrote `raw` was cleared by another process."""
+        """Return whether another process cleared an acquisition.
+
+        Args:
+            raw: The stored value that the acquisition wrote.
+        """
         digest = _digest(raw)
         if digest not in self._known and is_shared(self._huey.storage):
             self._known = frozenset(_parse(open_kit_store(self._huey, UPKEEP).get([_KEY])[0]))
@@ -56,10 +64,12 @@ class ClearedLocks:
 
 
 def _digest(raw: bytes) -> str:
+    """Return a short name of the acquisition that wrote `raw`."""
     return hashlib.blake2b(raw, digest_size=8).hexdigest()
 
 
 def _parse(stored: bytes | None) -> Iterable[str]:
+    """Return the digests in a stored list; none if it is missing or unreadable."""
     try:
         digests = json.loads(stored or b"[]")
         return [digest for digest in digests if isinstance(digest, str)]

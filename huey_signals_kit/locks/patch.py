@@ -90,6 +90,7 @@ class LockPatch:
                 failed_releases.remove(failed_release)
 
     def _lock_task(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a ``lock_task`` that adopts each new lock."""
         manager = self._manager
 
         def lock_task(*args: Any, **options: Any) -> Any:
@@ -101,6 +102,10 @@ class LockPatch:
         return lock_task
 
     def _put_if_empty(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a ``put_if_empty`` that adopts a lock of Huey's which is being acquired.
+
+        The lock is found as ``self`` in the frame of the caller, because only its key is passed.
+        """
         manager, prefix = self._manager, Keys(self._huey).lock_prefix
 
         def put_if_empty(key: Any, data: Any, *rest: Any, **options: Any) -> Any:

@@ -1,4 +1,9 @@
-"""Run handlers on threads of their own, behind a bounded queue."""
+"""Run handlers on threads of their own, behind a bounded queue.
+
+`queue.Queue` and `concurrent.futures` cannot be used: both hold a lock that is not reentrant while
+an item is added. So a handler of an operating system signal that adds one could deadlock, and a
+late patch by gevent would leave that lock unpatched.
+"""
 
 from __future__ import annotations
 

@@ -57,7 +57,10 @@ class ProcessId:
 
 
 def process_with_pid(pid: int) -> ProcessId:
-    """Return the identity of the process `pid` of this host."""
+    """Return the identity of the process `pid` of this host.
+
+    If no such process exists, its start time is 0, so that `is_alive` returns None.
+    """
     return replace(this_process(), pid=pid, start_time=max(_start_time(pid), 0))
 
 
@@ -81,6 +84,10 @@ def _identity(pid: int) -> ProcessId:
 
 
 def _pid_namespace() -> str:
+    """Return where pids and start times of this process are comparable; empty if unknown.
+
+    It names the boot, the pid namespace and the time namespace of the kernel.
+    """
     try:
         if os.readlink("/proc/self") != str(os.getpid()):
             return ""  # this /proc belongs to another pid namespace
@@ -111,7 +118,7 @@ def _start_time(pid: int) -> int:
 
 
 def _has_ended(pid: int) -> bool:
-    # Some systems hide the processes of other users in /proc.
+    """Return whether no process has this pid, also where /proc hides those of other users."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
