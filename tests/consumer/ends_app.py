@@ -11,7 +11,7 @@ import threading
 import time
 
 from tests.consumer import app
-from tests.consumer.routes_app import OUTPUT, write
+from tests.consumer.sinks_app import OUTPUT, write
 
 
 class Takes:

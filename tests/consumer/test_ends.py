@@ -14,7 +14,7 @@ import pytest
 
 from tests.consumer.app import declare
 from tests.consumer.harness import running_consumer
-from tests.consumer.routes_app import OUTPUT
+from tests.consumer.sinks_app import OUTPUT
 from tests.selection import combinations
 from tests.servers import redis_server
 from tests.support import Place, store, wait_until

@@ -14,7 +14,7 @@ import pytest
 from huey_signals_kit import install_handlers
 from huey_signals_kit.ledger import open_ledger
 from tests.consumer.harness import ROOT
-from tests.faults.test_hands import WAIT, Held, at_work
+from tests.faults.test_in_flight import WAIT, Held, at_work
 from tests.support import wait_until
 
 PAST = datetime.datetime(2001, 1, 1)

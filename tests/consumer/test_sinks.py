@@ -10,11 +10,11 @@ import pytest
 
 from tests.consumer.app import declare
 from tests.consumer.harness import running_consumer
-from tests.consumer.routes_app import INTERVAL, OUTPUT, SLOW
+from tests.consumer.sinks_app import INTERVAL, OUTPUT, SLOW
 from tests.selection import slow_except
 from tests.support import HAS_ENQUEUED, hold, store
 
-APP = "tests.consumer.routes_app"
+APP = "tests.consumer.sinks_app"
 WORKERS = ["thread", "process", "greenlet"]
 
 
