@@ -30,7 +30,7 @@ class Entry:
     seconds: float
     """Its time to live."""
     due: float
-    """When it expires, in seconds since the epoch."""
+    """The time when it expires, in seconds since the epoch."""
 
     @property
     def milliseconds(self) -> int:
@@ -39,7 +39,7 @@ class Entry:
 
     @property
     def due_ms(self) -> int:
-        """When the error expires, in milliseconds since the epoch."""
+        """The time when the error expires, in milliseconds since the epoch."""
         return round(self.due * 1000)
 
     @property
@@ -49,13 +49,13 @@ class Entry:
 
 
 class ExpiringBackend(Protocol):
-    """How one family of storages stores errors that expire.
+    """The storage operations of one family for errors that expire.
 
     A backend has no storage of its own, because ``huey.immediate`` may replace the storage.
     """
 
     def put(self, storage: Any, entry: Entry) -> Any:
-        """Store the error, and whatever is needed to delete it when it is due."""
+        """Store the error, and what is needed to delete it when it is due."""
 
     def schedule(self, storage: Any, entry: Entry) -> Any:
         """Have an error that is stored already deleted when it is due."""

@@ -50,7 +50,7 @@ class Files:
 
     def __init__(self) -> None:
         self._last_looks: dict[str, tuple[float, float]] = {}
-        """By path of a storage: when all folders were listed, and when any were."""
+        """For each path of a storage, when all folders were listed, and when any folders were."""
 
     def put(self, storage: Any, entry: Entry) -> Any:
         """Write the file of the index, then store the error as Huey does."""

@@ -22,7 +22,7 @@ class InMemoryIndex:
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, str, bytes]] = []
-        """When an error is due, its key and its value."""
+        """For each error, the time when it is due, its key and its value."""
         self._after_fork()
         reset_in_child(self)
 

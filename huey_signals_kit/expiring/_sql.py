@@ -1,7 +1,7 @@
 """The backends for SQL: the index is rows of the kit's own queue in Huey's table of results.
 
-The key of a row is ``huey-signals:expiring:<due>x<hash>``: short and ASCII, whatever the key of the
-result is, and sorted by the time, 15 digits of milliseconds since the epoch. Its value is the
+The key of a row is ``huey-signals:expiring:<due>x<hash>``: short and ASCII, also if the key of the
+result is not, and sorted by the time, 15 digits of milliseconds since the epoch. Its value is the
 digest of the error and the key of the result.
 """
 
@@ -32,7 +32,7 @@ class SqlRows:
     """
 
     placeholder: str
-    """What stands for a parameter in a statement."""
+    """The text that stands for a parameter in a statement."""
     table: Callable[[Any], str]
     """Returns the name of a storage's table of results."""
     upsert: str
@@ -207,8 +207,8 @@ def _index_row(queue: str, entry: Entry) -> tuple[str, str, bytes]:
 def _key_bounds(now: float) -> tuple[str, str]:
     """Return two bounds between which the keys of all rows are that are due.
 
-    A bound and such a key first differ in a digit, and every collation sorts digits alike, whatever
-    it does with punctuation and capitals.
+    A bound and such a key first differ in a digit. Every collation sorts digits alike, though it
+    may ignore punctuation and capitals.
     """
     return f"{PREFIX}0", _key_at(round(now * 1000) + 1)
 

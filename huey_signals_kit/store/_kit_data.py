@@ -84,7 +84,9 @@ def redis_key(part: str, name: str) -> str:
 
 
 def open_kit_store(huey: Any, part: str, storage: Any = None) -> KitStore:
-    """Return the kit's own data of the queue of `huey`, as of its storage now.
+    """Return the store of the kit's own data for the queue of `huey`.
+
+    Open it again for each piece of work: setting ``huey.immediate`` replaces the storage.
 
     Args:
         huey: The Huey, for its serializer and its storage.

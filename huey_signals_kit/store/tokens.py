@@ -28,7 +28,7 @@ class Tokens(NamedTuple):
     """A batch of tokens."""
 
     generated: dict[bytes, bytes]
-    """By value, the packed ids of the tokens whose ids Huey generated, one after the other."""
+    """For each value, the packed ids of its tokens, one after the other, if Huey generated them."""
     others: list[Entry]
     """The tokens with other ids."""
 

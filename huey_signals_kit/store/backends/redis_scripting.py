@@ -28,7 +28,7 @@ _MOST_ATTEMPTS = 50
 _EVAL, _NONE = "eval", "none"
 
 _refusals: WeakKeyDictionary[Any, tuple[str, float]] = WeakKeyDictionary()
-"""By connection pool: what replaces EVALSHA (`_EVAL` or `_NONE`), and until when it does."""
+"""For each connection pool, the replacement of EVALSHA (`_EVAL` or `_NONE`), and its end."""
 
 _REFUSED = re.compile(
     r"(unknown command|no permissions? to run)\W.{0,20}?\b(evalsha|eval|script)(\||\W|$)"

@@ -48,7 +48,7 @@ class Dialect:
 
     name: str
     placeholder: str
-    """What stands for a parameter in a statement."""
+    """The text that stands for a parameter in a statement."""
     has_returning: bool
     """Whether DELETE can return the rows that it deleted."""
     kv: str = "kv"

@@ -2,8 +2,8 @@
 
 The bounds are for memory (`Machine.allocate`), for marks, and for nesting. Nesting is measured at
 the end, on the whole value (`_is_deep`), because a pickle can put containers into each other in any
-order. It matters to whatever uses the value later: comparing, hashing, printing or deleting deeply
-nested values recurses in C.
+order. It matters because comparing, hashing, printing or deleting a deeply nested value later
+recurses in C.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MOST_MARKS = 10_000
 """Marks that may be set at one time; each level of nesting needs a few."""
 
 MOST_LEVELS = 1_000
-"""How deeply values may be nested; a pipeline of 1,000 stages has as many levels."""
+"""The deepest nesting of values; a pipeline of 1,000 stages has as many levels."""
 
 _STOP, _NONE, _MEMOIZE = ord("."), ord("N"), 0x94
 """Instructions that `Machine.run` executes itself, for speed: half of all that a message has."""
