@@ -38,7 +38,7 @@ LEDGER, UPKEEP = "ledger", "upkeep"
 class KitStore(Protocol):
     """The kit's own values, under keys that begin with ``huey-signals:``.
 
-    The methods are those of `Store` with the same names, and `put`.
+    The methods have the meaning of those of `Store`; `put` and `put_if_absent` are added.
     """
 
     def get(self, keys: Sequence[str]) -> list[bytes | None]:
@@ -48,7 +48,7 @@ class KitStore(Protocol):
         """Write a value."""
 
     def put_if_absent(self, key: str, value: bytes) -> bool:
-        """Write a value if the key is missing; return whether it was."""
+        """Write a value if the key is missing, atomically; return whether it was."""
 
     def compare_and_set(self, key: str, old: bytes, new: bytes) -> bool:
         """Write `new` if the value is `old`; return whether it was."""

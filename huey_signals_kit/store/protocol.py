@@ -53,9 +53,6 @@ class Store(Protocol):
     def get(self, keys: Sequence[str]) -> list[bytes | None]:
         """Return the value of each key, None for a key that is missing."""
 
-    def put_if_absent(self, key: str, value: bytes) -> bool:
-        """Write a value if the key is missing, atomically; return whether it was missing."""
-
     def delete(self, keys: Iterable[str]) -> int:
         """Delete the keys in as few round trips as possible; return how many existed."""
 

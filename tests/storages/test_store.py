@@ -12,7 +12,15 @@ import pytest
 from huey.api import Huey
 from huey.storage import BaseStorage, MemoryStorage
 
-from huey_signals_kit.store import BATCH, LARGEST, Script, UnsupportedStorage, open_store
+from huey_signals_kit.store import (
+    BATCH,
+    LARGEST,
+    UPKEEP,
+    Script,
+    UnsupportedStorage,
+    open_kit_store,
+    open_store,
+)
 from huey_signals_kit.store.backends.sql import key_range
 from tests.support import wait_until
 
@@ -119,16 +127,22 @@ def test_only_the_same_is_deleted_or_replaced(any_huey):
     assert flat(store.keys()) == []
 
 
-def test_what_the_kit_writes_is_there_for_huey_too(any_huey):
-    """A new key is written once; what Huey reads under it is what the kit wrote."""
+def test_what_the_kit_replaces_is_there_for_huey_too(any_huey):
+    """Huey reads what the kit wrote, and the kit sees what Huey deleted."""
     store = open_store(any_huey)
+    fill(any_huey, ["x"], b"1")
+    assert store.compare_and_set("x", b"1", b"2")
+    assert any_huey.storage.peek_data("x") == b"2"
+    assert any_huey.storage.delete_data("x")
+    assert store.get(["x"]) == [None]
+
+
+def test_a_key_of_the_kit_is_written_once(any_huey):
+    """A second writer leaves it as it is."""
+    store = open_kit_store(any_huey, UPKEEP)
     assert store.put_if_absent("huey-signals:x", b"1")
-    assert not store.put_if_absent("huey-signals:x", b"1")
-    assert any_huey.storage.peek_data("huey-signals:x") == b"1"
-    assert store.compare_and_set("huey-signals:x", b"1", b"2")
-    assert any_huey.storage.peek_data("huey-signals:x") == b"2"
-    assert any_huey.storage.delete_data("huey-signals:x")
-    assert store.get(["huey-signals:x"]) == [None]
+    assert not store.put_if_absent("huey-signals:x", b"2")
+    assert store.get(["huey-signals:x"]) == [b"1"]
 
 
 def test_messages_come_in_batches(any_huey):
@@ -298,7 +312,8 @@ def test_of_many_that_write_a_new_key_one_does(any_kind, make_huey):
     if any_kind == "file" and not hasattr(make_huey("file").storage.lock, "_local"):
         pytest.skip("this Huey's file lock is none between threads")
     hueys = [make_huey(any_kind, "shared") for _ in range(4)]
-    stores = [open_store(huey) for huey in (hueys[:1] * 4 if any_kind == "memory" else hueys)]
+    hueys = hueys[:1] * 4 if any_kind == "memory" else hueys
+    stores = [open_kit_store(huey, UPKEEP) for huey in hueys]
     with ThreadPoolExecutor(4) as pool:
         for number in range(30):
             key = f"huey-signals:{number}"

@@ -79,10 +79,6 @@ class RedisStore:
         ]
         return entries, read
 
-    def put_if_absent(self, key: str, value: bytes) -> bool:
-        """Write a value if the key is missing, as Huey does."""
-        return bool(self._storage.put_if_empty(as_bytes(key), value))
-
     def delete(self, keys: Iterable[str]) -> int:
         """Delete the keys, one command for each batch."""
         return sum(self._delete([as_bytes(key) for key in chunk]) for chunk in chunks(keys))
