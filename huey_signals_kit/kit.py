@@ -22,7 +22,7 @@ from .huey_internals.patch import WorkerHooks
 from .inflight.patch import QueuePatch
 from .integrations.quiet_logs import QuietLogs
 from .integrations.sentry_events import SentryEvents
-from .jobs.heartbeat import HeartbeatWriter, shares
+from .jobs.heartbeat import HeartbeatWriter, has_shared_ledger
 from .jobs.stale_locks import StaleLockJob
 from .jobs.token_sweeps import TokenSweepJob
 from .locks.lost_locks import LostLocks
@@ -206,7 +206,7 @@ class Kit:
 
         It includes everything that this process has counted.
         """
-        if not shares(self.huey):
+        if not has_shared_ledger(self.huey):
             return upkeep.report(self.huey, counted=self._counter.totals())
         self._heartbeat.write()
         self._heartbeat.ledger.fold_dead()
@@ -214,7 +214,7 @@ class Kit:
 
     def locks(self) -> list[upkeep.LockInfo]:
         """Return every lock and semaphore of the queue, by name, with its holder if known."""
-        return self._stale_lock_job.watch.all()
+        return self._stale_lock_job.inspector.all()
 
     def release_lock(self, name: str) -> bool:
         """Release one lock; return whether it existed, and was unchanged when it was released.
@@ -254,7 +254,7 @@ class Kit:
                 they would write the keys again.
         """
         if not dry_run:
-            upkeep.check_unused_elsewhere(self.huey)
+            upkeep.validate_unused_elsewhere(self.huey)
             self.uninstall()
         return upkeep.forget(self.huey, dry_run)
 
@@ -333,7 +333,7 @@ class Kit:
             scheduler.end()
 
     def _on_lock_acquired(self) -> None:
-        self._heartbeat.lock_taken()
+        self._heartbeat.on_lock_acquired()
 
     def _on_registry_change(self, added: Handler | None) -> None:
         self._receiver.update(added)

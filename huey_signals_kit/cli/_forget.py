@@ -55,7 +55,7 @@ def forget(
             return
         with progress("looking for living processes") as tell:
             try:
-                found = forget_all(huey, not apply, tell=lambda: tell(""))
+                found = forget_all(huey, not apply, on_wait=lambda: tell(""))
             except StillInUse as exc:
                 raise CommandError(shown(exc)) from None
         if as_json:

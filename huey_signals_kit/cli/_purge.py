@@ -65,7 +65,7 @@ def purge(
                 classes,
                 not apply,
                 kept=kept,
-                progress=lambda report: tell(_so_far(report)),
+                on_progress=lambda report: tell(_so_far(report)),
             )
         if as_json:
             print_json(asdict(found))

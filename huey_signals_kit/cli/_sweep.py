@@ -59,7 +59,7 @@ def sweep(
                 age,
                 not apply,
                 wait=_WAIT_SECONDS,
-                progress=lambda report: tell(_so_far(report)),
+                on_progress=lambda report: tell(_so_far(report)),
             )
         due = next_sweep(huey, age)
         if as_json:

@@ -1,19 +1,21 @@
-"""Writes what this process does and has counted to the ledger of its queue, on the tick.
+"""Write the record of this process to the ledger of its queue every five seconds.
 
-Who writes:
+The record says that the process is alive, which tasks it runs, which locks it holds and what it
+has counted. Which processes write one:
 
-- a process that runs workers, or the scheduler: from its start, every five seconds, whatever it
-  does; also when the kit is installed later than that;
-- any other process, as one of the application: as long as it holds a lock, and else once it has
-  counted something or has a task in hand, and then only when that changes;
-- no process on a storage in memory, which no other process can read, so none in immediate mode,
-  unless it holds a lock that others can see. Counts from immediate mode are never written, not even
-  after the mode is switched off.
+- A process that runs workers, or Huey's scheduler: from its start, or from the moment when the kit
+  is installed, whatever it does.
+- Any other process, such as a web application: while it holds a lock; otherwise after it has
+  counted something or has a task in flight, and then only when that changes.
+- No process whose storage is in memory, because no other process can read it. This includes
+  immediate mode, unless the process holds a lock that other processes can see. Counts from
+  immediate mode are never written, not even after the mode is switched off.
 
-A few processes with workers, each on another host, also watch the other processes.
+A few processes with workers, each on another host, also observe the records of the other processes.
 
-When the process ends, or the kit is uninstalled, its counters go into the totals. But as long as
-the process holds locks in its name, which nobody else says, the heartbeat goes on.
+When the process ends, or the kit is uninstalled, the last record is sealed and its counters are
+added to the totals. While the process still holds locks, the heartbeat continues, because the
+record is the only evidence for other hosts that these locks have a living holder.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ from ..ledger import (
 from ..locks.held import held_locks_of
 from ..locks.patch import LockPatch
 from ..metrics.counter import MetricCounter
-from ..metrics.values import Totals, added, merge
+from ..metrics.values import Totals, difference, merge
 from ..runtime.fork import reset_in_child
 from ..runtime.process_id import INCARNATION, this_process
 from ..runtime.scheduler import JobGroup, scheduler
@@ -53,20 +55,29 @@ from .host_record import HostRecordWriter
 from .native_heartbeat import NativeHeartbeat
 
 _FIRST_SECONDS = 1.0
+"""Seconds before the first record of a process."""
+
 _STOP_SECONDS = 0.5
-_TIDY_EVERY = 12
-_TIDY_LEASE_SECONDS = 3 * _TIDY_EVERY * HEARTBEAT_SECONDS
+"""Seconds for which an ending process waits for its native thread."""
+
+_FOLD_EVERY = 12
+"""A process with workers folds dead processes after this number of records."""
+
+_FOLD_LEASE_SECONDS = 3 * _FOLD_EVERY * HEARTBEAT_SECONDS
 
 
 class HeartbeatWriter:
-    """Writer of this process's heartbeat, for one kit.
+    """The writer of this process's record, for one kit.
+
+    Its methods ``on_*`` are called by workers and by the code that acquires locks, so they never
+    wait for the storage: they schedule a job, and the job writes.
 
     Args:
         huey: The Huey.
         counter: Everything that the kit has counted in this process.
         jobs: The jobs of the kit.
         locks: The locks that this process holds.
-        reporter: Logs what kept a heartbeat from naming the tasks in flight.
+        reporter: Logs what prevented a record from naming the tasks in flight.
         on_worker_detected: Called when a worker runs whose start hook was missed.
         stale_after: Seconds of silence after which others count this process as dead.
     """
@@ -88,86 +99,87 @@ class HeartbeatWriter:
         self._jobs = jobs
         self._on_worker_detected = on_worker_detected
         self._locks = locks
-        self._failed = reporter.job_failed
-        self._begun = False
-        self._leaves = False
-        self._closed = False
-        self._unable = False
+        self._log_failure = reporter.job_failed
+        self._is_scheduled = False
+        self._is_uninstalled = False
+        self._is_closed = False
+        self._is_unsupported = False
         self._native = NativeHeartbeat(huey)
         self._held_locks = held_locks_of(huey)
         self.ledger = open_ledger(huey, stale_after, self._ledger_storage)
-        self._watch = ObserverLease(self.ledger.lease)
+        self._observer_lease = ObserverLease(self.ledger.lease)
         self.skips: deque[tuple[str, str, float]] = deque(maxlen=MOST_SKIPS)
-        self._tidy = self.ledger.lease("tidy", _TIDY_LEASE_SECONDS)
+        """The last lock skips of this process: task id, lock, and seconds since the epoch."""
+        self._fold_lease = self.ledger.lease("tidy", _FOLD_LEASE_SECONDS)
         self._host = HostRecordWriter(huey)
         self._after_fork()
         reset_in_child(self)
 
     def _after_fork(self) -> None:
-        # Never by process id, which may be another process's tomorrow.
+        # A random id, because the number of an ended process may be given to another one.
         self._id = uuid4().hex
         self._worker = ""
         self._started = time.time()
         self._sequence = 0
         self._written_revision = 0
-        self.watches = False
-        """Whether this process watches the other processes."""
+        self.is_observing = False
+        """Whether this process observes the records of the other processes."""
         self.skips.clear()
-        self._written: tuple[Totals, dict[str, Any]] = {}, {}
+        self._last_written: tuple[Totals, dict[str, Any]] = {}, {}
         self._storage = ref(self._huey.storage)
         self._counted: Totals = {}
         self._unshared: Totals = {}
         self._running = RunningTasks(self._huey)
 
     def install(self) -> None:
-        """Be on the tick."""
-        self._leaves = False
-        self._begin()
+        """Schedule the job, if this process has to write a record."""
+        self._is_uninstalled = False
+        self._schedule()
         if has_worker(self._huey):
             self._on_worker_detected()
 
     def uninstall(self) -> None:
-        """Have the next beat be the last, unless locks are held."""
-        self._leaves = True
+        """Have the next call of `write` deregister the process, unless it holds locks."""
+        self._is_uninstalled = True
 
     def close(self) -> None:
-        """The jobs of the kit that has gone were cancelled: go on while locks are held."""
-        self._closed = True
-        self._host.end()
-        self._begun = False
-        if self._locks.needs_heartbeat() and not self._unable:
-            self.lock_taken()
+        """Continue with a job of its own while locks are held; the kit's jobs are cancelled."""
+        self._is_closed = True
+        self._host.stop()
+        self._is_scheduled = False
+        if self._locks.needs_heartbeat() and not self._is_unsupported:
+            self.on_lock_acquired()
 
     def on_worker_start(self) -> None:
-        """This process runs a worker."""
+        """Note that a worker starts in this process, on the calling thread."""
         self._worker = _kind_of_worker()
-        self._host.begin(self._worker)
+        self._host.start(self._worker)
         in_flight_of(self._huey).has_worker = True
-        self._look_after_native(is_needed=True)
-        self._begin()
+        self._update_native(is_needed=True)
+        self._schedule()
 
     def on_worker_stop(self) -> None:
-        """This thread takes no more messages."""
+        """Note that the worker of the calling thread dequeues no more messages."""
         self._host.on_worker_stop()
         in_flight_of(self._huey).finished(threading.get_ident())
 
     def on_scheduler_detected(self) -> None:
-        """This process runs the scheduler."""
+        """Note that Huey's scheduler runs in this process."""
         if not self._worker:
             self._worker = "scheduler"
-            self._host.begin(self._worker)
-            self._begin()
+            self._host.start(self._worker)
+            self._schedule()
             scheduler.start()
 
-    def lock_taken(self) -> None:
-        """This process takes a lock: others shall know that it lives."""
-        self._look_after_native(is_needed=True)
-        self._begin(is_shared(self._huey.storage) or self._held_locks.has_shared())
+    def on_lock_acquired(self) -> None:
+        """Schedule the job, because a process that holds a lock must show that it is alive."""
+        self._update_native(is_needed=True)
+        self._schedule(is_shared(self._huey.storage) or self._held_locks.has_shared())
         scheduler.start()
 
-    def _begin(self, is_needed: bool = False) -> None:
-        if not self._begun and (is_needed or shares(self._huey)):
-            self._begun = True
+    def _schedule(self, is_needed: bool = False) -> None:
+        if not self._is_scheduled and (is_needed or has_shared_ledger(self._huey)):
+            self._is_scheduled = True
             self._jobs.every(
                 HEARTBEAT_SECONDS,
                 self._on_tick,
@@ -180,34 +192,44 @@ class HeartbeatWriter:
     def _is_wanted(self) -> bool:
         """Return whether an application has new counts, which would be lost if it were killed."""
         return (
-            not self._worker and self._revision() != self._written_revision and shares(self._huey)
+            not self._worker
+            and self._revision() != self._written_revision
+            and has_shared_ledger(self._huey)
         )
 
     def _on_tick(self) -> None:
         # Huey takes another storage when it is switched to immediate mode.
-        if shares(self._huey) or self._shows_locks():
+        if has_shared_ledger(self._huey) or self._shows_locks():
             self.write()
         else:
             self._shared_counts()
 
     def _shows_locks(self) -> bool:
         """Return whether others can see locks of this process, or its last record has some."""
-        return self._held_locks.has_shared() or "locks" in self._written[1]
+        return self._held_locks.has_shared() or "locks" in self._last_written[1]
 
     def _ledger_storage(self) -> Any:
+        """Return the storage of the ledger: in immediate mode that of the held locks, if any."""
         storage = self._held_locks.storage
-        is_needed = storage is not None and not shares(self._huey) and self._shows_locks()
-        return storage if is_needed else self._huey.storage
+        is_immediate = not has_shared_ledger(self._huey)
+        if storage is not None and is_immediate and self._shows_locks():
+            return storage
+        return self._huey.storage
 
     def write(self) -> None:
-        """Write it now, if there is something to say; `UnsupportedStorage` is raised only once."""
-        if self._unable:
+        """Write the record now, if it says anything new.
+
+        Raises:
+            UnsupportedStorage: The storage cannot hold a ledger. Raised by the first call only;
+                later calls do nothing.
+        """
+        if self._is_unsupported:
             return
         revision = self._revision()
         try:
             self._write_record(self._shared_counts())
         except UnsupportedStorage:
-            self._unable = True
+            self._is_unsupported = True
             raise
         self._written_revision = revision
 
@@ -218,65 +240,66 @@ class HeartbeatWriter:
         the last call, the counts since that call are attributed to immediate mode.
         """
         counted, storage = self._totals(), self._huey.storage
-        if storage is not self._storage() or not shares(self._huey):
-            merge(self._unshared, added(counted, self._counted))
+        if storage is not self._storage() or not has_shared_ledger(self._huey):
+            merge(self._unshared, difference(counted, self._counted))
             self._storage = ref(storage)
         self._counted = counted
-        return added(counted, self._unshared) if self._unshared else counted
+        return difference(counted, self._unshared) if self._unshared else counted
 
     def _write_record(self, counted: Totals) -> None:
         if not scheduler.ending:
             self._locks.check()
-        if scheduler.ending or (self._leaves and not self._locks.needs_heartbeat()):
-            self._leave(counted)
+        if scheduler.ending or (self._is_uninstalled and not self._locks.needs_heartbeat()):
+            self._deregister(counted)
             return
-        if not self._leaves and not self._worker and has_worker(self._huey):
+        if not self._is_uninstalled and not self._worker and has_worker(self._huey):
             self._on_worker_detected()
         state = self._state()
-        self._look_after_native(bool(self._worker or "locks" in state))
+        self._update_native(bool(self._worker or "locks" in state))
         while self._native.errors:
-            self._failed("The heartbeat thread", RuntimeError(self._native.errors.popleft()))
-        if self._worker or "locks" in state or (counted, state) != self._written:
-            self.watches = self._takes_watch()
-            self.ledger.write(self._record(counted, state), self.watches)
+            self._log_failure("The heartbeat thread", RuntimeError(self._native.errors.popleft()))
+        if self._worker or "locks" in state or (counted, state) != self._last_written:
+            self.is_observing = self._acquire_observer_lease()
+            self.ledger.write(self._record(counted, state), self.is_observing)
             self._locks.on_heartbeat_written()
-            self._written = counted, state
-            if self._worker and self._sequence % _TIDY_EVERY == 1:
+            self._last_written = counted, state
+            if self._worker and self._sequence % _FOLD_EVERY == 1:
                 self._fold_dead_processes()
             elif self._sequence == 1:
                 self.ledger.fold_dead()  # such as the record of the process that this one replaces
 
-    def _look_after_native(self, is_needed: bool) -> None:
+    def _update_native(self, is_needed: bool) -> None:
         if is_needed and is_shared(self._huey.storage) and not scheduler.ending:
             self._native.start(self._id)
         else:
             self._native.stop()
 
-    def _takes_watch(self) -> bool:
+    def _acquire_observer_lease(self) -> bool:
         if self._worker in ("", "scheduler"):
             return False
         with suppress(Exception):  # a failing storage is reported by the heartbeat
-            return self._watch.acquire()
+            return self._observer_lease.acquire()
         return False
 
-    def _leave(self, counted: Totals) -> None:
+    def _deregister(self, counted: Totals) -> None:
+        """Write the last record, whose counters are added to the totals, and free the leases."""
         self._native.stop(seconds=_STOP_SECONDS)
-        if self._closed and not scheduler.ending:
-            # Before it is written: a storage that is gone for good is asked once.
+        if self._is_closed and not scheduler.ending:
+            # Cancelled before the write, so that a storage that is gone is tried only once.
             self._jobs.cancel()
         try:
             if self._sequence or counted:
                 self.ledger.deregister(self._record(counted, {}))
-            if self._tidy.held:
-                self._tidy.release()
-            self._watch.release()
+            if self._fold_lease.held:
+                self._fold_lease.release()
+            self._observer_lease.release()
         finally:
-            if self._closed and not scheduler.ending:
-                self.close()  # a lock may have been taken just now
+            if self._is_closed and not scheduler.ending:
+                self.close()  # a lock may have been acquired just now
 
     def _fold_dead_processes(self) -> None:
-        # Each once when it starts, for what it may have left itself; then one of them.
-        if self._tidy.acquire() or self._sequence == 1:
+        # Every process once when it starts, for records of its predecessor; then one at a time.
+        if self._fold_lease.acquire() or self._sequence == 1:
             self.ledger.fold_dead()
 
     def _record(self, counted: Totals, state: dict[str, Any]) -> Heartbeat:
@@ -295,24 +318,29 @@ class HeartbeatWriter:
         )
 
     def _state(self) -> dict[str, Any]:
+        """Return the fields of the record that change while the process works.
+
+        If the tasks in flight cannot be determined, the record says that one is unread. So no
+        token is deleted meanwhile, and other processes still see that this one is alive.
+        """
         held = self._locks.held()
         try:
-            # What was due is found here, or else in the queue or running.
+            # First: a due task that is not pending is in the queue already, or running.
             waiting, unread = pending_ids(self._huey)
             running, unknown = self._running()
-        except Exception as exc:  # whatever tasks are made of: others must know that it lives
-            self._failed("The heartbeat", exc)
+        except Exception as exc:  # tasks can contain any object of the application
+            self._log_failure("The heartbeat", exc)
             return {"unread": 1, **({"locks": held} if held else {})}
-        found = {
+        state = {
             "waiting": tuple(sorted(waiting)),
             "running": running,
             "unread": unread + unknown,
             "locks": held,
         }
-        return {name: value for name, value in found.items() if value}
+        return {name: value for name, value in state.items() if value}
 
 
-def shares(huey: Any) -> bool:
+def has_shared_ledger(huey: Any) -> bool:
     """Return whether other processes can read what the kit writes for the queue of `huey`."""
     return not huey.immediate and is_shared(huey.storage)
 

@@ -1,9 +1,14 @@
-"""A small file for each process that works on a queue, for ``huey-signals health --here``.
+"""Write a small file for each process that works on a queue, for ``huey-signals health --here``.
 
-The file needs no storage: each process writes its own every ten seconds, on a thread that has no
-other work. The folder is ``HUEY_SIGNALS_RUN_DIR``, by default ``huey-signals-UID`` in the folder
-for temporary files. If the folder cannot be written, there is no file, and no error is
-reported.
+A health check must also work while the storage is unreachable, and must notice a process that
+hangs. So each process writes a file of its own every ten seconds, on a thread that has no other
+work: if the file gets old, the process has run no Python code. The folder is
+``HUEY_SIGNALS_RUN_DIR``, by default ``huey-signals-UID`` in the folder for temporary files. If the
+folder cannot be written, there is no file, and no error is reported.
+
+The folder for temporary files is writable by all users, so the reader and the writer both expect
+hostile files: a folder of another user is not used, a file is never written through a link, and
+only regular files of bounded size are read.
 """
 
 from __future__ import annotations
@@ -31,14 +36,14 @@ from ..runtime.threads import start_thread
 
 RUN_DIR = "HUEY_SIGNALS_RUN_DIR"
 WRITE_SECONDS = 10.0
-_PLACE_FIELDS = ("host", "space", "pid", "born")
+_PROCESS_FIELDS = ("host", "space", "pid", "born")
 _SUFFIX = ".json"
-_LARGEST = 1 << 20
-_FORGOTTEN_SECONDS = 3600.0
+_MAX_BYTES = 1 << 20
+_EXPIRED_SECONDS = 3600.0
 """A file of another container is removed at this age; a living process writes it again."""
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _own_files: dict[int, int] = {}
-"""By process id: the number of the last file, one for each kit."""
+"""The number of the last file by process id; each kit of a process has a file of its own."""
 
 
 @dataclass(frozen=True)
@@ -50,20 +55,21 @@ class HostRecord:
     names: tuple[str, ...]
     """Module attributes that are the Huey, as ``package.module.attribute``."""
     place: ProcessId
+    """The process itself."""
     worker: str
-    """As in `ledger.Heartbeat`."""
+    """The kind of worker, as in `ledger.Heartbeat`."""
     parent: ProcessId | None
     """The consumer that forked the process; None for the consumer itself."""
     at: float
-    """When the record was written, by the monotonic clock, which all processes of a host share."""
+    """When the record was written, in seconds of the monotonic clock, which is one per host."""
     idle_since: float | None
-    """When the last worker of the process ended, by that clock; None while a worker runs."""
+    """When the last worker of the process ended, by the same clock; None while a worker runs."""
     folder: str
     """The working folder of the process; projects in other folders may have the same names."""
 
 
 class HostRecordWriter:
-    """Writes the file of one kit, from the start of the first worker to the end of the process."""
+    """The writer of one kit's file, from the first worker's start to the end of the process."""
 
     def __init__(self, huey: Any) -> None:
         self._huey = huey
@@ -78,9 +84,9 @@ class HostRecordWriter:
         self._path: Path | None = None
         self._is_folder_ready = False
         self._started: dict[str, object] = {}
-        self._stop = threading.Event()
+        self._stopped = threading.Event()
 
-    def begin(self, worker: str) -> None:
+    def start(self, worker: str) -> None:
         """Write the file from now on; the first call starts the thread.
 
         Args:
@@ -90,11 +96,11 @@ class HostRecordWriter:
         self._worker = worker
         if worker != "scheduler":
             self._workers[threading.get_ident()] = ref(threading.current_thread())
-        mine = object()
+        claim = object()
         # setdefault is atomic, and needs no lock, which gevent might patch later.
-        if self._started.setdefault("thread", mine) is mine:
-            self._stop = threading.Event()
-            scheduler.on_exit(self.end)
+        if self._started.setdefault("thread", claim) is claim:
+            self._stopped = threading.Event()
+            scheduler.on_exit(self.stop)
             thread = threading.Thread(target=self._run, name="huey-signals-host", daemon=True)
             with suppress(RuntimeError):  # no thread can be started
                 start_thread(thread)
@@ -103,45 +109,45 @@ class HostRecordWriter:
         """Note that the worker of this thread ends."""
         self._workers.pop(threading.get_ident(), None)
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Stop writing, and remove the file."""
-        self._stop.set()
+        self._stopped.set()
         self._started = {}
         if self._path is not None:
             with suppress(OSError):
                 self._path.unlink()
 
     def _run(self) -> None:
-        stop = self._stop
-        while not stop.is_set():
+        stopped = self._stopped
+        while not stopped.is_set():
             try:
                 self._write()
             except (OSError, ValueError):
                 self._is_folder_ready = False  # it may have been removed, and made by another user
-            stop.wait(WRITE_SECONDS)
+            stopped.wait(WRITE_SECONDS)
 
     def _write(self) -> None:
         path = self._path
         if path is None or not self._is_folder_ready:
-            folder = own_folder()
+            folder = prepare_own_folder()
             if path is None:
                 number = _own_files[os.getpid()] = _own_files.get(os.getpid(), -1) + 1
                 path = self._path = folder / _file_name(number)
             self._is_folder_ready = True
             _remove_dead(folder)
-        new = path.with_suffix(".new")
-        new.unlink(missing_ok=True)
+        new_path = path.with_suffix(".new")
+        new_path.unlink(missing_ok=True)
         # Only as a new file: in a folder that all users can write, the name could be a link.
-        with new.open("x", encoding="ascii") as file:
+        with new_path.open("x", encoding="ascii") as file:
             file.write(json.dumps(_as_json(self._record())))
-        new.replace(path)
-        if self._stop.is_set():
+        new_path.replace(path)
+        if self._stopped.is_set():
             path.unlink()
 
     def _record(self) -> HostRecord:
         if self._names is None:
             self._names = tuple(sorted(_names_of(self._huey)))
-        if self._worker == "scheduler" or self._works():
+        if self._worker == "scheduler" or self._has_worker():
             self._idle_since = None
         elif self._idle_since is None:
             self._idle_since = time.monotonic()
@@ -157,12 +163,13 @@ class HostRecordWriter:
             folder=working_folder(),
         )
 
-    def _works(self) -> bool:
+    def _has_worker(self) -> bool:
         threads = [thread() for thread in list(self._workers.values())]
         return any(thread is not None and thread.is_alive() for thread in threads)
 
 
 def _names_of(huey: Any) -> Iterator[str]:
+    """Yield the module attributes of this process that are the Huey."""
     for name, module in list(sys.modules.items()):
         with suppress(Exception):  # sys.modules may hold objects that are no modules
             for attribute, value in list(vars(module).items()):
@@ -179,16 +186,17 @@ def working_folder() -> str:
 
 
 def _file_name(number: int) -> str:
-    # Processes of two containers that share the folder may have the same number.
-    place = this_process()
-    where = zlib.crc32(f"{place.host} {place.pid_namespace}".encode(errors="replace"))
-    return f"{place.pid}-{number}-{where:08x}{_SUFFIX}"
+    # Processes of two containers that share the folder may have the same process id.
+    process = this_process()
+    container = zlib.crc32(f"{process.host} {process.pid_namespace}".encode(errors="replace"))
+    return f"{process.pid}-{number}-{container:08x}{_SUFFIX}"
 
 
-def own_folder() -> Path:
+def prepare_own_folder() -> Path:
     """Return the folder of this user's files, and create it if it is missing.
 
-    Raises `OSError` if the folder belongs to another user.
+    Raises:
+        OSError: The folder cannot be created, or belongs to another user.
     """
     folder = _folder(os.geteuid())
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -197,47 +205,54 @@ def own_folder() -> Path:
     return folder
 
 
-def folders() -> list[Path]:
-    """Return the folders to look in: this user's; for root those of all users.
+def record_folders() -> list[Path]:
+    """Return the folders to read: this user's folder; for root the folders of all users.
 
-    Raises `OSError` if there is no folder for temporary files.
+    Raises:
+        OSError: There is no folder for temporary files.
     """
     own = _folder(os.geteuid())
     if os.environ.get(RUN_DIR) or os.geteuid() != 0:
         return [own]
-    return [own, *(each for each in sorted(own.parent.glob("huey-signals-*")) if each != own)]
+    others = (path for path in sorted(own.parent.glob("huey-signals-*")) if path != own)
+    return [own, *others]
 
 
 def is_unusable(folder: Path) -> bool:
-    """Return whether a process of this user could not write its file to *folder*."""
+    """Return whether a process of this user cannot write its file to `folder`."""
     if not os.environ.get(RUN_DIR) and os.path.lexists(folder):
         return not _belongs_to(folder, os.geteuid())
     # A writer makes missing folders, so the nearest existing folder decides.
-    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-    return not there.is_dir() or not os.access(there, os.W_OK | os.X_OK)
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK)
 
 
 def _belongs_to(folder: Path, uid: int) -> bool:
     # In a folder that all users can write, another user may have made this name.
     with suppress(OSError):
-        found = folder.lstat()
-        return stat.S_ISDIR(found.st_mode) and found.st_uid == uid
+        status = folder.lstat()
+        return stat.S_ISDIR(status.st_mode) and status.st_uid == uid
     return False
 
 
 def _folder(uid: int) -> Path:
-    given = os.environ.get(RUN_DIR)
-    return Path(given) if given else Path(tempfile.gettempdir(), f"huey-signals-{uid}")
+    path = os.environ.get(RUN_DIR)
+    return Path(path) if path else Path(tempfile.gettempdir(), f"huey-signals-{uid}")
 
 
 def read_records() -> list[HostRecord]:
-    """Return the records of the processes of this host."""
-    found = (_read(file) for folder in folders() if _is_trusted(folder) for file in _files(folder))
-    return [each for each in found if each is not None]
+    """Return the records of the processes of this host, without files that cannot be read.
+
+    Raises:
+        OSError: There is no folder for temporary files.
+    """
+    folders = filter(_is_trusted, record_folders())
+    records = (_read(file) for folder in folders for file in _files(folder))
+    return [record for record in records if record is not None]
 
 
 def _is_trusted(folder: Path) -> bool:
-    """Return whether only the user that *folder* is named after can write to it."""
+    """Return whether only the user that `folder` is named after can write to it."""
     if os.environ.get(RUN_DIR):
         return True
     uid = folder.name.rpartition("-")[2]
@@ -251,62 +266,63 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _read(file: Path) -> HostRecord | None:
+    """Return the record in a file; None if the file was just removed, or has no record."""
     try:
         content = json.loads(_text(file))
         parent, idle = content["parent"], content["idle_since"]
         return HostRecord(
             queue=str(content["queue"]),
             names=tuple(map(str, content["names"])),
-            place=_place(content["place"]),
+            place=_process(content["place"]),
             worker=str(content["worker"]),
-            parent=None if parent is None else _place(parent),
+            parent=None if parent is None else _process(parent),
             at=float(content["at"]),
             idle_since=None if idle is None else float(idle),
             folder=str(content["folder"]),
         )
     except (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError):
-        return None  # just removed, or not a file of the kit
+        return None
 
 
 def _text(file: Path) -> bytes:
     # Another user may have put a link, a pipe or a huge file there.
     with open(os.open(file, _READ_FLAGS), "rb") as opened:
         if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
-            raise ValueError("no file")
-        return opened.read(_LARGEST)
+            raise ValueError("not a regular file")
+        return opened.read(_MAX_BYTES)
 
 
 def _as_json(record: HostRecord) -> dict[str, Any]:
     parent = record.parent
     return {
         **vars(record),
-        "place": _place_as_json(record.place),
-        "parent": None if parent is None else _place_as_json(parent),
+        "place": _process_as_json(record.place),
+        "parent": None if parent is None else _process_as_json(parent),
     }
 
 
-def _place_as_json(place: ProcessId) -> dict[str, Any]:
-    return dict(zip(_PLACE_FIELDS, astuple(place), strict=True))
+def _process_as_json(process: ProcessId) -> dict[str, Any]:
+    return dict(zip(_PROCESS_FIELDS, astuple(process), strict=True))
 
 
-def _place(content: dict[str, Any]) -> ProcessId:
-    place = ProcessId(*(content[name] for name in _PLACE_FIELDS))
-    # The number becomes part of a path, and is printed.
-    if type(place.pid) is not int or type(place.start_time) is not int or place.pid <= 0:
-        raise ValueError("no process")
-    return place
+def _process(content: dict[str, Any]) -> ProcessId:
+    process = ProcessId(*(content[name] for name in _PROCESS_FIELDS))
+    # The process id becomes part of a path, and is printed.
+    if type(process.pid) is not int or type(process.start_time) is not int or process.pid <= 0:
+        raise ValueError("not a process")
+    return process
 
 
 def _remove_dead(folder: Path) -> None:
-    """Remove files of processes that are gone, and those this process wrote before ``exec``."""
-    mine = {_file_name(number) for number in range(_own_files[os.getpid()] + 1)}
+    """Remove files of ended processes, and files that this process wrote before ``exec``."""
+    own = {_file_name(number) for number in range(_own_files[os.getpid()] + 1)}
     for file in _files(folder):
         record = _read(file)
-        if record is None or file.name in mine:
+        if record is None or file.name in own:
             continue
-        there = record.place.is_alive()
+        is_alive = record.place.is_alive()
         with suppress(OSError):
-            if there is None:
-                there = time.time() - file.stat().st_mtime <= _FORGOTTEN_SECONDS
-            if not there or record.place == this_process():
+            if is_alive is None:
+                is_alive = time.time() - file.stat().st_mtime <= _EXPIRED_SECONDS
+            if not is_alive or record.place == this_process():
                 file.unlink()

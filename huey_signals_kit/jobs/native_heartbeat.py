@@ -1,10 +1,11 @@
-"""Writes a heartbeat from a native thread, in processes whose threads gevent has patched.
+"""Write a heartbeat from a native thread, in processes whose threads gevent has patched.
 
 Once gevent has patched threads, the scheduler is a greenlet: a task that computes without yielding
-blocks it, and the process would be taken for dead. So one native thread writes one value,
-``alive:<id>``, and does nothing else. The thread shares no lock with other code, because a gevent
-lock used by two native threads stops all greenlets. It never logs, because a child that is forked
-while another thread logs may hang; its errors are reported by the scheduler.
+blocks it, and other processes would take this one for dead. So one native thread writes one value,
+``alive:<id>``, and does nothing else. It cannot write the whole record, because that needs locks,
+and a gevent lock used by two native threads stops all greenlets. So the thread shares no lock with
+other code, and has a connection of its own. It never logs, because a child that is forked while
+another thread logs may hang; its errors are logged by the scheduler.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from uuid import uuid4
 from ..ledger import HEARTBEAT_SECONDS, AliveWriter, alive_writer
 from ..runtime.fork import reset_in_child
 
-_MOST_ERRORS = 10
+_MAX_ERRORS = 10
 
 
 class NativeHeartbeat:
-    """The native thread of one Huey in this process; only where gevent has patched `threading`."""
+    """The native thread of one Huey in this process; exists only after a patch by gevent."""
 
     def __init__(self, huey: Any) -> None:
         self._huey = huey
@@ -36,11 +37,15 @@ class NativeHeartbeat:
             _abandoned.append(self._thread)
         self._thread: _Thread | None = None
         self._storage: Any = None
-        self.errors: deque[str] = deque(maxlen=_MOST_ERRORS)
+        self.errors: deque[str] = deque(maxlen=_MAX_ERRORS)
         """Errors of the thread, which the scheduler logs and removes."""
 
     def start(self, process_id: str) -> None:
-        """Start the thread, if gevent has patched threads and none runs for this storage."""
+        """Start the thread, if gevent has patched threads and none runs for this storage.
+
+        Args:
+            process_id: The id of the process in the ledger.
+        """
         storage = self._huey.storage
         if storage is self._storage or not _patched_by_gevent():
             return
@@ -56,17 +61,22 @@ class NativeHeartbeat:
             self.errors.append(f"{type(exc).__name__}: {exc}")
 
     def stop(self, seconds: float = 0) -> None:
-        """End the thread, which then deletes its value; wait up to `seconds` for that."""
+        """End the thread, which then deletes its value.
+
+        Args:
+            seconds: Seconds to wait at most until the thread has ended.
+        """
         thread, self._thread, self._storage = self._thread, None, None
         if thread is None:
             return
         thread.stop()
         deadline = time.monotonic() + seconds
-        while not thread.ended and time.monotonic() < deadline:
+        while not thread.has_ended and time.monotonic() < deadline:
             time.sleep(0.01)
 
 
 _abandoned: list[Any] = []
+"""Threads of parent processes, kept so that their connections are not closed in this child."""
 
 
 class _Thread:
@@ -77,7 +87,7 @@ class _Thread:
         self._errors = errors
         self._wake = _original("allocate_lock")()
         self._wake.acquire()
-        self.ended = False
+        self.has_ended = False
 
     def start(self) -> None:
         """Start the thread; the operating system ends it with the process."""
@@ -96,11 +106,11 @@ class _Thread:
                 break
         self._call_safely(self._writer.remove)
         self._call_safely(self._writer.close)
-        self.ended = True
+        self.has_ended = True
 
-    def _call_safely(self, do: Any, *args: Any) -> None:
+    def _call_safely(self, function: Any, *args: Any) -> None:
         try:
-            do(*args)
+            function(*args)
         except BaseException as exc:  # as text: a traceback would keep objects of other code alive
             self._errors.append(f"{type(exc).__name__}: {exc}")
 

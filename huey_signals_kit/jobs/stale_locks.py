@@ -1,4 +1,15 @@
-"""A kit's way to locks: what it looks for by itself, and what it does when asked."""
+"""Find stale locks every five seconds, and release locks that the user asks for.
+
+A stale lock is one whose holder's process is dead. The search must cost the same whatever the
+store holds, so a normal run only looks at three sets of names: the locks that the application has
+declared, the locks that a process names in its record, and the locks that were in doubt at the
+last run. Locks with other names, such as one per user, are found by a pass through the store, which
+begins every 15 minutes and reads a bounded number of pages per run. There is no pass where listing
+the lock keys would read every result or every file.
+
+One process at a time does this: the holder of a lease, which must also observe the records of the
+other processes, because otherwise it knows nothing about holders on other hosts.
+"""
 
 from __future__ import annotations
 
@@ -15,30 +26,32 @@ from ..metrics.names import LOCKS_RELEASED, STALE_LOCKS
 from ..runtime.scheduler import JobGroup
 from ..signals import lock_released, stale_lock_found
 from ..store import Keys, is_read_whole, lock_name_pages, open_store
-from .heartbeat import HeartbeatWriter, shares
+from .heartbeat import HeartbeatWriter, has_shared_ledger
 
 CHOICES = ("report", "release")
 _JOB = "stale locks"
 _SECONDS = HEARTBEAT_SECONDS
-_TURN_SECONDS = 3 * HEARTBEAT_SECONDS
-_ALL_EVERY = 180
-"""After how many turns the next pass through the store begins, a few pages each turn.
-
-There is no pass where it would read every result or every file. Each turn also looks at the locks
-that are declared or that a process has named.
-"""
+_LEASE_SECONDS = 3 * HEARTBEAT_SECONDS
+_PASS_EVERY = 180
+"""Runs between the beginnings of two passes through the store."""
 
 _PAGES = 20
-"""Pages of about 250 keys read in one turn, so that the cost of a turn is bounded."""
+"""Pages of about 250 keys that one run reads."""
 
+_SKIPS_EVERY = 60
+"""Runs between two records of the skips counted so far; see `skip_history`."""
 
-_NOTED_EVERY = 60
-_MOST_TOLD = 100_000
-_MOST_NAMES = 10_000
+_MAX_REPORTED = 100_000
+_MAX_DECLARED = 10_000
 
 
 def validate_choice(stale_locks: object) -> str:
-    """``stale_locks=`` of ``install_handlers``."""
+    """Return the argument `stale_locks` of `install_handlers`.
+
+    Raises:
+        TypeError: It is not a string.
+        ValueError: It is another string than ``"report"`` and ``"release"``.
+    """
     if not isinstance(stale_locks, str):
         raise TypeError(f"stale_locks= takes 'report' or 'release', got {short(stale_locks)}")
     if stale_locks not in CHOICES:
@@ -47,122 +60,140 @@ def validate_choice(stale_locks: object) -> str:
 
 
 class StaleLockJob:
-    """Locks of one kit's Huey; the processes with workers take turns in looking for stale ones."""
+    """The search for stale locks of one kit; locks it releases are counted and announced.
+
+    Args:
+        huey: The Huey.
+        settings: The arguments of `install_handlers`; `stale_locks` is validated here.
+        heartbeat: Has the ledger, and says whether this process observes the others.
+        counter: Counts stale and released locks.
+        reporter: Logs and announces them.
+        jobs: The jobs of the kit.
+    """
 
     def __init__(
         self,
         huey: Any,
         settings: Settings,
         heartbeat: HeartbeatWriter,
-        counts: MetricCounter,
+        counter: MetricCounter,
         reporter: Reporter,
         jobs: JobGroup,
     ) -> None:
         self._huey = huey
-        self._releases = validate_choice(settings.stale_locks) == "release"
-        self._counts = counts
+        self._should_release = validate_choice(settings.stale_locks) == "release"
+        self._counter = counter
         self._reporter = reporter
         self._jobs = jobs
         self._heartbeat = heartbeat
-        # By Huey's own name: 'a.b' and 'ab' have one ledger on Redis, and locks of their own.
-        self._turn = heartbeat.ledger.lease(f"locks turn {huey.name}", _TURN_SECONDS)
-        self.watch = upkeep.LockInspector(huey, heartbeat.ledger)
-        self._told: dict[str, None] = {}
+        # By the name of the Huey: 'a.b' and 'ab' share one ledger on Redis, but not their locks.
+        self._lease = heartbeat.ledger.lease(f"locks turn {huey.name}", _LEASE_SECONDS)
+        self.inspector = upkeep.LockInspector(huey, heartbeat.ledger)
+        self._reported: dict[str, None] = {}
+        """The acquisition ids of the stale locks that were reported, oldest first."""
         self._unsettled: set[str] = set()
-        self._turns = 0
+        """The names of the locks whose holder was in doubt at the last run."""
+        self._runs = 0
         self._next_pass = 0
         self._pages: Iterator[list[str]] | None = None
         self._passed: set[str] = set()
-        """The names of the locks on the pages of this pass through the store."""
-        self._begun = False
+        """The names of the locks that the current pass through the store has read."""
+        self._is_scheduled = False
 
     def on_worker_start(self) -> None:
-        """This process runs a worker, so it takes its turn."""
-        if not self._begun and shares(self._huey):
-            self._begun = True
+        """Schedule the job, because this process runs a worker."""
+        if not self._is_scheduled and has_shared_ledger(self._huey):
+            self._is_scheduled = True
             self._jobs.every(_SECONDS, self._on_tick, _JOB, run_at_exit=False, own_thread=True)
 
     def release(self, name: str) -> bool:
-        """Free one lock, announced and counted."""
-        freed = False
-        for lock in upkeep.release_named(self._huey, name, self.watch):
-            freed = True
-            self._released(lock)
-        return freed
+        """Release one lock; return whether it existed and was unchanged when it was released.
+
+        Args:
+            name: The name of the lock.
+
+        Raises:
+            LockHeld: A living process holds the lock, or that is in doubt.
+        """
+        lock = upkeep.release_lock(self._huey, name, self.inspector)
+        if lock is not None:
+            self._report_released(lock)
+        return lock is not None
 
     def release_stale(
         self, min_age: float, names: Collection[str] | None = None
     ) -> list[upkeep.LockInfo]:
-        """Free stale locks, and announce and count each.
+        """Release stale locks, and return them.
 
         Args:
             min_age: Seconds for which a lock without a holder must be seen unchanged.
-            names: Only these locks, and without waiting for a verdict; by default all locks.
+            names: Only these locks, and without waiting for holders in doubt; by default all.
         """
-        done = upkeep.release_stale(self._huey, min_age, watch=self.watch, names=names)
-        for lock in done.released:
-            self._released(lock)
-        return done.released
+        result = upkeep.release_stale(self._huey, min_age, inspector=self.inspector, names=names)
+        for lock in result.released:
+            self._report_released(lock)
+        return result.released
 
     def _on_tick(self) -> None:
-        # A process that watches no other process knows nothing about other hosts.
-        if not self._heartbeat.watches or not self._turn.acquire():
+        # A process that observes no other process knows nothing about other hosts.
+        if not self._heartbeat.is_observing or not self._lease.acquire():
             return
-        self._turns += 1
-        if self._turns % _NOTED_EVERY == 1:
-            self.watch.note_skips()
-            for text in self.watch.older():
+        self._runs += 1
+        if self._runs % _SKIPS_EVERY == 1:
+            self.inspector.note_skips()
+            for text in self.inspector.older_versions():
                 self._reporter.older_version(text)
-        looked, is_over = self._look_on()
-        found = self.watch.named(sorted(self._names() | looked))
-        self._unsettled = {each.name for each in found if not each.settled}
-        for lock in found:
-            if lock.alive is False and lock.settled:
-                self._found(lock)
-        if self._releases and is_over:
+        stored_names, is_pass_complete = self._next_pages()
+        locks = self.inspector.named(sorted(self._known_names() | stored_names))
+        self._unsettled = {lock.name for lock in locks if not lock.is_settled}
+        for lock in locks:
+            if lock.alive is False and lock.is_settled:
+                self._on_stale(lock)
+        if self._should_release and is_pass_complete:
             self.release_stale(upkeep.UNCLAIMED_SECONDS, self._passed)
 
-    def _look_on(self) -> tuple[set[str], bool]:
-        """Return the locks on the next pages of the store, and whether this pass is over."""
+    def _next_pages(self) -> tuple[set[str], bool]:
+        """Return the names on the next pages of the store, and whether this pass is complete."""
         if self._pages is None:
-            if self._turns < self._next_pass:
+            if self._runs < self._next_pass:
                 return set(), False
-            self._next_pass, store = self._turns + _ALL_EVERY, open_store(self._huey)
+            self._next_pass, store = self._runs + _PASS_EVERY, open_store(self._huey)
             if is_read_whole(store):
-                self._passed = self._names()
+                self._passed = self._known_names()
                 return set(), True
             self._pages, self._passed = lock_name_pages(store, Keys(self._huey)), set()
-        pages, self._pages, found = self._pages, None, set[str]()
+        # The iterator is put back only if it has more pages: after an error a new pass begins.
+        pages, self._pages, names = self._pages, None, set[str]()
         for _ in range(_PAGES):
             page = next(pages, None)
             if page is None:
                 break
-            found.update(page)
+            names.update(page)
         else:
             self._pages = pages
-        self._passed |= found
-        return found, self._pages is None
+        self._passed |= names
+        return names, self._pages is None
 
-    def _names(self) -> set[str]:
+    def _known_names(self) -> set[str]:
         prefix = Keys(self._huey).lock_prefix
-        names = self.watch.claimed() | self._unsettled
-        if len(self._huey._locks) > _MOST_NAMES:  # as of users; the whole look finds them
+        names = self.inspector.claimed_names() | self._unsettled
+        if len(self._huey._locks) > _MAX_DECLARED:  # such as one per user: left to the pass
             return names
-        known = self._huey._locks.copy()
-        return names.union(key[len(prefix) :] for key in known if key.startswith(prefix))
+        declared = self._huey._locks.copy()
+        return names.union(key[len(prefix) :] for key in declared if key.startswith(prefix))
 
-    def _found(self, lock: upkeep.LockInfo) -> None:
+    def _on_stale(self, lock: upkeep.LockInfo) -> None:
         acquisition_id = lock.holder.acquisition_id if lock.holder else ""
-        if acquisition_id not in self._told:
-            self._told[acquisition_id] = None
-            if len(self._told) > _MOST_TOLD:
-                del self._told[next(iter(self._told))]
-            self._counts.add((STALE_LOCKS, self._counts.lock_labels[lock.name]))
-            self._reporter.stale_lock(lock.name, lock.host, lock.pid, released=self._releases)
+        if acquisition_id not in self._reported:
+            self._reported[acquisition_id] = None
+            if len(self._reported) > _MAX_REPORTED:
+                del self._reported[next(iter(self._reported))]
+            self._counter.add((STALE_LOCKS, self._counter.lock_labels[lock.name]))
+            self._reporter.stale_lock(lock.name, lock.host, lock.pid, released=self._should_release)
             self._reporter.announce(stale_lock_found, lock=lock)
-        if self._releases and upkeep.release_seen(self._huey, lock):
-            self._released(lock)
+        if self._should_release and upkeep.release_unchanged(self._huey, lock):
+            self._report_released(lock)
 
-    def _released(self, lock: upkeep.LockInfo) -> None:
-        self._counts.add((LOCKS_RELEASED, self._counts.lock_labels[lock.name]))
+    def _report_released(self, lock: upkeep.LockInfo) -> None:
+        self._counter.add((LOCKS_RELEASED, self._counter.lock_labels[lock.name]))
         self._reporter.announce(lock_released, lock=lock)

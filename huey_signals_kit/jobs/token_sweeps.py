@@ -1,4 +1,4 @@
-"""A kit's way to upkeep: what it sweeps by itself, and what it does when asked."""
+"""Run token sweeps for a kit: those it starts by itself, and those the user asks for."""
 
 from __future__ import annotations
 
@@ -21,10 +21,20 @@ _JOB = "token sweep"
 
 
 class TokenSweepJob:
-    """Upkeep of one kit's Huey: what it deletes is counted, and each sweep announced.
+    """The token sweeps of one kit; what they delete is counted, and each sweep is announced.
 
-    With ``sweep_interval=``, the processes with workers take turns in sweeping, so many seconds
-    apart, each on a thread of its own: the tick has heartbeats to write meanwhile.
+    With ``sweep_interval=`` the job runs by itself in processes with workers. A lease of that
+    duration in the ledger makes one process per interval sweep. The sweep gets a thread of its
+    own, because it may take minutes, and the scheduler must write heartbeats meanwhile: without
+    the heartbeat of this process the sweep itself would wait in vain for one.
+
+    Args:
+        huey: The Huey.
+        settings: The arguments of `install_handlers`; `sweep_interval` is validated here.
+        heartbeat: Has the ledger.
+        counter: Counts the deleted tokens.
+        reporter: Announces sweeps, and logs one that failed.
+        jobs: The jobs of the kit.
     """
 
     def __init__(
@@ -32,22 +42,20 @@ class TokenSweepJob:
         huey: Any,
         settings: Settings,
         heartbeat: HeartbeatWriter,
-        counts: MetricCounter,
+        counter: MetricCounter,
         reporter: Reporter,
         jobs: JobGroup,
     ) -> None:
         interval: Any = settings.sweep_interval
         if interval is not None:
-            upkeep.check_age(interval, "sweep_interval=")
-        self.huey = huey
+            upkeep.validate_min_age(interval, "sweep_interval=")
         self._interval = interval
-        self._heartbeat = heartbeat
-        self._counts = counts
+        self._counter = counter
         self._reporter = reporter
         self._jobs = jobs
         self._sweeper = upkeep.Sweeper(huey, ledger=heartbeat.ledger)
-        self._turn = heartbeat.ledger.lease("sweep turn", interval or _FIRST_SECONDS)
-        self._begun = False
+        self._lease = heartbeat.ledger.lease("sweep turn", interval or _FIRST_SECONDS)
+        self._is_scheduled = False
         self._after_fork()
         reset_in_child(self)
 
@@ -55,45 +63,53 @@ class TokenSweepJob:
         self._thread: threading.Thread | None = None
 
     def install(self) -> None:
-        """Sweep from now on, if asked to."""
-        self._sweeper.cancelled = False
+        """Allow sweeps."""
+        self._sweeper.is_cancelled = False
 
     def uninstall(self) -> None:
-        """A sweep that is under way ends where it is."""
-        self._sweeper.cancelled = True
+        """Have a running sweep stop before its next step."""
+        self._sweeper.is_cancelled = True
 
     def on_worker_start(self) -> None:
-        """This process runs a worker, so it takes its turn."""
-        if self._interval is not None and not self._begun:
-            self._begun = True
+        """Schedule the job, if `sweep_interval` is set."""
+        if self._interval is not None and not self._is_scheduled:
+            self._is_scheduled = True
             first = min(self._interval, _FIRST_SECONDS)
             self._jobs.every(self._interval, self._on_tick, _JOB, first=first, run_at_exit=False)
 
     def sweep(self, min_age: float, dry_run: bool) -> upkeep.SweepReport:
-        """A sweep, counted and announced, also when it could not go on."""
+        """Sweep, count what was deleted, and announce the report, even if the sweep stopped early.
+
+        Args:
+            min_age: Seconds between two sweeps that find a token orphaned.
+            dry_run: Only report what would be deleted.
+
+        Raises:
+            SweepStopped: The storage became unreachable.
+        """
         try:
             report = self._sweeper.sweep(min_age, dry_run)
         except upkeep.SweepStopped as exc:
-            self._finished(exc.report)
+            self._announce(exc.report)
             raise
-        self._finished(report)
+        self._announce(report)
         return report
 
-    def _finished(self, report: upkeep.SweepReport) -> None:
+    def _announce(self, report: upkeep.SweepReport) -> None:
         if not report.dry_run:
             if report.deleted:
-                self._counts.add_many(_CLEANED, report.deleted)
+                self._counter.add_many(_CLEANED, report.deleted)
             self._reporter.announce(sweep_finished, report=report)
 
     def _on_tick(self) -> None:
         if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._take_turn, name=_JOB, daemon=True)
+            self._thread = threading.Thread(target=self._sweep_if_due, name=_JOB, daemon=True)
             self._thread.start()
 
-    def _take_turn(self) -> None:
+    def _sweep_if_due(self) -> None:
         try:
-            if self._turn.acquire():
+            if self._lease.acquire():
                 self.sweep(upkeep.DAY, False)
         except Exception as exc:
-            if not self._sweeper.cancelled:
+            if not self._sweeper.is_cancelled:
                 self._reporter.job_failed(_JOB, exc)

@@ -35,7 +35,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import ref
 
-from ..metrics.values import Totals, added, merge
+from ..metrics.values import Totals, difference, merge
 from ._backend import PROCESS, TOTALS, LedgerBackend
 from ._failure_detector import FORGOTTEN_SECONDS
 from ._record import Heartbeat, try_load
@@ -170,7 +170,7 @@ class OwnRecord:
         intact = self._acknowledged and bool(self._candidates)
         for _ in range(_TRIES):
             self._resolve(backend)
-            counters = added(record.counters, self._current.base)
+            counters = difference(record.counters, self._current.base)
             if last and not counters and not self._candidates:
                 return False
             own = replace(record, id=self.id, counters=counters, sealed=last)

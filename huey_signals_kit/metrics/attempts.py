@@ -1,6 +1,7 @@
-"""How long attempts took, and how many completed.
+"""Collect the durations of attempts, and count the completed ones.
 
-Every task passes here, so all it leaves is one item in a list; adding up is for later.
+Hot path: every attempt of every task passes here, so it only appends one number to a list. The
+numbers are added up later, by a thread that reads the totals.
 """
 
 from __future__ import annotations
@@ -15,31 +16,35 @@ from .values import Durations, Totals
 
 
 class _Lists(dict[type, "list[Any]"]):
-    """A list for each class of tasks: a mapping that fills itself, also under threads."""
+    """A list for each task class: a mapping that fills itself, also under threads."""
 
-    def __init__(self, first: Callable[[], object] | None = None) -> None:
-        self._first = first
+    def __init__(self, on_new_class: Callable[[], object] | None = None) -> None:
+        self._on_new_class = on_new_class
 
-    def __missing__(self, kind: type) -> list[Any]:
-        if self._first is not None:
-            self._first()
-        return self.setdefault(kind, [])
+    def __missing__(self, task_class: type) -> list[Any]:
+        if self._on_new_class is not None:
+            self._on_new_class()
+        return self.setdefault(task_class, [])
 
 
 class Attempts:
-    """For each class of tasks the seconds of its attempts, to be appended to.
+    """The durations in seconds of attempts, in a list for each task class.
 
-    One that ``completed`` is counted as a signal as well, one that ``failed`` is not. *first*
-    is called when the first task of a class completes in a process.
+    Append to ``completed[task_class]`` or ``failed[task_class]``. An attempt in `completed` is
+    also counted as the signals ``executing`` and ``complete``; an attempt in `failed` is not,
+    because its signals are counted by the receivers of `Meter`.
+
+    Args:
+        on_new_class: Called when the first attempt of a class completes in a process.
     """
 
-    def __init__(self, first: Callable[[], object]) -> None:
-        self.completed = _Lists(first)
+    def __init__(self, on_new_class: Callable[[], object]) -> None:
+        self.completed = _Lists(on_new_class)
         self.failed = _Lists()
         self.reset()
 
     def reset(self) -> None:
-        """Begin from zero."""
+        """Forget all attempts, in a forked child."""
         self._signals: dict[tuple[str, str], int] = {}
         self._durations: dict[str, Durations] = {}
         for lists in (self.completed, self.failed):
@@ -50,52 +55,53 @@ class Attempts:
 
         Only one thread at a time may call this.
         """
-        found = 0
-        for kind, seconds in list(self.completed.items()):
-            taken = _taken(seconds)
-            found += len(taken)
-            self._count(kind, SIGNAL_EXECUTING, len(taken))
-            self._count(kind, SIGNAL_COMPLETE, len(taken))
-            self._add(kind, taken)
-        for kind, seconds in list(self.failed.items()):
-            taken = _taken(seconds)
-            found += len(taken)
-            self._add(kind, taken)
-        return found > 0
+        count = 0
+        for task_class, durations in list(self.completed.items()):
+            drained = _drain(durations)
+            count += len(drained)
+            self._count(task_class, SIGNAL_EXECUTING, len(drained))
+            self._count(task_class, SIGNAL_COMPLETE, len(drained))
+            self._add(task_class, drained)
+        for task_class, durations in list(self.failed.items()):
+            drained = _drain(durations)
+            count += len(drained)
+            self._add(task_class, drained)
+        return count > 0
 
-    def _count(self, kind: type, signal: str, more: int) -> None:
-        if more:
-            key = (_name(kind), signal)
-            self._signals[key] = self._signals.get(key, 0) + more
+    def _count(self, task_class: type, signal: str, count: int) -> None:
+        if count:
+            key = (_name(task_class), signal)
+            self._signals[key] = self._signals.get(key, 0) + count
 
-    def _add(self, kind: type, seconds: list[float]) -> None:
+    def _add(self, task_class: type, seconds: list[float]) -> None:
         if seconds:
-            name = _name(kind)
-            self._durations[name] = self._durations.get(name, Durations()) + _durations(seconds)
+            name = _name(task_class)
+            self._durations[name] = self._durations.get(name, Durations()) + _histogram(seconds)
 
     def totals(self) -> Totals:
-        """What was added up, by metric and labels without the queue."""
+        """Return what was added up, by metric and labels without the queue."""
         signals: Totals = {(SIGNALS, *key): count for key, count in self._signals.items()}
-        return {**signals, **{(TASK_SECONDS, task): each for task, each in self._durations.items()}}
+        durations: Totals = {(TASK_SECONDS, task): value for task, value in self._durations.items()}
+        return {**signals, **durations}
 
 
-def _name(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__name__}"
+def _name(task_class: type) -> str:
+    return f"{task_class.__module__}.{task_class.__name__}"
 
 
-def _taken(items: list[Any]) -> list[Any]:
-    # Only so many: what other threads append meanwhile stays for the next time.
+def _drain(items: list[Any]) -> list[Any]:
+    """Remove and return the items of a list to which other threads append meanwhile."""
     count = len(items)
-    taken = items[:count]
+    drained = items[:count]
     del items[:count]
-    return taken
+    return drained
 
 
-def _durations(seconds: list[float]) -> Durations:
+def _histogram(seconds: list[float]) -> Durations:
     buckets, rest = [], seconds
     for bound in BOUNDS:
-        # Most are in the first: cheaper than to look up the place of each.
-        longer = [each for each in rest if each > bound]
+        # Most durations are in the first bucket: cheaper than a search for each duration.
+        longer = [duration for duration in rest if duration > bound]
         buckets.append(len(rest) - len(longer))
         rest = longer
     return Durations(len(seconds), sum(seconds), (*buckets, len(rest)))

@@ -1,4 +1,4 @@
-"""The counts of one kit in one process; every other sink is a view of these."""
+"""Count in memory for one kit in one process; every sink reads these totals."""
 
 from __future__ import annotations
 
@@ -17,26 +17,34 @@ from .names import LABELS, LOCK_REFUSALS
 from .values import Durations, Totals, merge
 
 AGGREGATE_AT = 500
+"""Counts that may wait to be added up; beyond that a worker adds them up itself."""
+
 T = TypeVar("T")
 
 
 class MetricCounter:
-    """Totals by metric and labels, exact under threads, from zero in a forked child.
+    """Totals by metric and labels, exact under threads, starting from zero in a forked child.
 
-    ``add(key)`` counts one; a key is the metric and a value for each of its labels but the
-    first, which is the queue for all of them. It is a deque's own ``append``, the cheapest
-    thing that threads can share: adding up is for whoever reads, and for `aggregate_if_large`.
-    ``attempts`` has what every attempt leaves, where that is counted.
+    ``add(key)`` counts one. A key is the metric and the values of its labels, without the first
+    label, which is always the queue. Hot path: `add` is the ``append`` of a deque, which is the
+    cheapest operation that threads can share. The keys are added up by the thread that reads the
+    totals, or by `aggregate_if_large`.
+
+    Args:
+        queue: The name of the Huey.
     """
 
     def __init__(self, queue: object) -> None:
         self._queue = queue.decode("utf-8", "replace") if isinstance(queue, bytes) else str(queue)
         self.lock_labels = FoldedLabels()
+        """The label of each lock name."""
         self.pending: deque[tuple[str, ...]] = deque()
+        """The keys that were counted and are not added up yet."""
         self.refusals: deque[str] = deque()
-        """The name of each lock that was refused, not counted yet."""
+        """The name of each lock that was refused; not added up yet."""
         self.add = self.pending.append
-        self.attempts = Attempts(first=scheduler.start)
+        self.attempts = Attempts(on_new_class=scheduler.start)
+        """The durations of attempts, where these are metered."""
         self._reset()
         reset_in_child(self)
 
@@ -51,88 +59,103 @@ class MetricCounter:
     _after_fork = _reset
 
     def add_many(self, key: tuple[str, ...], count: int) -> None:
-        """Count *count* at once."""
+        """Count several events of one key.
+
+        Args:
+            key: As for `add`.
+            count: The number of events.
+        """
         with self._lock:
             self._totals[key] += count
             self._revision += 1
 
     def aggregate_if_large(self) -> None:
-        """Keep what waits to be added up short; to be called now and then."""
-        # Never waiting: somebody else may be at it, or this very thread, interrupted by a signal.
+        """Add up what is pending, if there is much of it; workers call this now and then."""
+        # Without waiting: the lock may be held by another thread that aggregates, or by this
+        # thread, which a signal handler has interrupted.
         longest = max(len(self.pending), len(self.refusals))
         if longest >= AGGREGATE_AT and self._lock.acquire(blocking=False):
             try:
-                self._add_up()
+                self._aggregate()
             finally:
                 self._lock.release()
 
     def total(self, metric: str, labels: dict[str, str]) -> int:
-        """The total of *metric* over every label that is not in *labels*."""
-        _check(metric, labels)
+        """Return the total of a metric, summed over the labels that are left out.
+
+        Args:
+            metric: The name of the metric.
+            labels: Values of some of its labels; a lock's name is folded as when it is counted.
+
+        Raises:
+            ValueError: The metric, a label or a signal is unknown.
+            TypeError: The value of a label is not a string.
+        """
+        _validate_labels(metric, labels)
         wanted = {
             label: self.lock_labels.label_of(value) if label == "lock" else value
             for label, value in labels.items()
         }
-        named = [
+        series = [
             (dict(zip(LABELS[metric], (self._queue, *key[1:]), strict=True)), value)
-            for key, value in self._read().items()
+            for key, value in self._raw_totals().items()
             if key[0] == metric
         ]
         return sum(
             value.count if isinstance(value, Durations) else value
-            for given, value in named
-            if wanted.items() <= given.items()
+            for series_labels, value in series
+            if wanted.items() <= series_labels.items()
         )
 
     def totals(self) -> Totals:
-        """Everything so far, with the queue, and with labels that every sink can write."""
-        found: Totals = {}
-        for key, value in self._read().items():
-            merge(found, {(key[0], *map(sanitize_label, (self._queue, *key[1:]))): value})
-        return found
+        """Return all totals, with the queue, and with labels that every sink can write."""
+        totals: Totals = {}
+        for key, value in self._raw_totals().items():
+            merge(totals, {(key[0], *map(sanitize_label, (self._queue, *key[1:]))): value})
+        return totals
 
-    def _read(self) -> Totals:
+    def _raw_totals(self) -> Totals:
         self.aggregate()
         with self._lock:
-            found: Totals = dict(self._totals)
-            merge(found, self.attempts.totals())
-            return found
+            totals: Totals = dict(self._totals)
+            merge(totals, self.attempts.totals())
+            return totals
 
     def revision(self) -> int:
         """Return a number that changes whenever something is counted."""
         with self._lock:
-            self._add_up()
+            self._aggregate()
             return self._revision
 
     def aggregate(self) -> None:
-        """Add up what waits for it."""
+        """Add up what is pending."""
         with self._lock:
-            self._add_up()
+            self._aggregate()
 
-    def _add_up(self) -> None:
-        taken: list[tuple[str, ...]] = []
-        refused: list[str] = []
+    def _aggregate(self) -> None:
+        keys: list[tuple[str, ...]] = []
+        lock_names: list[str] = []
         try:
-            _move(self.pending, taken)
-            _move(self.refusals, refused)
+            _move(self.pending, keys)
+            _move(self.refusals, lock_names)
         finally:
             # Labels are looked up here, once for each name, to keep the refusal of a lock fast.
-            keys = {name: (LOCK_REFUSALS, self.lock_labels[name]) for name in set(refused)}
-            taken.extend(map(keys.__getitem__, refused))
-            self._totals.update(taken)
-        if self.attempts.aggregate() or taken:
+            by_name = {name: (LOCK_REFUSALS, self.lock_labels[name]) for name in set(lock_names)}
+            keys.extend(map(by_name.__getitem__, lock_names))
+            self._totals.update(keys)
+        if self.attempts.aggregate() or keys:
             self._revision += 1
 
 
-def _move(waiting: deque[T], taken: list[T]) -> None:
-    # No more than this, or a busy thread could keep this loop running for ever. There may be fewer,
-    # if a signal handler interrupts this thread and adds up.
+def _move(pending: deque[T], items: list[T]) -> None:
+    # No more than the current length, or a busy thread could keep this loop running forever. There
+    # may be fewer, if a signal handler interrupts this thread and aggregates.
     with suppress(IndexError):
-        for _ in range(len(waiting)):
-            taken.append(waiting.popleft())
+        for _ in range(len(pending)):
+            items.append(pending.popleft())
 
 
-def _check(metric: str, labels: dict[str, str]) -> None:
+def _validate_labels(metric: str, labels: dict[str, str]) -> None:
     if metric not in LABELS:
         raise ValueError(
             f"count() got the unknown metric {short(metric)}.{nearest(metric, LABELS)} "

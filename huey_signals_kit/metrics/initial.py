@@ -1,6 +1,7 @@
-"""The series that are known before anything was counted, which sinks show at zero.
+"""List the series that are known before anything was counted, so that sinks show them at zero.
 
-Otherwise ``increase()`` of Prometheus misses the first count of a series.
+A series that appears with its first count makes ``increase()`` of Prometheus miss that count,
+because there is no earlier value to compare with.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from .names import (
 )
 from .values import Key
 
-MOST_TASKS = 200
-"""The most tasks whose series are shown before they are counted."""
-MOST_LOCKS = 1000
+MAX_TASKS = 200
+"""The number of tasks whose series are shown before they are counted."""
+
+MAX_LOCKS = 1000
 """With more lock names than this, such as one per user, none is shown before it is counted."""
 
 _OF_A_TASK = (
@@ -52,7 +54,7 @@ def initial_keys(
         labels: The labels that locks are counted under.
     """
     keys: list[Key] = [(TOKENS_CLEANED, queue, by) for by in ("skip", "sweep")]
-    for task in map(sanitize_label, islice(tasks, MOST_TASKS)):
+    for task in map(sanitize_label, islice(tasks, MAX_TASKS)):
         keys += [(metric, queue, task, label) for metric, label in _OF_A_TASK]
     folded = {sanitize_label(labels.label_of(lock)) for lock in locks}
     keys += [(metric, queue, lock) for lock in sorted(folded) for metric in _OF_A_LOCK]

@@ -1,10 +1,16 @@
-"""Lock names can be endless (``media:<uuid>``); as a label they must not be."""
+"""Turn lock names into a bounded number of labels.
+
+An application can have a lock per object (``media:<uuid>``). With a label for each of them, every
+sink would keep a series per object forever, which is what overloads Prometheus. So the variable
+parts of a name are replaced by ``*``, and the number of different labels is limited.
+"""
 
 from __future__ import annotations
 
 import re
 
 OTHER = "other"
+"""The label of all locks beyond the limit."""
 
 _UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 _HEX = re.compile(
@@ -12,64 +18,69 @@ _HEX = re.compile(
     re.IGNORECASE,
 )
 _DIGITS = re.compile(r"[0-9]+")
-_LENGTH = 100
-_LONGEST = 200
+_MAX_FOLDED = 100
+_MAX_LABEL = 200
 
 
 def fold(name: str) -> str:
-    """*name* with every UUID, hexadecimal word and run of digits as ``*``, at most 100 long.
+    """Return `name` with every UUID, hexadecimal word and run of digits replaced by ``*``.
 
-    A word of fewer than 16 hexadecimal letters and no digit is a word: ``facade`` stays.
+    The result has at most 100 characters. A word without a digit and with fewer than 16 hexadecimal
+    letters is not hexadecimal: ``facade`` stays.
     """
     for pattern in (_UUID, _HEX, _DIGITS):
         name = pattern.sub("*", name)
-    return name if len(name) <= _LENGTH else name[: _LENGTH - 1] + "…"
+    return name if len(name) <= _MAX_FOLDED else name[: _MAX_FOLDED - 1] + "…"
 
 
 def sanitize_label(value: object) -> str:
-    """*value* as any sink can write it: UTF-8, one line, at most 200 long."""
+    """Return `value` as a label for any sink: valid UTF-8, one line, at most 200 characters."""
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    if len(text) > _LONGEST:
-        text = text[: _LONGEST - 1] + "…"
+    if len(text) > _MAX_LABEL:
+        text = text[: _MAX_LABEL - 1] + "…"
     if text.isascii() and text.isprintable():
         return text
     text = text.encode("utf-8", "replace").decode()  # a lone surrogate becomes "?"
-    return "".join(each if each.isprintable() else " " for each in text)
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 class FoldedLabels(dict[str, str]):
-    """The label of each name: a mapping that fills itself.
+    """The label of each lock name: a mapping that fills itself.
 
-    It admits the first *most* different labels; the rest is ``other``. Names are remembered
-    so that a known one costs one look-up, and forgotten when there are *remembered* of them.
+    The first labels up to a limit are admitted; all further names get the label ``other``. Names
+    are cached, so that a known name costs one look-up.
+
+    Args:
+        max_labels: The number of different labels that are admitted.
+        max_cached: The number of cached names; the cache is cleared when it is full.
     """
 
-    def __init__(self, most: int = 100, remembered: int = 1000) -> None:
+    def __init__(self, max_labels: int = 100, max_cached: int = 1000) -> None:
         super().__init__()
-        self._remembered = remembered
-        # No lock, because a signal handler may interrupt this: popping a place is atomic.
-        self._places = list(range(most))
-        self._known: dict[str, int] = {}
+        self._max_cached = max_cached
+        # No lock, because a signal handler may interrupt this: the pop of a slot is atomic.
+        self._free_slots = list(range(max_labels))
+        self._admitted: dict[str, int] = {}
 
     def __missing__(self, name: str) -> str:
-        label = self._admitted(fold(name))
-        if len(self) >= self._remembered:
+        label = self._admit(fold(name))
+        if len(self) >= self._max_cached:
             self.clear()
         self[name] = label
         return label
 
     def label_of(self, name: str) -> str:
-        """Return the label that *name* is counted under, or would be, without admitting it."""
+        """Return the label that `name` is counted under, or would be, without admitting it."""
         label = fold(name)
-        return label if label in self._known or self._places else OTHER
+        return label if label in self._admitted or self._free_slots else OTHER
 
-    def _admitted(self, label: str) -> str:
-        if label in self._known:
+    def _admit(self, label: str) -> str:
+        if label in self._admitted:
             return label
         try:
-            place = self._places.pop()
+            slot = self._free_slots.pop()
         except IndexError:
             return OTHER
-        if self._known.setdefault(label, place) != place:
-            self._places.append(place)  # another thread has admitted it meanwhile
+        if self._admitted.setdefault(label, slot) != slot:
+            self._free_slots.append(slot)  # another thread has admitted it meanwhile
         return label

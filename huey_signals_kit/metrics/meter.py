@@ -1,8 +1,11 @@
-"""Counts every signal and times every attempt, for sinks; as little as can be on a worker.
+"""Count every signal and time every attempt, for sinks, at the least cost for a worker.
 
-Two receivers for each attempt would cost a twentieth of an ordinary task. So an attempt is seen
-from outside, around Huey's ``_execute``, and receivers hear only of what goes another way:
-an attempt that none of them has marked is complete.
+The obvious way is to connect receivers for ``executing`` and ``complete``, but Huey calls them for
+every task, which costs a twentieth of an ordinary task. So Huey's ``_execute`` is wrapped instead:
+the wrapper takes the time and appends it to a list. Receivers are connected only for the signals of
+attempts that end in another way (an error, a held lock, a retry), and note the task in
+`_attempts_ended`. When the wrapper gets control back, an attempt that is not noted there was
+completed, so the ordinary attempt needs no receiver at all.
 """
 
 from __future__ import annotations
@@ -23,67 +26,81 @@ from .names import SIGNALS as METRIC
 _OTHER_ENDS = frozenset(
     {"canceled", "error", "interrupted", "locked", "rate-limited", "retrying", "timeout"}
 )
-_WORKED = frozenset({SIGNAL_ERROR, SIGNAL_RETRYING, "timeout"})
-_SETTLE_SECONDS = 1.0
-_SEEN_OUTSIDE = frozenset({SIGNAL_EXECUTING, SIGNAL_COMPLETE})
+"""The signals that end an attempt in another way than ``complete``."""
+
+_BUSY = frozenset({SIGNAL_ERROR, SIGNAL_RETRYING, "timeout"})
+"""Those of them after which the attempt is timed, unless its error is a lock error."""
+
+_AGGREGATE_SECONDS = 1.0
+_COUNTED_BY_WRAPPER = frozenset({SIGNAL_EXECUTING, SIGNAL_COMPLETE})
 
 
 class Meter:
-    """Counts every signal of one Huey in the `MetricCounter` of its kit.
+    """The component that counts every signal of one Huey in the `MetricCounter` of its kit.
 
-    What is timed is how long a worker was busy with an attempt that completed, failed or timed
-    out; one that was locked, canceled or rate-limited did no work. ``executing`` is counted when
-    the attempt is over. An attempt that is under way when the kit is replaced counts for neither.
+    Attempts that completed, failed or timed out are timed; an attempt that was locked, canceled or
+    rate-limited did no work. The signal ``executing`` is counted when the attempt has ended. An
+    attempt that runs while the kit is replaced is counted by neither kit.
+
+    Args:
+        huey: The Huey.
+        connections: Connects receivers to the signals of the Huey.
+        counter: Gets the counts.
+        lock_errors: Tells lock errors from other errors.
+        jobs: The jobs of the kit; one of them adds up the counts every second.
     """
 
     def __init__(
         self,
         huey: Any,
-        receivers: SignalConnections,
-        counts: MetricCounter,
+        connections: SignalConnections,
+        counter: MetricCounter,
         lock_errors: LockErrors,
         jobs: JobGroup,
     ) -> None:
         self._jobs = jobs
         self._huey = huey
-        self._connections = receivers
-        self._counts = counts
+        self._connections = connections
+        self._counter = counter
         self._lock_errors = lock_errors
-        self._attempts = counts.attempts
+        self._attempts = counter.attempts
         self._attempts_ended: dict[int, bool] = {}
-        self._found: Callable[..., Any] | None = None
-        self._placed: Callable[..., Any] = self._around(type(huey))
-        self._active = True
+        """By `id` of a task whose attempt did not complete: whether a worker was busy with it."""
+        self._original: Callable[..., Any] | None = None
+        """The ``_execute`` of another wrapper; None if it is the method of Huey's class."""
+        self._wrapper: Callable[..., Any] = self._wrap(type(huey))
+        self._is_active = True
 
     def install(self) -> None:
-        """Stand around ``_execute`` of this one Huey."""
-        found = self._huey._execute
-        self._found = None if is_own_method(self._huey, "_execute", found) else found
-        # Huey's own is looked up at each call: Sentry, for one, may patch the class later.
-        owner = type(self._huey) if self._found is None else _Found(self._found)
-        self._placed = self._around(owner)
-        self._jobs.every(_SETTLE_SECONDS, self._counts.aggregate, "counts")
-        self._huey._execute = self._placed
+        """Wrap ``_execute`` of this Huey, and connect the receivers."""
+        current = self._huey._execute
+        self._original = None if is_own_method(self._huey, "_execute", current) else current
+        # The method of the class is looked up at each call, because Sentry, for one, may patch the
+        # class later.
+        owner = type(self._huey) if self._original is None else _Original(self._original)
+        self._wrapper = self._wrap(owner)
+        self._jobs.every(_AGGREGATE_SECONDS, self._counter.aggregate, "counts")
+        self._huey._execute = self._wrapper
         self._connections.connect(self._on_attempt_end, _OTHER_ENDS)
-        self._connections.connect(self._on_signal, SIGNALS - _OTHER_ENDS - _SEEN_OUTSIDE)
+        self._connections.connect(self._on_signal, SIGNALS - _OTHER_ENDS - _COUNTED_BY_WRAPPER)
 
     def uninstall(self) -> None:
-        """Count nothing more; a wrapper that other code has put around since stays."""
-        self._active = False
-        self._attempts_ended[0] = (
-            False  # no task's: every attempt takes the way where that is asked
-        )
-        if self._huey._execute is not self._placed:
+        """Stop counting; a wrapper that other code has put around this one since stays."""
+        self._is_active = False
+        # The id of no task. With it the mapping is never empty, so an attempt that still runs in
+        # this wrapper takes the slow way, which checks `_is_active`.
+        self._attempts_ended[0] = False
+        if self._huey._execute is not self._wrapper:
             return
-        if self._found is None:
+        if self._original is None:
             del self._huey._execute
         else:
-            self._huey._execute = self._found
+            self._huey._execute = self._original
 
     def _on_signal(self, signal: str, task: Any, /, *_: object, **__: object) -> None:
-        kind = type(task)
-        self._counts.add((METRIC, f"{kind.__module__}.{kind.__name__}", signal))
-        self._counts.aggregate_if_large()
+        task_class = type(task)
+        self._counter.add((METRIC, f"{task_class.__module__}.{task_class.__name__}", signal))
+        self._counter.aggregate_if_large()
         if scheduler.thread is None:
             scheduler.start()
 
@@ -92,56 +109,71 @@ class Meter:
     ) -> None:
         if others or named or not (exception is None or isinstance(exception, BaseException)):
             exception = passed_exception(signal, (exception, *others, *named.values()))
-        worked = signal in _WORKED and not self._lock_errors.match(exception)
-        self._attempts_ended.setdefault(id(task), worked)
+        was_busy = signal in _BUSY and not self._lock_errors.match(exception)
+        self._attempts_ended.setdefault(id(task), was_busy)
         self._on_signal(signal, task)
 
-    def _around(self, owner: Any) -> Callable[..., Any]:
-        huey, marked, clock = self._huey, self._attempts_ended, time.monotonic
-        completed, over, nested = self._attempts.completed, self._record_attempt, self._nested
+    def _wrap(self, owner: Any) -> Callable[..., Any]:
+        """Return the wrapper of ``_execute``, which is the hot path of every task.
+
+        Args:
+            owner: An object whose ``_execute`` is called with the Huey as the first argument.
+        """
+        huey, ended, clock = self._huey, self._attempts_ended, time.monotonic
+        completed, record, nested = (
+            self._attempts.completed,
+            self._record_attempt,
+            self._execute_nested,
+        )
 
         def execute(task: Any, timestamp: Any = None) -> Any:
-            if marked and id(task) in marked:
+            if ended and id(task) in ended:
                 return nested(task, timestamp)
             start = clock()
             try:
                 value = owner._execute(huey, task, timestamp)
             except BaseException:
-                over(task, None)
+                record(task, None)
                 raise
-            if marked:
-                over(task, clock() - start)
+            if ended:
+                record(task, clock() - start)
             else:
                 completed[type(task)].append(clock() - start)
             return value
 
         return execute
 
-    def _nested(self, task: Any, timestamp: Any) -> Any:
-        """In immediate mode Huey runs a task again from inside its attempt before."""
+    def _execute_nested(self, task: Any, timestamp: Any) -> Any:
+        """Run a task inside its own earlier attempt, as Huey retries in immediate mode."""
         outer = self._attempts_ended.pop(id(task))
         try:
-            return self._placed(task, timestamp)
+            return self._wrapper(task, timestamp)
         finally:
             self._attempts_ended[id(task)] = outer
 
     def _record_attempt(self, task: Any, seconds: float | None) -> None:
-        worked = self._attempts_ended.pop(id(task), None)
-        if not self._active:
+        """Count an attempt that may not have completed.
+
+        Args:
+            task: The task.
+            seconds: The duration of the attempt; None if ``_execute`` raised an exception.
+        """
+        was_busy = self._attempts_ended.pop(id(task), None)
+        if not self._is_active:
             return
-        if seconds is None or worked is not None:
+        if seconds is None or was_busy is not None:
             self._on_signal(SIGNAL_EXECUTING, task)
-            if seconds is not None and worked:
+            if seconds is not None and was_busy:
                 self._attempts.failed[type(task)].append(seconds)
         else:
             self._attempts.completed[type(task)].append(seconds)
 
 
-class _Found:
-    """What was on the Huey before, called as Huey's class is."""
+class _Original:
+    """A wrapper that was on the Huey already, with the ``_execute`` of Huey's class."""
 
-    def __init__(self, found: Callable[..., Any]) -> None:
-        self._found = found
+    def __init__(self, original: Callable[..., Any]) -> None:
+        self._original = original
 
     def _execute(self, huey: Any, task: Any, timestamp: Any) -> Any:
-        return self._found(task, timestamp)
+        return self._original(task, timestamp)

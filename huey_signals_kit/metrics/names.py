@@ -1,4 +1,7 @@
-"""The one vocabulary of every sink, in Prometheus' naming: each metric with its labels."""
+"""Names of the metrics and their labels, in Prometheus' naming; every sink uses these.
+
+A new metric needs an entry in `LABELS` and in `HELP`; the first label is always the queue.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ STALE_LOCKS: Final = "huey_stale_locks_found_total"
 LOCKS_RELEASED: Final = "huey_locks_released_total"
 LOCKS_LOST: Final = "huey_locks_lost_total"
 TASK_SECONDS: Final = "huey_task_duration_seconds"
+"""The only histogram; the others are counters."""
 
 LABELS: Final[dict[str, tuple[str, ...]]] = {
     SIGNALS: ("queue", "task", "signal"),
@@ -29,18 +33,19 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     LOCKS_LOST: ("queue", "lock"),
     TASK_SECONDS: ("queue", "task"),
 }
+"""The labels of each metric, in the order of the values in a `values.Key`."""
 
 HELP: Final[dict[str, str]] = {
     SIGNALS: "Signals that Huey emitted.",
-    LOCK_SKIPS: "Tasks that did not run because somebody else had the lock.",
+    LOCK_SKIPS: "Tasks that did not run because another task held their lock.",
     LOCK_REFUSALS: "Attempts to acquire a lock that another task held.",
     SUPPRESSED: "Errors that were not stored as Huey would have stored them.",
-    TOKENS_CLEANED: "Revoke tokens deleted once they had done their work.",
+    TOKENS_CLEANED: "Revoke tokens that were deleted after they had done their work.",
     HANDLER_ERRORS: "Exceptions that handlers, sinks and subscribers raised.",
     EVENTS_DROPPED: "Events that a background handler never saw.",
     STALE_LOCKS: "Locks found whose holder is dead.",
-    LOCKS_RELEASED: "Locks freed because nobody alive held them.",
-    LOCKS_LOST: "Locks that were gone, or another's, before their holder freed them.",
+    LOCKS_RELEASED: "Locks released because no living process held them.",
+    LOCKS_LOST: "Locks that were gone, or held by another task, before their holder released them.",
     TASK_SECONDS: "Seconds a worker was busy with an attempt that completed, failed or timed out.",
 }
 

@@ -1,4 +1,8 @@
-"""Totals as plain JSON, for other processes to read."""
+"""Convert totals to JSON values and back, for records that other processes read.
+
+The reader validates everything, because the content comes from a store or a folder that other
+programs can write. Numbers are bounded, so that sums of any number of them can be written again.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +12,28 @@ from .names import BOUNDS, LABELS, TASK_SECONDS
 from .values import Durations, Key, Totals, Value
 
 _STORED_NAME = "huey_task_seconds"
-"""The name of `TASK_SECONDS` before 0.2. It is still written, as processes of both versions may
-share a ledger."""
+"""The name of `TASK_SECONDS` before 0.2. It is still written, because processes of both versions
+may share a ledger."""
 
-# Beyond all that is counted, and sums of any number of these can still be written and read.
-_LARGEST = 2**63 - 1
+_MAX_COUNT = 2**63 - 1
 
 
 def dump(totals: Totals) -> dict[str, object]:
-    """*totals* as JSON can say them, with the bounds of their histograms."""
+    """Return `totals` as values for JSON, with the bounds of the histogram's buckets."""
     rows = [(_stored_key(key), _plain(value)) for key, value in totals.items()]
     return {"bounds": BOUNDS, "totals": rows}
 
 
 def load(content: Any) -> Totals:
-    """What `plain` has made; `LookupError`, `TypeError` or `ValueError` if it is anything else."""
+    """Return the totals in the result of `dump`, after a round trip through JSON.
+
+    Raises:
+        LookupError: A metric is unknown, or a field is missing.
+        TypeError: A value has another type.
+        ValueError: A value is out of range, or the histograms have other buckets.
+    """
     if content["bounds"] != list(BOUNDS):
-        raise ValueError("its histograms have other buckets")
+        raise ValueError("the histograms have other buckets")
     rows = [(_key(*key), value) for key, value in content["totals"]]
     return {key: _value(key[0], value) for key, value in rows}
 
@@ -42,8 +51,8 @@ def _plain(value: Value) -> object:
 def _key(metric: str, *labels: str) -> Key:
     if metric == _STORED_NAME:
         metric = TASK_SECONDS
-    if len(labels) != len(LABELS[metric]) or not all(isinstance(each, str) for each in labels):
-        raise ValueError(f"{metric} with other labels")
+    if len(labels) != len(LABELS[metric]) or not all(isinstance(label, str) for label in labels):
+        raise ValueError(f"{metric} has other labels")
     return (metric, *labels)
 
 
@@ -51,12 +60,12 @@ def _value(metric: str, value: Any) -> Value:
     if metric != TASK_SECONDS:
         return _whole(value)
     count, seconds, buckets = value
-    if len(buckets) != len(BOUNDS) + 1 or not 0 <= seconds <= _LARGEST:
-        raise ValueError("durations that are none")
+    if len(buckets) != len(BOUNDS) + 1 or not 0 <= seconds <= _MAX_COUNT:
+        raise ValueError("not a histogram")
     return Durations(_whole(count), float(seconds), tuple(map(_whole, buckets)))
 
 
 def _whole(value: Any) -> int:
-    if type(value) is not int or not 0 <= value <= _LARGEST:
-        raise ValueError("a count that is none")
+    if type(value) is not int or not 0 <= value <= _MAX_COUNT:
+        raise ValueError("not a count")
     return value

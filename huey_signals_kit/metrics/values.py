@@ -1,4 +1,4 @@
-"""What a sink is given: totals, or what has been added to them."""
+"""Types that sinks get: totals, and samples of what was added to them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from .names import BOUNDS, LABELS
 
 @dataclass(frozen=True)
 class Durations:
-    """A histogram: how many durations, their sum in seconds, and how many in each bucket.
+    """A histogram of durations.
 
-    A bucket has those up to its bound in `BOUNDS` that no bucket before it has; the last one
-    has the rest.
+    The buckets are not cumulative: each counts the durations up to its bound in `BOUNDS` that are
+    longer than the bound before it. The last bucket has no bound.
     """
 
     count: int = 0
+    """The number of durations."""
     seconds: float = 0.0
+    """The sum of the durations."""
     buckets: tuple[int, ...] = (0,) * (len(BOUNDS) + 1)
+    """The number of durations in each bucket."""
 
     def __add__(self, other: Durations) -> Durations:
         return self._with(other, 1)
@@ -32,48 +35,51 @@ class Durations:
         return Durations(
             self.count + sign * other.count,
             self.seconds + sign * other.seconds,
-            tuple(mine + sign * theirs for mine, theirs in pairs),
+            tuple(own + sign * others for own, others in pairs),
         )
 
 
 Value = int | Durations
 Key = tuple[str, ...]
-"""A metric and the value of each of its labels, in the order of `LABELS`."""
+"""A metric and the values of its labels, in the order of `LABELS`."""
 Totals = dict[Key, Value]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One number of one metric: ``Sample("huey_lock_skips_total", {"queue": ...}, 3)``.
-
-    ``value`` is an int, or `Durations` for ``huey_task_duration_seconds``.
-    """
+    """One value of one series: ``Sample("huey_lock_skips_total", {"queue": ...}, 3)``."""
 
     metric: str
     labels: Mapping[str, str]
     value: Value
+    """An int, or `Durations` for ``huey_task_duration_seconds``."""
 
 
-def sample(key: Key, value: Value) -> Sample:
-    """The reading of *key* with its labels named."""
+def to_sample(key: Key, value: Value) -> Sample:
+    """Return the value of a series as a `Sample`, which names the labels."""
     return Sample(key[0], dict(zip(LABELS[key[0]], key[1:], strict=True)), value)
 
 
-def added(now: Totals, before: Totals) -> Totals:
-    """What *now* has more than *before*; what is the same is left out."""
+def difference(now: Totals, before: Totals) -> Totals:
+    """Return what was added since an earlier time, without the series that are unchanged.
+
+    Args:
+        now: The totals now.
+        before: The totals at the earlier time.
+    """
     return {
-        key: _less(value, before[key]) if key in before else value
+        key: _subtract(value, before[key]) if key in before else value
         for key, value in now.items()
         if value != before.get(key)
     }
 
 
-def _less(value: Any, other: Any) -> Any:
+def _subtract(value: Any, other: Any) -> Any:
     return value - other
 
 
 def merge(into: Totals, more: Totals) -> None:
-    """Add *more* to *into*."""
+    """Add the totals `more` to the totals `into`, in place."""
     for key, value in more.items():
-        found: Any = into.get(key)
-        into[key] = value if found is None else found + value
+        current: Any = into.get(key)
+        into[key] = value if current is None else current + value

@@ -1,10 +1,13 @@
-"""Where counts go: sinks of one's own, and the built-in ones by name.
+"""Sinks: where counts go. Pass your own to ``sinks=``, or a built-in one by its name.
 
-A sink of one's own is any object with ``send(changes)``. It is called on a thread of the kit,
-never on a worker's path, every ``interval`` seconds (an attribute, 10 without it) and when the
-process ends, with a list of `Sample`: what has been added since it last returned. When it
-raises, that is logged and counted, and the next call has what this one had; so it does,
-without a word, when it returns False.
+Your own sink is any object with a method ``send(changes)``. It is called every `interval` seconds
+(an attribute; 10 if missing) and when the process ends, always on a thread of the kit, never on a
+worker. `changes` is a list of `Sample`: what was added since the last call that succeeded. If
+`send` raises an exception, it is logged and counted, and the next call gets these changes too. If
+it returns False, the next call gets them too, and nothing is logged.
+
+To add a built-in sink, write a module with a class that is a `Sink` or a `PullSink` (see
+`protocol`), and list it in `configured`.
 """
 
 from ..metrics.names import BOUNDS

@@ -1,17 +1,17 @@
-"""Sends a sink what has been added since it last took something."""
+"""Send a sink what was added since it last accepted changes."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-from ..metrics.values import Totals, added, sample
+from ..metrics.values import Totals, difference, to_sample
 from ..runtime.fork import reset_in_child
 from .protocol import Sink
 
 
 class DeltaSender:
-    """A job for the scheduler: calls *sink* with the new counts, if there are any.
+    """A job for the scheduler that calls a sink with the new counts, if there are any.
 
     Args:
         sink: The sink.
@@ -40,21 +40,22 @@ class DeltaSender:
         self._called_at: float | None = None
 
     def is_wanted(self) -> bool:
-        """Return whether there are new counts, and the sink was not called for *interval* seconds.
+        """Return whether there are new counts, and the last call is `interval` seconds ago.
 
-        So the first counts of a process are sent soon, in case it is killed.
+        The first counts of a process are therefore sent soon, in case it is killed.
         """
         last = self._called_at
-        rested = last is None or time.monotonic() - last >= self._interval
-        return rested and self._revision() != self._sent_revision
+        is_due = last is None or time.monotonic() - last >= self._interval
+        return is_due and self._revision() != self._sent_revision
 
     def __call__(self) -> None:
+        """Call the sink; counts that it does not accept stay for the next call."""
         revision = self._revision()
-        now = self._totals()
-        more = added(now, self._sent)
-        if more:
-            changes = [sample(key, value) for key, value in more.items()]
+        totals = self._totals()
+        new = difference(totals, self._sent)
+        if new:
+            changes = [to_sample(key, value) for key, value in new.items()]
             self._called_at = time.monotonic()
             if self._sink.send(changes) is not False:
-                self._sent = now
+                self._sent = totals
                 self._sent_revision = revision

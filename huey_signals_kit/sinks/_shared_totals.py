@@ -1,4 +1,8 @@
-"""Totals that processes tell each other: files in one folder, one file per process."""
+"""Share totals among processes: files in one folder, one file per process.
+
+Prometheus scrapes one address, but behind it may be any of several processes. So each process
+writes its totals to a file, and the process that is scraped adds up the files.
+"""
 
 from __future__ import annotations
 
@@ -20,25 +24,28 @@ from ._sources import Sources
 from ._totals_folder import PREFIX, SUFFIX, TotalsFolder, replace_file
 
 WRITE_SECONDS = 1.0
-"""How often a process writes what has changed."""
+"""Seconds between two writes of the totals, if they have changed."""
 
 FOLD_SECONDS = 30.0
 """Seconds between two folds of the files of ended processes."""
 
 
 class SharedTotals(Sources):
-    """The sources of this process, and what every other process that shares *folder* counted.
+    """The sources of this process, and the totals of the other processes that share its folder.
 
-    Without a *folder* there is a temporary one, made just before the first fork, so that a
-    process and those it forks share it; it is gone when the process that made it ends. What
-    an ended process wrote keeps counting as long as the folder is there.
+    The totals of an ended process stay included while the folder exists.
+
+    Args:
+        folder: The path of the folder. By default a temporary folder, which is created just before
+            the first fork, so that a process shares it with the processes that it forks. It is
+            removed when the process that created it ends.
     """
 
     def __init__(self, folder: str | None = None) -> None:
         super().__init__()
         self._folder = None if folder is None else TotalsFolder(folder, self._report)
-        self._temporary = folder is None
-        self._removed = False
+        self._is_temporary = folder is None
+        self._is_removed = False
         self._reported: set[str] = set()
         self._new_file()
         _all.add(self)
@@ -48,76 +55,76 @@ class SharedTotals(Sources):
         self._new_file()
 
     def _new_file(self) -> None:
-        # Never by process id, which may be another process's tomorrow.
-        self._own = f"{PREFIX}{uuid4().hex}{SUFFIX}"
+        # A random name, because the number of an ended process may be given to another one.
+        self._file_name = f"{PREFIX}{uuid4().hex}{SUFFIX}"
         self._written: Totals = {}
-        self._made_here = False
-        self._fold_at = 0.0
+        self._is_creator = False
+        self._next_fold = 0.0
         self._writing = RenewedLock()
 
     def all_totals(self) -> Totals:
-        """This process's totals and the others'; what cannot be read is reported once."""
-        found = self.totals()
+        """Return the totals of all processes; a file that cannot be read is logged once."""
+        totals = self.totals()
         if self._folder is not None:
-            merge(found, self._folder.totals(self._own))
-        return found
+            merge(totals, self._folder.totals(self._file_name))
+        return totals
 
     def write(self) -> None:
-        """Tell the other processes, if there are any and something has changed."""
+        """Write the file of this process, if others can read it and the totals have changed."""
         folder = self._folder
         if folder is None:
             return
         with self._writing:
-            now = self.totals()
-            if now != self._written:
-                self._replace(folder.path, now)
-                self._written = now
-            if time.monotonic() >= self._fold_at:
-                self._fold_at = time.monotonic() + FOLD_SECONDS
-                if folder.fold(self._own):
-                    self._fold_at = 0.0
+            totals = self.totals()
+            if totals != self._written:
+                self._replace(folder.path, totals)
+                self._written = totals
+            if time.monotonic() >= self._next_fold:
+                self._next_fold = time.monotonic() + FOLD_SECONDS
+                if folder.fold(self._file_name):
+                    self._next_fold = 0.0
 
     def _replace(self, folder: str, totals: Totals) -> None:
-        if not self._temporary:
+        if not self._is_temporary:
             os.makedirs(folder, exist_ok=True)
         elif not os.path.isdir(folder):
-            return  # who made it has ended, and nobody asks any more
-        place = this_process()
+            return  # the process that created it has ended, so none is scraped
+        process = this_process()
         content = {
-            "place": (place.host, place.pid_namespace, place.pid, place.start_time),
+            "place": (process.host, process.pid_namespace, process.pid, process.start_time),
             **dump(totals),
         }
-        replace_file(os.path.join(folder, self._own), json.dumps(content))
+        replace_file(os.path.join(folder, self._file_name), json.dumps(content))
 
     def before_fork(self) -> None:
-        """Make the temporary folder, if there is something to share and none was made yet."""
-        if self and self._folder is None and not self._removed:
+        """Create the temporary folder, if there are sources and it was not created yet."""
+        if self and self._folder is None and not self._is_removed:
             try:
                 self._folder = TotalsFolder(tempfile.mkdtemp(prefix=PREFIX), self._report)
             except OSError as exc:
                 self._report("a temporary folder for Prometheus", exc)
                 return
-            self._made_here = True
+            self._is_creator = True
             atexit.register(self._remove)
 
     def _remove(self) -> None:
-        if self._made_here and self._folder is not None:
-            folder, self._folder, self._removed = self._folder, None, True
+        if self._is_creator and self._folder is not None:
+            folder, self._folder, self._is_removed = self._folder, None, True
             shutil.rmtree(folder.path, ignore_errors=True)
 
-    def _report(self, what: str, exc: Exception) -> None:
-        if what not in self._reported:
-            self._reported.add(what)
+    def _report(self, path: str, exc: Exception) -> None:
+        if path not in self._reported:
+            self._reported.add(path)
             text = "Some counts are missing in Prometheus: could not use %s: %r"
-            log_error(text, what, exc, path=what)
+            log_error(text, path, exc, path=path)
 
 
 _all: WeakSet[SharedTotals] = WeakSet()
 
 
 def _before_fork() -> None:
-    for each in list(_all):
-        each.before_fork()
+    for shared in list(_all):
+        shared.before_fork()
 
 
 if hasattr(os, "register_at_fork"):

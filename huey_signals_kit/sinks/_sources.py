@@ -1,4 +1,4 @@
-"""What a view shows: the counts of every kit in this process that has it."""
+"""Add up the counts of every kit of this process that a pull sink shows."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from .protocol import Source
 
 
 class Sources:
-    """The sources of a view, and what those that stopped had counted.
+    """The sources of a pull sink, and the last counts of the sources that were removed.
 
-    A counter that went back would be read as a restart of every process that it sums up.
+    A removed source keeps counting with its last value, because a counter that goes back is read
+    as a restart: Prometheus would add the whole remaining value again.
     """
 
     def __init__(self) -> None:
-        # One attribute, so that no reader sees a source twice or not at all.
+        # The sources and the counts of removed ones in a single attribute, so that a reader on
+        # another thread never sees a source twice, or not at all.
         self._state: tuple[tuple[Source, ...], Totals] = ((), {})
         reset_in_child(self)
 
@@ -25,29 +27,29 @@ class Sources:
         return bool(self._state[0])
 
     def add(self, source: Source) -> None:
-        """Show *source* as well."""
-        live, stopped = self._state
-        if source not in live:
-            self._state = ((*live, source), stopped)
+        """Show a source; nothing happens if it is shown already."""
+        sources, removed = self._state
+        if source not in sources:
+            self._state = ((*sources, source), removed)
 
     def remove(self, source: Source) -> None:
-        """Keep what *source* has counted; nothing happens when it was not added."""
-        live, stopped = self._state
-        if source in live:
-            stopped = dict(stopped)
-            merge(stopped, source.totals())
-            self._state = (tuple(each for each in live if each is not source), stopped)
+        """Keep what a source has counted; nothing happens if it is not shown."""
+        sources, removed = self._state
+        if source in sources:
+            removed = dict(removed)
+            merge(removed, source.totals())
+            self._state = (tuple(each for each in sources if each is not source), removed)
 
     def totals(self) -> Totals:
-        """All that was counted in this process."""
-        live, stopped = self._state
-        found = dict(stopped)
-        for source in live:
-            merge(found, source.totals())
-        return found
+        """Return everything that was counted in this process."""
+        sources, removed = self._state
+        totals = dict(removed)
+        for source in sources:
+            merge(totals, source.totals())
+        return totals
 
-    def shown(self, totals: Totals) -> Totals:
-        """Return *totals*, with every known series that is missing added at zero."""
+    def with_initial(self, totals: Totals) -> Totals:
+        """Add every known series that is missing in `totals` at zero; return `totals`."""
         for source in self._state[0]:
             for key in source.initial_keys():
                 totals.setdefault(key, 0)

@@ -1,6 +1,9 @@
-"""A folder with a file of totals for each process, and one common file for ended processes.
+"""Read a folder with a file of totals for each process, and fold the files of ended processes.
 
-The file of an ended process is folded into the common file in two steps, under a lock:
+Processes come and go, so the files of ended ones would fill the folder, but deleting them would
+make counters go back. So their totals are folded into one common file. A process may be killed at
+any moment of this, and a file must count neither twice nor not at all. The file of an ended
+process is folded in two steps, under a lock:
 
 1. The common file is replaced by one that includes the totals, and names the file.
 2. The file is deleted.
@@ -26,27 +29,28 @@ PREFIX = "huey-signals-"
 SUFFIX = ".json"
 ENDED = f"{PREFIX}ended{SUFFIX}"
 LOCK = f"{PREFIX}ended.lock"
-MOST = 500
-"""The most files that one call of `TotalsFolder.fold` folds."""
+MAX_FILES = 500
+"""The number of files that one call of `TotalsFolder.fold` folds at most."""
 
 _TRIES = 100
 
 
 @dataclass(frozen=True)
 class _File:
-    """The content of one file, and the version of the file that was read."""
+    """The content of one file."""
 
     version: tuple[int, ...]
+    """The version of the file that was read."""
     totals: Totals
-    place: ProcessId | None
-    """Where the process runs, if the file has it."""
+    process: ProcessId | None
+    """The process that wrote the file; None for the common file."""
     names: frozenset[str]
     """The files whose totals are included in this one."""
 
     @property
     def has_ended(self) -> bool:
         """Whether the process has ended, as far as its own host can tell."""
-        return self.place is not None and self.place.is_alive() is False
+        return self.process is not None and self.process.is_alive() is False
 
 
 class TotalsFolder:
@@ -60,29 +64,36 @@ class TotalsFolder:
     def __init__(self, path: str, report: Callable[[str, Exception], None]) -> None:
         self.path = path
         self._report = report
-        self._seen: dict[str, _File] = {}
+        self._cache: dict[str, _File] = {}
 
     def totals(self, own: str) -> Totals:
-        """Return the totals of all files but *own*, without files that cannot be read."""
+        """Return the totals of all files that can be read.
+
+        Args:
+            own: The name of this process's file, which is left out.
+        """
         for _ in range(_TRIES):
             before = self._version(ENDED)
             ended = self._read(ENDED)
             files = self._files(own, ended)
             if self._version(ENDED) == before:
                 break
-        found: Totals = {}
-        for each in (*files.values(), ended):
-            if each is not None:
-                merge(found, each.totals)
-        return found
+        totals: Totals = {}
+        for file in (*files.values(), ended):
+            if file is not None:
+                merge(totals, file.totals)
+        return totals
 
     def fold(self, own: str) -> bool:
         """Fold files of ended processes, and return whether there may be more.
 
         Nothing is folded while another process is folding, or where the folder cannot be locked.
+
+        Args:
+            own: The name of this process's file, which is left out.
         """
         if not self._can_fold(own):
-            return False  # without taking the lock
+            return False  # without acquiring the lock
         try:
             with _locked(os.path.join(self.path, LOCK)):
                 return self._fold(own)
@@ -92,9 +103,10 @@ class TotalsFolder:
     def _can_fold(self, own: str) -> bool:
         ended = self._read(ENDED)
         files = self._files(own, ended)
-        return any(file.has_ended for file in files.values()) or bool(self._half_done(ended))
+        return any(file.has_ended for file in files.values()) or bool(self._half_folded(ended))
 
-    def _half_done(self, ended: _File | None) -> frozenset[str]:
+    def _half_folded(self, ended: _File | None) -> frozenset[str]:
+        """Return the files that are included in the common file and not deleted yet."""
         return frozenset() if ended is None else ended.names.intersection(self._names())
 
     def _fold(self, own: str) -> bool:
@@ -102,27 +114,27 @@ class TotalsFolder:
         if ended is None and self._version(ENDED) is not None:
             return False  # unreadable: replacing it would lose its totals
         files = self._files(own, ended)
-        gone = [name for name, file in files.items() if file.has_ended][:MOST]
-        half_done = self._half_done(ended)
+        gone = [name for name, file in files.items() if file.has_ended][:MAX_FILES]
+        half_folded = self._half_folded(ended)
         if gone:
             totals: Totals = dict(ended.totals) if ended else {}
             for name in gone:
                 merge(totals, files[name].totals)
-            content = {"names": [*half_done, *gone], **dump(totals)}
+            content = {"names": [*half_folded, *gone], **dump(totals)}
             replace_file(os.path.join(self.path, ENDED), json.dumps(content))
-        for name in (*half_done, *gone):
+        for name in (*half_folded, *gone):
             for path in (name, f"{name}.new"):
                 with suppress(FileNotFoundError):
                     os.unlink(os.path.join(self.path, path))
-        return len(gone) == MOST
+        return len(gone) == MAX_FILES
 
     def _files(self, own: str, ended: _File | None) -> dict[str, _File]:
-        """Return all files but *own*, the common file, and the files that are included in it."""
-        without = {own, ENDED} | (ended.names if ended else frozenset())
-        read = {name: self._read(name) for name in self._names() if name not in without}
-        found = {name: file for name, file in read.items() if file is not None}
-        self._seen = {**found, **({ENDED: ended} if ended else {})}
-        return found
+        """Return the files without `own`, the common file, and the files included in that."""
+        left_out = {own, ENDED} | (ended.names if ended else frozenset())
+        read = {name: self._read(name) for name in self._names() if name not in left_out}
+        files = {name: file for name, file in read.items() if file is not None}
+        self._cache = {**files, **({ENDED: ended} if ended else {})}
+        return files
 
     def _names(self) -> list[str]:
         try:
@@ -132,9 +144,10 @@ class TotalsFolder:
         except OSError as exc:
             self._report(self.path, exc)
             return []
-        return [each for each in names if each.startswith(PREFIX) and each.endswith(SUFFIX)]
+        return [name for name in names if name.startswith(PREFIX) and name.endswith(SUFFIX)]
 
     def _version(self, name: str) -> tuple[int, ...] | None:
+        """Return values that change when a file is replaced; None if there is no file."""
         try:
             stat = os.stat(os.path.join(self.path, name))
         except OSError:
@@ -144,13 +157,13 @@ class TotalsFolder:
     def _read(self, name: str) -> _File | None:
         path = os.path.join(self.path, name)
         try:
-            version, known = self._version(name), self._seen.get(name)
+            version, known = self._version(name), self._cache.get(name)
             if version is None or (known is not None and known.version == version):
                 return known if version is not None else None
             with open(path, "rb") as file:
                 content: Any = json.loads(file.read())
             names = frozenset(map(str, content.get("names", ())))
-            return _File(version, load(content), _place(content), names)
+            return _File(version, load(content), _process(content), names)
         except FileNotFoundError:
             return None
         except Exception as exc:
@@ -165,7 +178,7 @@ def replace_file(path: str, text: str) -> None:
     os.replace(f"{path}.new", path)
 
 
-def _place(content: dict[str, Any]) -> ProcessId | None:
+def _process(content: dict[str, Any]) -> ProcessId | None:
     if "place" not in content:
         return None
     host, pid_namespace, pid, start_time = content["place"]
@@ -174,9 +187,11 @@ def _place(content: dict[str, Any]) -> ProcessId | None:
 
 @contextmanager
 def _locked(path: str) -> Iterator[None]:
-    """Hold the lock of the folder; raise `OSError` if another process holds it.
+    """Hold the lock of the folder; a child that is forked meanwhile does not inherit it.
 
-    A child that is forked meanwhile does not inherit it.
+    Raises:
+        OSError: Another process holds the lock, or the file system has no locks.
+        ImportError: The operating system has no such locks.
     """
     import fcntl
 

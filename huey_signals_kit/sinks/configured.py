@@ -1,4 +1,4 @@
-"""Reads ``sinks=`` of ``install_handlers``."""
+"""Create the sinks that the argument `sinks` of `install_handlers` names, and validate others."""
 
 from __future__ import annotations
 
@@ -11,38 +11,51 @@ from typing import Any, get_args
 from .._checks import listed, name_of, nearest, short, validate_runs, validate_seconds
 from .protocol import DEFAULT_INTERVAL, PullSink, Sink, SinkName
 
-# name: module, class, package, extra
 _BUILT_IN = {
     "prometheus": ("prometheus", "PrometheusSink", "prometheus_client", "prometheus"),
     "opentelemetry": ("opentelemetry", "OpenTelemetrySink", "opentelemetry", "opentelemetry"),
     "sentry": ("sentry", "SentrySink", "sentry_sdk", "sentry"),
 }
+"""By name: the module in this folder, the class, the package that it needs, and the extra."""
 _NAMES = get_args(SinkName)
 
 
 def read_sinks(given: tuple[object, ...]) -> list[Sink | PullSink]:
-    """The sinks that ``sinks=`` names or has; bad ones are refused by name.
+    """Return the sinks for an argument `sinks`: built-in ones by name, then the user's own.
 
-    ``"memory"`` names none, as the counts are in memory anyway.
+    ``"memory"`` is no sink, because the counts are in memory anyway. ``"auto"`` means all built-in
+    sinks whose package this process has imported and set up.
+
+    Args:
+        given: Names and sinks.
+
+    Raises:
+        TypeError: An item is a class, or has no suitable method ``send``.
+        ValueError: A name is unknown, or an interval is not a number of seconds.
+        ModuleNotFoundError: The package of a built-in sink is not installed.
     """
-    found: list[Sink | PullSink] = []
-    names = _names_in(given)
-    for each in dict.fromkeys(names):
-        found += _named(each)
-    for sink in given:
-        if not isinstance(sink, str) and not any(sink is each for each in found):
-            found.append(_checked(sink))
-    return found
+    sinks: list[Sink | PullSink] = []
+    for name in dict.fromkeys(_names_in(given)):
+        sinks += _built_in(name)
+    for item in given:
+        if not isinstance(item, str) and not any(item is sink for sink in sinks):
+            sinks.append(_validate_sink(item))
+    return sinks
 
 
 def _names_in(given: tuple[object, ...]) -> list[str]:
-    names = [each for each in given if isinstance(each, str)]
-    set_up = [each for each in _BUILT_IN if _is_set_up[each]()] if "auto" in names else []
+    names = [item for item in given if isinstance(item, str)]
+    set_up = [name for name in _BUILT_IN if _is_set_up[name]()] if "auto" in names else []
     return [name for name in (*names, *set_up) if name != "auto"]
 
 
 def interval_of(sink: object) -> float:
-    """Seconds between two calls of *sink*."""
+    """Return the seconds between two calls of a sink.
+
+    Raises:
+        TypeError: The attribute `interval` is not a number.
+        ValueError: The attribute is out of range, or raises an exception.
+    """
     who = f"interval of the sink {sink_name(sink)}"
     try:
         interval = getattr(sink, "interval", DEFAULT_INTERVAL)
@@ -52,12 +65,12 @@ def interval_of(sink: object) -> float:
 
 
 def sink_name(sink: object) -> str:
-    """Its name in logs and in ``huey_handler_errors_total``."""
+    """Return the name of a sink in logs and in ``huey_handler_errors_total``."""
     name = getattr(sink, "name", None)
     return name if isinstance(name, str) and name else name_of(type(sink))
 
 
-def _checked(sink: Any) -> Sink | PullSink:
+def _validate_sink(sink: Any) -> Sink | PullSink:
     if isinstance(sink, type):
         raise TypeError(
             f"sinks= got the class {name_of(sink)}; make a sink of it: {sink.__name__}()"
@@ -69,13 +82,13 @@ def _checked(sink: Any) -> Sink | PullSink:
             f"sinks= got {short(sink)}, which has no method send(changes); "
             f"give an object that has, or one of {listed(_NAMES)}"
         )
-    _check_send(sink)
+    _validate_send(sink)
     interval_of(sink)
-    checked: Sink = sink
-    return checked
+    valid: Sink = sink
+    return valid
 
 
-def _check_send(sink: Any) -> None:
+def _validate_send(sink: Any) -> None:
     who = f"send of the sink {sink_name(sink)}"
     validate_runs(sink.send, who)
     try:
@@ -88,7 +101,7 @@ def _check_send(sink: Any) -> None:
         pass  # a builtin that hides its signature
 
 
-def _named(name: str) -> list[Sink | PullSink]:
+def _built_in(name: str) -> list[Sink | PullSink]:
     if name == "memory":
         return []
     if name not in _BUILT_IN:
@@ -96,13 +109,13 @@ def _named(name: str) -> list[Sink | PullSink]:
             f"sinks= got {name!r}.{nearest(name, _NAMES)} The sinks are {listed(_NAMES)}, "
             "and objects with a method send(changes)"
         )
-    return [_make(name)]
+    return [_create(name)]
 
 
-def _make(name: str) -> Sink | PullSink:
+def _create(name: str) -> Sink | PullSink:
     module, cls, package, extra = _BUILT_IN[name]
     try:
-        made: Sink | PullSink = getattr(import_module(f".{module}", __package__), cls)()
+        sink: Sink | PullSink = getattr(import_module(f".{module}", __package__), cls)()
     except ModuleNotFoundError as exc:
         if (exc.name or "").partition(".")[0] != package:
             raise
@@ -111,7 +124,7 @@ def _make(name: str) -> Sink | PullSink:
             f"pip install 'huey-signals-kit[{extra}]'",
             name=exc.name,
         ) from exc
-    return made
+    return sink
 
 
 def _prometheus_is_set_up() -> bool:
@@ -122,7 +135,7 @@ def _opentelemetry_is_set_up() -> bool:
     api: Any = sys.modules.get("opentelemetry.metrics")
     if api is None:
         return False
-    # Without an SDK the API hands out providers of its own, which record nothing.
+    # Without an SDK, the API has providers of its own, which record nothing.
     provider = type(api.get_meter_provider())
     return not f"{provider.__module__}.".startswith("opentelemetry.metrics.")
 
@@ -141,3 +154,4 @@ _is_set_up: dict[str, Callable[[], bool]] = {
     "opentelemetry": _opentelemetry_is_set_up,
     "sentry": _sentry_is_set_up,
 }
+"""By name: a function that returns whether ``"auto"`` includes the sink."""

@@ -1,4 +1,4 @@
-"""Shows the counts to OpenTelemetry's readers, by observable instruments."""
+"""Show the counts to the readers of OpenTelemetry, with observable instruments."""
 
 from __future__ import annotations
 
@@ -12,27 +12,35 @@ import opentelemetry.metrics as api
 
 from .._checks import short
 from ..metrics.names import BOUNDS, HELP, LABELS, TASK_SECONDS
-from ..metrics.values import Durations, sample
+from ..metrics.values import Durations, to_sample
 from ..runtime.fork import reset_in_child
 from ._sources import Sources
 from .protocol import PullSink, Source
 
 _SCOPE = "huey_signals_kit"
-_AT_THE_END = 86_400.0  # seconds; the job matters when the process ends
+_FLUSH_SECONDS = 86_400.0
+"""Seconds between two flushes; only the flush at the end of the process matters."""
+
 _FLUSH_MILLIS = 4000
 _LE = (*map(str, BOUNDS), "+Inf")
 
 
 class OpenTelemetrySink(PullSink):
-    """Shows every count to *meter_provider*, the global one when None, also if that is set later.
+    """A sink that shows every count to a meter provider.
 
-    Counters keep their names. No observable instrument is a histogram, and single durations
-    are not kept: ``huey_task_duration_seconds`` becomes the counters
-    ``huey_task_duration_seconds_count``, ``_sum`` and, as in Prometheus, ``_bucket`` with an
-    attribute ``le``, each with all that were not longer. The
-    queue is ``messaging.destination.name``.
+    Counters keep their names, and the label `queue` becomes ``messaging.destination.name``.
+    OpenTelemetry has no observable histogram, and the kit does not keep single durations. So
+    ``huey_task_duration_seconds`` becomes the counters ``huey_task_duration_seconds_count``,
+    ``huey_task_duration_seconds_sum`` and, as in Prometheus, ``huey_task_duration_seconds_bucket`` with an
+    attribute ``le``, which counts the durations up to that bound.
 
-    Each process shows its own counts: give its resource a ``service.instance.id``.
+    Each process shows its own counts, so give its resource a ``service.instance.id``.
+
+    Args:
+        meter_provider: The provider; by default the global one, which may also be set later.
+
+    Raises:
+        TypeError: The argument is not a meter provider.
     """
 
     name = "opentelemetry"
@@ -43,105 +51,107 @@ class OpenTelemetrySink(PullSink):
                 "meter_provider= of OpenTelemetrySink takes an "
                 f"opentelemetry.metrics.MeterProvider, got {short(meter_provider)}"
             )
-        self._given = meter_provider
-        self._forked = False
+        self._meter_provider = meter_provider
+        self._is_forked = False
         reset_in_child(self)
 
     def _after_fork(self) -> None:
-        self._forked = True
+        self._is_forked = True
 
     def start(self, source: Source) -> None:
-        """Have *source* observed."""
-        _observed_by(self._provider()).add(source)
-        source.every(_AT_THE_END, self._flush, self.name)
+        """Show a source."""
+        _sources_of(self._provider()).add(source)
+        source.every(_FLUSH_SECONDS, self._flush, self.name)
 
     def stop(self, source: Source) -> None:
-        """What *source* counts from now on is not observed."""
-        _observed_by(self._provider()).remove(source)
+        """Keep the last counts of a source, and show no later ones."""
+        _sources_of(self._provider()).remove(source)
 
     def _provider(self) -> api.MeterProvider:
-        return api.get_meter_provider() if self._given is None else self._given
+        return api.get_meter_provider() if self._meter_provider is None else self._meter_provider
 
     def _flush(self) -> None:
-        # A worker that Huey forked ends without atexit, so without the SDK's last export.
+        # A worker process of Huey ends without atexit, so the SDK would not export the rest.
         flush = getattr(self._provider(), "force_flush", None)
-        if self._forked and flush is not None:
+        if self._is_forked and flush is not None:
             flush(_FLUSH_MILLIS)
 
 
 _by_provider: WeakKeyDictionary[api.MeterProvider, Sources] = WeakKeyDictionary()
 _of_global: list[Sources] = []
+"""The sources of the global provider; at most one item."""
 
 
-def _observed_by(provider: api.MeterProvider) -> Sources:
-    """The sources that *provider* observes, by instruments that are made once.
+def _sources_of(provider: api.MeterProvider) -> Sources:
+    """Return the sources that a provider shows, and create its instruments in the first call.
 
-    Before an SDK is set, the global provider is another object, which passes its
-    instruments on: the SDK's has them already.
+    Before an SDK is set, the global provider is a proxy, which passes its instruments on to the
+    provider of the SDK. So that provider must not get instruments of its own.
     """
-    found = _by_provider.get(provider)
-    if found is not None:
-        return found
+    known = _by_provider.get(provider)
+    if known is not None:
+        return known
     is_global = provider is api.get_meter_provider()
     if is_global and _of_global:
         sources = _of_global[0]
     else:
         sources = Sources()
-        _make_instruments(provider.get_meter(_SCOPE), sources)
+        _create_instruments(provider.get_meter(_SCOPE), sources)
     if is_global:
         _of_global[:] = [sources]
     _by_provider[provider] = sources
     return sources
 
 
-def _make_instruments(meter: api.Meter, sources: Sources) -> None:
+def _create_instruments(meter: api.Meter, sources: Sources) -> None:
     for metric in LABELS:
         if metric != TASK_SECONDS:
-            _make(meter, sources, metric, metric, _total)
-    _make(meter, sources, f"{TASK_SECONDS}_count", TASK_SECONDS, _count)
-    _make(meter, sources, f"{TASK_SECONDS}_sum", TASK_SECONDS, _sum, unit="s")
-    _make(meter, sources, f"{TASK_SECONDS}_bucket", TASK_SECONDS, _buckets)
+            _create(meter, sources, metric, metric, _total)
+    _create(meter, sources, f"{TASK_SECONDS}_count", TASK_SECONDS, _count)
+    _create(meter, sources, f"{TASK_SECONDS}_sum", TASK_SECONDS, _sum, unit="s")
+    _create(meter, sources, f"{TASK_SECONDS}_bucket", TASK_SECONDS, _buckets)
 
 
-Figures = Iterable[tuple[float, dict[str, str]]]
+Observations = Iterable[tuple[float, dict[str, str]]]
+"""Values, each with its further attributes."""
 
 
-def _make(
+def _create(
     meter: api.Meter,
     sources: Sources,
     name: str,
     metric: str,
-    figures: Callable[[Any], Figures],
+    observations_of: Callable[[Any], Observations],
     unit: str = "",
 ) -> None:
-    observe = partial(_observe, sources, metric, figures)
+    observe = partial(_observe, sources, metric, observations_of)
     meter.create_observable_counter(name, [observe], unit, HELP[metric])
 
 
 def _observe(
-    sources: Sources, metric: str, figures: Callable[[Any], Figures], options: object
+    sources: Sources, metric: str, observations_of: Callable[[Any], Observations], options: object
 ) -> Iterator[api.Observation]:
     if not sources:
         return
-    for key, value in sources.shown(sources.totals()).items():
+    for key, value in sources.with_initial(sources.totals()).items():
         if key[0] == metric:
-            labels = dict(sample(key, value).labels)
+            labels = dict(to_sample(key, value).labels)
             queue = {"messaging.system": "huey", "messaging.destination.name": labels.pop("queue")}
-            for number, more in figures(value):
-                yield api.Observation(number, {**queue, **labels, **more})
+            for number, attributes in observations_of(value):
+                yield api.Observation(number, {**queue, **labels, **attributes})
 
 
-def _total(value: int) -> Figures:
+def _total(value: int) -> Observations:
     return [(value, {})]
 
 
-def _count(value: Durations) -> Figures:
+def _count(value: Durations) -> Observations:
     return [(value.count, {})]
 
 
-def _sum(value: Durations) -> Figures:
+def _sum(value: Durations) -> Observations:
     return [(value.seconds, {})]
 
 
-def _buckets(value: Durations) -> Figures:
+def _buckets(value: Durations) -> Observations:
     return [(number, {"le": le}) for le, number in zip(_LE, accumulate(value.buckets), strict=True)]

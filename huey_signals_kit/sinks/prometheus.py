@@ -1,4 +1,4 @@
-"""Shows the counts to whoever scrapes a registry of prometheus_client."""
+"""Show the counts on a registry of prometheus_client."""
 
 from __future__ import annotations
 
@@ -25,15 +25,23 @@ _LE = (*map(floatToGoString, BOUNDS), "+Inf")
 
 
 class PrometheusSink(PullSink):
-    """Shows every count on *registry*, that of prometheus_client when None.
+    """A sink that shows every count on a registry.
 
-    A process and those that it forks after the kit was installed show their sum, whichever of
-    them is scraped. Processes that have no such parent in common do so with a *directory* for
-    all of them (without it: ``PROMETHEUS_MULTIPROC_DIR``, if that is set). Each process has a
-    small file there. Files of ended processes of this host are folded into one, whose counts stay
-    until it is deleted.
+    A process and the processes that it forks after the kit was installed show their sum, whichever
+    of them is scraped. Processes without such a common parent do so if they share a `directory`,
+    where each of them has a small file. Files of ended processes of this host are folded into one
+    file, whose counts stay until it is deleted.
 
-    With prometheus_client's own multiprocess mode, give the registry that is served.
+    With the multiprocess mode of prometheus_client itself, pass the registry that is served.
+
+    Args:
+        registry: The registry; by default the one of prometheus_client.
+        directory: A folder that all processes can write; by default the environment variable
+            ``PROMETHEUS_MULTIPROC_DIR``, if it is set.
+
+    Raises:
+        TypeError: An argument has another type.
+        ValueError: The folder cannot be created, read or written.
     """
 
     name = "prometheus"
@@ -49,10 +57,10 @@ class PrometheusSink(PullSink):
                 f"got {short(registry)}"
             )
         self._registry = REGISTRY if registry is None else registry
-        self._directory = _directory(directory)
+        self._directory = _validated_directory(directory)
 
     def start(self, source: Source) -> None:
-        """Show *source* on the registry."""
+        """Show a source on the registry."""
         collector = _collectors.get(self._registry)
         if collector is None:
             collector = _collectors[self._registry] = _Collector()
@@ -63,26 +71,28 @@ class PrometheusSink(PullSink):
         source.every(WRITE_SECONDS, shared.write, self.name)
 
     def stop(self, source: Source) -> None:
-        """What *source* counts from now on is not shown."""
+        """Keep the last counts of a source, and show no later ones."""
         collector = _collectors.get(self._registry)
         if collector is not None:
             collector.stop(self._registry, source)
 
 
 class _Collector:
-    """All that one registry shows: one family per metric, however many kits there are."""
+    """The collector of one registry: one family per metric, for all kits together."""
 
     def __init__(self) -> None:
         self.shared = SharedTotals()
         self._started: dict[Source, SharedTotals] = {}
 
     def start(self, registry: CollectorRegistry, source: Source, shared: SharedTotals) -> None:
+        """Show a source with the totals of the processes in `shared`."""
         if not self._started:
             registry.register(self)
         shared.add(source)
         self._started = {**self._started, source: shared}
 
     def stop(self, registry: CollectorRegistry, source: Source) -> None:
+        """Stop showing a source; leave the registry after the last one."""
         started = dict(self._started)
         shared = started.pop(source, None)
         if shared is None:
@@ -90,18 +100,20 @@ class _Collector:
         shared.remove(source)
         self._started = started
         if not started:
-            with suppress(KeyError):  # somebody else has unregistered it
+            with suppress(KeyError):  # other code has unregistered it
                 registry.unregister(self)
 
     def describe(self) -> Iterable[_Family]:
+        """Return empty families, which the registry asks for the names."""
         return families({})
 
     def collect(self) -> Iterable[_Family]:
+        """Return the families of a scrape."""
         totals: Totals = {}
         for shared in dict.fromkeys(self._started.values()):
             merge(totals, shared.all_totals())
         for shared in dict.fromkeys(self._started.values()):
-            shared.shown(totals)
+            shared.with_initial(totals)
         return families(totals)
 
 
@@ -110,7 +122,7 @@ _by_directory: dict[str, SharedTotals] = {}
 
 
 def families(totals: Totals) -> Iterable[_Family]:
-    """*totals* as prometheus_client takes them: a family for every metric that there is."""
+    """Return totals as families of prometheus_client, one for every metric."""
     counters = {
         metric: CounterMetricFamily(metric, HELP[metric], labels=labels)
         for metric, labels in LABELS.items()
@@ -126,7 +138,7 @@ def families(totals: Totals) -> Iterable[_Family]:
     return (*counters.values(), seconds)
 
 
-def _directory(given: object) -> str | None:
+def _validated_directory(given: object) -> str | None:
     who = "directory= of PrometheusSink"
     if given is None:
         given = os.environ.get(ENVIRONMENT) or None

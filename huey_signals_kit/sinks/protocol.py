@@ -1,4 +1,4 @@
-"""What a sink is."""
+"""The interfaces of sinks, and of the counts that they read."""
 
 from __future__ import annotations
 
@@ -9,51 +9,62 @@ from typing import Literal, Protocol, runtime_checkable
 from ..metrics.values import Key, Sample, Totals
 
 DEFAULT_INTERVAL = 10.0
-"""Seconds between two calls of a sink that has no ``interval``."""
+"""Seconds between two calls of a sink that has no attribute `interval`."""
 
 
 @runtime_checkable
 class Sink(Protocol):
-    """Takes what was counted; any object with this method is one.
+    """An object that gets what was counted; any object with this method is a sink.
 
-    An attribute ``interval`` has the seconds between two calls, 10 without it.
+    An attribute `interval` sets the seconds between two calls; without it they are 10.
     """
 
     def send(self, changes: list[Sample], /) -> object:
-        """Take *changes*, what was added since it last took some.
+        """Send what was added since the last call that succeeded.
 
-        To be given them again with the next: return False, or raise, which is logged as well.
+        If this returns False or raises an exception, the next call gets the changes again. An
+        exception is also logged.
         """
 
 
 class Source(Protocol):
-    """What a view is given: one kit's counts in this process."""
+    """The counts of one kit in this process, as a pull sink reads them."""
 
     @property
-    def queue(self) -> str: ...
-    def totals(self) -> Totals: ...
+    def queue(self) -> str:
+        """The name of the queue, as a label."""
+
+    def totals(self) -> Totals:
+        """Return everything that was counted."""
+
     def initial_keys(self) -> list[Key]:
         """Return the series to show at zero until they are counted."""
 
     def every(self, interval: float, do: Callable[[], object], name: str) -> None:
-        """Do *do* on the tick, and once more when the process ends."""
+        """Run a job on the scheduler, and once more when the process ends.
+
+        Args:
+            interval: Seconds between two runs.
+            do: The job.
+            name: The name of the job in logs.
+        """
 
 
 class PullSink(ABC):
-    """A built-in sink that reads totals when somebody asks it (a scrape, a reader).
+    """A built-in sink that reads totals when it is asked for them, as by a scrape.
 
-    Both methods are called with the lock of all registries held, so never at the same time.
+    Both methods are called under the configuration lock, so never at the same time.
     """
 
     @abstractmethod
     def start(self, source: Source, /) -> None:
-        """Show *source*, until `stop`; one view may have several."""
+        """Show a source until `stop`; a sink may show several sources."""
 
     @abstractmethod
     def stop(self, source: Source, /) -> None:
-        """Show *source* no more; also called when `start` has raised."""
+        """Stop showing a source; also called after `start` has raised an exception."""
 
 
 SinkName = Literal["auto", "memory", "prometheus", "opentelemetry", "sentry"]
 AnySink = SinkName | Sink | PullSink
-"""What ``sinks=`` takes, alone or in a list: a name, a sink of one's own, a built-in one."""
+"""An item of ``sinks=``: a name, a user's own sink, or a built-in one."""

@@ -1,4 +1,4 @@
-"""Connects the chosen sinks to one kit's counts."""
+"""Connect the configured sinks to the counts of one kit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from ..dispatch.receiver import HandlerSource
 from ..huey_internals.facts import declared_tasks, known_locks
 from ..metrics.counter import MetricCounter
-from ..metrics.initial import MOST_LOCKS, initial_keys
+from ..metrics.initial import MAX_LOCKS, initial_keys
 from ..metrics.labels import sanitize_label
 from ..metrics.values import Key
 from ..runtime.scheduler import JobGroup
@@ -18,32 +18,46 @@ from .protocol import PullSink, Sink
 
 
 class SinkRunner:
-    """Starts views and puts the others on the tick; it is their `Source` as well."""
+    """The component that starts pull sinks, and schedules calls of the others.
+
+    It is also the `Source` that the pull sinks read.
+
+    Args:
+        huey: The Huey.
+        sinks: The configured sinks.
+        counter: Everything that the kit has counted in this process.
+        handler_source: Has the handlers of the kit, whose series are shown at zero.
+        jobs: The jobs of the kit.
+    """
 
     def __init__(
         self,
         huey: Any,
         sinks: list[Sink | PullSink],
-        counts: MetricCounter,
-        source: HandlerSource,
+        counter: MetricCounter,
+        handler_source: HandlerSource,
         jobs: JobGroup,
     ) -> None:
         self._huey = huey
         self.queue = sanitize_label(huey.name)
-        self._labels = counts.lock_labels
-        self._source = source
-        self.totals = counts.totals
-        self.every = partial(jobs.every, own_thread=True)  # a folder may hang as well
-        self._revision = counts.revision
+        self._lock_labels = counter.lock_labels
+        self._handler_source = handler_source
+        self.totals = counter.totals
+        # On a thread of their own, because a folder of Prometheus may hang as a storage may.
+        self.every = partial(jobs.every, own_thread=True)
+        self._revision = counter.revision
         self._jobs = jobs
         self._sinks = sinks
         self._started: list[PullSink] = []
 
     def initial_keys(self) -> list[Key]:
-        """Return the series of the known tasks, locks and handlers, for views."""
-        tasks, locks = declared_tasks(self._huey), known_locks(self._huey, MOST_LOCKS)
-        handlers = [(each.name, each.background is not None) for each in self._source.handlers]
-        return initial_keys(self.queue, tasks, locks, handlers, self._labels)
+        """Return the series of the known tasks, locks and handlers."""
+        tasks, locks = declared_tasks(self._huey), known_locks(self._huey, MAX_LOCKS)
+        handlers = [
+            (handler.name, handler.background is not None)
+            for handler in self._handler_source.handlers
+        ]
+        return initial_keys(self.queue, tasks, locks, handlers, self._lock_labels)
 
     def install(self) -> None:
         """Start every sink."""
@@ -53,11 +67,11 @@ class SinkRunner:
                 sink.start(self)
             else:
                 interval = interval_of(sink)
-                push = DeltaSender(sink, self.totals, self._revision, interval)
+                sender = DeltaSender(sink, self.totals, self._revision, interval)
                 name = sink_name(sink)
-                self._jobs.every(interval, push, name, own_thread=True, when=push.is_wanted)
+                self._jobs.every(interval, sender, name, own_thread=True, when=sender.is_wanted)
 
     def uninstall(self) -> None:
-        """Stop every sink that was started."""
+        """Stop every pull sink that was started; the jobs of the others end with the kit's jobs."""
         while self._started:
             self._started.pop().stop(self)

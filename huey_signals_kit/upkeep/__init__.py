@@ -1,52 +1,66 @@
-"""Work over the store and the ledger of a queue: what has leaked is found and cleaned.
+"""Work over the store and the ledger of a queue: find what has leaked, and clean it.
 
-It takes any Huey, with a kit or without. Nothing alive is ever touched: what is not known to be
-garbage stays, and is counted.
+Every function takes any Huey, with a kit or without. The rule for all of them: whatever may still
+be in use is left alone and counted, so everything that is deleted or released was proved unused.
+`tokens` has the sweep of revoke tokens, `locks` the release of stale locks, `errors` the purge of
+stored errors, `kit_data` the deletion of the kit's own keys. `reports` and `explanation` only read.
 """
 
 from ._common import Stopped
 from .errors import LOCK_ERRORS, PurgeReport, PurgeStopped, purge_errors, validate_classes
 from .explanation.explain import explain
-from .explanation.model import Chord, Explanation, Place, Revocation, Skipped, StoredResult
-from .kit_data import Forgotten, StillInUse, check_unused_elsewhere, forget, forget_record
+from .explanation.model import (
+    Chord,
+    Explanation,
+    Location,
+    Revocation,
+    SkippedAttempt,
+    StoredResult,
+)
+from .kit_data import Forgotten, StillInUse, forget, forget_record, validate_unused_elsewhere
 from .locks.info import LockHeld, LockInfo
 from .locks.inspection import LockInspector
 from .locks.release import (
     UNCLAIMED_SECONDS,
     Release,
-    check_not_held,
     release_lock,
-    release_named,
-    release_seen,
     release_stale,
+    release_unchanged,
+    validate_not_held,
 )
 from .reports.model import Consumer, LockCounts, Report
 from .reports.report import report
-from .tokens.info import TaskLocation, TokenInfo, TokensDeleted, TokensStopped
+from .tokens.info import (
+    SweepReport,
+    SweepStopped,
+    TaskLocation,
+    TokenInfo,
+    TokensDeleted,
+    TokensStopped,
+)
 from .tokens.listing import TokenList, delete_named_tokens, find_task, next_sweep
-from .tokens.report import SweepReport, SweepStopped
-from .tokens.sweeper import DAY, LEAST_AGE, Sweeper, check_age, sweep_tokens
+from .tokens.sweeper import DAY, MIN_AGE, Sweeper, sweep_tokens, validate_min_age
 
 __all__ = [
     "DAY",
-    "LEAST_AGE",
     "LOCK_ERRORS",
+    "MIN_AGE",
     "UNCLAIMED_SECONDS",
     "Chord",
     "Consumer",
     "Explanation",
     "Forgotten",
+    "Location",
     "LockCounts",
     "LockHeld",
     "LockInfo",
     "LockInspector",
-    "Place",
     "PurgeReport",
     "PurgeStopped",
     "Release",
     "Report",
     "Revocation",
-    "Skipped",
+    "SkippedAttempt",
     "StillInUse",
     "Stopped",
     "StoredResult",
@@ -58,9 +72,6 @@ __all__ = [
     "TokenList",
     "TokensDeleted",
     "TokensStopped",
-    "check_age",
-    "check_not_held",
-    "check_unused_elsewhere",
     "delete_named_tokens",
     "explain",
     "find_task",
@@ -69,10 +80,12 @@ __all__ = [
     "next_sweep",
     "purge_errors",
     "release_lock",
-    "release_named",
-    "release_seen",
     "release_stale",
+    "release_unchanged",
     "report",
     "sweep_tokens",
     "validate_classes",
+    "validate_min_age",
+    "validate_not_held",
+    "validate_unused_elsewhere",
 ]

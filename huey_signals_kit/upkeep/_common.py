@@ -1,14 +1,22 @@
-"""Work that could not go on."""
+"""Parts that several kinds of upkeep use."""
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Any
 
 
 class Stopped(RuntimeError):
-    """Work on a storage that went away half way; ``report`` has what was done until then."""
+    """The storage became unreachable during the work; `report` has what was done until then.
+
+    Args:
+        queue: The name of the Huey.
+        report: The report so far; it has at least `scanned` and `deleted`.
+        cause: The exception that stopped the work.
+    """
 
     work = "the work on"
+    """The beginning of the message."""
 
     def __init__(self, queue: str, report: Any, cause: BaseException) -> None:
         super().__init__(
@@ -16,3 +24,15 @@ class Stopped(RuntimeError):
             f"deleted {report.deleted}: {cause!r}"
         )
         self.report = report
+
+
+def to_datetime(seconds: float) -> datetime | None:
+    """Return a stored time in UTC; None if it is out of range.
+
+    Args:
+        seconds: Seconds since the epoch.
+    """
+    try:
+        return datetime.fromtimestamp(seconds, timezone.utc)
+    except (OverflowError, ValueError, OSError):
+        return None

@@ -1,4 +1,8 @@
-"""Ids that Huey made, ``str(uuid.uuid4())``, as 16 bytes each."""
+"""Pack the ids that Huey makes, ``str(uuid.uuid4())``, into 16 bytes each.
+
+A sweep has to keep millions of ids in memory. An id as `str` takes 85 bytes, a packed one 49 as
+`bytes` in a set, and only 16 in a `bytearray` with other ids.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +14,18 @@ from struct import iter_unpack
 from ..store.keys import GENERATED
 
 SIZE = 16
+"""The bytes of a packed id."""
+
 _GENERATED = re.compile(GENERATED).fullmatch
 
 
-def packed(task_id: str) -> bytes | None:
-    """The 16 bytes of *task_id*, or None if Huey has not made it."""
+def pack_id(task_id: str) -> bytes | None:
+    """Return the 16 bytes of an id; None if it was not made by Huey."""
     if _GENERATED(task_id) is None:
         return None
     return bytes.fromhex(task_id.replace("-", ""))
 
 
-def each_of(many: bytes | bytearray | memoryview) -> Iterator[bytes]:
-    """The packed ids in *many*, which has one after the other."""
-    return chain.from_iterable(iter_unpack(f"{SIZE}s", many))
+def iter_ids(joined: bytes | bytearray | memoryview) -> Iterator[bytes]:
+    """Return an iterator over packed ids that are joined."""
+    return chain.from_iterable(iter_unpack(f"{SIZE}s", joined))

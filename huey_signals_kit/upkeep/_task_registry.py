@@ -8,7 +8,7 @@ from typing import Any
 
 
 def is_declared(huey: Any, name: str) -> bool | None:
-    """Return whether *huey* has the task *name*; None if this process cannot know.
+    """Return whether `huey` has the task `name`; None if this process cannot know.
 
     A process knows the tasks of the modules that it has imported. So a task is missing only if
     its module is imported and does not declare it, or if there is no such module.
@@ -17,16 +17,16 @@ def is_declared(huey: Any, name: str) -> bool | None:
         huey: Any Huey.
         name: ``module.name``, as Huey registers a task.
     """
-    known = huey._registry._registry
-    if name in known:
+    declared = huey._registry._registry
+    if name in declared:
         return True
-    if not known or name.partition(".")[0] == "__main__":
+    if not declared or name.partition(".")[0] == "__main__":
         return None
     return False if _is_imported_or_gone(name) else None
 
 
 def _is_imported_or_gone(name: str) -> bool:
-    """Return whether the longest prefix of *name* that is a module has been imported."""
+    """Return whether the longest prefix of `name` that is a module has been imported."""
     parts = name.split(".")
     for end in range(1, len(parts)):
         module = ".".join(parts[:end])

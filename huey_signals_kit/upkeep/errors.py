@@ -1,12 +1,20 @@
-"""Removes errors of some classes that were stored before the kit came: lock errors, above all.
+"""Delete stored errors by their class: above all lock errors from before the kit was installed.
 
-What is left alone, and counted: an error whose task will run again (Huey up to 3.4 stores one
-after each attempt, and replaces it after the next), one that the kit has given a time to live,
-one that was stored on purpose (``lock_errors="keep"``, a handler's `KEEP`) unless asked for,
-what has changed since it was read, what cannot be read, and what may be another queue's, where
-one's name is the beginning of the other's (`Keys.is_of_this_queue`). An error of Huey before 3.4
-does not tell a task that was locked from one that failed as it asked for the result of such a
-task: both count as lock errors. Parts of a chord are no results: its callback waits for them.
+Left alone, and counted in the report, are:
+
+- an error whose task will run again (Huey up to 3.4 stores one after each attempt, and replaces it
+  after the next);
+- an error to which the kit has given a time to live;
+- an error that was stored on purpose (``lock_errors="keep"`` of a task, `KEEP` of a handler),
+  unless `kept` is set;
+- an error that has changed since it was read;
+- a result that cannot be read;
+- a key that may belong to another queue, where the name of one queue is a prefix of the other's
+  (`Keys.is_of_this_queue`).
+
+Parts of a chord are no results, because the callback of the chord waits for them. An error of Huey
+before 3.4 is the same for a task that was locked and for a task that asked for the result of a
+locked one, so both count as lock errors.
 """
 
 from __future__ import annotations
@@ -30,45 +38,49 @@ from ._common import Stopped
 from ._live_ids import LiveTaskIds
 
 LOCK_ERRORS = ("TaskLockedException",)
-# As many as memory allows: before each deletion all places are looked at, which on a storage in
-# files takes as long as reading all results.
-_AT_ONCE = 20_000
-_AT_ONCE_BYTES = 32_000_000
-_RAISED = re.compile(r"(?:[\w<>]+\.)*(\w{1,200})(?::|$)")
-_CLASS = re.compile(r"(\w{1,200})\(")
+# As many as memory allows: before each deletion the queue and the schedule are read, which on a
+# storage in files takes as long as reading all results.
+_BATCH_ERRORS = 20_000
+_BATCH_BYTES = 32_000_000
+_TRACEBACK_CLASS = re.compile(r"(?:[\w<>]+\.)*(\w{1,200})(?::|$)")
+_REPR_CLASS = re.compile(r"(\w{1,200})\(")
 
 
 @dataclass(frozen=True)
 class PurgeReport:
-    """What a purge has found among the results."""
+    """The result of a purge.
+
+    Of the `matched` errors each is counted in one of `deleted`, `pending`, `expiring`, `kept` and
+    `undecided`.
+    """
 
     scanned: int = 0
     """Keys of the store that were read."""
     errors: int = 0
-    """Stored errors, of any class."""
+    """Stored errors of any class."""
     matched: int = 0
-    """Those of the classes that were asked for."""
+    """Errors of the classes to delete."""
     deleted: int = 0
-    """Of these, those deleted; in a dry run, those that would have been."""
+    """Errors that were deleted; in a dry run, errors that would be."""
     pending: int = 0
-    """Of these, those whose task stands in the queue or the schedule, or is running."""
+    """Errors whose task is in the queue or the schedule, or is running."""
     expiring: int = 0
-    """Of these, those that go by themselves."""
+    """Errors that have a time to live."""
     kept: int = 0
-    """Of these, errors that were stored on purpose."""
+    """Errors that were stored on purpose."""
     undecided: int = 0
-    """Of these, those that were left alone: replaced meanwhile, maybe another queue's, or nobody
-    can say."""
+    """Errors that were replaced meanwhile, may belong to another queue, or whose task may still
+    run because a message cannot be read."""
     unreadable: int = 0
-    """Results that could not be read."""
+    """Results that cannot be read."""
     seconds: float = 0.0
     stopped: str = ""
-    """Why nothing was deleted, where that has a reason."""
+    """The reason why deleting stopped, if it did."""
     dry_run: bool = False
 
 
 class PurgeStopped(Stopped):
-    """A purge that could not go on; ``report`` has what it did until then."""
+    """The storage became unreachable during a purge; `report` has what was done until then."""
 
     report: PurgeReport
     work = "the purge of"
@@ -80,21 +92,28 @@ def purge_errors(
     dry_run: bool = False,
     *,
     kept: bool = False,
-    progress: Callable[[PurgeReport], object] | None = None,
+    on_progress: Callable[[PurgeReport], object] | None = None,
 ) -> PurgeReport:
-    """Remove stored errors of the classes *exceptions*, which are named without their module.
+    """Delete stored errors by the name of their exception class.
 
-    With *dry_run* nothing is deleted. With *kept* errors are deleted even if they were stored on
-    purpose, by ``lock_errors="keep"`` or a handler's `KEEP`. *progress* is called now and then with
-    the report so far.
-    `PurgeStopped` if the storage goes away half way: its ``report`` has what was done until then.
+    Args:
+        huey: The Huey, with a kit or without.
+        exceptions: Exception classes, or their names without a module.
+        dry_run: Only report what would be deleted.
+        kept: Also delete errors that were stored on purpose.
+        on_progress: Called repeatedly with the report so far.
+
+    Raises:
+        PurgeStopped: The storage became unreachable.
+        TypeError: An argument has another type.
+        ValueError: A name is not an identifier, or there is none.
     """
     huey = check_huey(huey, "purge_errors()")
     validate_flag(dry_run, "dry_run= of purge_errors()")
     validate_flag(kept, "kept= of purge_errors()")
     purge = _Purge(huey, validate_classes(exceptions), dry_run, kept)
     try:
-        purge.run(progress or (lambda report: None))
+        purge.run(on_progress or (lambda report: None))
     except UnreadableLedger as exc:
         purge.stopped = str(exc)
     except Exception as exc:
@@ -104,16 +123,18 @@ def purge_errors(
 
 
 def class_of(error: Error) -> str:
-    """The name of the class of a stored error; ``"?"`` if it does not say, or says two.
+    """Return the name of the class of a stored error; ``"?"`` if that is unknown or ambiguous.
 
-    Its text is that of another task's error where a result was asked for, which the traceback
-    tells (before Huey 3.4 there is none). A message may have tracebacks in it as well.
+    A stored error has a text (the `repr` of the exception) and, since Huey 3.4, a traceback. If a
+    task asked for the result of another task, the text is that of the other task's error, and only
+    the traceback tells the difference. But a message may contain further tracebacks, so a traceback
+    is used only if it names one class.
     """
     metadata = error.metadata if isinstance(error.metadata, dict) else {}
     text, traceback = metadata.get("error"), metadata.get("traceback")
-    found = _CLASS.match(text) if isinstance(text, str) else None
-    named = "?" if found is None else found.group(1)
-    raised = _raised(traceback) if isinstance(traceback, str) else []
+    match = _REPR_CLASS.match(text) if isinstance(text, str) else None
+    named = "?" if match is None else match.group(1)
+    raised = _raised_classes(traceback) if isinstance(traceback, str) else []
     if not raised or raised[-1] == named:
         return named
     return raised[0] if len(raised) == 1 else "?"
@@ -124,48 +145,60 @@ def is_kept(error: Error) -> bool:
     return isinstance(error.metadata, dict) and error.metadata.get("kept") is True
 
 
-def _raised(traceback: str) -> list[str]:
-    """The class at the end of each part of a *traceback*."""
-    found = []
+def _raised_classes(traceback: str) -> list[str]:
+    """Return the class at the end of each part of a traceback."""
+    classes = []
     for part in traceback.split("Traceback (most recent call last):")[1:]:
         last = next((line for line in part.splitlines() if line and not line[0].isspace()), "")
-        raised = _RAISED.match(last)
-        found += [] if raised is None else [raised.group(1)]
-    return found
+        match = _TRACEBACK_CLASS.match(last)
+        classes += [] if match is None else [match.group(1)]
+    return classes
 
 
 def validate_classes(exceptions: Any) -> frozenset[str]:
-    """The names of exception classes, however they were given."""
-    many = isinstance(exceptions, Iterable) and not isinstance(exceptions, (str, type))
-    names = {_class_name(each) for each in (exceptions if many else (exceptions,))}
+    """Return the names of exception classes, given as for `purge_errors`.
+
+    Raises:
+        TypeError: An item is neither an exception class nor a string.
+        ValueError: A name is not an identifier, or there is none.
+    """
+    is_many = isinstance(exceptions, Iterable) and not isinstance(exceptions, (str, type))
+    names = {_class_name(item) for item in (exceptions if is_many else (exceptions,))}
     if not names:
         raise ValueError("exceptions= of purge_errors() is empty, so it would match nothing")
     return frozenset(names)
 
 
-def _class_name(given: object) -> str:
-    if isinstance(given, type) and issubclass(given, BaseException):
-        return given.__name__
-    if not isinstance(given, str):
+def _class_name(item: object) -> str:
+    if isinstance(item, type) and issubclass(item, BaseException):
+        return item.__name__
+    if not isinstance(item, str):
         raise TypeError(
             "exceptions= of purge_errors() takes names of exception classes, got "
-            f"{short(given)}; write exceptions=('TaskLockedException',)"
+            f"{short(item)}; write exceptions=('TaskLockedException',)"
         )
-    if not given.isidentifier():
+    if not item.isidentifier():
         raise ValueError(
-            "exceptions= of purge_errors() takes names as they stand in a stored error, without "
-            f"a module, got {short(given)}; write {_meant(given)}"
+            "exceptions= of purge_errors() takes names as stored errors have them, without "
+            f"a module, got {short(item)}; write {_suggestion(item)}"
         )
-    return given
+    return item
 
 
-def _meant(given: str) -> str:
-    names = [each.rpartition(".")[2] for each in re.split(r"[\s,;|]+", given)]
-    names = [short(each) for each in names if each.isidentifier()] or ["'MyBusyError'"]
+def _suggestion(text: str) -> str:
+    """Return the names that a user has probably meant, for a message."""
+    parts = [part.rpartition(".")[2] for part in re.split(r"[\s,;|]+", text)]
+    names = [short(part) for part in parts if part.isidentifier()] or ["'MyBusyError'"]
     return names[0] if len(names) == 1 else f"{' and '.join(names[:3])}, each by itself"
 
 
 class _Purge:
+    """One purge of one store.
+
+    The errors to delete are collected in batches. Before a batch is deleted, all tasks that can
+    still run are read: an error is deleted only if its task is none of them.
+    """
+
     def __init__(self, huey: Any, classes: frozenset[str], dry_run: bool, kept: bool) -> None:
         self._store: Store = open_store(huey)
         self._keys = Keys(huey)
@@ -174,63 +207,67 @@ class _Purge:
         self._classes = classes
         self._dry_run = dry_run
         self._with_kept = kept
-        self._found: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
         self._started = time.monotonic()
         self.stopped = ""
 
     def report(self) -> PurgeReport:
+        """Return the report so far."""
         seconds = time.monotonic() - self._started
         return PurgeReport(
-            **self._found, seconds=seconds, stopped=self.stopped, dry_run=self._dry_run
+            **self._counts, seconds=seconds, stopped=self.stopped, dry_run=self._dry_run
         )
 
-    def run(self, progress: Callable[[PurgeReport], object]) -> None:
-        some: list[Entry] = []
+    def run(self, on_progress: Callable[[PurgeReport], object]) -> None:
+        """Read all results, and delete the matching errors in batches."""
+        errors: list[Entry] = []
         for batch in self._store.entries():
-            some += [entry for entry in batch if self._is_meant(entry)]
-            if len(some) >= _AT_ONCE or sum(entry.size for entry in some) >= _AT_ONCE_BYTES:
-                self._delete(some)
-                some = []
-            progress(self.report())
-        self._delete(some)
-        progress(self.report())
+            errors += [entry for entry in batch if self._matches(entry)]
+            if len(errors) >= _BATCH_ERRORS or sum(e.size for e in errors) >= _BATCH_BYTES:
+                self._delete(errors)
+                errors = []
+            on_progress(self.report())
+        self._delete(errors)
+        on_progress(self.report())
 
-    def _is_meant(self, entry: Entry) -> bool:
-        self._found["scanned"] += 1
+    def _matches(self, entry: Entry) -> bool:
+        """Count an entry; return whether it is an error to delete."""
+        self._counts["scanned"] += 1
         if self._keys.kind(entry.key) is not Kind.RESULT:
             return False
         try:
             value = self._reader.value(entry.value)
         except Unreadable:
-            self._found["unreadable"] += 1
+            self._counts["unreadable"] += 1
             return False
         if not isinstance(value, Error):
             return False
-        self._found["errors"] += 1
+        self._counts["errors"] += 1
         if class_of(value) not in self._classes:
             return False
-        self._found["matched"] += 1
+        self._counts["matched"] += 1
         if "expires" in value.metadata:
-            self._found["expiring"] += 1
+            self._counts["expiring"] += 1
             return False
         if is_kept(value) and not self._with_kept:
-            self._found["kept"] += 1
+            self._counts["kept"] += 1
             return False
         if not self._keys.is_of_this_queue(entry.key, value.metadata.get("task_id")):
-            self._found["undecided"] += 1
+            self._counts["undecided"] += 1
             return False
         return True
 
-    def _delete(self, some: list[Entry]) -> None:
-        if not some:
+    def _delete(self, errors: list[Entry]) -> None:
+        if not errors:
             return
-        # After the errors were read: a task that stores one and goes on is found where it goes.
-        self._found["undecided"] += len(some)
+        # Undecided until they are deleted, so that the report is right if the storage fails.
+        self._counts["undecided"] += len(errors)
+        # After the errors were read: a task that has stored an error and runs again is found.
         self._live_ids.refresh()
         if not self._live_ids.complete:
-            self.stopped = "a message cannot be read: its task may still come to run"
+            self.stopped = "a message cannot be read: its task may still run"
             return
-        done = [(entry.key, entry.value) for entry in some if not self._live_ids.has(entry.key)]
-        pending = len(some) - len(done)
-        gone = len(done) if self._dry_run else len(self._store.compare_and_delete_many(done))
-        self._found.update(pending=pending, deleted=gone, undecided=-pending - gone)
+        due = [(entry.key, entry.value) for entry in errors if not self._live_ids.has(entry.key)]
+        pending = len(errors) - len(due)
+        deleted = len(due) if self._dry_run else len(self._store.compare_and_delete_many(due))
+        self._counts.update(pending=pending, deleted=deleted, undecided=-pending - deleted)

@@ -1,4 +1,9 @@
-"""Deletes everything that the kit has written for one queue, or one record of its ledger."""
+"""Delete everything that the kit has written for one queue, or one record of its ledger.
+
+A process that is alive would write its record again, so it is a reason to refuse. A record alone
+does not tell whether its process is alive on another host. So the records are watched for three
+heartbeats: a record that changes meanwhile belongs to a living process.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +40,8 @@ from ..store import (
 from ..store.keys import OWN
 
 _POLL_SECONDS = 0.5
-_OLD_FOLDER = "huey-signals-expiring"
-_OLD = "keys of version 0.1 among the results"
+_FOLDER_OF_0_1 = "huey-signals-expiring"
+_KIND_OF_0_1 = "keys of version 0.1 among the results"
 _KINDS = (
     ("process:", "records of processes"),
     ("alive:", "signs of life"),
@@ -48,6 +53,7 @@ _KINDS = (
     ("cleared", "notes of cleared locks"),
     ("expiring", "index of errors that expire"),
 )
+"""Kinds of keys: the beginning of a key, and its name in the report."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,12 @@ class Forgotten:
 
 
 class StillInUse(RuntimeError):
-    """Living processes use the data that were to be deleted, and would write them again."""
+    """Nothing was deleted, because living processes would write the keys again.
+
+    Args:
+        queue: The name of the Huey.
+        processes: The processes, as text.
+    """
 
     def __init__(self, queue: str, processes: list[str]) -> None:
         super().__init__(
@@ -80,37 +91,44 @@ class StillInUse(RuntimeError):
 
 
 def forget(
-    huey: Any, dry_run: bool = False, *, tell: Callable[[], object] = lambda: None
+    huey: Any, dry_run: bool = False, *, on_wait: Callable[[], object] = lambda: None
 ) -> Forgotten:
     """Delete every key that the kit has written for the queue of `huey`.
 
-    Results, tokens and locks belong to Huey and stay; so do errors that were to expire. With
-    processes on other hosts, it takes up to 15 seconds to see whether they are alive.
+    Results, tokens and locks belong to Huey and stay; so do errors that were to expire. If there
+    are processes on other hosts, it takes up to 15 seconds to learn whether they are alive.
 
     Args:
         huey: The Huey, with a kit or without.
         dry_run: Delete nothing, and return what would be deleted.
-        tell: Called repeatedly while processes are watched.
+        on_wait: Called repeatedly while processes are watched.
 
     Raises:
         StillInUse: Living processes have a record; nothing was deleted.
     """
     huey = check_huey(huey, "forget()")
     validate_flag(dry_run, "dry_run= of forget()")
-    living, silent = _watch(huey, tell)
+    living, silent = _find_processes(huey, on_wait)
     if living and not dry_run:
         raise StillInUse(str(huey.name), living)
-    found: Counter[str] = Counter()
-    for kind, number, delete in _places(huey):
-        found[kind] += number
+    numbers: Counter[str] = Counter()
+    for kind, number, delete in _stored_kinds(huey):
+        numbers[kind] += number
         if not dry_run:
             delete()
-    return Forgotten({kind: number for kind, number in found.items() if number}, silent, dry_run)
+    return Forgotten({kind: number for kind, number in numbers.items() if number}, silent, dry_run)
 
 
-def check_unused_elsewhere(huey: Any) -> None:
-    """Raise `StillInUse` if another living process has a record."""
-    living, _ = _watch(huey, lambda: None, lambda beat: not is_of_this_process(beat.id))
+def validate_unused_elsewhere(huey: Any) -> None:
+    """Check that no other living process has a record.
+
+    Args:
+        huey: The Huey.
+
+    Raises:
+        StillInUse: Another process is alive.
+    """
+    living, _ = _find_processes(huey, lambda: None, lambda beat: not is_of_this_process(beat.id))
     if living:
         raise StillInUse(str(huey.name), living)
 
@@ -130,22 +148,22 @@ def forget_record(huey: Any, name: str, dry_run: bool = False) -> bool:
     """
     huey = check_huey(huey, "forget_record()")
     process_id = name.removeprefix("process:")
-    living, _ = _watch(huey, lambda: None, lambda beat: beat.id == process_id)
+    living, _ = _find_processes(huey, lambda: None, lambda beat: beat.id == process_id)
     if living and not dry_run:
         raise StillInUse(str(huey.name), living)
     return remove_record(huey, process_id, dry_run)
 
 
-def _watch(
+def _find_processes(
     huey: Any,
-    tell: Callable[[], object],
+    on_wait: Callable[[], object],
     is_wanted: Callable[[Heartbeat], bool] = lambda beat: True,
 ) -> tuple[list[str], list[str]]:
-    """Return the processes that are alive, and those that were silent while this watched.
+    """Return the processes that are alive, and the ones that were silent while watched.
 
     Args:
         huey: The Huey.
-        tell: Called repeatedly while processes are watched.
+        on_wait: Called repeatedly while processes are watched.
         is_wanted: Whether to watch the process of a record.
     """
     ledger, backend = open_ledger(huey), open_backend(huey)
@@ -158,12 +176,12 @@ def _watch(
             if not is_wanted(beat):
                 continue
             if process.alive or _value(now, beat.id) != _value(first, beat.id):
-                living[beat.id] = _named(beat)
+                living[beat.id] = _describe(beat)
             elif process.alive is None:
-                unknown.append(_named(beat))
+                unknown.append(_describe(beat))
         if not unknown or time.monotonic() >= deadline:
             return list(living.values()), unknown
-        tell()
+        on_wait()
         time.sleep(_POLL_SECONDS)
 
 
@@ -172,15 +190,16 @@ def _value(snapshot: StoredValues, process_id: str) -> tuple[bytes | None, bytes
     return snapshot.records.get(process_id), snapshot.alive.get(process_id.partition(".")[0])
 
 
-def _named(beat: Heartbeat) -> str:
+def _describe(beat: Heartbeat) -> str:
     return f"process {beat.pid} on {beat.host}"
 
 
-_Place = tuple[str, int, Callable[[], object]]
+_StoredKind = tuple[str, int, Callable[[], object]]
+"""A kind of keys, the number of them, and a function that deletes them."""
 
 
-def _places(huey: Any) -> Iterator[_Place]:
-    """Yield a kind of keys, how many there are, and a function that deletes them."""
+def _stored_kinds(huey: Any) -> Iterator[_StoredKind]:
+    """Yield every kind of keys that the kit has written."""
     storage, family = huey.storage, family_of(huey.storage)
     if family is not None and family.name in REDIS:
         yield from _on_redis(storage)
@@ -190,11 +209,11 @@ def _places(huey: Any) -> Iterator[_Place]:
         yield from _folders(storage)
     if family is not None:
         store = open_store(huey)
-        old = [key for keys in store.keys(OWN) for key in keys]
-        yield _OLD, len(old), lambda: store.delete(old)
+        old = [key for batch in store.keys(OWN) for key in batch]
+        yield _KIND_OF_0_1, len(old), lambda: store.delete(old)
 
 
-def _on_redis(storage: Any) -> Iterator[_Place]:
+def _on_redis(storage: Any) -> Iterator[_StoredKind]:
     conn, name = storage.conn, storage.name
 
     def deletes(*keys: Any) -> Callable[[], object]:
@@ -207,28 +226,28 @@ def _on_redis(storage: Any) -> Iterator[_Place]:
             yield kind, number, deletes(key)
     index = redis_key("expiring", name)
     yield _kind("expiring"), int(conn.zcard(index)), deletes(index)
-    for what, begins, kind in (
+    for part, prefix, kind in (
         ("fresh", "process:", "freshness keys"),
         ("lease", "lease:", _kind("lease")),
     ):
-        prefix = f"{redis_key(what, name)}.{begins}".encode()
-        found = list(conn.scan_iter(match=redis_pattern(prefix), count=1000))
-        yield kind, len(found), deletes(*found)
+        pattern = redis_pattern(f"{redis_key(part, name)}.{prefix}".encode())
+        keys = list(conn.scan_iter(match=pattern, count=1000))
+        yield kind, len(keys), deletes(*keys)
 
 
-def _in_store(huey: Any) -> Iterator[_Place]:
+def _in_store(huey: Any) -> Iterator[_StoredKind]:
     seen: set[str] = set()
     for part in (LEDGER, UPKEEP):
-        opened = open_kit_store(huey, part)
-        keys = [key for some in opened.keys(OWN) for key in some if key not in seen]
+        store = open_kit_store(huey, part)
+        keys = [key for batch in store.keys(OWN) for key in batch if key not in seen]
         seen.update(keys)
         for kind in dict.fromkeys(map(_kind, keys)):
-            own = [key for key in keys if _kind(key) == kind]
-            yield kind, len(own), partial(opened.delete, own)
+            of_kind = [key for key in keys if _kind(key) == kind]
+            yield kind, len(of_kind), partial(store.delete, of_kind)
 
 
-def _folders(storage: Any) -> Iterator[_Place]:
-    for folder in (kit_folder(storage), Path(storage.path, _OLD_FOLDER)):
+def _folders(storage: Any) -> Iterator[_StoredKind]:
+    for folder in (kit_folder(storage), Path(storage.path, _FOLDER_OF_0_1)):
         # The files of the ledger and the upkeep are counted already.
         index = folder / "expiring" if folder.name.startswith(".") else folder
         number = len(list(index.iterdir())) if index.is_dir() else 0
@@ -240,5 +259,5 @@ def _folders(storage: Any) -> Iterator[_Place]:
 
 
 def _kind(key: str) -> str:
-    plain = key.removeprefix(OWN)
-    return next((kind for begins, kind in _KINDS if plain.startswith(begins)), "other keys")
+    name = key.removeprefix(OWN)
+    return next((kind for prefix, kind in _KINDS if name.startswith(prefix)), "other keys")

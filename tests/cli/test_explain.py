@@ -35,7 +35,7 @@ ELSEWHERE = ProcessId("another-host", "another boot", 4711, 99)
 @pytest.fixture(autouse=True)
 def short_patience(monkeypatch):
     """Make `explain` wait a tenth of a second for workers of which none has a record."""
-    monkeypatch.setattr(explain_module, "_LEAST_SECONDS", 0.1)
+    monkeypatch.setattr(explain_module, "_NEW_WORKER_SECONDS", 0.1)
     monkeypatch.setattr(explain_module, "_POLL_SECONDS", 0.02)
 
 

@@ -256,7 +256,7 @@ def test_no_file_is_written_into_a_folder_of_another_user(tmp_path, monkeypatch)
     elsewhere.mkdir()
     (tmp_path / f"huey-signals-{os.geteuid()}").symlink_to(elsewhere)
     with pytest.raises(PermissionError):
-        host_record.own_folder()
+        host_record.prepare_own_folder()
     assert list(elsewhere.iterdir()) == []
 
 
@@ -346,28 +346,28 @@ def test_no_folder_for_temporary_files(sqlite_shop, tmp_path, monkeypatch):
 def writer(sqlite_shop, run_dir):
     """It has written its file."""
     writer = HostRecordWriter(sqlite_shop.huey)
-    writer.begin("thread")
+    writer.start("thread")
     wait_until(read_records, 30, "the file")
     yield writer
-    writer.end()
+    writer.stop()
 
 
 def test_a_folder_that_was_removed_is_made_again(run_dir, monkeypatch, sqlite_shop):
     """A clean-up of temporary files is no reason to restart."""
     monkeypatch.setattr(host_record, "WRITE_SECONDS", 0.05)
     writer = HostRecordWriter(sqlite_shop.huey)
-    writer.begin("thread")
+    writer.start("thread")
     for _ in range(2):
         wait_until(read_records, 30, "the file")
         run_dir.rename(run_dir.parent / f"gone-{time.monotonic_ns()}")
-    writer.end()
+    writer.stop()
 
 
 def test_a_file_is_not_written_through_a_link(run_dir, tmp_path, sqlite_shop, monkeypatch):
     """In a folder where all may write, another user can put one under its name."""
     monkeypatch.setattr(host_record, "WRITE_SECONDS", 0.05)
     writer = HostRecordWriter(sqlite_shop.huey)
-    writer.begin("thread")
+    writer.start("thread")
     wait_until(read_records, 30, "the file")
     (file,) = run_dir.glob("*.json")
     victim = tmp_path / "victim"
@@ -378,7 +378,7 @@ def test_a_file_is_not_written_through_a_link(run_dir, tmp_path, sqlite_shop, mo
         with suppress(FileExistsError):
             link.symlink_to(victim)
         time.sleep(0.02)
-    writer.end()
+    writer.stop()
     assert victim.read_text() == "precious"
     assert not file.is_symlink()
 
@@ -404,12 +404,12 @@ def test_containers_that_share_the_folder(run_dir, writer, monkeypatch):
 def test_a_kit_that_is_uninstalled_leaves_no_file(sqlite_shop, run_dir):
     """Nor does its thread write another one."""
     writer = HostRecordWriter(sqlite_shop.huey)
-    writer.begin("thread")
+    writer.start("thread")
     wait_until(read_records, 30, "the file")
     (record,) = read_records()
     assert (record.queue, record.place) == (sqlite_shop.huey.name, this_process())
     assert sqlite_shop.name in record.names
-    writer.end()
+    writer.stop()
     wait_until(lambda: not list(run_dir.iterdir()), 30, "no file")
 
 

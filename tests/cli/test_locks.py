@@ -81,7 +81,7 @@ def test_by_name(shop):
         ran = shop.run("locks", "release", shop.name, "one", "two", "mine", "one", "--apply")
         assert ran.code == 1
         assert "the lock 'mine' of" in ran.err
-        assert "which lives: end that process" in ran.err
+        assert "which is alive: end that process" in ran.err
         assert names(shop.huey) == ["mine"]
     assert shop.run("locks", "release", shop.name, "mine").err == (
         "huey-signals locks release: no lock and no semaphore named 'mine' is held; "
@@ -114,7 +114,7 @@ for sequence in range(1, 400):
         finally:
             other.kill()
     assert ran.code == 1
-    assert "is held by process 4711 on another-host, which lives" in ran.err
+    assert "is held by process 4711 on another-host, which is alive" in ran.err
     assert names(shop.huey) == ["held"]
 
 
@@ -170,8 +170,8 @@ def test_a_semaphore_is_not_freed_by_name(make_shop, options):
     assert ran.code == 1
     assert ran.err.startswith(
         f"huey-signals locks release: 'few' of {shop.huey.name!r} is a semaphore, whose "
-        "slots do not name their holders, so none is freed; the last of its 2 slots "
-        "was taken or renewed 3"
+        "slots do not name their holders, so none is released; the last of its 2 slots "
+        "was acquired or renewed 3"
     )
     assert ran.err.endswith(f"huey.storage.conn.delete({few!r})\n")
     assert ran.row("plain")[-2:] == ["?", "?"]

@@ -101,22 +101,22 @@ def test_classes_of_ones_own(sqlite_shop):
     [
         (
             "huey.exceptions.TaskLockedException",
-            "--exception takes names as they stand in a stored error, without a module, got "
+            "--exception takes names as stored errors have them, without a module, got "
             "'huey.exceptions.TaskLockedException'; write 'TaskLockedException'",
         ),
         (
             "",
-            "--exception takes names as they stand in a stored error, without a module, got ''; "
+            "--exception takes names as stored errors have them, without a module, got ''; "
             "write 'MyBusyError'",
         ),
         (
             "X;a.Y",
-            "--exception takes names as they stand in a stored error, without a module, got "
+            "--exception takes names as stored errors have them, without a module, got "
             "'X;a.Y'; write 'X' and 'Y', each by itself",
         ),
         (
             "Busy('no')",
-            "--exception takes names as they stand in a stored error, without a module, got "
+            "--exception takes names as stored errors have them, without a module, got "
             "\"Busy('no')\"; write 'MyBusyError'",
         ),
     ],
@@ -136,7 +136,7 @@ def test_a_message_that_cannot_be_read(shop):
     assert ran.row("undecided")[0] == "2"
     assert ran.err == (
         "huey-signals purge: nothing more was deleted: a message cannot be read: its task may "
-        "still come to run\n"
+        "still run\n"
     )
     assert len(stored_errors(shop.huey)) == 2
 

@@ -216,9 +216,9 @@ def test_a_process_of_a_container_is_not_taken_for_one_of_the_host(setting):
             container.kill()
     wait_until(lambda: setting.looks()["held"].alive is None, 30, "its silence")
     began = time.monotonic()
-    assert [lock.name for lock in release_stale(setting.huey, watch=setting.watch).released] == [
-        "held"
-    ]
+    assert [
+        lock.name for lock in release_stale(setting.huey, inspector=setting.watch).released
+    ] == ["held"]
     assert STALE_AFTER <= time.monotonic() - began < STALE_AFTER + 30
 
 
@@ -248,7 +248,7 @@ def test_a_holder_that_stood_still_finds_out_and_leaves_its_successors_lock(
 
         def release_known():
             names = ["first", "second", "here"]
-            return release_stale(setting.huey, watch=setting.watch, names=names)
+            return release_stale(setting.huey, inspector=setting.watch, names=names)
 
         here = setting.take(near, "here")
         environment.setenv(HOST, "another-host")

@@ -231,4 +231,4 @@ def test_it_is_started_once_for_each_storage(native):
     heartbeat._huey.immediate = True
     heartbeat.start("id")
     assert heartbeat._thread is not first
-    wait_until(lambda: first.ended, 10, "the first to end")
+    wait_until(lambda: first.has_ended, 10, "the first to end")

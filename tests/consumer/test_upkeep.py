@@ -170,12 +170,12 @@ from tests.support import Place
 if sys.argv[4] == "on another host":
     socket.gethostname = lambda: "another host"
     sweeper.LEASE_SECONDS = 3.0
-sweep.DELETED_AT_ONCE = 100
+sweep.DELETE_BATCH = 100
 def hold(report):
     if report.deleted >= 500:
         print(report.deleted, flush=True)
         time.sleep(600)
-sweep_tokens(Place(*sys.argv[1:4]).open(), progress=hold)
+sweep_tokens(Place(*sys.argv[1:4]).open(), on_progress=hold)
 """
 
 

@@ -17,8 +17,8 @@ def dead(huey: Any) -> None:
     from huey_signals_kit.upkeep import LockInspector
     from huey_signals_kit.upkeep.locks import inspection
 
-    verdict = inspection._HolderStatus(alive=False, unclaimed=False, settled=True)
-    LockInspector._lives = lambda self, name, raw, holder, look: verdict
+    verdict = inspection._HolderStatus(alive=False, is_unclaimed=False, is_settled=True)
+    LockInspector._holder_status = lambda self, name, raw, holder, look: verdict
 
 
 def silent(huey: Any) -> None:
@@ -39,8 +39,8 @@ def never(huey: Any) -> None:
     from huey_signals_kit.upkeep import LockInspector
     from huey_signals_kit.upkeep.locks import inspection
 
-    verdict = inspection._HolderStatus(alive=None, unclaimed=False, settled=True)
-    LockInspector._lives = lambda self, name, raw, holder, look: verdict
+    verdict = inspection._HolderStatus(alive=None, is_unclaimed=False, is_settled=True)
+    LockInspector._holder_status = lambda self, name, raw, holder, look: verdict
 
 
 def _bytes(key: str | bytes) -> bytes:

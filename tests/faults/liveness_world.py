@@ -185,8 +185,12 @@ class SimulatedLockInspector(LockInspector):
         raw = self._server.lock
         if raw is None or not names:
             return []
-        verdict = self._lives("held", raw, self.holder, self._ledger.snapshot())
-        return [LockInfo("held", alive=verdict.alive, settled=verdict.settled, doubt=verdict.doubt)]
+        verdict = self._holder_status("held", raw, self.holder, self._ledger.snapshot())
+        return [
+            LockInfo(
+                "held", alive=verdict.alive, is_settled=verdict.is_settled, doubt=verdict.doubt
+            )
+        ]
 
 
 class Run:
@@ -222,7 +226,7 @@ class Run:
         if paused > 0 or watcher.killed:
             return
         with suppress(*FAILURES):
-            self.free([each for each in watch.all() if each.alive is False and each.settled])
+            self.free([each for each in watch.all() if each.alive is False and each.is_settled])
 
     def command(self):
         """``locks release --stale --apply`` on a host of its own, now and then."""
@@ -231,9 +235,9 @@ class Run:
         caller = Process(self.world, self.server, host, False)
         caller.killed = True  # it writes no heartbeats
         with suppress(*FAILURES):
-            found = self.watch_of(caller, caller.open()).wait_until_known(write=True)
+            found = self.watch_of(caller, caller.open()).wait_until_known(should_observe=True)
             self.server.reach(host)
-            self.free([each for each in found if each.alive is False and each.settled])
+            self.free([each for each in found if each.alive is False and each.is_settled])
 
     def free(self, locks):
         if locks and self.server.lock is not None and self.freed_at is None:

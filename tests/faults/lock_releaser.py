@@ -20,15 +20,15 @@ from tests.support import Place
 def do_it(wrong):
     """Have this process do it so."""
     if wrong == "living":
-        dead = inspection._HolderStatus(alive=False, unclaimed=False, settled=True)
-        LockInspector._lives = lambda self, name, raw, holder, look: dead
+        dead = inspection._HolderStatus(alive=False, is_unclaimed=False, is_settled=True)
+        LockInspector._holder_status = lambda self, name, raw, holder, look: dead
     elif wrong == "later":
 
         def release_later(huey, lock):
             time.sleep(random.choice([0, 0.5]))
             return bool(huey.lock_task(lock.name).clear())
 
-        release.release_seen = release_later
+        release.release_unchanged = release_later
 
 
 def main():
@@ -37,7 +37,7 @@ def main():
     huey = Place(*where).open()
     watch = LockInspector(huey)
     while True:
-        for lock in release_stale(huey, watch=watch).released:
+        for lock in release_stale(huey, inspector=watch).released:
             print(lock.name, "stale", flush=True)
         for lock in watch.all():
             try:

@@ -12,7 +12,7 @@ import json
 import sys
 import time
 
-from huey_signals_kit.upkeep import LEAST_AGE, Sweeper, _live_ids
+from huey_signals_kit.upkeep import MIN_AGE, Sweeper, _live_ids
 from tests.support import Place
 
 
@@ -37,7 +37,7 @@ def main():
     began = time.time()
     sweeper = Sweeper(Place(*where).open(), lambda: began + (time.time() - began) * float(haste))
     while True:
-        report = sweeper.sweep(LEAST_AGE)
+        report = sweeper.sweep(MIN_AGE)
         print(json.dumps(vars(report)), flush=True)
         time.sleep(0.05)
 

@@ -16,7 +16,7 @@ from uuid import uuid4
 import huey as huey_package
 import pytest
 
-from huey_signals_kit.upkeep import LEAST_AGE
+from huey_signals_kit.upkeep import MIN_AGE
 from tests.consumer.harness import ROOT, running_consumer
 from tests.faults.soak_app import RAN, SKIPPED, declare, has_happened, noted
 from tests.support import tail
@@ -177,7 +177,7 @@ class Application:
 
         def enqueue():
             # Who keeps one for longer than two looks are apart is told not to.
-            if time.monotonic() - revoked < 0.8 * LEAST_AGE / self.haste:
+            if time.monotonic() - revoked < 0.8 * MIN_AGE / self.haste:
                 self.skips[task.id] += 1
                 self.huey.enqueue(task)
 

@@ -419,7 +419,7 @@ def test_the_files_of_ended_processes_become_one(tmp_path, ended_place):
         assert folder.totals("own")[tuple(SIGNALS_KEY)] == 1000
     assert folder.totals("own") == {tuple(SIGNALS_KEY): 1000}
     assert sorted(os.listdir(tmp_path)) == [ENDED, LOCK]
-    assert list(folder._seen) == [ENDED]
+    assert list(folder._cache) == [ENDED]
     assert (tmp_path / ENDED).stat().st_size < 50_000
     write_ended(tmp_path, ended_place, 1)
     folder.fold("own")
@@ -502,7 +502,7 @@ FOLD_ALL = """
     import sys
     from huey_signals_kit.sinks import _totals_folder as module
 
-    module.MOST = 3
+    module.MAX_FILES = 3
     folder = module.TotalsFolder(sys.argv[1], print)
     print("ready", flush=True)
     sys.stdin.readline()

@@ -127,7 +127,7 @@ def test_many_are_read_in_batches(any_huey):
     job = declare(any_huey)
     ids = [job(n).id for n in range(1200)]
     told = []
-    (place,) = explain(any_huey, ids[1100], progress=told.append).places
+    (place,) = explain(any_huey, ids[1100], on_progress=told.append).places
     assert place.before <= 1100 <= place.before_most
     assert told[-1] == "1,200 tasks read"
     assert len(told) > 1
@@ -543,10 +543,10 @@ def test_before_nothing_knows_it_every_worker_is_asked_again(make_huey, named):
             written_elsewhere(huey, 2, running=(RunningTask(task_id, JOB, 5.0),))
 
     started = time.monotonic()
-    found = explain(huey, task_id, progress=tell, patience=30)
+    found = explain(huey, task_id, on_progress=tell, patience=30)
     assert [each.where for each in found.places] == [*named, "running"]
     assert time.monotonic() - started < 20
-    assert "waiting for the workers to say what they run" in told
+    assert "waiting for the heartbeats of the workers" in told
 
 
 def test_a_worker_that_says_nothing_is_not_waited_for_for_ever(make_huey):

@@ -486,7 +486,7 @@ def test_what_was_counted_is_in_the_totals_once(make_huey, beats):
     for _ in range(2):
         with lock:
             kit.uninstall()
-            kit._heartbeat.lock_taken()
+            kit._heartbeat.on_lock_acquired()
             kit.report()
         kit.report()
     assert beats() == []
@@ -748,9 +748,9 @@ def test_two_hueys_whose_names_redis_cannot_tell_apart_look_after_locks_of_their
         for huey in hueys:
             done = release_stale(huey, 900, clock=lambda now=now: now)
             assert [lock.name for lock in done.released] == (["held"] if now else [])
-    assert [kit._stale_lock_job._turn.acquire() for kit in kits] == [True, True]
+    assert [kit._stale_lock_job._lease.acquire() for kit in kits] == [True, True]
     for kit in kits:
-        kit._stale_lock_job._turn.release()
+        kit._stale_lock_job._lease.release()
 
 
 def test_a_kit_uninstalled_in_a_forked_child_leaves_the_parent_its_lock(make_huey):
@@ -924,7 +924,7 @@ def test_where_processes_cannot_be_told_apart_heartbeats_tell(make_huey, monkeyp
         (lock,) = watch.all()
         now[0] += 5
     assert lock.alive is not False
-    assert not (lock.alive is None and lock.unclaimed)
+    assert not (lock.alive is None and lock.is_unclaimed)
 
 
 def test_a_lock_is_not_freed_where_it_could_not_be_told_in_time_who_lives(make_huey):

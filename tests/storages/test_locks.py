@@ -286,13 +286,13 @@ def test_a_process_on_another_host_is_dead_after_a_watched_silence(
             (lock,) = watch.all()
         # A missing record is watched since this was asked about it.
         silent = 115 if has_record else 110
-        assert (lock.alive, lock.settled, lock.silent) == (None, False, silent)
+        assert (lock.alive, lock.is_settled, lock.silent) == (None, False, silent)
         assert "counts as dead after 120" in lock.doubt
         go(10)
         (lock,) = watch.all()
-    assert lock.settled
+    assert lock.is_settled
     assert lock.alive is (False if has_record or had_record else None)
-    assert lock.unclaimed is not (has_record or had_record)
+    assert lock.is_unclaimed is not (has_record or had_record)
 
 
 def test_a_reading_command_never_says_that_a_silent_process_is_dead(make_huey):
@@ -306,7 +306,7 @@ def test_a_reading_command_never_says_that_a_silent_process_is_dead(make_huey):
         clock.sleep(100)
         assert [(each.alive, each.silent) for each in watch.all()] == [(None, None)]
     assert (store(huey), kit_data(huey)) == before
-    kept = release_stale(huey, 900, dry_run=True, watch=watch).kept
+    kept = release_stale(huey, 900, dry_run=True, inspector=watch).kept
     assert "no process watches it" in kept[0].doubt
     assert (store(huey), kit_data(huey)) == before
 
@@ -342,7 +342,7 @@ def test_a_command_believes_a_watcher_that_has_written_since(make_huey):
         clock.sleep(5)
     watch = watching_locks(huey, clock)
     clock.sleep(50)
-    assert [each.settled for each in watch.wait_until_known()] == [False]
+    assert [each.is_settled for each in watch.wait_until_known()] == [False]
     heartbeat()
     for _ in range(28):
         clock.sleep(5)
@@ -350,7 +350,7 @@ def test_a_command_believes_a_watcher_that_has_written_since(make_huey):
     watch._sleep = lambda seconds: (clock.sleep(seconds), heartbeat())
     began = clock.now
     (lock,) = watch.wait_until_known()
-    assert (lock.alive, lock.settled) == (False, True)
+    assert (lock.alive, lock.is_settled) == (False, True)
     assert clock.now - began < 10
 
 
@@ -364,7 +364,7 @@ def test_nothing_is_dead_that_could_not_have_written(make_huey, monkeypatch, by)
     monkeypatch.setattr(StoreBackend, "compare_and_set", refuse)
     monkeypatch.setattr(StoreBackend, "put_if_absent", refuse)
     if by == "command":
-        (kept,) = release_stale(huey, 900, watch=watch).kept
+        (kept,) = release_stale(huey, 900, inspector=watch).kept
         assert "cannot write to the storage to watch: MemoryError('full')" in kept.doubt
         with pytest.raises(LockHeld, match="cannot write to the storage"):
             release_lock(huey, "held", watch)
@@ -419,7 +419,7 @@ def test_a_lock_of_version_01_whose_record_is_not_found_stays(make_huey):
     watch = watching_locks(huey, clock)
     taken_by(huey, "held", ELSEWHERE, incarnation=0)
     for _ in range(3):
-        done = release_stale(huey, 900, watch=watch, clock=lambda: clock.now)
+        done = release_stale(huey, 900, inspector=watch, clock=lambda: clock.now)
         assert (done.released, done.waiting, [each.name for each in done.kept]) == (
             [],
             [],
@@ -451,7 +451,7 @@ def test_nothing_is_freed_while_a_process_of_version_01_lives(make_huey, caplog)
     for name in ("dead", "bare"):
         with pytest.raises(LockHeld, match=said):
             release_lock(huey, name, watch)
-    done = release_stale(huey, 900, watch=watch)
+    done = release_stale(huey, 900, inspector=watch)
     assert (done.released, len(done.kept)) == ([], 1)
     with pytest.raises(UnreadableLedger, match=r"runs huey-signals-kit 0\.1"):
         open_ledger(huey).running_ids()
@@ -476,7 +476,7 @@ def test_one_that_was_never_heard_of_goes_after_two_looks(make_huey):
 
     def release(seconds):
         now[0], clock.now = now[0] + seconds, clock.now + seconds
-        found = release_stale(huey, 900, watch=watch, clock=lambda: now[0])
+        found = release_stale(huey, 900, inspector=watch, clock=lambda: now[0])
         return len(found.released), len(found.waiting)
 
     assert release(0) == (0, 1)
@@ -493,7 +493,7 @@ def test_a_record_that_nobody_can_read_may_be_of_the_holder(make_huey):
     put_kit_data(huey, "process:x", b"what a later version writes")
     for _ in range(3):
         assert [each.alive for each in watch.all()] == [None]
-        (kept,) = release_stale(huey, 900, watch=watch).kept
+        (kept,) = release_stale(huey, 900, inspector=watch).kept
         assert "cannot read" in kept.doubt
         clock.now += 1000
 
@@ -506,7 +506,7 @@ def test_nothing_is_freed_by_name_whose_holder_lives_on_another_host(make_huey, 
     watch = watching_locks(huey, clock)
     watch._sleep = lambda seconds: (clock.sleep(seconds), beats(huey, next(sequence)))
     taken_by(huey, "held", ELSEWHERE)
-    with pytest.raises(LockHeld, match="process 4711 on another-host, which lives"):
+    with pytest.raises(LockHeld, match="process 4711 on another-host, which is alive"):
         release_lock(huey, "held", watch)
     watch._sleep = clock.sleep
     silenced(huey)
@@ -526,9 +526,9 @@ def test_a_storage_that_was_away_makes_nobody_dead(make_huey):
     silenced(huey)
     clock.now += 1000
     (lock,) = watch.all()
-    assert (lock.alive, lock.settled) == (None, False)
+    assert (lock.alive, lock.is_settled) == (None, False)
     watch._sleep = lambda seconds: (clock.sleep(seconds), beats(huey, 2, worker="thread"))
-    assert release_stale(huey, 900, watch=watch).released == []
+    assert release_stale(huey, 900, inspector=watch).released == []
     assert key(huey, "held") in store(huey)
 
 
@@ -572,7 +572,7 @@ def test_what_this_process_does_not_hold_any_more_is_not_held(make_huey):
     with huey.lock_task("mine"):
         taken_by(huey, "left", this_process(), incarnation=INCARNATION)
         assert {each.name: each.alive for each in watch.all()} == {"left": None, "mine": True}
-        assert [each.name for each in release_stale(huey, watch=watch).released] == ["left"]
+        assert [each.name for each in release_stale(huey, inspector=watch).released] == ["left"]
         assert watch.named(["mine"])[0].alive
 
 

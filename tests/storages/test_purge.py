@@ -353,7 +353,7 @@ def test_one_that_was_replaced_meanwhile_stays(make_huey, monkeypatch):
 
 def test_many_go_in_steps(make_huey, monkeypatch):
     """However many there are, only some are held at a time, and progress is told."""
-    monkeypatch.setattr(errors, "_AT_ONCE", 10)
+    monkeypatch.setattr(errors, "_BATCH_ERRORS", 10)
     huey = make_huey("redis")
     guarded, *_ = declare(huey)
     hold(huey, "held")
@@ -361,13 +361,13 @@ def test_many_go_in_steps(make_huey, monkeypatch):
         guarded()
     run_all(huey)
     told = []
-    assert purge_errors(huey, progress=told.append).deleted == 35
+    assert purge_errors(huey, on_progress=told.append).deleted == 35
     assert told[-1].deleted == 35
 
 
 def test_a_storage_that_goes_away_is_reported_with_what_was_done(make_huey, monkeypatch):
     """The exception has the report."""
-    monkeypatch.setattr(errors, "_AT_ONCE", 1)
+    monkeypatch.setattr(errors, "_BATCH_ERRORS", 1)
     huey = make_huey("sqlite")
     guarded, *_ = declare(huey)
     hold(huey, "held")

@@ -406,7 +406,7 @@ def test_it_takes_a_huey():
 
 def test_a_storage_that_goes_away_is_reported_with_what_was_done(any_huey, monkeypatch):
     """Half way: the exception has the report, and the next sweep goes on with the marks."""
-    monkeypatch.setattr(sweep_module, "DELETED_AT_ONCE", 1)
+    monkeypatch.setattr(sweep_module, "DELETE_BATCH", 1)
     leak(any_huey, 5)
     sweep(any_huey, 0)
     delete, calls = sweep_module.delete_tokens, []
@@ -438,8 +438,8 @@ def leak(huey, count):
 
 def test_slices_do_not_change_what_is_found(any_huey, monkeypatch):
     """Some tokens at a time, each slice judged by itself."""
-    monkeypatch.setattr(sweep_module, "SLICE", 7)
-    monkeypatch.setattr(slices, "MOST_VALUES", 3)
+    monkeypatch.setattr(sweep_module, "SLICE_SIZE", 7)
+    monkeypatch.setattr(slices, "MAX_VALUES", 3)
     job, *_ = declare(any_huey)
     leak(any_huey, 30)
     waiting = job()
@@ -497,7 +497,7 @@ def test_nothing_is_deleted_until_every_process_has_said_what_it_runs(make_huey,
 
     write_beat(1)
     with monkeypatch.context() as impatient:
-        impatient.setattr(sweeper, "SETTLE_SECONDS", 0.1)
+        impatient.setattr(sweeper, "HEARTBEAT_WAIT_SECONDS", 0.1)
         report = sweep(huey, DAY + 1)
     assert (report.deleted, report.undecided) == (0, 1)
     assert report.stopped.startswith("process 1 on elsewhere (record silent) did not write")
@@ -516,11 +516,13 @@ def test_nothing_is_deleted_until_every_process_has_said_what_it_runs(make_huey,
 def test_a_silent_process_is_waited_for_once(make_huey, monkeypatch):
     """Not again for each slice, or the sweep of many tokens would not end."""
     huey = make_huey("sqlite")
-    monkeypatch.setattr(sweep_module, "SLICE", 7)
+    monkeypatch.setattr(sweep_module, "SLICE_SIZE", 7)
     leak(huey, 30)
     sweep(huey, 0)
     waited = []
-    monkeypatch.setattr(sweeper.Sweeper, "_settle", lambda sweeper: waited.append(1) or "silent")
+    monkeypatch.setattr(
+        sweeper.Sweeper, "wait_for_heartbeats", lambda sweeper: waited.append(1) or "silent"
+    )
     report = sweep(huey, DAY + 1)
     assert (report.deleted, report.undecided, report.stopped) == (0, 30, "silent")
     assert waited == [1]
@@ -597,7 +599,7 @@ def test_one_process_sweeps_at_a_time(any_huey):
         inner.append(sweep(any_huey, 0))
         inner.append(sweep(any_huey, 0, dry_run=True))
 
-    assert sweep(any_huey, 0, progress=meanwhile).marked == 3
+    assert sweep(any_huey, 0, on_progress=meanwhile).marked == 3
     assert inner[0].stopped == "another process is sweeping"
     assert (inner[0].scanned, inner[1].marked) == (0, 3)
 
@@ -611,8 +613,8 @@ def test_a_sweep_that_was_held_up_for_too_long_ends(make_huey, monkeypatch):
     def taken(report):
         delete_kit_data(huey, "lease:sweep")
 
-    with pytest.raises(SweepStopped, match="held up for so long"):
-        sweep(huey, 0, progress=taken)
+    with pytest.raises(SweepStopped, match="suspended for so long"):
+        sweep(huey, 0, on_progress=taken)
 
 
 def test_marks_that_another_sweep_has_replaced_end_this_one(make_huey, monkeypatch):
@@ -707,8 +709,8 @@ def test_processes_take_turns(make_huey):
         hueys = [make_huey("sqlite", name="turns") for _ in range(2)]
         for huey in hueys:
             kit = install_handlers(huey, sweep_interval=3600)
-            kit._token_sweep_job._take_turn()
-            kit._token_sweep_job._take_turn()
+            kit._token_sweep_job._sweep_if_due()
+            kit._token_sweep_job._sweep_if_due()
     assert heard == [hueys[0], hueys[0]]
 
 

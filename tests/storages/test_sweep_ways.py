@@ -14,7 +14,7 @@ from huey_signals_kit import Registry, install_handlers
 from huey_signals_kit.handlers import RescheduleLocked
 from huey_signals_kit.store import open_store
 from huey_signals_kit.store.reader import Reader
-from huey_signals_kit.upkeep._ids import packed
+from huey_signals_kit.upkeep._ids import pack_id
 from huey_signals_kit.upkeep._live_ids import LiveTaskIds
 from tests.support import hold
 
@@ -261,5 +261,5 @@ def test_it_is_found_whenever_it_moves(make_huey, kind, way):
         store = Interrupted(world, steps, moments)
         places = LiveTaskIds(store, store, Reader(huey).ids)
         places.refresh()
-        assert packed(task_id) in places.alive, moments
+        assert pack_id(task_id) in places.live, moments
         store.pass_by()

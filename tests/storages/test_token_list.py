@@ -211,7 +211,7 @@ def test_a_storage_that_goes_away_is_told_with_what_was_done(make_huey, monkeypa
             raise OSError("the storage has gone away")
 
     with pytest.raises(TokensStopped, match="the storage has gone away") as stopped:
-        delete_named_tokens(huey, ["id*"], progress=progress)
+        delete_named_tokens(huey, ["id*"], on_progress=progress)
     report = stopped.value.report
     assert report.deleted == done[-1] == 1500 - len(tokens(huey))
     assert report.deleted > 0

@@ -268,7 +268,7 @@ REFUSED = {
     "sweep_interval: too short": (
         installing(sweep_interval=1),
         ValueError,
-        "sweep_interval= takes at least 15 seconds, got 1: processes say every 5 seconds",
+        "sweep_interval= takes at least 15 seconds, got 1: processes write every 5 seconds",
     ),
     "stale_after: no number": (
         installing(stale_after=True),

@@ -12,7 +12,7 @@ from huey.signals import SIGNAL_COMPLETE
 
 from huey_signals_kit import Registry, install_handlers
 from huey_signals_kit.handlers import count_signals
-from huey_signals_kit.metrics.attempts import _durations, _taken
+from huey_signals_kit.metrics.attempts import _drain, _histogram
 from huey_signals_kit.metrics.counter import AGGREGATE_AT
 from huey_signals_kit.metrics.meter import Meter
 from tests.support import hold, run_all
@@ -179,7 +179,7 @@ def test_what_comes_while_lists_are_added_up_stays_for_the_next_time():
             return found
 
     items = Busy(["one", "two"])
-    assert _taken(items) == ["one", "two"]
+    assert _drain(items) == ["one", "two"]
     assert list(items) == ["late"]
 
 
@@ -188,7 +188,7 @@ def test_what_comes_while_lists_are_added_up_stays_for_the_next_time():
 )
 def test_a_bucket_holds_what_is_up_to_its_bound(seconds, bucket):
     """As Prometheus' ``le`` says it: less or equal."""
-    assert _durations([seconds]).buckets.index(1) == bucket
+    assert _histogram([seconds]).buckets.index(1) == bucket
 
 
 def test_threads_lose_no_attempt(make_huey):

@@ -46,7 +46,7 @@ def explain(
         if not task_id:
             raise WrongUse("give the id of a task, as its result has it: result.id")
         with progress("looking for it") as tell:
-            found = find(huey, task_id, progress=tell)
+            found = find(huey, task_id, on_progress=tell)
         if as_json:
             print_json(found.as_dict())
         elif found.known:

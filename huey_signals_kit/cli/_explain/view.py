@@ -8,7 +8,15 @@ from shlex import quote
 from socket import gethostname
 from typing import Any
 
-from ...upkeep import Chord, Explanation, LockInfo, Place, Revocation, Skipped, StoredResult
+from ...upkeep import (
+    Chord,
+    Explanation,
+    Location,
+    LockInfo,
+    Revocation,
+    SkippedAttempt,
+    StoredResult,
+)
 from .._locks.view import short_span
 from .._shared.tables import counted
 from .._shared.terminal import say, say_command, shown
@@ -71,7 +79,7 @@ def _sentences(found: Explanation) -> Iterator[str]:
     yield from _doubts(found)
 
 
-def _own(place: Place, found: Explanation) -> str:
+def _own(place: Location, found: Explanation) -> str:
     if place.where == "queue":
         later = _is_later(place, found)
         then = f" A worker will put it on the schedule, for {_time(place.eta, found)}."
@@ -97,7 +105,7 @@ def _own(place: Place, found: Explanation) -> str:
     return f"Running {_since(place)}, in {who} ({_LIFE[place.alive]})."
 
 
-def _nested(place: Place, found: Explanation) -> str:
+def _nested(place: Location, found: Explanation) -> str:
     parent = f"{place.task_name} {place.task_id}, which {_state(place, found)}"
     if place.path == ("argument",):
         return f"Its id stands in the arguments of {parent}; that may make a task of it."
@@ -112,7 +120,7 @@ def _nested(place: Place, found: Explanation) -> str:
     return f"Waits as {article} {role} of {parent}."
 
 
-def _state(place: Place, found: Explanation) -> str:
+def _state(place: Location, found: Explanation) -> str:
     if place.where == "queue":
         return f"is queued ({_before(place)})"
     if place.where == "schedule":
@@ -122,7 +130,7 @@ def _state(place: Place, found: Explanation) -> str:
     return f"is running {_since(place)} in {_process(place)}"
 
 
-def _before(place: Place) -> str:
+def _before(place: Location) -> str:
     least, most = place.before or 0, place.before_most
     if most is not None and most != least:
         return f"{least:,} to {most:,} tasks come before it"
@@ -131,11 +139,11 @@ def _before(place: Place) -> str:
     return f"{counted(least, 'task')} {'comes' if least == 1 else 'come'} before it"
 
 
-def _process(place: Place) -> str:
+def _process(place: Location) -> str:
     return f"process {place.pid} on host {place.host}"
 
 
-def _since(place: Place) -> str:
+def _since(place: Location) -> str:
     if place.since is None:
         return "for an unknown time"
     if place.host == gethostname():
@@ -144,7 +152,7 @@ def _since(place: Place) -> str:
     return f"since {place.since:%Y-%m-%d %H:%M:%S} UTC by the clock of that host"
 
 
-def _is_later(place: Place, found: Explanation) -> bool:
+def _is_later(place: Location, found: Explanation) -> bool:
     try:
         return place.eta is not None and place.eta > found.now
     except TypeError:  # with a time zone: not as Huey writes it
@@ -190,7 +198,7 @@ def _holds(lock: LockInfo) -> str:
     return f"Holds the lock '{lock.name}'{since}, in process {lock.pid} ({life})."
 
 
-def _skipped(skips: Sequence[Skipped]) -> str:
+def _skipped(skips: Sequence[SkippedAttempt]) -> str:
     last = skips[-1]
     lock = f"lock '{last.lock}'" if last.lock else "a lock without a name"
     times = f"{counted(len(skips), 'time')} recently, the last " if len(skips) > 1 else ""

@@ -28,7 +28,7 @@ class Readings:
             ledger.snapshot, "look at the ledger"
         )
         self._reports: BackgroundRead[tuple[Report, float]] = BackgroundRead(
-            lambda: (make_report(huey, ledger=ledger, watch=watch), time.time()),
+            lambda: (make_report(huey, ledger=ledger, inspector=watch), time.time()),
             "report on the store",
         )
 

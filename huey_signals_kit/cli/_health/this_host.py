@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from ...jobs.host_record import (
     RUN_DIR,
     HostRecord,
-    folders,
     is_unusable,
     read_records,
+    record_folders,
     working_folder,
 )
 from ...runtime.process_id import is_stopped, this_process
@@ -104,7 +104,7 @@ def _no_worker(name: str, gone: list[HostRecord]) -> str:
     if gone:
         pids = ", ".join(str(each.place.pid) for each in gone[:5])
         return f"{said}: {'process' if len(gone) == 1 else 'processes'} {pids} ended unexpectedly"
-    where, own = " or ".join(map(str, folders()[:3])), folders()[0]
+    where, own = " or ".join(map(str, record_folders()[:3])), record_folders()[0]
     if is_unusable(own):
         return (
             f"{said}: {shown(str(own))} belongs to another user or cannot be written, so no "

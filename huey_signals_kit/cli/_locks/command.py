@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ...upkeep import LockHeld, LockInspector, check_not_held, release_seen, release_stale
+from ...upkeep import LockHeld, LockInspector, release_stale, release_unchanged, validate_not_held
 from .._shared.command import Apply, AsJson, HueyName, command_context, print_json
 from .._shared.durations import parse_age
 from .._shared.exits import NEEDS_PERSON, CommandError, WrongUse
@@ -112,7 +112,7 @@ def release(
 
 def _release_stale(huey: Any, huey_name: str, age: float, apply: bool, as_json: bool) -> bool:
     with progress("looking at locks") as tell:
-        found = release_stale(huey, age, not apply, tell=lambda: tell(_WAITING))
+        found = release_stale(huey, age, not apply, on_wait=lambda: tell(_WAITING))
     if as_json:
         print_json(
             {
@@ -132,7 +132,9 @@ def _release_stale(huey: Any, huey_name: str, age: float, apply: bool, as_json: 
 def _release_named(huey: Any, huey_name: str, names: list[str], apply: bool, as_json: bool) -> bool:
     names = list(dict.fromkeys(names))
     with progress("looking at locks") as tell:
-        settled = LockInspector(huey).wait_until_known(names, lambda: tell(_WAITING), write=apply)
+        settled = LockInspector(huey).wait_until_known(
+            names, lambda: tell(_WAITING), should_observe=apply
+        )
     found = {lock.name: lock for lock in settled}
     missing = [name for name in names if name not in found]
     if missing:
@@ -144,11 +146,11 @@ def _release_named(huey: Any, huey_name: str, names: list[str], apply: bool, as_
     freed, kept = [], []
     for lock in map(found.__getitem__, names):
         try:
-            check_not_held(huey, lock)
+            validate_not_held(huey, lock)
         except LockHeld as exc:
             kept.append(str(exc))
             continue
-        if not apply or release_seen(huey, lock):
+        if not apply or release_unchanged(huey, lock):
             freed.append(lock)
         else:
             kept.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ...upkeep import check_age
+from ...upkeep import validate_min_age
 from .exits import WrongUse
 from .terminal import shown
 
@@ -21,7 +21,7 @@ def parse_age(given: str, option: str) -> float:
         raise WrongUse(f"{option} {_FORM}; got {shown(given)!r}")
     seconds = float(found[1]) * _SECONDS[found[2] or "s"]
     try:
-        check_age(seconds, option)
+        validate_min_age(seconds, option)
     except ValueError as exc:
         raise WrongUse(str(exc)) from None
     return seconds

@@ -117,7 +117,7 @@ def delete(
     with command_context("tokens delete", huey_name) as huey:
         with progress("reading tokens") as tell:
             found = delete_named_tokens(
-                huey, patterns, not apply, progress=lambda report: tell(_so_far(report))
+                huey, patterns, not apply, on_progress=lambda report: tell(_so_far(report))
             )
         if as_json:
             print_json(asdict(found))

@@ -1,4 +1,4 @@
-"""Looks for one task in the schedule and the queue, in the messages of others too."""
+"""Search the schedule and the queue for one task, also inside the messages of other tasks."""
 
 from __future__ import annotations
 
@@ -8,124 +8,152 @@ from dataclasses import replace
 from typing import Any
 
 from ...store import Reader, ReadMessage, Store, Unreadable
-from .model import ARGUMENT, NESTED, QUEUE, SCHEDULE, Explanation, Place
-from .nested import ChordConfig, Found, find_in
+from .model import ARGUMENT, NESTED, QUEUE, SCHEDULE, Explanation, Location
+from .nested import ChordConfig, NestedTask, find_in
 
-MOST_PLACES = 100
-"""How many places are told; a chord's callback stands in each of its parts."""
+MAX_LOCATIONS = 100
+"""The number of locations that are listed; a chord's callback is in the message of each part."""
 
-_MOST_ALIKE = 3
-_ALIKE = 8
-"""So many characters at the beginning or the end make ids look alike."""
+_MAX_SIMILAR = 3
+_SIMILAR_LENGTH = 8
+"""Ids with this number of equal characters at the beginning or at the end are similar."""
 
 _PRIORITY = 5
+"""The index of the field in Huey's Message."""
 
 
 class MessageSearch:
-    """Fills *found* with the places of its task; *progress* is told how many messages were read."""
+    """The search for one task, which adds what it finds to an explanation.
+
+    Args:
+        store: The store of the queue.
+        reader: The reader of the Huey.
+        explanation: Has the id of the task; gets its locations, its name and the counts.
+        on_progress: Called repeatedly with the number of messages read so far.
+    """
 
     def __init__(
         self,
         store: Store,
         reader: Reader,
-        found: Explanation,
-        progress: Callable[[int], object],
+        explanation: Explanation,
+        on_progress: Callable[[int], object],
     ) -> None:
         self._store = store
         self._reader = reader
-        self._found = found
-        self._progress = progress
+        self._explanation = explanation
+        self._on_progress = on_progress
         self.member_of: ChordConfig | None = None
+        """The chord of which the task is a part."""
         self.called_by: ChordConfig | None = None
+        """The chord of which the task is the callback."""
 
     def run(self) -> None:
-        """In the direction in which tasks move, so that none is missed that moves meanwhile."""
+        """Search the schedule, then the queue, so that a task that moves meanwhile is found."""
         for message in self._messages(self._store.scheduled(), SCHEDULE):
-            place = message and self._place(SCHEDULE, message)
-            if place:
-                self._add(place)
-        self._queue()
+            location = message and self._location(SCHEDULE, message)
+            if location:
+                self._add(location)
+        self._search_queue()
 
-    def _queue(self) -> None:
-        there: Counter[float] = Counter()
-        hits: deque[tuple[Place, float, int]] = deque()
+    def _search_queue(self) -> None:
+        """Search the queue, and determine how many messages are dequeued before each location.
+
+        A message with a higher priority is dequeued first, whatever the order in which the storage
+        returns the messages. So the messages are counted by priority, and the numbers are
+        determined when all are read.
+        """
+        by_priority: Counter[float] = Counter()
+        hits: deque[tuple[Location, float, int]] = deque()
         for message in self._messages(self._store.queued(), QUEUE):
             priority = 0.0 if message is None else _priority(message)
-            place = message and self._place(QUEUE, message)
-            if place:
-                hits.append((place, priority, there[priority]))
-                if len(hits) > MOST_PLACES:
-                    # Those that are taken first stay.
+            location = message and self._location(QUEUE, message)
+            if location:
+                hits.append((location, priority, by_priority[priority]))
+                if len(hits) > MAX_LOCATIONS:
+                    # Keep those that are dequeued first.
                     hits.popleft() if self._store.newest_first else hits.pop()
-                    self._found.more += 1
-            there[priority] += 1
-        places = [
-            self._numbered(place, passed, priority, there) for place, priority, passed in hits
+                    self._explanation.more += 1
+            by_priority[priority] += 1
+        locations = [
+            self._with_number(location, passed, priority, by_priority)
+            for location, priority, passed in hits
         ]
-        for place in sorted(places, key=lambda each: each.before or 0):
-            self._add(place)
+        for location in sorted(locations, key=lambda each: each.before or 0):
+            self._add(location)
 
-    def _numbered(self, place: Place, passed: int, priority: float, there: Counter[float]) -> Place:
-        """With its number in the queue, where *passed* of its *priority* were read before it."""
-        urgent = sum(count for each, count in there.items() if each > priority)
-        others = there[priority] - 1
-        if self._store.newest_first is None:
-            return replace(place, before=urgent, before_most=urgent + others)
+    def _with_number(
+        self, location: Location, passed: int, priority: float, by_priority: Counter[float]
+    ) -> Location:
+        """Return a location with the number of messages that are dequeued before it.
+
+        Args:
+            location: The location.
+            passed: The number of messages of the same priority that were read before it.
+            priority: The priority of its message.
+            by_priority: The number of messages of each priority.
+        """
+        urgent = sum(count for other, count in by_priority.items() if other > priority)
+        others = by_priority[priority] - 1
+        if self._store.newest_first is None:  # the storage does not define the order
+            return replace(location, before=urgent, before_most=urgent + others)
         before = others - passed if self._store.newest_first else passed
-        return replace(place, before=urgent + before, before_most=urgent + before)
+        return replace(location, before=urgent + before, before_most=urgent + before)
 
     def _messages(self, batches: Iterator[list[bytes]], where: str) -> Iterator[ReadMessage | None]:
-        """Each message; None for one that cannot be read."""
-        looked = self._found.looked
+        """Count and yield each message; yield None for a message that cannot be read."""
+        counts = self._explanation.looked
         for batch in batches:
             if where == QUEUE:
-                looked.queued += len(batch)
+                counts.queued += len(batch)
             else:
-                looked.scheduled += len(batch)
+                counts.scheduled += len(batch)
             for raw in batch:
                 try:
                     message = self._reader.message(raw)
                 except Unreadable:
-                    looked.unreadable += 1
+                    counts.unreadable += 1
                     yield None
                 else:
-                    self.note_alike(message.ids)
+                    self.note_similar(message.ids)
                     yield message
-            self._progress(looked.scheduled + looked.queued)
+            self._on_progress(counts.scheduled + counts.queued)
 
-    def _place(self, where: str, message: ReadMessage) -> Place | None:
-        if self._found.task_id not in message.ids:
+    def _location(self, where: str, message: ReadMessage) -> Location | None:
+        if self._explanation.task_id not in message.ids:
             return None
-        nested = find_in(message.fields, self._found.task_id)
-        if nested is not None:
-            self._known_as(nested)
-        # Messages of another class than Huey's, which a user's serializer has made, are not known.
-        unseen = NESTED if self._reader.is_trusted else ARGUMENT
-        path = (unseen,) if nested is None else nested.path
-        return Place(where, message.name, message.id, path, eta=message.eta)
+        task = find_in(message.fields, self._explanation.task_id)
+        if task is not None:
+            self._note_task(task)
+        # A user's serializer can make messages of another class, in which tasks are not found.
+        unknown = NESTED if self._reader.is_trusted else ARGUMENT
+        path = (unknown,) if task is None else task.path
+        return Location(where, message.name, message.id, path, eta=message.eta)
 
-    def _known_as(self, nested: Found) -> None:
-        self._found.task_name = nested.task_name
-        self.member_of = self.member_of or nested.member_of
-        self.called_by = self.called_by or nested.called_by
+    def _note_task(self, task: NestedTask) -> None:
+        self._explanation.task_name = task.task_name
+        self.member_of = self.member_of or task.member_of
+        self.called_by = self.called_by or task.called_by
 
-    def _add(self, place: Place) -> None:
-        if len(self._found.places) < MOST_PLACES:
-            self._found.places.append(place)
+    def _add(self, location: Location) -> None:
+        if len(self._explanation.places) < MAX_LOCATIONS:
+            self._explanation.places.append(location)
         else:
-            self._found.more += 1
+            self._explanation.more += 1
 
-    def note_alike(self, ids: Iterable[str]) -> None:
-        """Those of *ids* that the one that is looked for may have been meant to be."""
-        given, alike = self._found.task_id, self._found.alike
-        if len(given) < _ALIKE or len(alike) >= _MOST_ALIKE:
+    def note_similar(self, task_ids: Iterable[str]) -> None:
+        """Add ids to the explanation that are similar to the one that is searched."""
+        given, similar = self._explanation.task_id, self._explanation.alike
+        if len(given) < _SIMILAR_LENGTH or len(similar) >= _MAX_SIMILAR:
             return
-        for each in ids:
-            same = each[:_ALIKE] == given[:_ALIKE] or each[-_ALIKE:] == given[-_ALIKE:]
-            if same and each != given and each not in alike:
-                alike.append(each)
+        beginning, end = given[:_SIMILAR_LENGTH], given[-_SIMILAR_LENGTH:]
+        for task_id in task_ids:
+            is_similar = task_id.startswith(beginning) or task_id.endswith(end)
+            if is_similar and task_id != given and task_id not in similar:
+                similar.append(task_id)
 
 
 def _priority(message: ReadMessage) -> float:
-    given: Any = message.fields[_PRIORITY] if len(message.fields) > _PRIORITY else None
-    return float(given) if isinstance(given, (int, float)) and given == given else 0.0
+    priority: Any = message.fields[_PRIORITY] if len(message.fields) > _PRIORITY else None
+    is_number = isinstance(priority, (int, float)) and priority == priority  # not NaN
+    return float(priority) if is_number else 0.0

@@ -1,4 +1,4 @@
-"""What is told of one task."""
+"""The data classes of an explanation; their field names are the keys of its JSON."""
 
 from __future__ import annotations
 
@@ -15,78 +15,85 @@ NESTED = "nested"
 
 
 @dataclass(frozen=True)
-class Place:
-    """One place where a task was found."""
+class Location:
+    """A place where a task was found."""
 
     where: str
-    """``"schedule"``, ``"queue"``, ``"running"``, or ``"due"``: a process has taken it from the
-    schedule or the queue, and does not run it yet, or not any more."""
+    """``"schedule"``, ``"queue"``, ``"running"``, or ``"due"``: a process has dequeued it or read
+    it from the schedule, and does not run it yet, or no longer runs it."""
     task_name: str
-    """The task that stands there: its own, or the one that leads to it; empty where it is due."""
+    """The name of the task there: of the task itself, or of the task that leads to it; empty if
+    `where` is ``"due"``."""
     task_id: str
+    """The id of the task there."""
     path: tuple[str, ...] = ()
-    """How that task leads to it, from its outside inwards; empty for the task itself.
+    """How the task there leads to the task, from outside to inside; empty for the task itself.
 
-    ``"stage"``, ``"error handler"`` and ``"chord callback"``; ``"argument"`` where no more than
-    its id stands there; ``"nested"`` where nobody can say which of all these it is."""
+    The steps are ``"stage"``, ``"error handler"`` and ``"chord callback"``; ``"argument"`` if only
+    the id of the task is there; ``"nested"`` if the kind of nesting is unknown."""
     before: int | None = None
-    """In the queue: how many tasks come before it, while nobody adds one."""
+    """In the queue: the number of tasks that are dequeued before it, if none is added."""
     before_most: int | None = None
-    """The same, where the order is not known: no more than so many."""
+    """An upper bound of `before`, where the storage does not define the order."""
     eta: datetime | None = None
-    """When it is scheduled for, in the time of its Huey, without a zone."""
+    """The time for which it is scheduled, without a zone, in the time of its Huey."""
     since: datetime | None = None
-    """When its process was first seen running it, by the clock of that host."""
+    """When a heartbeat first found it running, by the clock of that host."""
     host: str | None = None
+    """The host of the process that runs or has dequeued it."""
     pid: int | None = None
+    """The process id of that process."""
     alive: bool | None = None
-    """Whether that process lives; None when that cannot be told yet."""
+    """Whether that process is alive; None if that is in doubt."""
 
 
 @dataclass(frozen=True)
 class Revocation:
-    """What keeps a task from running."""
+    """A revoke token or a pause switch of the task."""
 
     key: str
-    """``r:ID`` for the task's own token, ``rt:NAME`` for the pause switch of all of its name."""
+    """``r:ID`` for a token of the task; ``rt:NAME`` for a switch of all tasks of its name."""
     until: datetime | None = None
+    """When it expires, without a zone, in the time of its Huey; None if it does not expire."""
     once: bool = False
+    """Whether it stops only the next run."""
     over: bool = False
-    """Whether `until` is past, so that it keeps nothing from running."""
+    """Whether `until` is past, so that it stops nothing."""
     readable: bool = True
+    """Whether its value can be read."""
 
 
 @dataclass(frozen=True)
 class Chord:
-    """A chord that the task has to do with."""
+    """A chord of which the task is a part or the callback."""
 
     chord_id: str
     size: int
-    """How many parts it has."""
+    """The number of its parts."""
     part: int | None = None
-    """Which of them the task is, or ends in; from 1. None for its callback."""
+    """The number of the part that the task is, or leads to, from 1; None for the callback."""
     done: int | None = None
-    """How many parts are done; None if there are too many to look."""
+    """The number of parts that are complete; None if there are too many to count."""
 
 
 @dataclass(frozen=True)
 class StoredResult:
-    """What stands in the store as the result of a task."""
+    """The stored result of the task."""
 
     kind: str
     """``"value"``, ``"error"`` or ``"unreadable"``."""
     size: int
-    """In bytes, as it is stored."""
+    """The size of the stored value in bytes."""
     class_name: str | None = None
-    """The class of the value, or of the error; None if it is unreadable."""
+    """The class of the value or of the error; None if it cannot be read."""
     text: str | None = None
-    """It as text; None if it is too long."""
+    """The value or the error as text; None if that is too long."""
     of_task: str | None = None
-    """The id of the task that the error is of, if that is another one: an earlier stage."""
+    """For an error of another task, an earlier stage: the id of that task."""
 
 
 @dataclass(frozen=True)
-class Skipped:
+class SkippedAttempt:
     """An attempt of the task that did not get its lock."""
 
     at: datetime
@@ -98,58 +105,63 @@ class Skipped:
 
 
 @dataclass
-class Looked:
-    """Where it was looked for."""
+class SearchCounts:
+    """What was searched for the task."""
 
     scheduled: int = 0
+    """Messages in the schedule."""
     queued: int = 0
+    """Messages in the queue."""
     unreadable: int = 0
-    """How many of these messages cannot be read: it may stand in one of them."""
+    """Messages that cannot be read, so that the task may be in one of them."""
     workers: int = 0
-    """How many processes have said that they work on the queue, and are not known dead."""
+    """Processes that run workers, and are not known to be dead."""
     records: int = 0
-    """How many processes have said what cannot be read."""
+    """Records of processes that cannot be read."""
     untold: int = 0
-    """How many tasks are running of which it cannot be told what they lead to."""
+    """Running tasks whose nested ids are unknown to their process."""
 
 
 @dataclass
 class Explanation:
-    """All that is known of one task."""
+    """Everything that is known of one task."""
 
     task_id: str
     queue: str
+    """The name of the Huey."""
     storage: str
+    """The name of the storage's class."""
     utc: bool
-    """Whether times without a zone are UTC; else they are the local time of the consumers."""
+    """Whether times without a zone are UTC; otherwise they are local time of the consumers."""
     now: datetime
-    """When it was looked for, in the time of its Huey."""
+    """The time of the search, in the time of its Huey."""
     task_name: str | None = None
-    places: list[Place] = field(default_factory=list)
+    """``module.name`` of the task, if it was found."""
+    places: list[Location] = field(default_factory=list)
     more: int = 0
-    """How many more places there are."""
+    """The number of further places, which are not listed."""
     chords: list[Chord] = field(default_factory=list)
     tokens: list[Revocation] = field(default_factory=list)
     locks: list[LockInfo] = field(default_factory=list)
-    """Those that it holds."""
-    skipped: list[Skipped] = field(default_factory=list)
+    """The locks that it holds."""
+    skipped: list[SkippedAttempt] = field(default_factory=list)
     """Its recent lock skips that are still in heartbeats, oldest first."""
     skips: dict[str, int] = field(default_factory=dict)
-    """How often tasks of this name could not get which lock; not only this one."""
+    """By lock: the number of skips of all tasks with this name."""
     result: StoredResult | None = None
-    looked: Looked = field(default_factory=Looked)
+    looked: SearchCounts = field(default_factory=SearchCounts)
     alike: list[str] = field(default_factory=list)
-    """Ids that stand somewhere and look like this one."""
+    """Similar ids that were found, in case the given id has a typing error."""
 
     @property
     def known(self) -> bool:
-        """Whether anything knows it."""
+        """Whether the task was found anywhere."""
         return bool(self.places or self.tokens or self.locks or self.result or self.skipped)
 
     def as_dict(self) -> dict[str, Any]:
-        """The same in plain values, for JSON."""
-        found = asdict(self, dict_factory=_plain)
-        return {**found, "locks": [each.as_dict() for each in self.locks], "known": self.known}
+        """Return the explanation as plain values for JSON."""
+        fields = asdict(self, dict_factory=_plain)
+        return {**fields, "locks": [lock.as_dict() for lock in self.locks], "known": self.known}
 
 
 def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How a task stands in the message of another one: as a later stage, say."""
+"""Find a task inside the message of another task, such as a later stage of its pipeline."""
 
 from __future__ import annotations
 
@@ -9,37 +9,46 @@ from huey.registry import Message
 from ...store.reader import StoredMessage
 from .model import CALLBACK, HANDLER, STAGE
 
+# The fields of Huey's Message.
 _ID, _NAME, _ON_COMPLETE, _ON_ERROR, _CHORD = 0, 1, 8, 9, 13
+# The fields of a chord's configuration.
 _CALLBACK = 3
-_LEAST = 10
-"""How many fields every version's message has at least."""
+_MIN_FIELDS = 10
+"""The number of fields that a message of every version of Huey has at least."""
 
-_MOST_STEPS = 8
+_MAX_STEPS = 8
 
 
 class ChordConfig(NamedTuple):
-    """What a part knows of its chord."""
+    """The configuration of a chord, as its parts have it."""
 
     chord_id: str
     size: int
+    """The number of parts."""
     part: int
-    """From 1."""
+    """The number of the part, from 1."""
 
 
-class Found(NamedTuple):
-    """A task in a message, which may be its own."""
+class NestedTask(NamedTuple):
+    """A task that was found in a message: the task of the message, or a nested one."""
 
     path: tuple[str, ...]
-    """From the message inwards, see `Place.path`; what comes twice running stands there once."""
+    """The steps from the message to the task, see `Location.path`; a step that repeats is there
+    once."""
     task_name: str
     member_of: ChordConfig | None
-    """The chord of which it is, or leads to, a part."""
+    """The chord of which it is a part, or leads to one."""
     called_by: ChordConfig | None
-    """The chord whose callback it is."""
+    """The chord of which it is the callback."""
 
 
-def find_in(fields: tuple[Any, ...], task_id: str) -> Found | None:
-    """The task *task_id* in a message with these *fields*; None if at most its id stands there."""
+def find_in(fields: tuple[Any, ...], task_id: str) -> NestedTask | None:
+    """Return a task in a message; None if at most its id is there, as an argument.
+
+    Args:
+        fields: The fields of the message.
+        task_id: The id of the task.
+    """
     rest: list[tuple[Any, tuple[str, ...], ChordConfig | None]] = [(fields, (), None)]
     seen: set[int] = set()
     while rest:
@@ -48,36 +57,39 @@ def find_in(fields: tuple[Any, ...], task_id: str) -> Found | None:
             continue
         seen.add(id(message))
         if str(message[_ID]) == task_id:
-            return Found(path, str(message[_NAME]), _chord_ahead(message), called_by)
-        chord, callback = _chord(message)
-        rest.append((message[_ON_ERROR], _longer(path, HANDLER), None))
-        rest.append((callback, _longer(path, CALLBACK), chord))
-        rest.append((message[_ON_COMPLETE], _longer(path, STAGE), None))
+            return NestedTask(path, str(message[_NAME]), _chord_ahead(message), called_by)
+        chord, callback = _chord_of(message)
+        # The last one is searched first: a pipeline before a callback before an error handler.
+        rest.append((message[_ON_ERROR], _extend(path, HANDLER), None))
+        rest.append((callback, _extend(path, CALLBACK), chord))
+        rest.append((message[_ON_COMPLETE], _extend(path, STAGE), None))
     return None
 
 
-def _longer(path: tuple[str, ...], step: str) -> tuple[str, ...]:
-    return path if path[-1:] == (step,) or len(path) == _MOST_STEPS else (*path, step)
+def _extend(path: tuple[str, ...], step: str) -> tuple[str, ...]:
+    return path if path[-1:] == (step,) or len(path) == _MAX_STEPS else (*path, step)
 
 
-def _is_message(part: Any) -> TypeGuard[tuple[Any, ...]]:
-    # What is none may have anything in place of an id. (A user's serializer makes Huey's own.)
-    return isinstance(part, (StoredMessage, Message)) and len(part) >= _LEAST
+def _is_message(value: Any) -> TypeGuard[tuple[Any, ...]]:
+    # Any other tuple may have anything in place of an id. (`Message` comes from a user's
+    # serializer.)
+    return isinstance(value, (StoredMessage, Message)) and len(value) >= _MIN_FIELDS
 
 
 def _chord_ahead(message: Any) -> ChordConfig | None:
-    """Of a pipeline, the last stage is the part."""
+    """Return the chord of a task, or of the last stage of its pipeline, which is the part then."""
     seen: set[int] = set()
     while _is_message(message) and id(message) not in seen:
         seen.add(id(message))
-        chord, _ = _chord(message)
+        chord, _ = _chord_of(message)
         if chord is not None:
             return chord
         message = message[_ON_COMPLETE]
     return None
 
 
-def _chord(message: tuple[Any, ...]) -> tuple[ChordConfig | None, Any]:
+def _chord_of(message: tuple[Any, ...]) -> tuple[ChordConfig | None, Any]:
+    """Return the chord of which a message is a part, and the message of its callback."""
     config = message[_CHORD] if len(message) > _CHORD else None
     if not isinstance(config, tuple) or len(config) <= _CALLBACK:
         return None, None

@@ -1,4 +1,4 @@
-"""What stands in the store as the result of a task, in a few words."""
+"""Describe the stored result of a task in a few words."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from ...store.reader import Opaque
 from ..errors import class_of
 from .model import StoredResult
 
-LONGEST = 200
-"""How many characters of a value are told; of a longer one no more than its class and its size."""
+MAX_LENGTH = 200
+"""The number of characters of a text; of a longer value only the class and the size are given."""
 
 
 def read_result(reader: Reader, raw: bytes) -> StoredResult:
-    """What *raw*, as it is stored, says."""
+    """Return a description of a stored value.
+
+    Args:
+        reader: The reader of the Huey.
+        raw: The stored value.
+    """
     try:
         value = reader.value(raw)
     except Unreadable:
@@ -29,7 +34,7 @@ def read_result(reader: Reader, raw: bytes) -> StoredResult:
         "error",
         len(raw),
         class_of(value),
-        text if isinstance(text, str) and len(text) <= LONGEST else None,
+        text if isinstance(text, str) and len(text) <= MAX_LENGTH else None,
         of_task if isinstance(of_task, str) else None,
     )
 
@@ -45,19 +50,23 @@ def _text(value: Any) -> str | None:
         return None
     try:
         text = repr(value)
-    except Exception:  # of what a serializer of the user's own has made
+    except Exception:  # an object made by a user's serializer
         return None
-    return text if len(text) <= LONGEST else None
+    return text if len(text) <= MAX_LENGTH else None
 
 
 def _is_short(value: Any) -> bool:
-    """Whether it can be written in no time: what is shared within it is written again and again."""
+    """Return whether the `repr` of a value is short, without making it.
+
+    A small pickle can contain an object that refers to the same parts millions of times, and its
+    `repr` would not end. So the parts are counted as often as they would be written.
+    """
     rest, written = [value], 0
     while rest:
         part = rest.pop()
         written += len(part) if isinstance(part, (str, bytes, bytearray)) else 1
         written += part.bit_length() if isinstance(part, int) else 0
         rest.extend(children(part))
-        if written + len(rest) > 4 * LONGEST:
+        if written + len(rest) > 4 * MAX_LENGTH:
             return False
     return True

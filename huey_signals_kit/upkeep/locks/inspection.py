@@ -1,8 +1,12 @@
-"""Every lock of a queue, whoever made it, with who holds it and whether that process lives.
+"""Find the holder of every lock of a queue, and whether its process is alive.
 
-A lock that was taken under a kit names its holder in its value. Whether that process lives is
-known immediately on its own host. From another host it is known by heartbeats, which every process
-with a lock writes, and by the processes that watch each other.
+A lock that was acquired under a kit names its holder in its value. On the host of the holder, the
+operating system tells immediately whether its process is alive. From another host, only the
+holder's records in the ledger tell: a process with a lock writes one every five seconds, and a few
+observers measure for how long each record was unchanged. The same silence can mean that the holder
+is dead, that it was cut off, or that nobody could write. So an answer has two parts: whether the
+holder is alive as far as this process knows, and whether that is settled; a lock whose answer is
+not settled is never released.
 """
 
 from __future__ import annotations
@@ -27,40 +31,45 @@ from ...locks.holder import Holder, parse_holder
 from ...metrics.labels import fold, sanitize_label
 from ...runtime.process_id import this_process
 from ...store import UPKEEP, Keys, Reader, Store, Unreadable, open_kit_store, open_store
-from .._moments import to_datetime
+from .._common import to_datetime
 from .info import LockInfo
 from .skip_history import note_skips, recent_skips
 
-_LOOKED_SECONDS = 2 * HEARTBEAT_SECONDS
-"""The most seconds between two looks of one series."""
+_SERIES_SECONDS = 2 * HEARTBEAT_SECONDS
+"""Seconds at most between two inspections that count as uninterrupted."""
 
-_NOTED_SECONDS = 2 * HEARTBEAT_SECONDS + 3.0
-"""Seconds within which every living watcher has written its notes."""
+_NOTES_SECONDS = 2 * HEARTBEAT_SECONDS + 3.0
+"""Seconds within which every living observer has written the silences that it has measured."""
 
-_PATIENCE_SECONDS = OVERDUE_SECONDS
-"""Seconds that a command waits for a verdict, beyond ``stale_after``."""
+_EXTRA_SECONDS = OVERDUE_SECONDS
+"""Seconds that a command that observes waits beyond ``stale_after``."""
 
-_MOST_FAILURES = 3
-"""A command gives up after so many failed writes of its own record in a row."""
+_MAX_FAILURES = 3
+"""A command gives up after this number of failed writes of its own record in a row."""
 
 _POLL_SECONDS = 0.5
 
 
 class _HolderStatus(NamedTuple):
+    """Whether a holder is alive; the fields are those of `LockInfo`."""
+
     alive: bool | None
-    unclaimed: bool = False
-    settled: bool = True
+    is_unclaimed: bool = False
+    is_settled: bool = True
     silent: float | None = None
     doubt: str = ""
 
 
 class LockInspector:
-    """Looks at the locks of one Huey; keep it.
+    """Inspects the locks of one Huey.
+
+    Keep it for repeated inspections: the ledger remembers for how long the records of other
+    processes were unchanged.
 
     Args:
         huey: The Huey.
         ledger: The ledger of its queue; opened if missing.
-        clock: A monotonic clock, in seconds.
+        clock: Returns seconds of a monotonic clock.
         sleep: Waits for a number of seconds.
     """
 
@@ -76,169 +85,172 @@ class LockInspector:
         self._clock = clock
         self._sleep = sleep
         self._unheld: dict[tuple[str, bytes], tuple[float, float]] = {}
+        """By lock and value: when this process was first and last seen not to hold its lock."""
 
     def all(self) -> list[LockInfo]:
-        """Every lock and semaphore in the store, by name."""
+        """Return every lock and semaphore in the store, sorted by name."""
         store, keys = open_store(self._huey), Keys(self._huey)
         entries = (entry for batch in store.entries(keys.lock_prefix) for entry in batch)
-        found = list(self.inspect({keys.lock_name(e.key): e.value for e in entries}))
-        return sorted([*found, *self._semaphores(store)], key=lambda lock: lock.name)
+        values = {keys.lock_name(entry.key): entry.value for entry in entries}
+        locks = [*self.inspect(values), *self._semaphores(store)]
+        return sorted(locks, key=lambda lock: lock.name)
 
     def named(self, names: list[str]) -> list[LockInfo]:
-        """Those of *names* that are held, without looking through the store."""
+        """Return the locks with these names that are held, without a scan of the store."""
         prefix = Keys(self._huey).lock_prefix
         values = open_store(self._huey).get([prefix + name for name in names])
-        held = zip(names, values, strict=True)
-        return list(self.inspect({name: raw for name, raw in held if raw is not None}))
+        pairs = zip(names, values, strict=True)
+        return list(self.inspect({name: raw for name, raw in pairs if raw is not None}))
 
     def note_skips(self) -> None:
-        """Note what has been counted, so that it is known later what came since."""
+        """Store the skips so far, so that later inspections know those of the last hour."""
         note_skips(open_kit_store(self._huey, UPKEEP), self._ledger.snapshot(), time.time())
 
-    def older(self) -> list[str]:
+    def older_versions(self) -> list[str]:
         """Return a message for each process of version 0.1 that may be alive; see `older_text`."""
-        return [older_text(each) for each in self._ledger.snapshot().older]
+        return [older_text(record) for record in self._ledger.snapshot().older]
 
-    def claimed(self) -> set[str]:
-        """The names of the locks that any process has said to hold."""
-        return {name for each in self._ledger.processes() for name in each.heartbeat.locks}
+    def claimed_names(self) -> set[str]:
+        """Return the names of the locks that any process names in its record."""
+        return {name for process in self._ledger.processes() for name in process.heartbeat.locks}
 
     def inspect(self, values: Mapping[str, bytes | None]) -> Iterator[LockInfo]:
-        """Those that have these *values* by name; of None it is not known what stands there."""
+        """Yield a description of each lock.
+
+        Args:
+            values: The stored value of each lock by name; None if it is held and its value unknown.
+        """
         if not values:
             return
         snapshot, reader = self._ledger.snapshot(), Reader(self._huey)
-        prefix = Keys(self._huey).lock_prefix
-        self._forget()
+        self._forget_unheld()
         skips = recent_skips(open_kit_store(self._huey, UPKEEP), snapshot, time.time())
         for name, raw in values.items():
-            holder = None if raw is None else _holder(reader, raw)
+            holder = None if raw is None else _parse(reader, raw)
             common: dict[str, Any] = {
                 "skips": skips[sanitize_label(fold(name))],
                 "raw": raw or b"",
                 "holder": holder,
             }
             if holder is None:
-                claimed = _is_claimed(snapshot, name) or held_locks_of(self._huey).has_anonymous(
-                    prefix + name
-                )
-                older = [older_text(each) for each in snapshot.older[:1]]
-                yield LockInfo(
-                    name,
-                    alive=claimed or None,
-                    unclaimed=not claimed,
-                    settled=not older,
-                    doubt="".join(older),
-                    **common,
-                )
-                continue
-            verdict = self._lives(name, raw or b"", holder, snapshot)
-            yield LockInfo(
-                name,
-                since=to_datetime(holder.since),
-                task_id=holder.task_id,
-                task_name=holder.task_name,
-                host=holder.place.host,
-                pid=holder.place.pid,
-                alive=verdict.alive,
-                unclaimed=verdict.unclaimed,
-                settled=verdict.settled,
-                silent=verdict.silent,
-                doubt=verdict.doubt,
-                **common,
-            )
+                status = self._anonymous_status(name, snapshot)
+            else:
+                status = self._holder_status(name, raw or b"", holder, snapshot)
+                common |= {
+                    "since": to_datetime(holder.since),
+                    "task_id": holder.task_id,
+                    "task_name": holder.task_name,
+                    "host": holder.place.host,
+                    "pid": holder.place.pid,
+                }
+            yield LockInfo(name, **status._asdict(), **common)
 
     def wait_until_known(
         self,
         names: list[str] | None = None,
-        tell: Callable[[], object] = lambda: None,
-        write: bool = False,
+        on_wait: Callable[[], object] = lambda: None,
+        should_observe: bool = False,
     ) -> list[LockInfo]:
-        """Wait for verdicts on all holders, as far as possible; return the locks.
-
-        A name of a semaphore instead of a lock returns the semaphore.
+        """Return the locks, after waiting until it is known which holders are alive, if possible.
 
         Args:
-            names: Only these locks.
-            tell: Called while this waits.
-            write: Whether to write a record of its own to watch the silent holders. Then this waits
-                for up to ``stale_after`` and 15 seconds. Otherwise it waits only until every
-                watcher has written its notes.
+            names: Only these locks, or the semaphores with these names; by default all.
+            on_wait: Called repeatedly while this waits.
+            should_observe: Whether to write a record of its own, and to observe silent holders. Then
+                this waits for up to ``stale_after`` and 15 seconds. Otherwise it waits only until
+                every other observer has written what it has measured.
         """
-        found = self.all() if names is None else self.named(names)
+        locks = self.all() if names is None else self.named(names)
         if names is not None:
-            others = set(names).difference(each.name for each in found)
-            found += self._semaphores(open_store(self._huey), others)
-        if all(each.settled for each in found):
-            return found
-        if not write:
-            return self._wait(found, tell, None, _NOTED_SECONDS)
-        with observing(self._ledger, self._clock) as watcher:
-            patience = self._ledger.stale_after() + _PATIENCE_SECONDS
-            found = self._wait(found, tell, watcher, patience)
-        if watcher.failures:
-            doubt = f"this command cannot write to the storage to watch: {watcher.error!r}"
-            found = [each if each.settled else replace(each, doubt=doubt) for each in found]
-        return found
+            others = set(names).difference(lock.name for lock in locks)
+            locks += self._semaphores(open_store(self._huey), others)
+        if all(lock.is_settled for lock in locks):
+            return locks
+        if not should_observe:
+            return self._wait(locks, on_wait, None, _NOTES_SECONDS)
+        with observing(self._ledger, self._clock) as observer:
+            seconds = self._ledger.stale_after() + _EXTRA_SECONDS
+            locks = self._wait(locks, on_wait, observer, seconds)
+        if observer.failures:
+            doubt = f"this command cannot write to the storage to watch: {observer.error!r}"
+            locks = [lock if lock.is_settled else replace(lock, doubt=doubt) for lock in locks]
+        return locks
 
     def _wait(
         self,
-        found: list[LockInfo],
-        tell: Callable[[], object],
-        watcher: Observer | None,
+        locks: list[LockInfo],
+        on_wait: Callable[[], object],
+        observer: Observer | None,
         seconds: float,
     ) -> list[LockInfo]:
         deadline = self._clock() + seconds
-        while open_ones := sorted(each.name for each in found if not each.settled):
-            if self._clock() > deadline or (watcher and watcher.failures >= _MOST_FAILURES):
+        while unsettled := sorted(lock.name for lock in locks if not lock.is_settled):
+            if self._clock() > deadline or (observer and observer.failures >= _MAX_FAILURES):
                 break
-            tell()
-            if watcher is not None:
-                watcher.step()
+            on_wait()
+            if observer is not None:
+                observer.step()
             self._sleep(_POLL_SECONDS)
-            known = [each for each in found if each.settled]
-            found = [*known, *self.named(open_ones)]
-        # A process that counted as dead may have been cut off, and be back.
-        dead = [each.name for each in found if each.alive is False]
-        found = [*(each for each in found if each.alive is not False), *self.named(dead)]
-        return sorted(found, key=lambda lock: lock.name)
+            settled = [lock for lock in locks if lock.is_settled]
+            locks = [*settled, *self.named(unsettled)]
+        # Once more: a process that counted as dead may have been cut off, and be back.
+        dead = [lock.name for lock in locks if lock.alive is False]
+        locks = [*(lock for lock in locks if lock.alive is not False), *self.named(dead)]
+        return sorted(locks, key=lambda lock: lock.name)
 
-    def _lives(self, name: str, raw: bytes, holder: Holder, snapshot: Snapshot) -> _HolderStatus:
+    def _anonymous_status(self, name: str, snapshot: Snapshot) -> _HolderStatus:
+        """Return the status of a lock whose value names no holder.
+
+        If a living process names the lock in its record, or this process has acquired it, that is
+        the holder. A process of version 0.1 names no locks, so while there is one, it is in doubt.
+        """
+        is_claimed = any(
+            process.alive is not False and name in process.heartbeat.locks
+            for process in snapshot.processes
+        )
+        key = Keys(self._huey).lock_prefix + name
+        is_claimed = is_claimed or held_locks_of(self._huey).has_anonymous(key)
+        doubt = older_text(snapshot.older[0]) if snapshot.older else ""
+        return _HolderStatus(is_claimed or None, not is_claimed, not doubt, doubt=doubt)
+
+    def _holder_status(
+        self, name: str, raw: bytes, holder: Holder, snapshot: Snapshot
+    ) -> _HolderStatus:
+        """Return the status of the holder that a lock's value names."""
         if holder.place == this_process() and is_held_here(raw):
             return _HolderStatus(True)
-        verdict = self._judge(name, raw, holder, snapshot)
+        status = self._assess(name, raw, holder, snapshot)
         if snapshot.older:
-            return verdict._replace(settled=False, doubt=older_text(snapshot.older[0]))
-        return verdict
+            return status._replace(is_settled=False, doubt=older_text(snapshot.older[0]))
+        return status
 
-    def _judge(self, name: str, raw: bytes, holder: Holder, snapshot: Snapshot) -> _HolderStatus:
-        place, state = holder.place, self._ledger.holder_state(holder, snapshot)
+    def _assess(self, name: str, raw: bytes, holder: Holder, snapshot: Snapshot) -> _HolderStatus:
+        process, state = holder.place, self._ledger.holder_state(holder, snapshot)
         if state.alive or (state.alive is False and state.silent is None):
             return _HolderStatus(state.alive, silent=state.silent)
-        if (
-            place == this_process() and place.pid_namespace
-        ):  # the response to its acquisition was lost
-            long = self._is_unheld(name, raw)
-            doubt = "" if long else "this process does not know the lock, and looks again"
-            return _HolderStatus(False if long else None, settled=long, doubt=doubt)
+        if process == this_process() and process.pid_namespace:
+            # The response to the acquisition was lost, so this process does not know its lock.
+            is_unheld = self._is_unheld(name, raw)
+            doubt = "" if is_unheld else "this process does not know the lock, and looks again"
+            return _HolderStatus(False if is_unheld else None, is_settled=is_unheld, doubt=doubt)
         if snapshot.unreadable:
-            return _HolderStatus(None, settled=False, silent=state.silent, doubt=_UNREADABLE)
+            return _HolderStatus(None, is_settled=False, silent=state.silent, doubt=_UNREADABLE)
         if state.is_older:
-            return _HolderStatus(None, settled=False, doubt=_OLDER)
+            return _HolderStatus(None, is_settled=False, doubt=_OLDER)
         doubt = "" if state.is_silent else _silence_text(state.silent, state.limit)
         return _HolderStatus(state.alive, state.unclaimed, state.is_silent, state.silent, doubt)
 
     def _is_unheld(self, name: str, raw: bytes) -> bool:
-        """Return whether this process has not held the lock for long enough."""
+        """Return whether this process has not held its lock for long enough to be certain."""
         now = self._clock()
         first, _ = self._unheld.get((name, raw), (now, now))
         self._unheld[name, raw] = first, now
         return now - first >= OVERDUE_SECONDS
 
-    def _forget(self) -> None:
+    def _forget_unheld(self) -> None:
         now = self._clock()
         for key, (_, last) in list(self._unheld.items()):
-            if now - last > _LOOKED_SECONDS:
+            if now - last > _SERIES_SECONDS:
                 self._unheld.pop(key, None)
 
     def _semaphores(self, store: Store, names: Collection[str] | None = None) -> Iterator[LockInfo]:
@@ -271,15 +283,8 @@ def _silence_text(silent: float | None, limit: float) -> str:
     )
 
 
-def _holder(reader: Reader, raw: bytes) -> Holder | None:
+def _parse(reader: Reader, raw: bytes) -> Holder | None:
     try:
         return parse_holder(reader.value(raw))
     except Unreadable:
         return None
-
-
-def _is_claimed(snapshot: Snapshot, name: str) -> bool:
-    """Whether a living process says that it holds a lock that names nobody."""
-    return any(
-        each.alive is not False and name in each.heartbeat.locks for each in snapshot.processes
-    )

@@ -1,4 +1,13 @@
-"""Frees locks: only the very taking that was judged, and none that a living process holds."""
+"""Release locks: only the acquisition that was inspected, and none that a living process holds.
+
+Every release is a compare-and-delete of the stored value, which is different for each acquisition.
+So if a lock was released and acquired again since it was inspected, it stays.
+
+Some locks name no holder, such as locks that were acquired without the kit. If no living process
+claims such a lock, it may be left from a dead one, or its holder may not write records. So it is
+released only if two calls, a certain time apart, have found it unchanged; the first call leaves a
+mark in the kit's own data.
+"""
 
 from __future__ import annotations
 
@@ -13,61 +22,74 @@ from typing import Any
 from ..._checks import check_huey, short, validate_flag
 from ...runtime.process_id import this_process
 from ...store import UPKEEP, Keys, KitStore, open_kit_store, open_store
-from ..tokens.sweeper import check_age
+from ..tokens.sweeper import validate_min_age
 from .info import LockHeld, LockInfo
 from .inspection import LockInspector
 
 UNCLAIMED_SECONDS = 900.0
-"""How far apart two looks at a lock are that nobody claims, before it is freed."""
+"""Seconds between two calls that find an unclaimed lock unchanged, before it is released."""
 
-_MARKS = "huey-signals:locks"
-_MOST_MARKS = 10_000
-_MOST_HOSTS = 20
+_KEY = "huey-signals:locks"
+_MAX_LOCKS = 10_000
+_MAX_HOSTS = 20
 
 Mark = tuple[str, float]
-"""What the lock was, by its digest, and when that was first seen."""
+"""A digest of a lock's value, and the time when it was first seen."""
 
 
-def _since_boot() -> float:
-    """A clock that nobody sets, where there is one."""
+def _seconds_since_boot() -> float:
+    """Return the time of a clock that cannot be set, if the operating system has one."""
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return time.time() if boot is None else time.clock_gettime(boot)
 
 
 @dataclass(frozen=True)
 class Release:
-    """What `release_stale` has done, or would do."""
+    """The result of `release_stale`."""
 
     released: list[LockInfo]
+    """Locks that were released; in a dry run, locks that would be."""
     waiting: list[LockInfo]
-    """Those that nobody claims, and that have not been seen twice, so far apart."""
+    """Locks that no process claims, and that have not been unchanged for long enough."""
     kept: list[LockInfo] = field(default_factory=list)
     """Locks whose holder may be alive; their `doubt` says why, and what would settle it."""
 
 
-def release_lock(huey: Any, name: str, watch: LockInspector | None = None) -> bool:
-    """Free the lock *name*; whether it was there, and still the same when it was freed.
+def release_lock(huey: Any, name: str, inspector: LockInspector | None = None) -> LockInfo | None:
+    """Release one lock, and return it; None if it did not exist, or was acquired again.
 
-    Raises `LockHeld` if the holder is alive or in doubt. For a holder on another host this may take
-    ``stale_after`` and 15 seconds.
+    To learn whether a holder on another host is alive may take ``stale_after`` and 15 seconds.
+
+    Args:
+        huey: The Huey, with a kit or without.
+        name: The name of the lock.
+        inspector: The inspector of the Huey's locks; created if missing.
+
+    Raises:
+        LockHeld: The holder is alive or in doubt, or it is a semaphore.
     """
-    return bool(release_named(huey, name, watch))
-
-
-def release_named(huey: Any, name: str, watch: LockInspector | None = None) -> list[LockInfo]:
-    """Release a lock as `release_lock` does; return the locks that were freed."""
     huey = check_huey(huey, "release_lock()")
     if not isinstance(name, str):
         raise TypeError(f"release_lock() takes the name of a lock, got {short(name)}")
-    found = (watch or LockInspector(huey)).wait_until_known([name], write=True)
-    for lock in found:
-        check_not_held(huey, lock)
-    return [lock for lock in found if release_seen(huey, lock)]
+    inspector = inspector or LockInspector(huey)
+    for lock in inspector.wait_until_known([name], should_observe=True):
+        validate_not_held(huey, lock)
+        if release_unchanged(huey, lock):
+            return lock
+    return None
 
 
-def check_not_held(huey: Any, lock: LockInfo) -> None:
-    """Raise `LockHeld` if the holder of *lock* is alive or in doubt, or for a semaphore."""
-    if lock.alive or not lock.settled or lock.kind == "semaphore":
+def validate_not_held(huey: Any, lock: LockInfo) -> None:
+    """Check that a lock may be released.
+
+    Args:
+        huey: The Huey.
+        lock: The lock, as an inspector described it.
+
+    Raises:
+        LockHeld: The holder is alive or in doubt, or it is a semaphore.
+    """
+    if lock.alive or not lock.is_settled or lock.kind == "semaphore":
         raise LockHeld(str(huey.name), lock)
 
 
@@ -76,80 +98,92 @@ def release_stale(
     min_age: float = UNCLAIMED_SECONDS,
     dry_run: bool = False,
     *,
-    watch: LockInspector | None = None,
-    clock: Callable[[], float] = _since_boot,
-    tell: Callable[[], object] = lambda: None,
+    inspector: LockInspector | None = None,
+    clock: Callable[[], float] = _seconds_since_boot,
+    on_wait: Callable[[], object] = lambda: None,
     names: Collection[str] | None = None,
 ) -> Release:
-    """Free the locks whose holder's process is known to be dead, and those that nobody claims.
+    """Release locks whose holder is dead, and locks that no process claims.
 
-    Those that name nobody, or a process on another host that has never written a heartbeat; and
-    only when two calls, at least *min_age* seconds apart, have found them unchanged. With
-    *dry_run* nothing is freed or written. If a holder on another host is silent, this may take
-    ``stale_after`` and 15 seconds; *tell* is called meanwhile. With *names* only these locks are
-    freed, without waiting, by what *watch* knows now.
+    A lock is unclaimed if it names no holder and no living process names it in its record, or if it
+    names a process on another host that has never written a record. If a holder on another host is
+    silent, this may take ``stale_after`` and 15 seconds.
+
+    Args:
+        huey: The Huey, with a kit or without.
+        min_age: Seconds between two calls that find an unclaimed lock unchanged.
+        dry_run: Release nothing and mark nothing.
+        inspector: The inspector of the Huey's locks; created if missing.
+        clock: Returns seconds of a clock of this host.
+        on_wait: Called repeatedly while this waits.
+        names: Only these locks, and without waiting: by what `inspector` knows now.
     """
     huey = check_huey(huey, "release_stale_locks()")
-    check_age(min_age, "min_age= of release_stale_locks()")
+    validate_min_age(min_age, "min_age= of release_stale_locks()")
     validate_flag(dry_run, "dry_run= of release_stale_locks()")
-    watch = watch or LockInspector(huey)
+    inspector = inspector or LockInspector(huey)
     if names is None:
-        found = watch.wait_until_known(tell=tell, write=not dry_run)
+        inspected = inspector.wait_until_known(on_wait=on_wait, should_observe=not dry_run)
     else:
-        found = watch.named(sorted(names))
-    locks = [each for each in found if each.kind == "lock"]
-    kept = [each for each in locks if not each.settled and not each.unclaimed]
+        inspected = inspector.named(sorted(names))
+    locks = [lock for lock in inspected if lock.kind == "lock"]
+    kept = [lock for lock in locks if not lock.is_settled and not lock.is_unclaimed]
+    unclaimed = [lock for lock in locks if lock.is_unclaimed]
     marks = _Marks(open_kit_store(huey, UPKEEP), str(huey.name))
-    unclaimed = [each for each in locks if each.unclaimed]
-    ripe, waiting = marks.sort(unclaimed, clock(), min_age)
-    due = [each for each in locks if each.alive is False and each.settled] + ripe
+    unchanged, waiting = marks.classify(unclaimed, clock(), min_age)
+    due = [lock for lock in locks if lock.alive is False and lock.is_settled] + unchanged
     if dry_run:
         return Release(due, waiting, kept)
     marks.save()
-    return Release([each for each in due if release_seen(huey, each)], waiting, kept)
+    return Release([lock for lock in due if release_unchanged(huey, lock)], waiting, kept)
 
 
-def release_seen(huey: Any, lock: LockInfo) -> bool:
-    """Free *lock* if it is still the taking that was seen; whether it was."""
+def release_unchanged(huey: Any, lock: LockInfo) -> bool:
+    """Delete a lock if its value is still the one that was inspected; return whether it was."""
     return open_store(huey).compare_and_delete(Keys(huey).lock_prefix + lock.name, lock.raw)
 
 
 class _Marks:
-    """When locks that nobody claims were first seen as they are; a lost mark delays a release.
+    """The times when unclaimed locks were first seen with their current value.
 
-    By each host for itself, as no two have the same clock.
+    Each host has marks of its own, because the clocks of two hosts cannot be compared. A lost mark
+    delays a release.
+
+    Args:
+        store: The store of the kit's own data.
+        name: The name of the Huey.
     """
 
     def __init__(self, store: KitStore, name: str) -> None:
         self._store = store
-        self._key = f"{_MARKS} {name}"
+        self._key = f"{_KEY} {name}"
         (self._raw,) = store.get([self._key])
-        self._seen = _read(self._raw)
+        self._stored = _read(self._raw)
         self._new: dict[str, dict[str, Mark]] = {}
-        place = this_process()
-        self._host = _digest(f"{place.host} {place.pid_namespace}".encode())
+        process = this_process()
+        self._host = _digest(f"{process.host} {process.pid_namespace}".encode())
 
-    def sort(
+    def classify(
         self, locks: list[LockInfo], now: float, min_age: float
     ) -> tuple[list[LockInfo], list[LockInfo]]:
-        """Those that were seen long enough ago, and the others."""
-        ripe, waiting = [], []
+        """Return the locks that were unchanged for `min_age` seconds, and the others."""
+        unchanged, waiting = [], []
         for lock in locks:
-            digest, before = _digest(lock.raw), self._seen.get(lock.name, {})
-            same = {host: mark for host, mark in before.items() if mark[0] == digest}
-            _, first = same.get(self._host, (digest, now))
-            first = min(first, now)  # by a clock that has begun anew
-            if now - first >= min_age and lock.settled:
-                ripe.append(lock)
+            digest, stored = _digest(lock.raw), self._stored.get(lock.name, {})
+            marks = {host: mark for host, mark in stored.items() if mark[0] == digest}
+            _, first = marks.get(self._host, (digest, now))
+            first = min(first, now)  # the clock starts again after a reboot
+            if now - first >= min_age and lock.is_settled:
+                unchanged.append(lock)
                 continue
             waiting.append(lock)
-            others = [item for item in same.items() if item[0] != self._host][-_MOST_HOSTS:]
+            others = [item for item in marks.items() if item[0] != self._host][-_MAX_HOSTS:]
             self._new[lock.name] = {**dict(others), self._host: (digest, first)}
-        return ripe, waiting
+        return unchanged, waiting
 
     def save(self) -> None:
-        """Write what was seen, unless somebody else has done so meanwhile."""
-        new = json.dumps(dict(list(self._new.items())[:_MOST_MARKS])).encode("ascii")
+        """Write the marks, unless another process has written them meanwhile."""
+        new = json.dumps(dict(list(self._new.items())[:_MAX_LOCKS])).encode("ascii")
         if not self._new and self._raw is not None:
             self._store.compare_and_delete(self._key, self._raw)
         elif self._new and self._raw is None:
@@ -163,6 +197,7 @@ def _digest(raw: bytes) -> str:
 
 
 def _read(raw: bytes | None) -> dict[str, dict[str, Mark]]:
+    """Return the stored marks, by lock and host; none if the value is not in this form."""
     try:
         return {
             str(name): {

@@ -1,1 +1,1 @@
-"""What a queue's storage holds, and who works on it."""
+"""Reports of a queue: what its storage holds, and which processes work on it."""

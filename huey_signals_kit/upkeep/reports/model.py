@@ -1,4 +1,4 @@
-"""What a report is made of."""
+"""The data classes of a report; their field names are the keys of its JSON."""
 
 from __future__ import annotations
 
@@ -8,23 +8,28 @@ from typing import Any
 
 @dataclass
 class KindTotal:
-    """How many keys of one kind, and the bytes of these with their values."""
+    """The keys of one kind."""
 
     keys: int = 0
+    """The number of keys."""
     bytes: int = 0
+    """The bytes of the keys and of their values."""
 
 
 @dataclass
 class TokenCounts:
-    """Revoke tokens; those of tasks that stand nowhere are orphaned, some of them marked."""
+    """The revoke tokens; each is live, custom or orphaned."""
 
     live: int = 0
+    """Tokens whose task can still run."""
     custom: int = 0
-    """Of ids that Huey has not made, whose tasks may be enqueued any time."""
+    """Tokens of ids that Huey has not made, whose tasks may be enqueued at any time."""
     orphaned: int = 0
+    """Tokens of tasks that were found nowhere."""
     marked: int = 0
-    """Orphans that one sweep has found: a later one deletes them."""
+    """Orphaned tokens that a sweep has found, and a later one will delete."""
     oldest_mark: str | None = None
+    """The time of the oldest mark, in ISO format."""
 
 
 @dataclass
@@ -36,30 +41,33 @@ class PauseCounts:
     expired: list[str] = field(default_factory=list)
     """Names of tasks whose pause is over."""
     ownerless: list[str] = field(default_factory=list)
-    """Names of tasks that this Huey does not have: their modules are imported, or missing."""
+    """Names of tasks that this Huey does not have: their modules are imported, or do not exist."""
     unknown: list[str] = field(default_factory=list)
     """Names of tasks that may exist, because their modules are not imported here."""
 
 
 @dataclass
 class LockCounts:
-    """Locks in the store, without semaphores."""
+    """The locks in the store, without semaphores."""
 
     held: int = 0
-    """All of them."""
+    """The number of all locks."""
     stale: int = 0
-    """Those whose holder's process is dead."""
+    """Locks whose holder is dead."""
     unclaimed: int = 0
-    """Those of which nobody can say whether their holder lives."""
+    """Locks whose holder is unknown, or in doubt."""
 
 
 @dataclass
 class Schedule:
-    """The messages of the schedule; moments in ISO format, as naive as Huey's own."""
+    """The messages in the schedule."""
 
     length: int = 0
+    """The number of messages."""
     first: str | None = None
+    """The time of the first message, in ISO format without a zone, as Huey stores it."""
     last: str | None = None
+    """The time of the last message."""
 
 
 @dataclass
@@ -69,53 +77,65 @@ class Consumer:
     host: str
     pid: int
     worker: str
-    """``"thread"``, ``"process"`` or ``"greenlet"``; empty for one that runs no worker."""
+    """``"thread"``, ``"process"``, ``"greenlet"`` or ``"scheduler"``; empty if it runs none."""
     started: str
+    """When it started, by the clock of its host, in ISO format."""
     alive: bool | None
-    """None when that cannot be told from here."""
+    """Whether it is alive; None if that is in doubt."""
     running: list[dict[str, Any]]
+    """The ``id`` and the ``task`` name of each running task."""
 
 
 @dataclass
 class UnreadableCounts:
-    """What could not be read: all of it is left alone."""
+    """The stored data that cannot be read; the kit leaves it alone."""
 
     values: int = 0
+    """Results, errors and tokens."""
     messages: int = 0
+    """Messages of the queue and the schedule."""
     records: list[str] = field(default_factory=list)
-    """Of the ledger."""
+    """The names of records in the ledger."""
 
 
 @dataclass
 class Report:
-    """One look at a queue; made while others work on it, so no more exact than that."""
+    """The state of a queue, read while other processes work on it.
+
+    So its numbers are from slightly different times, and need not match exactly.
+    """
 
     queue: str
+    """The name of the Huey."""
     storage: str
+    """The name of the storage's class."""
     serializer: str
+    """The name of the serializer's class."""
     trusted_serializer: bool
-    """Whether the serializer is the user's own: what it reads is read as it does."""
+    """Whether the serializer is the user's own; then values are read by it."""
     kinds: dict[str, KindTotal] = field(default_factory=dict)
+    """The keys of each kind."""
     errors: dict[str, int] = field(default_factory=dict)
-    """Stored errors by the name of their class."""
+    """The number of stored errors by the name of their class."""
     kept: dict[str, int] = field(default_factory=dict)
-    """Of these, errors that were stored on purpose."""
+    """The number of errors among them that were stored on purpose."""
     tokens: TokenCounts = field(default_factory=TokenCounts)
     pauses: PauseCounts = field(default_factory=PauseCounts)
     locks: LockCounts = field(default_factory=LockCounts)
     queue_length: int = 0
     schedule: Schedule = field(default_factory=Schedule)
     counters: list[dict[str, Any]] = field(default_factory=list)
-    """All that the processes of the queue have counted, those that are gone included."""
+    """Everything that the processes of the queue have counted, also processes that have ended."""
     consumers: list[Consumer] = field(default_factory=list)
     unreadable: UnreadableCounts = field(default_factory=UnreadableCounts)
     seconds: float = 0.0
+    """The duration of the work."""
 
     @property
     def has_consumer(self) -> bool:
         """Whether a consumer with the kit is known, alive or dead."""
-        return any(each.worker for each in self.consumers)
+        return any(consumer.worker for consumer in self.consumers)
 
     def as_dict(self) -> dict[str, Any]:
-        """The same in plain values, for JSON."""
+        """Return the report as plain values for JSON."""
         return asdict(self)

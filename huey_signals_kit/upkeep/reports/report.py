@@ -1,9 +1,15 @@
-"""What there is in the store, the queue and the schedule, and who works on it."""
+"""Count what the store, the queue and the schedule hold, and list who works on them.
+
+Everything is read in batches, so memory grows with the number of tasks that can still run, not with
+the number of keys. The tasks are read first. So a token whose task is enqueued during the report
+may be counted as orphaned; unlike a sweep, a report deletes nothing.
+"""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -12,12 +18,12 @@ from huey.utils import Error
 
 from ..._checks import check_huey
 from ...ledger import Ledger, Snapshot, open_ledger
-from ...metrics.values import Totals, merge, sample
+from ...metrics.values import Totals, merge, to_sample
 from ...store import UPKEEP, Entry, Store, open_kit_store, open_store
-from ...store.keys import Keys, Kind
+from ...store.keys import PAUSE, TOKEN, Keys, Kind
 from ...store.reader import Reader, ReadMessage, Unreadable
-from .._ids import packed
-from .._moments import to_datetime
+from .._common import to_datetime
+from .._ids import pack_id
 from .._task_registry import is_declared
 from ..errors import class_of, is_kept
 from ..locks.inspection import LockInspector
@@ -30,30 +36,42 @@ def report(
     *,
     ledger: Ledger | None = None,
     counted: Totals | None = None,
-    watch: LockInspector | None = None,
+    inspector: LockInspector | None = None,
 ) -> Report:
-    """Count what there is in the storage of *huey*; nothing is changed.
+    """Return the state of a queue; nothing is changed.
 
-    *counted* is what this process has counted, where it does not write that to the ledger.
+    Args:
+        huey: The Huey, with a kit or without.
+        ledger: The ledger of its queue; opened if missing.
+        counted: The totals of this process, if it does not write them to the ledger.
+        inspector: The inspector of its locks; created if missing.
     """
     huey = check_huey(huey, "report()")
     ledger = ledger or open_ledger(huey)
     snapshot = ledger.snapshot()
     merge(snapshot.totals, counted or {})
-    return _Counting(huey, snapshot, watch or LockInspector(huey, ledger)).run()
+    return _ReportBuilder(huey, snapshot, inspector or LockInspector(huey, ledger)).build()
 
 
-class _Counting:
-    def __init__(self, huey: Any, ledger: Snapshot, watch: LockInspector) -> None:
+class _ReportBuilder:
+    """The work on one report.
+
+    Args:
+        huey: The Huey.
+        snapshot: The ledger now.
+        inspector: The inspector of its locks.
+    """
+
+    def __init__(self, huey: Any, snapshot: Snapshot, inspector: LockInspector) -> None:
         self._huey = huey
         self._store: Store = open_store(huey)
         self._reader = Reader(huey)
         self._keys = Keys(huey)
-        self._ledger = ledger
-        self._watch = watch
+        self._snapshot = snapshot
+        self._inspector = inspector
         self._locks: dict[str, bytes | None] = {}
         self._now = huey._get_timestamp()
-        self._alive: set[bytes] = set()
+        self._live: set[bytes] = set()
         self._etas: list[datetime] = []
         self._kinds: dict[str, KindTotal] = {str(kind): KindTotal() for kind in Kind}
         self._errors: Counter[str] = Counter()
@@ -66,65 +84,67 @@ class _Counting:
             kinds=self._kinds,
         )
 
-    def run(self) -> Report:
-        started, made = time.monotonic(), self._report
-        self._messages()
-        self._processes(self._ledger)
+    def build(self) -> Report:
+        """Read everything, and return the report."""
+        started, report = time.monotonic(), self._report
+        self._count_messages()
+        self._add_processes(self._snapshot)
         for batch in self._store.entries():
             for entry in batch:
                 self._count(entry)
-        for lock in self._watch.inspect(self._locks):
-            made.locks.held += 1
-            made.locks.stale += lock.alive is False
-            made.locks.unclaimed += lock.alive is None
-        made.errors = dict(self._errors.most_common())
-        made.kept = dict(self._kept.most_common())
-        made.tokens.marked, oldest = marks.summary(open_kit_store(self._huey, UPKEEP))
-        made.tokens.oldest_mark = None if oldest is None else _told(oldest)
-        made.seconds = time.monotonic() - started
-        return made
+        for lock in self._inspector.inspect(self._locks):
+            report.locks.held += 1
+            report.locks.stale += lock.alive is False
+            report.locks.unclaimed += lock.alive is None
+        report.errors = dict(self._errors.most_common())
+        report.kept = dict(self._kept.most_common())
+        report.tokens.marked, oldest = marks.summary(open_kit_store(self._huey, UPKEEP))
+        report.tokens.oldest_mark = None if oldest is None else _iso(oldest)
+        report.seconds = time.monotonic() - started
+        return report
 
-    def _messages(self) -> None:
+    def _count_messages(self) -> None:
         for batch in self._store.scheduled():
             self._report.schedule.length += len(batch)
-            self._etas += [each.eta for each in map(self._message, batch) if each and each.eta]
+            messages = map(self._read_message, batch)
+            self._etas += [message.eta for message in messages if message and message.eta]
             self._etas.sort(key=_without_zone)
             self._etas = [*self._etas[:1], *self._etas[-1:]]
         if self._etas:
             schedule = self._report.schedule
-            schedule.first, schedule.last = (each.isoformat() for each in self._etas)
+            schedule.first, schedule.last = (eta.isoformat() for eta in self._etas)
         for batch in self._store.queued():
             self._report.queue_length += len(batch)
             for message in batch:
-                self._message(message)
+                self._read_message(message)
 
-    def _message(self, raw: bytes) -> ReadMessage | None:
+    def _read_message(self, raw: bytes) -> ReadMessage | None:
         try:
-            found = self._reader.message(raw)
+            message = self._reader.message(raw)
         except Unreadable:
             self._report.unreadable.messages += 1
             return None
-        self._lives(found.ids)
-        return found
+        self._add_live(message.ids)
+        return message
 
-    def _lives(self, task_ids: Any) -> None:
-        self._alive.update(each for each in map(packed, task_ids) if each is not None)
+    def _add_live(self, task_ids: Iterable[str]) -> None:
+        self._live.update(packed for packed in map(pack_id, task_ids) if packed is not None)
 
-    def _processes(self, snapshot: Snapshot) -> None:
+    def _add_processes(self, snapshot: Snapshot) -> None:
         self._report.unreadable.records = sorted(snapshot.unreadable)
         for key, value in sorted(snapshot.totals.items()):
-            each = sample(key, value)
+            sample = to_sample(key, value)
             plain = value if isinstance(value, int) else asdict(value)
-            counter = {"metric": each.metric, "labels": dict(each.labels), "value": plain}
+            counter = {"metric": sample.metric, "labels": dict(sample.labels), "value": plain}
             self._report.counters.append(counter)
         for process in snapshot.processes:
             beat = process.heartbeat
             if not process.gone:
-                self._lives(beat.ids)
+                self._add_live(beat.ids)
             elif not beat.worker:
                 continue  # an application that ended without deleting its record
-            running = [{"id": e.task_id, "task": e.task_name} for e in beat.running]
-            started = _told(beat.started)
+            running = [{"id": task.task_id, "task": task.task_name} for task in beat.running]
+            started = _iso(beat.started)
             self._report.consumers.append(
                 Consumer(beat.host, beat.pid, beat.worker, started, process.alive, running)
             )
@@ -132,19 +152,20 @@ class _Counting:
     def _count(self, entry: Entry) -> None:
         kind = self._keys.kind(entry.key)
         if kind is Kind.TOKEN:
-            self._token(entry)
+            self._count_token(entry)
         elif kind is Kind.PAUSE:
-            self._pause(entry)
+            self._count_pause(entry)
         elif kind is Kind.LOCK:
             self._locks[self._keys.lock_name(entry.key)] = entry.value
         elif kind is Kind.RESULT:
-            kind = self._result(entry)
+            kind = self._count_result(entry)
         total = self._kinds[str(kind)]
         total.keys += 1
         total.bytes += entry.size
 
-    def _result(self, entry: Entry) -> Kind:
-        value = self._value(entry)
+    def _count_result(self, entry: Entry) -> Kind:
+        """Count an error, if it is one; return the kind of the entry."""
+        value = self._read_value(entry)
         if not isinstance(value, Error):
             return Kind.RESULT
         name = class_of(value)
@@ -153,36 +174,37 @@ class _Counting:
             self._kept[name] += 1
         return Kind.ERROR
 
-    def _token(self, entry: Entry) -> None:
+    def _count_token(self, entry: Entry) -> None:
         if not self._reader.is_token(entry.value):
             self._report.unreadable.values += 1
             return
-        made, tokens = packed(entry.key[2:]), self._report.tokens
-        if made is None:
+        packed, tokens = pack_id(entry.key[len(TOKEN) :]), self._report.tokens
+        if packed is None:
             tokens.custom += 1
-        elif made in self._alive:
+        elif packed in self._live:
             tokens.live += 1
         else:
             tokens.orphaned += 1
 
-    def _pause(self, entry: Entry) -> None:
+    def _count_pause(self, entry: Entry) -> None:
         if not self._reader.is_token(entry.value):
             self._report.unreadable.values += 1
             return
         until, once = self._reader.value(entry.value)
-        name, pauses = entry.key[3:], self._report.pauses
-        (pauses.expired if not once and self._is_over(until) else pauses.active).append(name)
-        declared = is_declared(self._huey, name)
-        if not declared:
-            (pauses.unknown if declared is None else pauses.ownerless).append(name)
+        name, pauses = entry.key[len(PAUSE) :], self._report.pauses
+        is_expired = not once and self._is_past(until)
+        (pauses.expired if is_expired else pauses.active).append(name)
+        has_task = is_declared(self._huey, name)
+        if not has_task:
+            (pauses.unknown if has_task is None else pauses.ownerless).append(name)
 
-    def _is_over(self, until: datetime | None) -> bool:
+    def _is_past(self, until: datetime | None) -> bool:
         try:
             return until is not None and until <= self._now
-        except TypeError:  # with a time zone: not as Huey writes it
+        except TypeError:  # it has a time zone, so Huey has not written it
             return False
 
-    def _value(self, entry: Entry) -> Any:
+    def _read_value(self, entry: Entry) -> Any:
         try:
             return self._reader.value(entry.value)
         except Unreadable:
@@ -191,9 +213,10 @@ class _Counting:
 
 
 def _without_zone(eta: datetime) -> datetime:
-    return eta.replace(tzinfo=None)  # Huey writes none, and compares none with one
+    return eta.replace(tzinfo=None)  # Huey writes times without a zone, which do not compare
 
 
-def _told(seconds: float) -> str:
-    found = to_datetime(seconds)  # of whatever somebody has written there
-    return "?" if found is None else found.isoformat(timespec="seconds")
+def _iso(seconds: float) -> str:
+    """Return a stored time in ISO format; ``"?"`` if it is out of range."""
+    moment = to_datetime(seconds)
+    return "?" if moment is None else moment.isoformat(timespec="seconds")

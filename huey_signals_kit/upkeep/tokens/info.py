@@ -1,4 +1,4 @@
-"""What is told of revoke tokens and pause switches, one by one."""
+"""The reports and data classes of token work."""
 
 from __future__ import annotations
 
@@ -13,7 +13,41 @@ LIVE, CUSTOM, ORPHANED = "live", "custom", "orphaned"
 ACTIVE, EXPIRED, OWNERLESS = "active", "expired", "ownerless"
 UNREADABLE = "unreadable"
 UNKNOWN = "unknown"
-"""What would be orphaned or custom, where a message or a record cannot be read."""
+"""The state of a token that would be orphaned or custom, while a message or a record cannot be
+read."""
+
+
+@dataclass(frozen=True)
+class SweepReport:
+    """The result of a sweep.
+
+    Each scanned token is counted in one of `live`, `custom`, `marked`, `deleted` and `undecided`.
+    """
+
+    scanned: int = 0
+    live: int = 0
+    """Tokens whose task can still run."""
+    custom: int = 0
+    """Tokens of ids that Huey has not made; never deleted."""
+    marked: int = 0
+    """Orphaned tokens that a later sweep will delete, at least `min_age` after the first one."""
+    deleted: int = 0
+    """Tokens that were deleted; in a dry run, tokens that would be."""
+    seconds: float = 0.0
+    undecided: int = 0
+    """Tokens that cannot be read, were changed meanwhile, or may be live."""
+    unreadable: int = 0
+    """Messages that cannot be read; if there is one, nothing is deleted."""
+    stopped: str = ""
+    """The reason why deleting stopped, if it did."""
+    dry_run: bool = False
+
+
+class SweepStopped(Stopped):
+    """The storage became unreachable during a sweep; `report` has what was done until then."""
+
+    report: SweepReport
+    work = "the sweep of"
 
 
 @dataclass(frozen=True)
@@ -21,25 +55,26 @@ class TokenInfo:
     """One revoke token, or one pause switch."""
 
     name: str
-    """The id of the task, or for a pause switch ``module.name``."""
+    """The id of the task; for a pause switch, ``module.name`` of its tasks."""
     kind: str
     """``"token"`` or ``"pause_switch"``."""
     state: str
-    """``"live"``, ``"custom"``, ``"orphaned"`` or ``"unknown"``, for a pause switch
+    """For a token ``"live"``, ``"custom"``, ``"orphaned"`` or ``"unknown"``; for a pause switch
     ``"active"``, ``"expired"`` or ``"ownerless"``; for either ``"unreadable"``."""
     until: datetime | None
-    """When it ends; None for one that does not. In the time of its Huey, without a zone."""
+    """When it expires, without a zone, in the time of its Huey; None if it does not expire."""
     once: bool
-    """Whether it is for the next run alone."""
+    """Whether it stops only the next run."""
     entry: Entry = field(repr=False)
+    """The key and the value."""
 
     @property
     def stops(self) -> bool:
-        """Whether it keeps a task from running that may come to run."""
+        """Whether it keeps a task from running that could run otherwise."""
         return self.state in (LIVE, ACTIVE)
 
     def as_dict(self) -> dict[str, Any]:
-        """The same in plain values, for JSON."""
+        """Return the token as plain values for JSON."""
         until = None if self.until is None else self.until.isoformat()
         return {
             "name": self.name,
@@ -53,37 +88,39 @@ class TokenInfo:
 
 @dataclass(frozen=True)
 class TaskLocation:
-    """Where a task was seen."""
+    """A place where a task was found."""
 
     place: str
     """``"queue"``, ``"schedule"`` or ``"running"``."""
     task_name: str
-    """The task that stands there: its own, or one that it is nested in."""
+    """The name of the task there: of the task itself, or of a task in which it is nested."""
     nested: bool
+    """Whether it is nested in the task there."""
 
 
 @dataclass(frozen=True)
 class TokensDeleted:
-    """What was done to the tokens that were named."""
+    """The result of deleting tokens by name."""
 
     scanned: int = 0
-    """Tokens of any name that were read."""
+    """Tokens that were read, with any name."""
     matched: int = 0
+    """Tokens that a pattern matches."""
     stopping: int = 0
-    """Of these, those that keep a task from running that may still come to run."""
+    """Matched tokens that keep a task from running that could run otherwise."""
     deleted: int = 0
-    """Of these, those deleted; in a dry run, those that would be."""
+    """Matched tokens that were deleted; in a dry run, tokens that would be."""
     changed: int = 0
-    """Of these, those that were written anew or deleted meanwhile: left alone."""
+    """Matched tokens that were replaced or deleted meanwhile, and so were left alone."""
     states: dict[str, int] = field(default_factory=dict)
-    """How many of which state have matched."""
+    """The number of matched tokens by state."""
     unmatched: tuple[str, ...] = ()
-    """The patterns that nothing has matched."""
+    """The patterns that match no token."""
     dry_run: bool = False
 
 
 class TokensStopped(Stopped):
-    """A deletion that could not go on; ``report`` has what it did until then."""
+    """The storage became unreachable while tokens were deleted; `report` has what was done."""
 
     report: TokensDeleted
     work = "deleting tokens of"

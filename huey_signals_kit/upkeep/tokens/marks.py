@@ -1,13 +1,16 @@
-"""When tokens were first found orphaned: stored in the kit's own data, for later sweeps.
+"""Store when tokens were first found orphaned, for later sweeps.
 
-A mark takes 16 bytes, the packed id. Ids that begin with the same byte stand in one value,
-``huey-signals:marks:<two hex digits>``, in groups that have two moments in common: when they
-were found orphaned for the first time, and which sweep has seen them last. A sweep that has
-read all tokens drops the marks that it has not seen: those tokens are gone, and one that is
-written anew under the same id begins anew.
+A sweep deletes a token only if an earlier sweep has found it orphaned too, so it must leave marks
+for the next one, maybe a million. A mark is the packed id, 16 bytes. The ids that begin with the
+same byte are a bucket, which is one value in the kit's own data,
+``huey-signals:marks:<two hex digits>``: 256 values can be read in a few round trips, and are small
+enough to be replaced by compare-and-set. In a bucket the ids are in groups, so that the times are
+stored once per group: when its ids were first found orphaned, and which sweep has seen them last.
+A sweep that has read all tokens drops the marks that it has not seen, because those tokens are
+gone; if a token is written again under the same id, its count starts again.
 
-A value that is not in this form counts as none, one that another process has replaced
-meanwhile stops the sweep: lost marks delay deletions, and can never cause one.
+A value that is not in this form counts as empty. If another process has replaced a value meanwhile,
+the sweep stops. So lost marks delay deletions, and can never cause one.
 """
 
 from __future__ import annotations
@@ -18,97 +21,117 @@ import time
 from collections.abc import Iterator, Sequence
 
 from ...store import KitStore
-from .._ids import SIZE, each_of
+from .._ids import SIZE, iter_ids
 
 BUCKETS = 256
-AT_ONCE = 8
-"""Buckets read in one round trip: some 500 kB where a million tokens are marked."""
+BUCKETS_PER_READ = 8
+"""Buckets that are read in one round trip: about 500 kB where a million tokens are marked."""
 
 PREFIX = "huey-signals:marks:"
 _VERSION = b"1"
-_SLOW = 0.002
+_SLOW_SECONDS = 0.002
 _HEADER = struct.Struct(">ddI")
-# Far more than ours ever are: half a million marks take as much, and sweeps every second a day.
-_LARGEST = 16 * 1024 * 1024
-_MOST_GROUPS = 100_000
+# Far more than a sweep writes: half a million marks take as much, and sweeps every second a day.
+_MAX_BYTES = 16 * 1024 * 1024
+_MAX_GROUPS = 100_000
 
 Group = tuple[float, float]
-"""When its ids were first found orphaned, and the sweep that has seen them last."""
+"""The time when ids were first found orphaned, and the sweep that has seen them last."""
 
 
 class MarksReplaced(RuntimeError):
-    """Another process has written marks while this one held the lease: it is too slow."""
+    """Another process has written marks during this sweep, so this sweep has lost its lease."""
 
 
 class Bucket:
-    """The marks of the ids that begin with one byte."""
+    """The marks of the ids that begin with one byte.
+
+    Args:
+        number: The byte.
+        raw: The stored value, if there is one.
+    """
 
     def __init__(self, number: int, raw: bytes | None) -> None:
         self._key = f"{PREFIX}{number:02x}"
         self._raw = raw
-        self.groups = _read(raw)
+        self.groups = _decode(raw)
+        """The marked ids by group."""
 
     def add(self, group: Group, ids: set[bytes]) -> None:
-        """Mark *ids*, which have no mark."""
+        """Mark ids that have no mark."""
         if ids:
             self.groups.setdefault(group, set()).update(ids)
 
     def remove(self, ids: set[bytes]) -> None:
-        """Forget the marks of `ids`."""
+        """Remove the marks of some ids."""
         for marked in self.groups.values():
             marked -= ids
 
     @property
     def count(self) -> int:
-        """How many ids are marked."""
+        """The number of marked ids."""
         return sum(map(len, self.groups.values()))
 
     def save(self, store: KitStore) -> None:
-        """Write what has changed, if nobody else has since it was read."""
-        new = _write(self.groups) if self.count else None
+        """Write the bucket, if it has changed.
+
+        Raises:
+            MarksReplaced: The stored value has changed since it was read.
+        """
+        new = _encode(self.groups) if self.count else None
         if new == self._raw:
             return
         start = time.monotonic()
         if self._raw is None:
-            done = new is not None and store.put_if_absent(self._key, new)
+            is_saved = new is not None and store.put_if_absent(self._key, new)
         elif new is None:
-            done = store.compare_and_delete(self._key, self._raw)
+            is_saved = store.compare_and_delete(self._key, self._raw)
         else:
-            done = store.compare_and_set(self._key, self._raw, new)
-        took = time.monotonic() - start
-        if took > _SLOW:  # a file with one writer at a time: others wait for their turn
-            time.sleep(min(took, 0.1))
-        if not done:
+            is_saved = store.compare_and_set(self._key, self._raw, new)
+        seconds = time.monotonic() - start
+        if seconds > _SLOW_SECONDS:  # such as SQLite, which has one writer at a time: let others in
+            time.sleep(min(seconds, 0.1))
+        if not is_saved:
             raise MarksReplaced(f"another process has replaced {self._key!r} during this sweep")
         self._raw = new
 
 
 def buckets(store: KitStore, numbers: Sequence[int]) -> Iterator[tuple[int, Bucket]]:
-    """Each of *numbers* with its marks, `AT_ONCE` read in one round trip."""
-    for start in range(0, len(numbers), AT_ONCE):
-        some = numbers[start : start + AT_ONCE]
-        values = store.get([f"{PREFIX}{number:02x}" for number in some])
-        for number, raw in zip(some, values, strict=True):
+    """Yield buckets with their numbers; `BUCKETS_PER_READ` are read in one round trip.
+
+    Args:
+        store: The store of the kit's own data.
+        numbers: The first bytes of the ids.
+    """
+    for start in range(0, len(numbers), BUCKETS_PER_READ):
+        chunk = numbers[start : start + BUCKETS_PER_READ]
+        values = store.get([f"{PREFIX}{number:02x}" for number in chunk])
+        for number, raw in zip(chunk, values, strict=True):
             yield number, Bucket(number, raw)
 
 
 def drop_unseen(store: KitStore, sweep: float) -> None:
-    """Forget the marks that *sweep*, which has read all tokens, has not seen."""
+    """Remove the marks of all tokens that a sweep has not seen.
+
+    Args:
+        store: The store of the kit's own data.
+        sweep: The sweep, which must have read all tokens.
+    """
     for _, bucket in buckets(store, range(BUCKETS)):
-        bucket.groups = {key: ids for key, ids in bucket.groups.items() if key[1] == sweep}
+        bucket.groups = {group: ids for group, ids in bucket.groups.items() if group[1] == sweep}
         bucket.save(store)
 
 
 def summary(store: KitStore) -> tuple[int, float | None]:
-    """How many marks there are, and the moment of the oldest."""
-    number, oldest = 0, math.inf
+    """Return the number of marks, and the time of the oldest one, if there is one."""
+    count, oldest = 0, math.inf
     for _, bucket in buckets(store, range(BUCKETS)):
-        number += bucket.count
+        count += bucket.count
         oldest = min([oldest, *(first for first, _ in bucket.groups)])
-    return number, oldest if number else None
+    return count, oldest if count else None
 
 
-def _write(groups: dict[Group, set[bytes]]) -> bytes:
+def _encode(groups: dict[Group, set[bytes]]) -> bytes:
     parts = [_VERSION]
     for (first, seen), ids in groups.items():
         if ids:
@@ -117,21 +140,22 @@ def _write(groups: dict[Group, set[bytes]]) -> bytes:
     return b"".join(parts)
 
 
-def _read(raw: bytes | None) -> dict[Group, set[bytes]]:
-    if raw is None or not raw.startswith(_VERSION) or len(raw) > _LARGEST:
+def _decode(raw: bytes | None) -> dict[Group, set[bytes]]:
+    """Return the groups in a stored value; none if it is not in this form."""
+    if raw is None or not raw.startswith(_VERSION) or len(raw) > _MAX_BYTES:
         return {}
     groups: dict[Group, set[bytes]] = {}
-    view, place = memoryview(raw), len(_VERSION)
-    while place < len(raw):
-        if len(raw) - place < _HEADER.size:
+    view, offset = memoryview(raw), len(_VERSION)
+    while offset < len(raw):
+        if len(raw) - offset < _HEADER.size:
             return {}
-        first, seen, count = _HEADER.unpack_from(raw, place)
-        place += _HEADER.size
-        ids = view[place : place + count * SIZE]
+        first, seen, count = _HEADER.unpack_from(raw, offset)
+        offset += _HEADER.size
+        ids = view[offset : offset + count * SIZE]
         if not len(ids) == count * SIZE > 0 or not math.isfinite(first):
             return {}
-        groups.setdefault((first, seen), set()).update(each_of(ids))
-        if len(groups) > _MOST_GROUPS:
+        groups.setdefault((first, seen), set()).update(iter_ids(ids))
+        if len(groups) > _MAX_GROUPS:
             return {}
-        place += len(ids)
+        offset += len(ids)
     return groups

@@ -1,58 +1,63 @@
-"""Deletes revoke tokens that can never stop a run again.
+"""Delete revoke tokens that can never stop a run again.
 
-A token ``r:<id>`` is *live* while the task with that id can still come up to be run. Missing an
-orphan costs bytes; deleting a live one runs a task that somebody had stopped. So this is the
-list of all places where an id can be, and of all ways between them:
+A token ``r:<id>`` is live while the task with that id can still run. If a sweep misses an orphaned
+token, a few bytes stay. If it deletes a live token, a task runs that a user has stopped. So this is
+the list of all places where the id of a task can be, of all ways between these places, and of the
+rules that make a sweep see every live token.
 
 Places
-  1. the queue
-  2. the schedule
-  3. a worker's hands: every task that a consumer's heartbeat names as running
-  4. a scheduler's hands: every task that its heartbeat names as taken and not enqueued yet
-  5. nested in any of these, at any depth: a later stage of a pipeline, an ``on_error`` task,
-     the callback of a chord, and whatever is nested in that again; or an id in its arguments,
-     of which it may make a task
-  6. an application that has made (and revoked) a task and not enqueued it yet
-  7. the hands of a consumer that writes no heartbeat: without the kit, or of another version
+  1. The queue.
+  2. The schedule.
+  3. A worker: every task that the heartbeat of a consumer names as running.
+  4. Huey's scheduler: every task that its heartbeat names as read from the schedule and not
+     enqueued yet.
+  5. Nested at any depth in a task in places 1 to 4: a later stage of its pipeline, its ``on_error``
+     task, the callback of its chord, or a task nested in one of these; or an id in its arguments,
+     from which it may create a task.
+  6. An application that has created (and revoked) a task, and has not enqueued it yet.
+  7. A consumer that writes no heartbeat: without the kit, or with another version of it.
 
 Ways
-  a. an application enqueues or schedules it (6 to 1; later 1 to 3)
-  b. a worker takes it, and puts it in the schedule if its time has not come (1 to 3 to 2)
-  c. the scheduler enqueues what is due (2 to 4 to 1)
-  d. a worker takes it and runs it (1 to 3)
-  e. it is to be retried, at once or later (3 to 1, 3 to 2)
-  f. it could not get its lock, and `RescheduleLocked` schedules it again (3 to 2)
-  g. it is done, and the next stage of its pipeline is enqueued (nested in 3 to 1)
-  h. it failed, and its ``on_error`` task is enqueued, as often as it fails (nested in 3 to 1)
-  i. the last member of a chord is done, and the callback is enqueued (nested in 3 to 1);
-     until then it is nested in every member that is left
-  j. it was interrupted, and a receiver of that signal enqueues it again (3 to 1)
-  k. ``Result.reschedule()`` enqueues it under another id, with what is nested in it (6 to 1)
-  l. an application enqueues a task again that it has kept (6 to 1)
+  a. An application enqueues or schedules a task (6 to 1; later 1 to 3).
+  b. A worker dequeues a task whose time has not come, and adds it to the schedule (1 to 3 to 2).
+  c. The scheduler enqueues the tasks that are due (2 to 4 to 1).
+  d. A worker dequeues a task and runs it (1 to 3).
+  e. A task is retried, immediately or later (3 to 1, 3 to 2).
+  f. A task did not get its lock, and `RescheduleLocked` schedules it again (3 to 2).
+  g. A task is complete, and the next stage of its pipeline is enqueued (nested in 3 to 1).
+  h. A task failed, and its ``on_error`` task is enqueued, once per failed attempt (nested in 3 to
+     1).
+  i. The last member of a chord is complete, and the callback is enqueued (nested in 3 to 1). Until
+     that time the callback is nested in every remaining member.
+  j. A task was interrupted, and a receiver of that signal enqueues it again (3 to 1).
+  k. ``Result.reschedule()`` enqueues a task under another id, with the tasks nested in it (6 to 1).
+  l. An application enqueues a task object again that it has kept (6 to 1).
 
-What this rests on
-  - Tokens are read first, and then the places that would keep them alive: a token that was there
-    before its task had left every place is judged by places that were read after it.
-  - Places are read in the direction of these ways, twice round: schedule, queue, running. What
-    leaves a place before it is read is found in the next (b - j).
-  - A worker has a message in hand from when it takes it, before it is read, until it asks for
-    the next, or for as long as the task exists that was made of it: all that time the heartbeat
-    names what the message leads to (b, d - j). Where a process cannot tell that, it says so, and
-    nothing is deleted meanwhile. (What a storage, or a ``dequeue``, of somebody's own keeps to
-    itself before it makes a task of it, is in nobody's hands: then ``min_age`` has to be longer.)
-  - A heartbeat comes every five seconds. Before anything is deleted every process that is not
-    known to be gone has written one more, and all places are read again (3, 4; c, d).
-  - A process that cannot be seen from here is gone when it has not been heard of for ten
-    minutes. Until then nothing is deleted while it is silent; what it runs counts no more then.
-  - Nothing is deleted that has not been found so by two sweeps, ``min_age`` apart: this is all
-    that holds for 6 and 7, where nobody can look. With consumers that write no heartbeat,
-    ``min_age`` has to be longer than their longest task.
-  - The moment of the first of these is by the clock of the host that swept: hosts whose clocks
-    differ by more than ``min_age`` have to be put right first.
-  - One look that finds it alive begins all that anew, and so does one that finds no token.
-  - An id that Huey has not made can be enqueued again any time: never deleted, nor are pause
-    switches (``rt:``). Nor is anything, while a message cannot be read.
-  - A token that does not read as one, or has changed since it was read, stays.
+Rules
+  - The tokens of a slice are read first, and the places afterwards. So a token that existed before
+    its task left all places is compared with places that were read after the token.
+  - The places are read in the direction of the ways, twice: schedule, queue, running. A task that
+    leaves a place before it is read is found in the next place (b to j).
+  - A message of a worker is in flight from the moment when it is dequeued, before it is decoded,
+    until the worker dequeues the next one, and for as long as the task object made from it is
+    referenced. All that time the heartbeat names the ids that the message leads to (b, d to j). If
+    a process cannot determine these ids, its record says so, and nothing is deleted meanwhile. (A
+    user's own storage, or own ``dequeue``, may keep a message before it makes a task from it. No
+    heartbeat names such a message, so `min_age` has to be longer than it is kept.)
+  - A heartbeat is written every five seconds. Before anything is deleted, every process that is not
+    known to be dead has written one more, and all places are read again (places 3 and 4; c and d).
+  - A process that cannot be checked from this one, such as a process on another host, counts as
+    dead after ten minutes without a heartbeat. While it is silent for less than that, nothing is
+    deleted; afterwards its tasks no longer count.
+  - Nothing is deleted unless two sweeps, `min_age` apart, have found it orphaned. For places 6 and
+    7, which no sweep can see, this is the only protection: with consumers that write no heartbeat,
+    `min_age` has to be longer than their longest task.
+  - The time of the first of these sweeps is measured by the clock of the host that swept. If the
+    clocks of two hosts differ by more than `min_age`, they have to be set right first.
+  - A sweep that finds the token live, or does not find the token, makes its count start again.
+  - An id that Huey has not made can be enqueued again at any time, so its token is never deleted.
+    Pause switches (``rt:``) are never deleted either. While a message cannot be read, nothing is.
+  - A value that is not a token of Huey, or has changed since it was read, stays.
 """
 
 from __future__ import annotations
@@ -62,201 +67,259 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from ...store import KitStore
-from ...store.protocol import Store
+from ...ledger import Ledger, UnreadableLedger
+from ...store import UPKEEP, open_kit_store, open_store
+from ...store.reader import Reader
 from ...store.tokens import Tokens, delete_tokens, read_tokens
-from .._ids import SIZE, each_of
+from .._ids import SIZE, iter_ids
 from .._live_ids import LiveTaskIds
 from . import marks
+from .info import SweepReport, SweepStopped
 from .marks import Bucket
-from .report import SweepReport
 from .slices import BucketIds, PendingDeletions, Slice
 
-SLICE = 550_000
-"""Tokens read before the places are: 20 bytes each."""
+SLICE_SIZE = 550_000
+"""Tokens that are read before the places are read; each takes 20 bytes of memory."""
 
-DELETED_AT_ONCE = 4000
-FRESH_SECONDS = 5.0
-"""How old what was seen in the places may be when something is deleted."""
+DELETE_BATCH = 4000
+"""Tokens that are deleted without checking again whether they are live."""
+
+MAX_LIVE_IDS_AGE = 5.0
+"""Seconds since the places were read, after which they are read again before a deletion."""
+
+_UNREADABLE_MESSAGE = "a message cannot be read"
+
+
+class SweepCoordinator(Protocol):
+    """The sweep's view of the other processes of the queue; see `Sweeper`."""
+
+    def check_may_continue(self) -> None:
+        """Raise an exception if another process may be sweeping, or this sweep is cancelled."""
+
+    def wait_for_heartbeats(self) -> str:
+        """Wait until every living process has written its record again.
+
+        Return a message about the processes that have not; empty if all have.
+        """
 
 
 class TokenSweep:
-    """One sweep over *store*, with its marks in *own*; *clock* gives seconds since the epoch.
+    """One sweep over the tokens of a Huey.
 
-    *is_token* returns whether a raw value is one that Huey writes for a revoked task. *settle*
-    waits until all living processes have written their running tasks, and returns a message about
-    those that have not. *keep* is called before each step, and raises if this sweep must stop.
+    Args:
+        huey: The Huey.
+        ledger: The ledger of its queue.
+        coordinator: Called before each step, and to wait for heartbeats.
+        min_age: Seconds between two sweeps that find a token orphaned.
+        dry_run: Delete nothing and mark nothing.
+        clock: Returns seconds since the epoch.
+        on_progress: Called repeatedly with the report so far.
     """
 
     def __init__(
         self,
-        store: Store,
-        own: KitStore,
-        places: LiveTaskIds,
-        is_token: Callable[[bytes], bool],
-        settle: Callable[[], str],
+        huey: Any,
+        ledger: Ledger,
+        coordinator: SweepCoordinator,
         *,
-        keep: Callable[[], object],
         min_age: float,
         dry_run: bool,
         clock: Callable[[], float],
-        progress: Callable[[SweepReport], object],
+        on_progress: Callable[[SweepReport], object],
     ) -> None:
-        self._store = store
-        self._own = own
-        self._live_ids = places
-        self._is_token = is_token
-        self._settle = settle
-        self._keep = keep
+        reader = Reader(huey)
+        self._queue = str(huey.name)
+        self._store = open_store(huey)
+        self._kit_store = open_kit_store(huey, UPKEEP)
+        self._live_ids = LiveTaskIds(self._store, ledger, reader.ids)
+        self._is_token = reader.is_token
+        self._coordinator = coordinator
         self._min_age = min_age
         self._dry_run = dry_run
         self._clock = clock
-        self._progress = progress
-        self._sweep = random.random()  # tells this sweep from any other
-        self._started = time.monotonic()
-        self._found: Counter[str] = Counter()
-        self._unanswered = ""
-        self.stopped = ""
-        """Why nothing is deleted."""
+        self._on_progress = on_progress
+        self._sweep_id = random.random()
+        """A number that tells the marks of this sweep from the marks of earlier ones."""
+        self._started = 0.0
+        self._counts: Counter[str] = Counter()
+        self._silent = ""
+        """A message about processes that wrote no heartbeat; then nothing more is deleted."""
+        self._stopped = ""
 
     def report(self) -> SweepReport:
-        """What was done until now."""
+        """Return the report so far."""
         return SweepReport(
-            **self._found,
+            **self._counts,
             seconds=time.monotonic() - self._started,
             unreadable=len(self._live_ids.unreadable),
-            stopped=self.stopped,
+            stopped=self._stopped,
             dry_run=self._dry_run,
         )
 
-    def run(self) -> None:
-        """Read all tokens, slice by slice, and judge each slice."""
-        some = Slice(self._clock())
+    def run(self) -> SweepReport:
+        """Read all tokens, slice by slice, and delete the due ones of each slice.
+
+        Raises:
+            SweepStopped: The storage became unreachable, or this process has lost the lease.
+        """
+        self._started = time.monotonic()
+        try:
+            self._run()
+        except UnreadableLedger as exc:
+            self._stopped = str(exc)
+        except Exception as exc:
+            self._stopped = repr(exc)
+            raise SweepStopped(self._queue, self.report(), exc) from exc
+        return self.report()
+
+    def _run(self) -> None:
+        current = Slice(self._clock())
         for tokens in read_tokens(self._store):
-            self._take(tokens, some)
-            self._progress(self.report())
-            self._keep()
-            if some.is_full(SLICE):
-                self._judge(some)
-                some = Slice(self._clock())
-        self._judge(some)
+            self._add(tokens, current)
+            self._on_progress(self.report())
+            self._check_may_continue()
+            if current.is_full(SLICE_SIZE):
+                self._process(current)
+                current = Slice(self._clock())
+        self._process(current)
         if not self._dry_run:
-            marks.drop_unseen(self._own, self._sweep)
+            marks.drop_unseen(self._kit_store, self._sweep_id)
 
-    def _take(self, tokens: Tokens, some: Slice) -> None:
-        self._found.update(scanned=tokens.total, custom=len(tokens.others))
+    def _check_may_continue(self) -> None:
+        if not self._dry_run:
+            self._coordinator.check_may_continue()
+
+    def _add(self, tokens: Tokens, current: Slice) -> None:
+        self._counts.update(scanned=tokens.total, custom=len(tokens.others))
         for value, ids in tokens.generated.items():
-            some.add(value, ids)
+            current.add(value, ids)
 
-    def _judge(self, some: Slice) -> None:
-        if not some.size:
+    def _process(self, current: Slice) -> None:
+        """Classify the tokens of one slice, write their marks, and delete the due ones."""
+        if not current.size:
             return
-        some.sort()
+        current.sort()
         self._live_ids.refresh()
         self._live_ids.newly_seen.clear()
-        looked = self._clock()
-        judged = Classifier(
-            some.began - self._min_age, looked, self._sweep, self._live_ids.complete
-        )
-        readable = [self._is_token(value) for value in some.values]
-        condemned = PendingDeletions()
-        for number, bucket in marks.buckets(self._own, some.numbers):
-            self._keep()
-            bunch = some.bucket(number)
-            due = judged.sort(bucket, bunch, readable, self._live_ids.alive)
-            condemned.add(number, due, bunch)
+        now, is_complete = self._clock(), self._live_ids.complete
+        classifier = Classifier(current.started - self._min_age, now, self._sweep_id, is_complete)
+        is_token = [self._is_token(value) for value in current.values]
+        pending = PendingDeletions()
+        for number, bucket in marks.buckets(self._kit_store, current.numbers):
+            self._check_may_continue()
+            tokens = current.bucket(number)
+            due = classifier.classify(bucket, tokens, is_token, self._live_ids.live)
+            pending.add(number, due, tokens)
             if not self._dry_run:
-                bucket.save(self._own)
-        self._found.update(judged.found)
-        self._found["scanned"] += sum(judged.found.values()) + condemned.size - some.size
-        if not self._live_ids.complete:
-            self.stopped = "a message cannot be read"
-        self._delete(condemned, some.values)
+                bucket.save(self._kit_store)
+        self._counts.update(classifier.counts)
+        # A token that was read twice counts once.
+        self._counts["scanned"] += sum(classifier.counts.values()) + pending.size - current.size
+        if not is_complete:
+            self._stopped = _UNREADABLE_MESSAGE
+        self._delete(pending, current.values)
 
-    def _delete(self, condemned: PendingDeletions, values: list[bytes]) -> None:
-        if not condemned.size or self._dry_run:
-            self._found["deleted"] += condemned.size
+    def _delete(self, pending: PendingDeletions, values: list[bytes]) -> None:
+        if not pending.size or self._dry_run:
+            self._counts["deleted"] += pending.size
             return
-        left = condemned.size
-        self._found["undecided"] += left
-        self._unanswered = self._unanswered or self._settle()
-        if self._unanswered:
-            self.stopped = self._unanswered
+        # Undecided until they are deleted, so that the report is right if the storage fails.
+        self._counts["undecided"] += pending.size
+        self._silent = self._silent or self._coordinator.wait_for_heartbeats()
+        if self._silent:
+            self._stopped = self._silent
             return
-        self._live_ids.refresh(1)  # on from where the look before has ended
-        for number, bucket in marks.buckets(self._own, condemned.numbers):
-            for place, ids in condemned.batches(number, DELETED_AT_ONCE):
-                dead = self._still_dead(ids)
-                if dead is None:
-                    self.stopped = "a message cannot be read"
+        self._live_ids.refresh(1)  # it continues where the last pass has ended
+        for number, bucket in marks.buckets(self._kit_store, pending.numbers):
+            for index, ids in pending.batches(number, DELETE_BATCH):
+                orphans = self._still_orphaned(ids)
+                if orphans is None:
+                    self._stopped = _UNREADABLE_MESSAGE
                     return
-                # First the mark: if it outlived its token, it would count for the next token.
-                bucket.remove(set(each_of(ids)))
-                bucket.save(self._own)
-                gone = delete_tokens(self._store, values[place], dead)
-                self._found.update(deleted=gone, undecided=-gone)
-                self._progress(self.report())
+                # The mark first: if it outlived its token, it would count for the next token.
+                bucket.remove(set(iter_ids(ids)))
+                bucket.save(self._kit_store)
+                deleted = delete_tokens(self._store, values[index], orphans)
+                self._counts.update(deleted=deleted, undecided=-deleted)
+                self._on_progress(self.report())
 
-    def _still_dead(self, ids: bytes) -> bytes | None:
-        """Return the packed `ids` that are still orphans; None if that is uncertain."""
-        self._keep()
-        if self._live_ids.age() > FRESH_SECONDS + self._live_ids.took:
+    def _still_orphaned(self, ids: bytes) -> bytes | None:
+        """Return the packed ids that are still orphaned; None if that is uncertain.
+
+        Only ids that were first seen since the classification have to be excluded, because all
+        others were compared then.
+        """
+        self._check_may_continue()
+        if self._live_ids.age() > MAX_LIVE_IDS_AGE + self._live_ids.refresh_seconds:
             self._live_ids.refresh(1)
         if not self._live_ids.complete:
             return None
-        newly_seen, dead = (
-            self._live_ids.newly_seen,
-            ids,
-        )  # ids that are not new were orphans at the last look
-        if newly_seen and not newly_seen.isdisjoint(each_of(ids)):
-            dead = b"".join(each for each in each_of(ids) if each not in newly_seen)
-        live = (len(ids) - len(dead)) // SIZE
-        self._found.update(live=live, undecided=-live)
-        return dead
+        newly_seen, orphans = self._live_ids.newly_seen, ids
+        if newly_seen and not newly_seen.isdisjoint(iter_ids(ids)):
+            orphans = b"".join(packed for packed in iter_ids(ids) if packed not in newly_seen)
+        live = (len(ids) - len(orphans)) // SIZE
+        self._counts.update(live=live, undecided=-live)
+        return orphans
 
 
 @dataclass
 class Classifier:
-    """Sorts the tokens of one slice: what is seen alive loses its mark, what is new gets one."""
+    """Decides about the tokens of one slice, and updates their marks.
+
+    A live token loses its mark. An orphaned token without a mark gets one. An orphaned token whose
+    mark is old enough is due.
+    """
 
     cutoff: float
-    """A first look until then is long enough ago."""
-    looked: float
-    sweep: float
-    complete: bool
-    found: Counter[str] = field(default_factory=Counter)
+    """A token is due if its mark is not younger than this; seconds since the epoch."""
+    now: float
+    """The time of new marks; seconds since the epoch."""
+    sweep_id: float
+    is_complete: bool
+    """Whether all messages could be read; otherwise nothing is due."""
+    counts: Counter[str] = field(default_factory=Counter)
+    """The number of live, marked and undecided tokens."""
 
-    def sort(
-        self, bucket: Bucket, bunch: BucketIds, readable: list[bool], alive: set[bytes]
+    def classify(
+        self, bucket: Bucket, tokens: BucketIds, is_token: list[bool], live_ids: set[bytes]
     ) -> set[bytes]:
-        """Return the tokens of *bunch* to delete; they keep their marks until the deletion."""
-        orphans, undecided = bunch.split(readable)
-        live = orphans & alive
+        """Return the ids of the due tokens; they keep their marks until they are deleted.
+
+        Args:
+            bucket: The marks of one bucket, which are updated.
+            tokens: The tokens of this bucket.
+            is_token: For each index of a value, whether the value is a token of Huey.
+            live_ids: The packed ids of all tasks that can still run.
+        """
+        orphans, undecided = tokens.split(is_token)
+        live = orphans & live_ids
         orphans -= live
-        due = self._take_marked(bucket, live, orphans)
-        self.found.update(live=len(live), undecided=undecided)
-        if self.complete:
-            bucket.add((self.looked, self.sweep), orphans)
-            self.found["marked"] += len(orphans)
+        due = self._update_marks(bucket, live, orphans)
+        self.counts.update(live=len(live), undecided=undecided)
+        if self.is_complete:
+            bucket.add((self.now, self.sweep_id), orphans)
+            self.counts["marked"] += len(orphans)
         else:
-            self.found["undecided"] += len(orphans)
+            self.counts["undecided"] += len(orphans)
         return due
 
-    def _take_marked(self, bucket: Bucket, live: set[bytes], orphans: set[bytes]) -> set[bytes]:
+    def _update_marks(self, bucket: Bucket, live: set[bytes], orphans: set[bytes]) -> set[bytes]:
+        """Return the ids of the due tokens, and leave in `orphans` those without a mark."""
         due: set[bytes] = set()
         groups, bucket.groups = bucket.groups, {}
         for (first, seen), ids in groups.items():
             ids -= live
-            if first > self.looked:  # a clock was put back
-                first = self.looked
-            here = ids & orphans
-            orphans -= here
-            again = seen == self.sweep  # read twice, by two slices
-            bucket.add((first, self.sweep), here)
-            if first <= self.cutoff and self.complete:
-                due |= here
+            if first > self.now:  # a clock was put back
+                first = self.now
+            marked = ids & orphans
+            orphans -= marked
+            is_counted = seen == self.sweep_id  # in an earlier slice of this sweep
+            bucket.add((first, self.sweep_id), marked)
+            if first <= self.cutoff and self.is_complete:
+                due |= marked
             else:
-                self.found["marked"] += 0 if again else len(here)
-            bucket.add((first, seen), ids - here)
+                self.counts["marked"] += 0 if is_counted else len(marked)
+            bucket.add((first, seen), ids - marked)
         return due

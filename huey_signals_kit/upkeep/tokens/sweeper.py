@@ -1,4 +1,9 @@
-"""One sweep at a time, by whoever asks for it first."""
+"""Run a sweep so that one process at a time sweeps a queue.
+
+Two sweeps at the same time would overwrite each other's marks. So a sweep holds a lease in the
+ledger, which it renews as it works. A process that was suspended for longer than the lease finds
+that it has lost it, and stops before its next step.
+"""
 
 from __future__ import annotations
 
@@ -9,36 +14,33 @@ from contextlib import suppress
 from typing import Any
 
 from ..._checks import check_huey, short, validate_flag, validate_seconds
-from ...ledger import HEARTBEAT_SECONDS, Ledger, UnreadableLedger, open_ledger
+from ...ledger import HEARTBEAT_SECONDS, Ledger, open_ledger
 from ...runtime.fork import reset_in_child
-from ...store import UPKEEP, open_kit_store, open_store
-from ...store.reader import Reader
-from .._live_ids import LiveTaskIds
-from .report import SweepReport, SweepStopped
+from .info import SweepReport
 from .sweep import TokenSweep
 
-LEAST_AGE = 3 * HEARTBEAT_SECONDS
+MIN_AGE = 3 * HEARTBEAT_SECONDS
 DAY = 86_400.0
-MOST_AGE = 3650 * DAY
+MAX_AGE = 3650 * DAY
 LEASE = "sweep"
 LEASE_SECONDS = 30.0
-SETTLE_SECONDS = 2 * LEAST_AGE
-"""How long living processes are waited for to say what they run."""
+HEARTBEAT_WAIT_SECONDS = 2 * MIN_AGE
+"""Seconds to wait at most until all living processes have written a heartbeat."""
 
 RELEASE_SECONDS = 2.0
-"""How long a process that is told to end waits to let the lease go."""
+"""Seconds for which a process that is ending waits for the release of the lease."""
 
 _POLL_SECONDS = 0.5
-_NAMED = 3
-"""The most processes that a message names."""
+_MAX_NAMED = 3
+"""The number of processes that a message names at most."""
 
 
 class SweepCancelled(RuntimeError):
-    """Somebody has told it to end."""
+    """The sweep was cancelled, because its kit was uninstalled."""
 
 
 class LeaseLost(RuntimeError):
-    """This sweep was held up for so long that another one may have begun."""
+    """The sweep was suspended for so long that another process may have started one."""
 
 
 def sweep_tokens(
@@ -48,40 +50,63 @@ def sweep_tokens(
     *,
     wait: float = 0.0,
     clock: Callable[[], float] = time.time,
-    progress: Callable[[SweepReport], object] | None = None,
+    on_progress: Callable[[SweepReport], object] | None = None,
 ) -> SweepReport:
-    """Delete revoke tokens that two sweeps, *min_age* seconds apart, have found orphaned.
+    """Delete revoke tokens that two sweeps have found orphaned.
 
-    With *dry_run* nothing is deleted and nothing marked. One process sweeps at a time: while
-    another one does, nothing happens after *wait* seconds, and the report says so (one that
-    was killed on another host is known to be gone after half a minute, if waited for).
-    *clock* gives seconds since the epoch; *progress* is told now and then what was done so far.
-    `SweepStopped` if the storage goes away half way: its ``report`` has what was done until then.
+    One process sweeps at a time. If another process is sweeping, nothing is done, and the report
+    says so. A process that was killed on another host is known to be dead after half a minute.
+
+    Args:
+        huey: The Huey, with a kit or without.
+        min_age: Seconds between the two sweeps; at least `MIN_AGE`.
+        dry_run: Delete nothing and mark nothing.
+        wait: Seconds to wait at most for another process that is sweeping.
+        clock: Returns seconds since the epoch.
+        on_progress: Called repeatedly with the report so far.
+
+    Raises:
+        SweepStopped: The storage became unreachable.
     """
     huey = check_huey(huey, "sweep_tokens()")
-    sweeper = Sweeper(huey, clock)
-    return sweeper.sweep(min_age, dry_run, wait=wait, progress=progress)
+    return Sweeper(huey, clock).sweep(min_age, dry_run, wait=wait, on_progress=on_progress)
 
 
-def check_age(min_age: object, who: str) -> None:
-    """`ValueError` for an age at which nobody could know what is running, or that never comes."""
-    seconds = validate_seconds(min_age, who)
-    if seconds < LEAST_AGE:
+def validate_min_age(min_age: object, argument: str) -> None:
+    """Check a number of seconds between two observations of the same thing.
+
+    Args:
+        min_age: Seconds.
+        argument: The name of the argument, for the message.
+
+    Raises:
+        TypeError: It is not a number.
+        ValueError: It is too small to know what processes run, or so large that nothing would ever
+            be deleted.
+    """
+    seconds = validate_seconds(min_age, argument)
+    if seconds < MIN_AGE:
         raise ValueError(
-            f"{who} takes at least {LEAST_AGE:g} seconds, got {min_age!r}: processes say every "
-            f"{HEARTBEAT_SECONDS:g} seconds what they run, and may miss two of these"
+            f"{argument} takes at least {MIN_AGE:g} seconds, got {min_age!r}: processes write "
+            f"every {HEARTBEAT_SECONDS:g} seconds what they run, and may miss two of these"
         )
-    if seconds > MOST_AGE:
+    if seconds > MAX_AGE:
         raise ValueError(
-            f"{who} takes at most {MOST_AGE:,.0f} seconds, which are ten years, got "
+            f"{argument} takes at most {MAX_AGE:,.0f} seconds, which are ten years, got "
             f"{short(min_age)}: no token would be deleted before that"
         )
 
 
 class Sweeper:
-    """Sweeps the tokens of one Huey, again and again; keep it.
+    """Sweeps the tokens of one Huey, one sweep at a time.
 
-    It remembers since when another one's lease has not changed.
+    Keep it for repeated sweeps: it remembers for how long the lease of another process has been
+    unchanged, and so learns that the process is dead.
+
+    Args:
+        huey: The Huey.
+        clock: Returns seconds since the epoch.
+        ledger: The ledger of its queue; opened if missing.
     """
 
     def __init__(
@@ -94,14 +119,14 @@ class Sweeper:
         self._clock = clock
         self._ledger = ledger or open_ledger(huey)
         self._lease = self._ledger.lease(LEASE, LEASE_SECONDS)
-        self._renewed = 0.0
-        self.cancelled = False
-        """Set it to have a sweep end where it is."""
+        self._renewed_at = 0.0
+        self.is_cancelled = False
+        """Set this to make a running sweep stop before its next step."""
         self._after_fork()
         reset_in_child(self)
 
     def _after_fork(self) -> None:
-        self._busy = threading.Lock()
+        self._thread_lock = threading.Lock()
 
     def sweep(
         self,
@@ -109,117 +134,107 @@ class Sweeper:
         dry_run: bool = False,
         *,
         wait: float = 0.0,
-        progress: Callable[[SweepReport], object] | None = None,
+        on_progress: Callable[[SweepReport], object] | None = None,
     ) -> SweepReport:
-        """As `sweep_tokens`."""
-        check_age(min_age, "min_age= of sweep_tokens()")
+        """Sweep once, with the arguments of `sweep_tokens`."""
+        validate_min_age(min_age, "min_age= of sweep_tokens()")
         validate_flag(dry_run, "dry_run= of sweep_tokens()")
-        tell = progress or (lambda report: None)
-        if dry_run:
-            return self._run(min_age, True, tell)
-        busy = self._busy
-        if not busy.acquire(blocking=False):
-            return SweepReport(stopped="another thread of this process is sweeping")
-        try:
-            return self._run_alone(min_age, wait, tell)
-        finally:
-            busy.release()
-
-    def _run_alone(
-        self, min_age: float, wait: float, progress: Callable[[SweepReport], object]
-    ) -> SweepReport:
-        if not self._acquire(wait):
-            return SweepReport(stopped="another process is sweeping")
-        self._renewed = time.monotonic()
-        try:
-            found = self._run(min_age, False, progress)
-        except Exception:
-            self._release()
-            raise
-        except BaseException:
-            # This process is told to end: a storage that hangs may not keep it from that.
-            releasing = threading.Thread(target=self._release, daemon=True)
-            releasing.start()
-            releasing.join(RELEASE_SECONDS)
-            raise
-        self._release()
-        return found
-
-    def _release(self) -> None:
-        with suppress(Exception):  # gone with the storage; it ends by itself
-            self._lease.release()
-
-    def _run(
-        self, min_age: float, dry_run: bool, progress: Callable[[SweepReport], object]
-    ) -> SweepReport:
-        store, reader = open_store(self._huey), Reader(self._huey)
         sweep = TokenSweep(
-            store,
-            open_kit_store(self._huey, UPKEEP),
-            LiveTaskIds(store, self._ledger, reader.ids),
-            reader.is_token,
-            self._settle,
-            keep=(lambda: None) if dry_run else self._keep,
+            self._huey,
+            self._ledger,
+            self,
             min_age=min_age,
             dry_run=dry_run,
             clock=self._clock,
-            progress=progress,
+            on_progress=on_progress or (lambda report: None),
         )
+        if dry_run:
+            return sweep.run()
+        thread_lock = self._thread_lock
+        if not thread_lock.acquire(blocking=False):
+            return SweepReport(stopped="another thread of this process is sweeping")
         try:
-            sweep.run()
-        except UnreadableLedger as exc:
-            sweep.stopped = str(exc)
-        except Exception as exc:
-            sweep.stopped = repr(exc)
-            raise SweepStopped(str(self._huey.name), sweep.report(), exc) from exc
-        return sweep.report()
+            if not self._acquire_lease(wait):
+                return SweepReport(stopped="another process is sweeping")
+            try:
+                report = sweep.run()
+            except Exception:
+                self._release_lease()
+                raise
+            except BaseException:
+                # This process is ending, and a storage that hangs must not keep it from that.
+                releasing = threading.Thread(target=self._release_lease, daemon=True)
+                releasing.start()
+                releasing.join(RELEASE_SECONDS)
+                raise
+            self._release_lease()
+            return report
+        finally:
+            thread_lock.release()
 
-    def _acquire(self, wait: float) -> bool:
+    def _acquire_lease(self, wait: float) -> bool:
         deadline = time.monotonic() + wait
         while not self._lease.acquire():
             if time.monotonic() >= deadline:
                 return False
             time.sleep(_POLL_SECONDS)
+        self._renewed_at = time.monotonic()
         return True
 
-    def _keep(self) -> None:
-        """Hold the lease for longer; `LeaseLost` if it was held too long already."""
-        if self.cancelled:
-            raise SweepCancelled("it was told to end")
+    def _release_lease(self) -> None:
+        with suppress(Exception):  # if the storage is unreachable, the lease expires
+            self._lease.release()
+
+    def check_may_continue(self) -> None:
+        """Renew the lease, if that is due.
+
+        Raises:
+            SweepCancelled: The sweep was cancelled.
+            LeaseLost: The lease has expired.
+        """
+        if self.is_cancelled:
+            raise SweepCancelled("the kit was uninstalled during the sweep")
         now = time.monotonic()
-        if now - self._renewed < LEASE_SECONDS / 3:
+        if now - self._renewed_at < LEASE_SECONDS / 3:
             return
         if not self._lease.renew():
-            raise LeaseLost("held up for so long that another process may be sweeping")
-        self._renewed = now
+            raise LeaseLost("suspended for so long that another process may be sweeping")
+        self._renewed_at = now
 
-    def _settle(self) -> str:
+    def wait_for_heartbeats(self) -> str:
         """Wait until every living process has written its record again.
 
-        Return a message about the processes that have not, empty if all have.
+        Return a message about the processes that have not; empty if all have.
         """
-        before = self._ledger.heartbeat_numbers()
-        deadline = time.monotonic() + SETTLE_SECONDS
-        while before:
+        missing = self._ledger.heartbeat_numbers()
+        deadline = time.monotonic() + HEARTBEAT_WAIT_SECONDS
+        while missing:
             if time.monotonic() > deadline:
-                return self._unanswered(before)
-            self._keep()
+                return self._describe_silent(missing)
+            self.check_may_continue()
             time.sleep(_POLL_SECONDS)
-            now = self._ledger.heartbeat_numbers()
-            # Less than before is no word of its: a server was set back to an older state.
-            before = {
-                each: count for each, count in before.items() if now.get(each, count + 1) <= count
+            numbers = self._ledger.heartbeat_numbers()
+            # A smaller number is no new heartbeat: the server was restored to an older state. A
+            # process that is no longer listed has ended.
+            missing = {
+                process_id: number
+                for process_id, number in missing.items()
+                if numbers.get(process_id, number + 1) <= number
             }
         return ""
 
-    def _unanswered(self, ids: Collection[str]) -> str:
-        found = [each.heartbeat for each in self._ledger.processes() if each.heartbeat.id in ids]
-        named = [f"process {each.pid} on {each.host} (record {each.id})" for each in found]
-        more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+    def _describe_silent(self, process_ids: Collection[str]) -> str:
+        records = [process.heartbeat for process in self._ledger.processes()]
+        names = [
+            f"process {record.pid} on {record.host} (record {record.id})"
+            for record in records
+            if record.id in process_ids
+        ]
+        more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
         return (
-            f"{', '.join(named[:_NAMED])}{more} did not write a record of running tasks within "
-            f"{SETTLE_SECONDS:g} seconds; the marks are kept. If a process is suspended or cut "
-            "off, sweep again when it is back. If it has ended, a running consumer removes its "
+            f"{', '.join(names[:_MAX_NAMED])}{more} did not write a record of running tasks within "
+            f"{HEARTBEAT_WAIT_SECONDS:g} seconds; the marks are kept. If a process is suspended or "
+            "cut off, sweep again when it is back. If it has ended, a running consumer removes its "
             "record after ten minutes; without a consumer use: huey-signals forget HUEY --record "
             "ID --apply"
         )
