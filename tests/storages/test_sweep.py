@@ -720,5 +720,5 @@ def test_an_uninstalled_kit_ends_its_sweep(make_huey, monkeypatch):
     kit = install_handlers(huey)
     leak(huey, 1)
     monkeypatch.setattr(LiveTaskIds, "refresh", lambda places, passes=2: kit.uninstall())
-    with pytest.raises(SweepStopped, match="was told to end"):
+    with pytest.raises(SweepStopped, match="was uninstalled during the sweep"):
         kit.sweep_tokens()
