@@ -31,8 +31,9 @@ class OpenTelemetrySink(PullSink):
     Counters keep their names, and the label `queue` becomes ``messaging.destination.name``.
     OpenTelemetry has no observable histogram, and the kit does not keep single durations. So
     ``huey_task_duration_seconds`` becomes the counters ``huey_task_duration_seconds_count``,
-    ``huey_task_duration_seconds_sum`` and, as in Prometheus, ``huey_task_duration_seconds_bucket`` with an
-    attribute ``le``, which counts the durations up to that bound.
+    ``huey_task_duration_seconds_sum`` and, as in Prometheus,
+    ``huey_task_duration_seconds_bucket``, whose attribute ``le`` is the bound up to which it
+    counts the durations.
 
     Each process shows its own counts, so give its resource a ``service.instance.id``.
 

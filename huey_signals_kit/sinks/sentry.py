@@ -26,9 +26,9 @@ class SentrySink:
     """A sink that calls ``sentry_sdk.metrics.count``, with the labels as attributes.
 
     ``huey_task_duration_seconds`` becomes two counters, ``huey_task_duration_seconds_count`` and
-    ``huey_task_duration_seconds_sum``. Counts from before ``sentry_sdk.init`` are sent after it. Call it
-    before ``install_handlers``: otherwise Sentry is closed first when the process exits, and does
-    not get the counts of the last seconds.
+    ``huey_task_duration_seconds_sum``. Counts from before ``sentry_sdk.init`` are sent after it.
+    Call it before ``install_handlers``: otherwise Sentry is closed first when the process exits,
+    and does not get the counts of the last seconds.
 
     Raises:
         ImportError: The installed sentry-sdk is too old.
