@@ -306,7 +306,7 @@ class HeartbeatWriter:
         self._sequence += 1
         return Heartbeat(
             id=self._id,
-            place=this_process(),
+            process=this_process(),
             worker=self._worker,
             started=self._started,
             sequence=self._sequence,

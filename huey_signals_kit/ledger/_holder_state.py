@@ -46,12 +46,12 @@ def holder_state(view: LivenessView, holder: Holder, processes: Iterable[Process
         holder: The holder that the lock's value names.
         processes: All processes of the ledger.
     """
-    place = holder.place
-    is_own = place == this_process() and bool(place.pid_namespace)
+    process = holder.process
+    is_own = process == this_process() and bool(process.pid_namespace)
     is_replaced = is_own and 0 < holder.incarnation < INCARNATION
-    if is_replaced or view.is_replaced(place, holder.incarnation):
+    if is_replaced or view.is_replaced(process, holder.incarnation):
         return HolderState(False)
-    if not is_own and (alive := place.is_alive()) is not None:
+    if not is_own and (alive := process.is_alive()) is not None:
         return HolderState(alive)
     if is_own:
         return HolderState(None)
@@ -64,7 +64,7 @@ def holder_state(view: LivenessView, holder: Holder, processes: Iterable[Process
     elif not holder.incarnation:
         return HolderState(None, is_older=True)
     else:
-        silent, limit = view.silence_of_missing(place), view.limit()
+        silent, limit = view.silence_of_missing(process), view.limit()
     state = HolderState(None, not known and not holder.has_heartbeat, silent, limit)
     is_dead = state.is_silent and not state.unclaimed
     return replace(state, alive=False) if is_dead else state
@@ -73,7 +73,7 @@ def holder_state(view: LivenessView, holder: Holder, processes: Iterable[Process
 def _may_be_holder(record: Heartbeat, holder: Holder) -> bool:
     """Return whether a record is of the holder's process, but not from before its ``exec``."""
     is_earlier = 0 < record.incarnation < holder.incarnation
-    return record.place == holder.place and not is_earlier
+    return record.process == holder.process and not is_earlier
 
 
 def _least(silences: Iterable[float | None]) -> float | None:

@@ -123,11 +123,11 @@ class LivenessView:
         self._seen = {peer: self._seen[peer] for peer in present}
         self._notes, self._newest = {}, {}
         for record in records:
-            observer = self._seen[peer_of(record.place)]
+            observer = self._seen[peer_of(record.process)]
             for peer, value_digest, seconds in record.notes:
                 self._notes.setdefault(peer, []).append((observer, value_digest, seconds))
-            newest = self._newest.get(record.place, 0)
-            self._newest[record.place] = max(newest, record.incarnation)
+            newest = self._newest.get(record.process, 0)
+            self._newest[record.process] = max(newest, record.incarnation)
 
     def peers(self, records: list[Heartbeat], values: Mapping[str, bytes]) -> dict[str, bytes]:
         """Return the value of each peer, including holders without a record.
@@ -140,7 +140,7 @@ class LivenessView:
         self._missing = {peer: at for peer, at in asked if now - at < _ASKED_SECONDS}
         by_peer = dict.fromkeys(self._missing, MISSING)
         for record in sorted(records, key=lambda record: record.id):
-            peer = peer_of(record.place)
+            peer = peer_of(record.process)
             by_peer[peer] = by_peer.get(peer, MISSING) + values[record.id]
         return by_peer
 
@@ -161,13 +161,13 @@ class LivenessView:
                 unknown. A missing key proves nothing: it can be evicted.
             is_own: Whether this process itself writes the record.
         """
-        is_replaced = self.is_replaced(record.place, record.incarnation)
-        is_running = False if is_replaced else _is_running(record.place, is_own)
+        is_replaced = self.is_replaced(record.process, record.incarnation)
+        is_running = False if is_replaced else _is_running(record.process, is_own)
         if record.sealed or is_running is False:
             return Liveness(False, True)
         if is_running:
             return Liveness(True, False)
-        peer = peer_of(record.place)
+        peer = peer_of(record.process)
         silent = self._silence(peer)
         limit = self.limit(record)
         gone = silent is not None and silent >= max(FORGOTTEN_SECONDS, limit)

@@ -50,7 +50,7 @@ class Heartbeat:
 
     id: str
     """A random id, not the pid, which another process may have tomorrow."""
-    place: ProcessId
+    process: ProcessId
     """The process."""
     worker: str = ""
     """The kind of worker.
@@ -88,12 +88,12 @@ class Heartbeat:
     @property
     def host(self) -> str:
         """The name of the host."""
-        return self.place.host
+        return self.process.host
 
     @property
     def pid(self) -> int:
         """The pid of the process."""
-        return self.place.pid
+        return self.process.pid
 
     @property
     def ids(self) -> set[str]:
@@ -103,11 +103,11 @@ class Heartbeat:
 
     def dump(self) -> bytes:
         """Return the stored form."""
-        place = self.place
+        process = self.process
         content = {
             "version": _VERSION,
             "id": self.id,
-            "place": [place.host, place.pid_namespace, place.pid, place.start_time],
+            "place": [process.host, process.pid_namespace, process.pid, process.start_time],
             "worker": self.worker,
             "started": self.started,
             "sequence": self.sequence,
@@ -151,7 +151,7 @@ def _load(raw: bytes) -> Heartbeat:
         raise ValueError(f"the version {content['version']!r}")
     return Heartbeat(
         id=_text(content["id"]),
-        place=_place(*content["place"]),
+        process=_process(*content["place"]),
         worker=_text(content["worker"]),
         started=_number(content["started"]),
         sequence=_whole(content["sequence"]),
@@ -181,7 +181,7 @@ def _note(peer: Any, value: Any, seconds: Any) -> SilenceNote:
     return _text(peer), _text(value), _whole(seconds)
 
 
-def _place(host: Any, pid_namespace: Any, pid: Any, start_time: Any) -> ProcessId:
+def _process(host: Any, pid_namespace: Any, pid: Any, start_time: Any) -> ProcessId:
     if not 0 < _whole(pid) <= LARGEST_PID:
         raise ValueError(f"the pid {pid!r}")
     return ProcessId(_text(host), _text(pid_namespace), pid, _whole(start_time))

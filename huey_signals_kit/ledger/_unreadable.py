@@ -42,7 +42,7 @@ def older_records(huey: Any) -> list[Heartbeat]:
         if record is not None
         and not record.sealed
         and not record.stale_after
-        and record.place.is_alive() is not False
+        and record.process.is_alive() is not False
     ]
 
 

@@ -49,7 +49,7 @@ class Holder:
     """Different for every acquisition of any lock."""
     since: float
     """When the lock was acquired, in seconds since the epoch, by the clock of that host."""
-    place: ProcessId
+    process: ProcessId
     """The process that holds the lock."""
     has_heartbeat: bool
     """Whether the process had written a heartbeat before."""
@@ -172,7 +172,7 @@ def _holder(
     return Holder(
         acquisition_id=f"{process}-{int(nanoseconds)}",
         since=int(nanoseconds) / 1e9,
-        place=ProcessId(host, pid_namespace, int(pid), int(start_time)),
+        process=ProcessId(host, pid_namespace, int(pid), int(start_time)),
         has_heartbeat=has_heartbeat == "b",
         task_id=None if name is None else task_id,
         task_name=name,

@@ -223,7 +223,9 @@ def test_who_works_and_what_was_counted(shop):
     running = (RunningTask(str(uuid.uuid4()), LONG, 1.0), RunningTask("two", "reports.daily", 1.0))
     beat = Heartbeat("one", this_process(), "thread", 5.0, 1, running=running, counters=counters)
     open_ledger(shop.huey).write(beat)
-    open_ledger(shop.huey).write(replace(beat, id="two", place=replace(this_process(), pid=2**30)))
+    open_ledger(shop.huey).write(
+        replace(beat, id="two", process=replace(this_process(), pid=2**30))
+    )
     ran = shop.run("report", shop.name)
     assert ran.code == 0
     assert ran.out.count("died with") == 1

@@ -66,7 +66,7 @@ def is_redis(any_kind):
 def beat(process_id, count=0, sequence=1, **more):
     """A record; of another host's worker, unless told otherwise."""
     counters = {DONE: count} if count else {}
-    given = {"place": ELSEWHERE, "worker": "thread", "counters": counters, **more}
+    given = {"process": ELSEWHERE, "worker": "thread", "counters": counters, **more}
     return Heartbeat(process_id, sequence=sequence, **given)
 
 
@@ -190,8 +190,8 @@ def eight_threads(any_huey):
 
 def test_eight_threads_fold_a_dead_process_once(any_huey, ended, eight_threads):
     """Its counters are in the totals once, whoever was first, and at every moment."""
-    open_ledger(any_huey).write(beat("dead", 5, place=ended))
-    open_ledger(any_huey).write(beat("dead too", 7, place=ended))
+    open_ledger(any_huey).write(beat("dead", 5, process=ended))
+    open_ledger(any_huey).write(beat("dead too", 7, process=ended))
 
     def race():
         ledger = open_ledger(any_huey)
@@ -222,7 +222,7 @@ def test_two_processes_fold_dead_ones_once(any_kind, make_place, make_huey, ende
     place = make_place(any_kind)
     ledger = open_ledger(make_huey(any_kind, place.name))
     for number in range(30):
-        ledger.write(beat(f"dead {number}", 2, place=ended))
+        ledger.write(beat(f"dead {number}", 2, process=ended))
     command = [sys.executable, "-c", RACE, place.kind, place.location, place.name]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     racers = [subprocess.Popen(command, **pipes) for _ in range(2)]
@@ -273,7 +273,7 @@ def test_who_folds_may_be_killed_between_any_two_steps(any_huey, open_backend, e
     expected, steps = 0, 0
     while True:
         name = f"dead {steps}"
-        open_ledger(any_huey).write(beat(name, 3, place=ended))
+        open_ledger(any_huey).write(beat(name, 3, process=ended))
         expected += 3
         backend = Recorded(open_backend(), fail_at=steps, applied=applied)
         try:
@@ -297,11 +297,11 @@ def test_who_leaves_may_be_killed_between_any_two_steps(any_huey, open_backend, 
     while True:
         backend = Recorded(open_backend())
         ledger = Ledger(lambda backend=backend: backend)
-        ledger.write(beat(f"p{steps}", 3, place=ended))
+        ledger.write(beat(f"p{steps}", 3, process=ended))
         backend.calls, backend._fail_at, backend._applied = [], steps, applied
         killed = False
         try:
-            ledger.deregister(beat(f"p{steps}", 4, 2, place=ended))
+            ledger.deregister(beat(f"p{steps}", 4, 2, process=ended))
         except Killed:
             killed = True
         open_ledger(any_huey).fold_dead()
@@ -469,13 +469,17 @@ def test_a_process_of_this_host_is_known_dead_at_once(any_huey, ended):
     """Also by a reader that has never looked before."""
     ledger = open_ledger(any_huey)
     running = (RunningTask("t1", "tasks.t", 0.0),)
-    ledger.write(beat("dead", 1, place=ended, running=running))
+    ledger.write(beat("dead", 1, process=ended, running=running))
     ledger.write(
         beat(
-            "renumbered", 1, place=replace(this_process(), start_time=this_process().start_time + 1)
+            "renumbered",
+            1,
+            process=replace(this_process(), start_time=this_process().start_time + 1),
         )
     )
-    ledger.write(beat("me", 1, place=this_process(), running=(RunningTask("t2", "tasks.t", 0.0),)))
+    ledger.write(
+        beat("me", 1, process=this_process(), running=(RunningTask("t2", "tasks.t", 0.0),))
+    )
     reader = open_ledger(any_huey)
     found = {each.heartbeat.id: each.alive for each in reader.processes()}
     assert found == {"dead": False, "renumbered": False, "me": True}
@@ -486,7 +490,7 @@ def test_a_process_of_this_host_is_known_dead_at_once(any_huey, ended):
 def test_beats_tell_when_all_others_have_said_what_they_run(any_huey, open_backend, clock):
     """The number of each changes with every heartbeat; this process has nothing to wait for."""
     process, reader = open_ledger(any_huey), Ledger(open_backend, clock=clock)
-    process.write(beat("me", place=this_process()))
+    process.write(beat("me", process=this_process()))
     rewriter = beat("other", sequence=7)
     open_backend().put_if_absent("process:other", rewriter.dump(), 15)
     assert reader.heartbeat_numbers() == {"other": 7}
@@ -497,7 +501,7 @@ def test_beats_tell_when_all_others_have_said_what_they_run(any_huey, open_backe
 def test_a_program_that_this_process_was_before_is_dead(any_huey, open_backend):
     """A consumer that restarts itself by exec keeps its process id, and when it was started."""
     backend = open_backend()
-    backend.put_if_absent("process:before", beat("before", 4, place=this_process()).dump(), 15)
+    backend.put_if_absent("process:before", beat("before", 4, process=this_process()).dump(), 15)
     ledger = open_ledger(any_huey)
     assert [each.alive for each in ledger.processes()] == [False]
     assert ledger.fold_dead() == 1

@@ -39,7 +39,7 @@ class Clock:
 def beat(process_id, count=0, sequence=1, **more):
     """A record of another host's worker, unless told otherwise."""
     counters = {DONE: count} if count else {}
-    given = {"place": ELSEWHERE, "worker": "thread", "counters": counters, **more}
+    given = {"process": ELSEWHERE, "worker": "thread", "counters": counters, **more}
     return Heartbeat(process_id, sequence=sequence, **given)
 
 

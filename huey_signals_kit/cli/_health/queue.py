@@ -82,7 +82,7 @@ def _is_alive(process: Process, first: Reading) -> bool:
 
 
 def _is_stopped_here(process: Process) -> bool:
-    return process.heartbeat.place.is_alive() is True and is_stopped(process.heartbeat.pid)
+    return process.heartbeat.process.is_alive() is True and is_stopped(process.heartbeat.pid)
 
 
 def _is_stuck(reading: Reading, first: Reading, alive: list[Process]) -> bool:

@@ -140,8 +140,8 @@ class LockInspector:
                     "since": to_datetime(holder.since),
                     "task_id": holder.task_id,
                     "task_name": holder.task_name,
-                    "host": holder.place.host,
-                    "pid": holder.place.pid,
+                    "host": holder.process.host,
+                    "pid": holder.process.pid,
                 }
             yield LockInfo(name, **status._asdict(), **common)
 
@@ -217,7 +217,7 @@ class LockInspector:
         self, name: str, raw: bytes, holder: Holder, snapshot: Snapshot
     ) -> _HolderStatus:
         """Return the status of the holder that a lock's value names."""
-        if holder.place == this_process() and is_held_here(raw):
+        if holder.process == this_process() and is_held_here(raw):
             return _HolderStatus(True)
         status = self._assess(name, raw, holder, snapshot)
         if snapshot.older:
@@ -225,7 +225,7 @@ class LockInspector:
         return status
 
     def _assess(self, name: str, raw: bytes, holder: Holder, snapshot: Snapshot) -> _HolderStatus:
-        process, state = holder.place, self._ledger.holder_state(holder, snapshot)
+        process, state = holder.process, self._ledger.holder_state(holder, snapshot)
         if state.alive or (state.alive is False and state.silent is None):
             return _HolderStatus(state.alive, silent=state.silent)
         if process == this_process() and process.pid_namespace:
