@@ -20,10 +20,12 @@ _OPAQUE_SIZE = 128
 
 
 def _constant(value: Any) -> Instruction:
+    """Return the instruction that pushes a constant."""
     return lambda machine: machine.stack.append(value)
 
 
 def _new_container(cls: Callable[[], Any]) -> Instruction:
+    """Return the instruction that pushes an empty container."""
     size = getsizeof(cls())
 
     def instruction(machine: Machine) -> None:
@@ -34,6 +36,7 @@ def _new_container(cls: Callable[[], Any]) -> Instruction:
 
 
 def _mark(machine: Machine) -> None:
+    """Set a mark: what is pushed from now on goes to a new stack."""
     if len(machine.marked_stacks) >= MOST_MARKS:
         raise Unreadable(f"a pickle with more than {MOST_MARKS:,} marks at one time")
     machine.marked_stacks.append(machine.stack)
@@ -41,6 +44,7 @@ def _mark(machine: Machine) -> None:
 
 
 def _pop(machine: Machine) -> None:
+    """Discard the top of the stack, or the last mark if nothing is above it."""
     if machine.stack:
         machine.stack.pop()
     else:
@@ -52,6 +56,8 @@ def _duplicate(machine: Machine) -> None:
 
 
 def _put(index: Callable[[Machine], int]) -> Instruction:
+    """Return the instruction that memoizes the top of the stack under a number."""
+
     def instruction(machine: Machine) -> None:
         machine.memoize(index(machine))
 
@@ -59,6 +65,7 @@ def _put(index: Callable[[Machine], int]) -> Instruction:
 
 
 def _get(index: Callable[[Machine], int]) -> Instruction:
+    """Return the instruction that pushes a memoized value."""
     return lambda machine: machine.stack.append(machine.memoized(index(machine)))
 
 
@@ -71,6 +78,7 @@ def _index_line(machine: Machine) -> int:
 
 
 def _tuple(size: int) -> Instruction:
+    """Return the instruction that makes a tuple of the last `size` values."""
     tuple_size = getsizeof((None,) * size)
 
     def instruction(machine: Machine) -> None:
@@ -84,6 +92,8 @@ def _tuple(size: int) -> Instruction:
 
 
 def _from_mark(cls: Callable[[Any], Any]) -> Instruction:
+    """Return the instruction that makes a container of all values above the last mark."""
+
     def instruction(machine: Machine) -> None:
         container = cls(machine.pop_mark())
         machine.allocate(getsizeof(container))
@@ -155,27 +165,32 @@ def _stack_global(machine: Machine) -> None:
 
 
 def _reduce(machine: Machine) -> None:
+    """Pop arguments and a function or class, and push what it returns for them."""
     args, function = machine.stack.pop(), machine.stack.pop()
     machine.call(function, args)
 
 
 def _new_with_names(machine: Machine) -> None:
+    """Pop keyword arguments, arguments and a class, and push an instance."""
     kwargs, args, cls = (machine.stack.pop() for _ in range(3))
     call_by_name(machine, "copyreg", "__newobj_ex__", (cls, args, kwargs))
 
 
 def _instance(machine: Machine) -> None:
+    """Push an instance of a class named in two lines, for the arguments above the mark."""
     module, name = machine.read_line().decode(), machine.read_line().decode()
     args = tuple(machine.pop_mark())
     call_by_name(machine, module, name, args)
 
 
 def _object(machine: Machine) -> None:
+    """Push an instance; the class and its arguments are above the mark."""
     cls, *args = machine.pop_mark()
     machine.call(cls, tuple(args))
 
 
 def _opaque(machine: Machine, module: str, name: str) -> Opaque:
+    """Return a placeholder for something that only a registry of the program could resolve."""
     machine.allocate(_OPAQUE_SIZE)
     return Opaque(module, name)
 
@@ -201,6 +216,7 @@ def _protocol(machine: Machine) -> None:
 
 
 def _frame(machine: Machine) -> None:
+    """Check the length of a frame; frames matter only to readers of streams."""
     size = machine.read_int(8)
     if machine.position + size > len(machine.data):
         raise Unreadable("a pickle that was cut off")
