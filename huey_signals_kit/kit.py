@@ -100,7 +100,7 @@ class Kit:
         self._heartbeat = HeartbeatWriter(
             huey, counter, jobs, locks, reporter, self._on_worker_start, settings.stale_after
         )
-        self._context.record_skip = self._heartbeat.skips.append
+        self._context.record_skip = self._heartbeat.recent_skips.append
         shared = huey, settings, self._heartbeat, counter, reporter, jobs
         self._token_sweep_job, self._stale_lock_job = TokenSweepJob(*shared), StaleLockJob(*shared)
         queue = QueuePatch(huey, self._heartbeat.on_scheduler_detected)

@@ -108,7 +108,7 @@ class HeartbeatWriter:
         self._held_locks = held_locks_of(huey)
         self.ledger = open_ledger(huey, stale_after, self._ledger_storage)
         self._observer_lease = ObserverLease(self.ledger.lease)
-        self.skips: deque[tuple[str, str, float]] = deque(maxlen=MOST_SKIPS)
+        self.recent_skips: deque[tuple[str, str, float]] = deque(maxlen=MOST_SKIPS)
         """The last lock skips of this process: task id, lock, and seconds since the epoch."""
         self._fold_lease = self.ledger.lease("tidy", _FOLD_LEASE_SECONDS)
         self._host = HostRecordWriter(huey)
@@ -124,7 +124,7 @@ class HeartbeatWriter:
         self._written_revision = 0
         self.is_observing = False
         """Whether this process observes the records of the other processes."""
-        self.skips.clear()
+        self.recent_skips.clear()
         self._last_written: tuple[Totals, dict[str, Any]] = {}, {}
         self._storage = ref(self._huey.storage)
         self._counted: Totals = {}
@@ -313,7 +313,7 @@ class HeartbeatWriter:
             stale_after=self._stale_after,
             incarnation=INCARNATION,
             **state,
-            skips=tuple(map(LockSkip._make, tuple(self.skips))),
+            skips=tuple(map(LockSkip._make, tuple(self.recent_skips))),
             counters=counted,
         )
 

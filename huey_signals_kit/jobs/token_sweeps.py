@@ -1,4 +1,4 @@
-"""Run token sweeps for a kit: those it starts by itself, and those the user asks for."""
+"""Run token sweeps for a kit, when they are due and when the user asks for one."""
 
 from __future__ import annotations
 

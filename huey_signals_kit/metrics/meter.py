@@ -29,7 +29,7 @@ _OTHER_ENDS = frozenset(
 """The signals that end an attempt in another way than ``complete``."""
 
 _BUSY = frozenset({SIGNAL_ERROR, SIGNAL_RETRYING, "timeout"})
-"""Those of them after which the attempt is timed, unless its error is a lock error."""
+"""The signals among them after which an attempt is timed, unless its error is a lock error."""
 
 _AGGREGATE_SECONDS = 1.0
 _COUNTED_BY_WRAPPER = frozenset({SIGNAL_EXECUTING, SIGNAL_COMPLETE})

@@ -60,7 +60,7 @@ class SharedTotals(Sources):
         self._written: Totals = {}
         self._is_creator = False
         self._next_fold = 0.0
-        self._writing = RenewedLock()
+        self._write_lock = RenewedLock()
 
     def all_totals(self) -> Totals:
         """Return the totals of all processes; a file that cannot be read is logged once."""
@@ -74,7 +74,7 @@ class SharedTotals(Sources):
         folder = self._folder
         if folder is None:
             return
-        with self._writing:
+        with self._write_lock:
             totals = self.totals()
             if totals != self._written:
                 self._replace(folder.path, totals)

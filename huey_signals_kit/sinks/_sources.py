@@ -38,7 +38,7 @@ class Sources:
         if source in sources:
             removed = dict(removed)
             merge(removed, source.totals())
-            self._state = (tuple(each for each in sources if each is not source), removed)
+            self._state = (tuple(other for other in sources if other is not source), removed)
 
     def totals(self) -> Totals:
         """Return everything that was counted in this process."""

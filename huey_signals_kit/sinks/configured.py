@@ -20,14 +20,14 @@ _BUILT_IN = {
 _NAMES = get_args(SinkName)
 
 
-def read_sinks(given: tuple[object, ...]) -> list[Sink | PullSink]:
+def read_sinks(items: tuple[object, ...]) -> list[Sink | PullSink]:
     """Return the sinks for an argument `sinks`: built-in ones by name, then the user's own.
 
     ``"memory"`` is no sink, because the counts are in memory anyway. ``"auto"`` means all built-in
     sinks whose package this process has imported and set up.
 
     Args:
-        given: Names and sinks.
+        items: Names and sinks.
 
     Raises:
         TypeError: An item is a class, or has no suitable method ``send``.
@@ -35,16 +35,16 @@ def read_sinks(given: tuple[object, ...]) -> list[Sink | PullSink]:
         ModuleNotFoundError: The package of a built-in sink is not installed.
     """
     sinks: list[Sink | PullSink] = []
-    for name in dict.fromkeys(_names_in(given)):
+    for name in dict.fromkeys(_names_in(items)):
         sinks += _built_in(name)
-    for item in given:
+    for item in items:
         if not isinstance(item, str) and not any(item is sink for sink in sinks):
             sinks.append(_validate_sink(item))
     return sinks
 
 
-def _names_in(given: tuple[object, ...]) -> list[str]:
-    names = [item for item in given if isinstance(item, str)]
+def _names_in(items: tuple[object, ...]) -> list[str]:
+    names = [item for item in items if isinstance(item, str)]
     set_up = [name for name in _BUILT_IN if _is_set_up[name]()] if "auto" in names else []
     return [name for name in (*names, *set_up) if name != "auto"]
 

@@ -138,25 +138,25 @@ def families(totals: Totals) -> Iterable[_Family]:
     return (*counters.values(), seconds)
 
 
-def _validated_directory(given: object) -> str | None:
+def _validated_directory(directory: object) -> str | None:
     who = "directory= of PrometheusSink"
-    if given is None:
-        given = os.environ.get(ENVIRONMENT) or None
+    if directory is None:
+        directory = os.environ.get(ENVIRONMENT) or None
         who = f"the environment variable {ENVIRONMENT}"
-    if given is None:
+    if directory is None:
         return None
-    if not isinstance(given, (str, os.PathLike)):
-        raise TypeError(f"{who} takes the path of a folder, got {short(given)}")
+    if not isinstance(directory, (str, os.PathLike)):
+        raise TypeError(f"{who} takes the path of a folder, got {short(directory)}")
     try:
-        if not os.fspath(given):
+        if not os.fspath(directory):
             raise ValueError("it is empty")
-        path = os.path.realpath(os.fsdecode(given))
+        path = os.path.realpath(os.fsdecode(directory))
         os.makedirs(path, exist_ok=True)
         if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
             raise PermissionError("it cannot be read and written")
     except (OSError, ValueError) as exc:
         raise ValueError(
             f"{who} takes the path of a folder that all processes can write, "
-            f"got {short(given)}: {exc}"
+            f"got {short(directory)}: {exc}"
         ) from exc
     return path

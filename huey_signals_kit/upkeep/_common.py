@@ -7,7 +7,9 @@ from typing import Any
 
 
 class Stopped(RuntimeError):
-    """The storage became unreachable during the work; `report` has what was done until then.
+    """The error of work that stopped because the storage became unreachable.
+
+    Its `report` has what was done until then.
 
     Args:
         queue: The name of the Huey.

@@ -53,7 +53,7 @@ class LiveTaskIds:
         """Digests of the messages that cannot be read."""
 
     @property
-    def complete(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether everything could be read, so that an id that is not here is not live."""
         return not self.unreadable
 

@@ -80,7 +80,7 @@ class PurgeReport:
 
 
 class PurgeStopped(Stopped):
-    """The storage became unreachable during a purge; `report` has what was done until then."""
+    """The error of a purge that stopped early; `report` has what was done until then."""
 
     report: PurgeReport
     work = "the purge of"
@@ -264,7 +264,7 @@ class _Purge:
         self._counts["undecided"] += len(errors)
         # After the errors were read: a task that has stored an error and runs again is found.
         self._live_ids.refresh()
-        if not self._live_ids.complete:
+        if not self._live_ids.is_complete:
             self.stopped = "a message cannot be read: its task may still run"
             return
         due = [(entry.key, entry.value) for entry in errors if not self._live_ids.has(entry.key)]

@@ -73,7 +73,7 @@ class Forgotten:
 
 
 class StillInUse(RuntimeError):
-    """Nothing was deleted, because living processes would write the keys again.
+    """The error for keys that were not deleted, because living processes would write them again.
 
     Args:
         queue: The name of the Huey.
@@ -128,7 +128,9 @@ def validate_unused_elsewhere(huey: Any) -> None:
     Raises:
         StillInUse: Another process is alive.
     """
-    living, _ = _find_processes(huey, lambda: None, lambda beat: not is_of_this_process(beat.id))
+    living, _ = _find_processes(
+        huey, lambda: None, lambda record: not is_of_this_process(record.id)
+    )
     if living:
         raise StillInUse(str(huey.name), living)
 
@@ -148,7 +150,7 @@ def forget_record(huey: Any, name: str, dry_run: bool = False) -> bool:
     """
     huey = check_huey(huey, "forget_record()")
     process_id = name.removeprefix("process:")
-    living, _ = _find_processes(huey, lambda: None, lambda beat: beat.id == process_id)
+    living, _ = _find_processes(huey, lambda: None, lambda record: record.id == process_id)
     if living and not dry_run:
         raise StillInUse(str(huey.name), living)
     return remove_record(huey, process_id, dry_run)
@@ -157,7 +159,7 @@ def forget_record(huey: Any, name: str, dry_run: bool = False) -> bool:
 def _find_processes(
     huey: Any,
     on_wait: Callable[[], object],
-    is_wanted: Callable[[Heartbeat], bool] = lambda beat: True,
+    is_wanted: Callable[[Heartbeat], bool] = lambda record: True,
 ) -> tuple[list[str], list[str]]:
     """Return the processes that are alive, and the ones that were silent while watched.
 
@@ -172,13 +174,13 @@ def _find_processes(
     while True:
         unknown, now = [], backend.read()
         for process in ledger.processes():
-            beat = process.heartbeat
-            if not is_wanted(beat):
+            record = process.heartbeat
+            if not is_wanted(record):
                 continue
-            if process.alive or _value(now, beat.id) != _value(first, beat.id):
-                living[beat.id] = _describe(beat)
+            if process.alive or _value(now, record.id) != _value(first, record.id):
+                living[record.id] = _describe(record)
             elif process.alive is None:
-                unknown.append(_describe(beat))
+                unknown.append(_describe(record))
         if not unknown or time.monotonic() >= deadline:
             return list(living.values()), unknown
         on_wait()
@@ -190,8 +192,8 @@ def _value(snapshot: StoredValues, process_id: str) -> tuple[bytes | None, bytes
     return snapshot.records.get(process_id), snapshot.alive.get(process_id.partition(".")[0])
 
 
-def _describe(beat: Heartbeat) -> str:
-    return f"process {beat.pid} on {beat.host}"
+def _describe(record: Heartbeat) -> str:
+    return f"process {record.pid} on {record.host}"
 
 
 _StoredKind = tuple[str, int, Callable[[], object]]

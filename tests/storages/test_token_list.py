@@ -92,7 +92,7 @@ def test_pause_switches(any_huey):
     }
     assert (found["gone"].once, found["job"].once, found["job"].until) == (True, False, FAR)
     assert {each.kind for each in found.values()} == {"pause_switch"}
-    assert {name for name, each in found.items() if each.stops} == {"job"}
+    assert {name for name, each in found.items() if each.is_stopping} == {"job"}
 
 
 def test_without_tasks_nothing_is_ownerless(make_huey):

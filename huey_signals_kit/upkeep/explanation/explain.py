@@ -145,18 +145,18 @@ class _Search:
         counts = self._explanation.looked
         counts.records = len(snapshot.unreadable)
         for process in snapshot.processes:
-            beat = process.heartbeat
+            record = process.heartbeat
             if process.alive is not False and not process.gone:
-                counts.workers += beat.worker not in _NO_WORKER
-                counts.untold += beat.unread
+                counts.workers += record.worker not in _NO_WORKER
+                counts.untold += record.unread
             # The tasks of a dead process are in its record for some time, and nowhere else.
             if process.alive is False or not process.gone:
                 self._search_process(process)
 
     def _search_process(self, process: Process) -> None:
-        beat, is_running = process.heartbeat, False
-        where: dict[str, Any] = {"host": beat.host, "pid": beat.pid, "alive": process.alive}
-        for task in beat.running:
+        record, is_running = process.heartbeat, False
+        where: dict[str, Any] = {"host": record.host, "pid": record.pid, "alive": process.alive}
+        for task in record.running:
             if self._id in (task.task_id, *task.nested):
                 is_running, is_itself = True, task.task_id == self._id
                 if is_itself:
@@ -166,9 +166,9 @@ class _Search:
                 self._add(
                     Location(RUNNING, task.task_name, task.task_id, path, since=since, **where)
                 )
-        if not is_running and self._id in beat.waiting:
+        if not is_running and self._id in record.waiting:
             self._add(Location(DUE, "", self._id, **where))
-        self._messages.note_similar(beat.ids)
+        self._messages.note_similar(record.ids)
 
     def _add(self, location: Location) -> None:
         if len(self._explanation.places) < 2 * MAX_LOCATIONS:
@@ -190,12 +190,12 @@ class _Search:
     def _find_skipped_attempts(self, snapshot: Snapshot) -> None:
         attempts = self._explanation.skipped
         for process in snapshot.processes:
-            beat = process.heartbeat
+            record = process.heartbeat
             # Two handlers may have recorded the same skip.
-            for skip in dict.fromkeys(beat.skips):
+            for skip in dict.fromkeys(record.skips):
                 at = to_datetime(skip.at) if skip.task_id == self._id else None
                 if at is not None:
-                    attempts.append(SkippedAttempt(at, skip.lock, beat.host, beat.pid))
+                    attempts.append(SkippedAttempt(at, skip.lock, record.host, record.pid))
         attempts.sort(key=lambda attempt: attempt.at)
 
     def _count_skips(self, snapshot: Snapshot) -> None:

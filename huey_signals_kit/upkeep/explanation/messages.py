@@ -79,7 +79,7 @@ class MessageSearch:
             self._with_number(location, passed, priority, by_priority)
             for location, priority, passed in hits
         ]
-        for location in sorted(locations, key=lambda each: each.before or 0):
+        for location in sorted(locations, key=lambda location: location.before or 0):
             self._add(location)
 
     def _with_number(

@@ -65,7 +65,7 @@ class LockInfo:
 
 
 class LockHeld(RuntimeError):
-    """The lock was not released, because its holder is alive or in doubt.
+    """The error for a lock that was not released, because its holder is alive or in doubt.
 
     Also raised for semaphores, whose slots do not name their holders.
 

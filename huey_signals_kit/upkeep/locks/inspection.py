@@ -4,9 +4,9 @@ A lock that was acquired under a kit names its holder in its value. On the host 
 operating system tells immediately whether its process is alive. From another host, only the
 holder's records in the ledger tell: a process with a lock writes one every five seconds, and a few
 observers measure for how long each record was unchanged. The same silence can mean that the holder
-is dead, that it was cut off, or that nobody could write. So an answer has two parts: whether the
-holder is alive as far as this process knows, and whether that is settled; a lock whose answer is
-not settled is never released.
+is dead, that it was cut off, or that no process could write. So an answer has two parts: whether
+the holder is alive as far as this process knows, and whether that is settled. A lock whose answer
+is not settled is never released.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _POLL_SECONDS = 0.5
 
 
 class _HolderStatus(NamedTuple):
-    """Whether a holder is alive; the fields are those of `LockInfo`."""
+    """The status of a holder; the fields are those of `LockInfo`."""
 
     alive: bool | None
     is_unclaimed: bool = False
@@ -61,10 +61,10 @@ class _HolderStatus(NamedTuple):
 
 
 class LockInspector:
-    """Inspects the locks of one Huey.
+    """The inspection of one Huey's locks.
 
-    Keep it for repeated inspections: the ledger remembers for how long the records of other
-    processes were unchanged.
+    Keep this object for repeated inspections: the ledger remembers for how long the records of
+    other processes were unchanged.
 
     Args:
         huey: The Huey.
@@ -231,7 +231,7 @@ class LockInspector:
         if process == this_process() and process.pid_namespace:
             # The response to the acquisition was lost, so this process does not know its lock.
             is_unheld = self._is_unheld(name, raw)
-            doubt = "" if is_unheld else "this process does not know the lock, and looks again"
+            doubt = "" if is_unheld else "this process does not know the lock, and checks again"
             return _HolderStatus(False if is_unheld else None, is_settled=is_unheld, doubt=doubt)
         if snapshot.unreadable:
             return _HolderStatus(None, is_settled=False, silent=state.silent, doubt=_UNREADABLE)

@@ -138,15 +138,15 @@ class _ReportBuilder:
             counter = {"metric": sample.metric, "labels": dict(sample.labels), "value": plain}
             self._report.counters.append(counter)
         for process in snapshot.processes:
-            beat = process.heartbeat
+            record = process.heartbeat
             if not process.gone:
-                self._add_live(beat.ids)
-            elif not beat.worker:
+                self._add_live(record.ids)
+            elif not record.worker:
                 continue  # an application that ended without deleting its record
-            running = [{"id": task.task_id, "task": task.task_name} for task in beat.running]
-            started = _iso(beat.started)
+            running = [{"id": task.task_id, "task": task.task_name} for task in record.running]
+            started = _iso(record.started)
             self._report.consumers.append(
-                Consumer(beat.host, beat.pid, beat.worker, started, process.alive, running)
+                Consumer(record.host, record.pid, record.worker, started, process.alive, running)
             )
 
     def _count(self, entry: Entry) -> None:

@@ -44,7 +44,7 @@ class SweepReport:
 
 
 class SweepStopped(Stopped):
-    """The storage became unreachable during a sweep; `report` has what was done until then."""
+    """The error of a sweep that stopped early; `report` has what was done until then."""
 
     report: SweepReport
     work = "the sweep of"
@@ -69,7 +69,7 @@ class TokenInfo:
     """The key and the value."""
 
     @property
-    def stops(self) -> bool:
+    def is_stopping(self) -> bool:
         """Whether it keeps a task from running that could run otherwise."""
         return self.state in (LIVE, ACTIVE)
 
@@ -120,7 +120,7 @@ class TokensDeleted:
 
 
 class TokensStopped(Stopped):
-    """The storage became unreachable while tokens were deleted; `report` has what was done."""
+    """The error of a deletion that stopped early; `report` has what was done until then."""
 
     report: TokensDeleted
     work = "deleting tokens of"

@@ -67,7 +67,7 @@ class TokenList:
         """The patterns that no token has matched so far."""
         self.scanned = 0
         """The number of tokens read so far."""
-        self.complete = True
+        self.is_complete = True
         """Whether all messages and records could be read, so that a token without a task is known
         to be orphaned."""
         self._last: tuple[bytes, tuple[datetime | None, bool]] = (b"", (None, False))
@@ -78,8 +78,8 @@ class TokenList:
         try:
             self._live_ids.refresh()
         except UnreadableLedger:
-            self.complete = False
-        self.complete &= self._live_ids.complete
+            self.is_complete = False
+        self.is_complete &= self._live_ids.is_complete
 
     def batches(self) -> Iterator[list[TokenInfo]]:
         """Yield the matching tokens, pause switches first.
@@ -158,7 +158,7 @@ class TokenList:
     def _token_state(self, task_id: str) -> str:
         if self._live_ids.has(task_id):
             return LIVE
-        if not self.complete:
+        if not self.is_complete:
             return UNKNOWN
         return ORPHANED if is_generated(task_id) else CUSTOM
 
@@ -206,7 +206,7 @@ def delete_named_tokens(
         for batch in tokens.batches():
             pairs = [(token.entry.key, token.entry.value) for token in batch]
             deleted = len(pairs) if dry_run else len(store.compare_and_delete_many(pairs))
-            stopping = sum(token.stops for token in batch)
+            stopping = sum(token.is_stopping for token in batch)
             counts.update(matched=len(batch), stopping=stopping, deleted=deleted)
             counts["changed"] += len(pairs) - deleted
             states.update(token.state for token in batch)

@@ -40,7 +40,7 @@ Group = tuple[float, float]
 
 
 class MarksReplaced(RuntimeError):
-    """Another process has written marks during this sweep, so this sweep has lost its lease."""
+    """The error of a sweep that has lost its lease: another process has written marks."""
 
 
 class Bucket:

@@ -93,7 +93,7 @@ _UNREADABLE_MESSAGE = "a message cannot be read"
 
 
 class SweepCoordinator(Protocol):
-    """The sweep's view of the other processes of the queue; see `Sweeper`."""
+    """The part of a sweep that knows the other processes of the queue; see `Sweeper`."""
 
     def check_may_continue(self) -> None:
         """Raise an exception if another process may be sweeping, or this sweep is cancelled."""
@@ -203,7 +203,7 @@ class TokenSweep:
         current.sort()
         self._live_ids.refresh()
         self._live_ids.newly_seen.clear()
-        now, is_complete = self._clock(), self._live_ids.complete
+        now, is_complete = self._clock(), self._live_ids.is_complete
         classifier = Classifier(current.started - self._min_age, now, self._sweep_id, is_complete)
         is_token = [self._is_token(value) for value in current.values]
         pending = PendingDeletions()
@@ -254,7 +254,7 @@ class TokenSweep:
         self._check_may_continue()
         if self._live_ids.age() > MAX_LIVE_IDS_AGE + self._live_ids.refresh_seconds:
             self._live_ids.refresh(1)
-        if not self._live_ids.complete:
+        if not self._live_ids.is_complete:
             return None
         newly_seen, orphans = self._live_ids.newly_seen, ids
         if newly_seen and not newly_seen.isdisjoint(iter_ids(ids)):
@@ -266,7 +266,7 @@ class TokenSweep:
 
 @dataclass
 class Classifier:
-    """Decides about the tokens of one slice, and updates their marks.
+    """The decision about the tokens of one slice, and the update of their marks.
 
     A live token loses its mark. An orphaned token without a mark gets one. An orphaned token whose
     mark is old enough is due.

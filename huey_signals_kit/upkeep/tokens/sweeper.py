@@ -36,11 +36,11 @@ _MAX_NAMED = 3
 
 
 class SweepCancelled(RuntimeError):
-    """The sweep was cancelled, because its kit was uninstalled."""
+    """The error of a sweep whose kit was uninstalled."""
 
 
 class LeaseLost(RuntimeError):
-    """The sweep was suspended for so long that another process may have started one."""
+    """The error of a sweep that was suspended for longer than its lease."""
 
 
 def sweep_tokens(
@@ -98,10 +98,10 @@ def validate_min_age(min_age: object, argument: str) -> None:
 
 
 class Sweeper:
-    """Sweeps the tokens of one Huey, one sweep at a time.
+    """The sweeps of one Huey's tokens, one sweep at a time.
 
-    Keep it for repeated sweeps: it remembers for how long the lease of another process has been
-    unchanged, and so learns that the process is dead.
+    Keep this object for repeated sweeps: it remembers for how long the lease of another process has
+    been unchanged, and so learns that the process is dead.
 
     Args:
         huey: The Huey.
