@@ -1,8 +1,8 @@
 """Hold the tokens that a sweep works on, in 20 bytes each, sorted by how their ids begin.
 
 A sweep reads half a million tokens before it reads the queue and the schedule, because reading
-those costs the same for one token as for all. As Python objects in a `dict` they would take six
-times as much memory. So the packed ids are joined in one `bytearray` per bucket of the marks, and a
+those costs the same for one token as for all. As Python objects in a `dict` they would take
+four times as much memory. So the packed ids are joined in one `bytearray` per bucket of the marks, and a
 parallel array has the index of each token's value: nearly all tokens have one of two values.
 """
 
