@@ -122,7 +122,7 @@ def test_a_skip_is_forgotten_after_a_quarter_of_an_hour(start, install, make_hue
     report = task_of(huey, broken)
     skipped = {minutes: report.s() for minutes in (14, 16)}
     for minutes, task in skipped.items():
-        event = Event("locked", task, huey, NightlyBusy(), context=kit)
+        event = Event("locked", task, huey, NightlyBusy(), context=kit._context)
         event._timestamp -= minutes * 60
         leave_breadcrumb(event)
     run(huey, report)
