@@ -2,8 +2,8 @@
 
 A sweep reads half a million tokens before it reads the queue and the schedule, because reading
 those costs the same for one token as for all. As Python objects in a `dict` they would take
-four times as much memory. So the packed ids are joined in one `bytearray` per bucket of the marks, and a
-parallel array has the index of each token's value: nearly all tokens have one of two values.
+four times as much memory. So the packed ids are joined in one `bytearray` per bucket of the marks,
+and a parallel array has the index of each token's value: nearly all tokens have one of two values.
 """
 
 from __future__ import annotations
