@@ -1,11 +1,11 @@
 """A slow handler in the background.
 
-Problem: somebody is to get a mail when the report had to wait, but a mail takes seconds, and a
-handler runs in the worker.
+Problem: the handler sends a mail when the report was skipped. A mail takes seconds, and a handler
+usually runs in the worker, which would have to wait.
 
-Trade-off: it runs later, so it decides nothing. When a thousand events wait, the oldest goes; at
-the end the process waits five seconds for what is left. Both are counted in
-``huey_events_dropped_total``.
+Trade-off: the handler runs later, so it cannot return a verdict. When a thousand events wait, the
+oldest is dropped. At exit the process waits up to five seconds for the events that are left.
+Events that are lost either way are counted in ``huey_events_dropped_total``.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ worker_is_done = threading.Event()
 @huey.task()
 @huey.lock_task("report")
 def report() -> None:
-    """Does not run: another worker is at it."""
+    """Make the report; skipped here, because another worker holds the lock."""
 
 
 @kit.on(SIGNAL_LOCKED, background=True)
 def send_mail(event: Event) -> None:
-    worker_is_done.wait(10)  # a mail server takes its time
+    worker_is_done.wait(10)  # a slow mail server
     print(f"mailed: {event.lock} had to wait for its lock")
 
 
 def main() -> None:
-    """Skip the task; the end of the process waits for the mail."""
+    """Skip the task. At exit the process waits for the mail."""
     with huey.lock_task("report"):
         report()
         huey.execute(huey.dequeue())  # what a worker of huey_consumer does

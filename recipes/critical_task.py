@@ -1,9 +1,9 @@
 """A critical task that keeps its lock errors.
 
-Problem: skipped imports are fine, a skipped payout is not: it must stand in the result store,
-and whoever waits for it must learn why it did not run.
+Problem: an import may be skipped, but a payout must not be skipped unnoticed. Its error must be in
+the result store, and a caller that waits for the result must learn why the task did not run.
 
-Trade-off: none for this task; it is stored exactly as Huey does it without the kit.
+Trade-off: none for this task. Its error is stored exactly as Huey stores it without the kit.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ install_handlers(huey)
 @huey.task()
 @huey.lock_task("ledger")
 def import_orders() -> None:
-    """May be skipped at any time."""
+    """Import the orders; may be skipped at any time."""
 
 
-@huey.task(lock_errors="keep")  # beats every handler and every preset
+@huey.task(lock_errors="keep")  # overrides every handler and every preset
 @huey.lock_task("ledger")
 def pay_out() -> None:
-    """Must never be skipped unnoticed."""
+    """Pay out; must never be skipped unnoticed."""
 
 
 def main() -> None:
-    """Run both while somebody else has the lock."""
+    """Run both tasks while another task holds the lock."""
     skipped, payout = import_orders(), pay_out()
     with huey.lock_task("ledger"):
         while (task := huey.dequeue()) is not None:  # what a worker of huey_consumer does

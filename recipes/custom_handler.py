@@ -1,9 +1,9 @@
-"""A handler of one's own, with a filter and a verdict.
+"""Your own handler, with a filter and a verdict.
 
-Problem: the payment provider answers 503 now and then. The task is tried again anyway, so one
-such error is not worth storing; the third in a row is, and somebody should hear of it.
+Problem: the payment provider sometimes answers 503. Huey retries the task, so the errors of the
+first two attempts need not be stored. The error of the third attempt must be stored and reported.
 
-Trade-off: a handler runs in the worker, between the task and its result, so it must be quick.
+Trade-off: a handler runs in the worker, before the result is stored, so it must be fast.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def only_the_last_counts(event: Event) -> Verdict | None:
     if event.will_retry:
         return DROP
     print("giving up: somebody should look at this")
-    return None  # no opinion: Huey stores the error
+    return None  # no verdict: Huey stores the error
 
 
 def main() -> None:

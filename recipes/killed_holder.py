@@ -1,10 +1,11 @@
 """A worker is killed while it holds a lock.
 
-Problem: the lock stays, its task never runs again, and nobody knows whose it is.
+Problem: the lock stays in the store, its task never runs again, and the holder is not known.
 
-Trade-off: by default a consumer only says so; with ``stale_locks="release"`` it frees such locks
-by itself, once their holder's process is known to be dead. Work that was cut off half way is then
-begun anew: it has to bear that. From a shell: ``huey-signals locks`` and ``locks release``.
+Trade-off: by default a consumer only reports such locks. With ``stale_locks="release"`` it also
+releases them, once the holder's process is known to be dead. The next run then repeats work that
+was interrupted halfway, so the work must tolerate this. From a shell, use ``huey-signals locks``
+and ``huey-signals locks release``.
 """
 
 from __future__ import annotations
@@ -27,19 +28,19 @@ kit = install_handlers(huey)
 @huey.task()
 @huey.lock_task("report")
 def report(seconds: int) -> str:
-    """Long work, in the worker that is killed."""
+    """Work for a long time; its worker is killed meanwhile."""
     print("running", flush=True)
     time.sleep(seconds)
     return "done"
 
 
 def work() -> None:
-    """What a worker of huey_consumer does."""
+    """Execute one task, as a worker of huey_consumer does."""
     huey.execute(huey.dequeue())
 
 
 def main() -> None:
-    """Kill a worker, look at what it has left, and free that."""
+    """Kill a worker, list the locks that it left, and release them."""
     report(60)
     here = {**os.environ, "SHOP_DB": huey.storage.filename}
     worker = subprocess.Popen([sys.executable, __file__, "work"], env=here, stdout=subprocess.PIPE)

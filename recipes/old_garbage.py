@@ -1,11 +1,11 @@
-"""A queue that has run for years without the kit.
+"""A queue that ran for years without the kit.
 
-Problem: the result store is full of lock errors that nobody reads, and of revoke tokens whose
-tasks are long gone.
+Problem: the result store is full of lock errors that are not read, and of revoke tokens whose
+tasks no longer exist.
 
 Trade-off: an orphaned token is deleted only by a second sweep, at least ``min_age`` seconds after
-the first (a day by default), as nobody can look into the hands of an application. In a consumer,
-``sweep_interval=3600`` does that by itself; from a shell, ``huey-signals purge`` and
+the first (default: one day), because the kit cannot see tasks that an application holds in memory.
+In a consumer, ``sweep_interval=3600`` runs the sweeps. From a shell, use ``huey-signals purge`` and
 ``huey-signals sweep``.
 """
 
@@ -21,12 +21,12 @@ huey = MemoryHuey("shop")
 @huey.task()
 @huey.lock_task("report")
 def report() -> str:
-    """Fails when another worker is at it."""
+    """Make the report; fails while another worker holds the lock."""
     return "done"
 
 
 def run_bare() -> None:
-    """What bare Huey leaves behind: an error, and a token that came too late."""
+    """Leave what bare Huey leaves: a lock error, and a token that was set too late."""
     with huey.lock_task("report"):
         report()
         huey.execute(huey.dequeue())  # what a worker of huey_consumer does
@@ -37,7 +37,7 @@ def run_bare() -> None:
 
 
 def main() -> None:
-    """Clean up."""
+    """Purge the errors and sweep the tokens."""
     for _ in range(3):
         run_bare()
     kit = install_handlers(huey)

@@ -1,10 +1,10 @@
-"""A preset of one's own, for all the services of a company.
+"""Your own preset, for all services of a company.
 
-Problem: ten services should treat their queues alike, and nobody wants to copy the handlers.
-A preset is a function that fills a registry; give it a name, and each service installs it.
+Problem: ten services should treat their queues alike, without a copy of the handlers in each.
+A preset is a function that fills a registry. Give it a name, and each service installs it by name.
 
-To ship it in a package of your own, name the function in that package's ``pyproject.toml``;
-then nobody has to import it:
+To ship a preset in your own package, name the function in that package's ``pyproject.toml``.
+Then no service has to import the package:
 
     [project.entry-points."huey_signals_kit.presets"]
     our-house = "our_package.presets:our_house"
@@ -22,7 +22,7 @@ from huey_signals_kit.presets import PresetName
 
 @register_preset("our-house")
 def our_house(registry: Registry) -> None:
-    """Quiet locks and tidy tokens as usual, and a line for every real error."""
+    """Drop lock errors, delete spent tokens, and print a line for every real error."""
     registry.add(drop_lock_errors, SIGNAL_LOCKED, SIGNAL_ERROR)
     registry.add(delete_spent_token, SIGNAL_REVOKED)
     registry.add(tell, SIGNAL_ERROR, when=lambda event: not event.is_lock_error)
@@ -33,7 +33,7 @@ def tell(event: Event) -> None:
 
 
 huey = MemoryHuey("billing")
-install_handlers(huey, preset=PresetName("our-house"))  # the plain string, but for type checkers
+install_handlers(huey, preset=PresetName("our-house"))  # PresetName is for type checkers only
 
 
 @huey.task()
@@ -44,7 +44,7 @@ def send_invoice(number: int) -> None:
 @huey.task()
 @huey.lock_task("mail")
 def send_reminders() -> None:
-    """Skipped while somebody else has the lock."""
+    """Send reminders; skipped here, because another task holds the lock."""
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
-"""A sink of one's own.
+"""Your own sink.
 
-Problem: the counts are to go to a system that the kit does not know.
+Problem: the counts should go to a system that the kit does not support.
 
 Trade-off: the kit calls the sink on a thread of its own, every ``interval`` seconds and when the
-process ends; what was counted since is lost when the process is killed.
+process ends. If the process is killed, the counts since the last call are lost.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from huey_signals_kit.sinks import Sample
 
 
 class Collector:
-    """Prints what it is given; the first time it cannot be reached."""
+    """A sink that prints the counts, and that cannot be reached at the first call."""
 
     interval = 0.1
 
@@ -23,7 +23,7 @@ class Collector:
         self._away = True
 
     def send(self, changes: list[Sample]) -> bool:
-        """Take *changes*; False, or an exception, and they come again with the next."""
+        """Print the changes. After False or an exception, the kit sends them again."""
         if self._away:
             self._away = False
             print("the collector is away")
@@ -45,11 +45,11 @@ def add(a: int, b: int) -> int:
 @huey.task()
 @huey.lock_task("report")
 def report() -> None:
-    """Does not run: another worker is at it."""
+    """Make the report; skipped here, because the lock is held."""
 
 
 def main() -> None:
-    """Run three tasks, and skip two."""
+    """Run three tasks and skip two."""
     for n in range(3):
         add(n, n)
     report()

@@ -1,10 +1,10 @@
-"""Quiet locks in an existing app: one line, and skips no longer pile up as errors.
+"""Quiet locks in an existing app: one line stops Huey from storing an error for each skip.
 
-Problem: a task that runs every minute meets the lock of the run before it, and Huey stores an
-error for each skip, which nobody reads. Here is an app as it was, with the one line added.
+Problem: a task runs every minute and finds its lock held by the previous run. Huey stores an error
+for each skip, and these errors pile up unread. Below is an existing app with the one line added.
 
-Trade-off: nothing is stored for a skip, so whoever waits for the result of a skipped task must
-wait with a timeout.
+Trade-off: nothing is stored for a skip, so code that waits for the result of a skipped task needs
+a timeout.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def import_orders(source: str) -> str:
 
 
 def main() -> None:
-    """Run the app: one import works, then somebody else has the lock for three more."""
+    """Run one import, then skip three while another task holds the lock."""
     kept = import_orders("monday.csv")
     work_off()
     with huey.lock_task("import-orders"):
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def work_off() -> None:
-    """Do what a worker of ``huey_consumer`` does, until the queue is empty."""
+    """Execute tasks as a worker of ``huey_consumer`` does, until the queue is empty."""
     while (task := huey.dequeue()) is not None:
         huey.execute(task)
 

@@ -1,10 +1,10 @@
-"""A locked task comes again.
+"""A locked task is scheduled again.
 
-Problem: two imports must not run at once, but none may be skipped either. Huey's ``retries=``
-would do it, and would then be used up by locks when a real error comes.
+Problem: two imports must not run at the same time, but none may be skipped. Huey's ``retries=``
+would run a locked import again, but then lock errors use up the retries meant for real errors.
 
-Trade-off: a task that waits is in the schedule; nothing says so but ``huey.scheduled()``, the
-counts, and, for whoever waits for its result, that this takes longer.
+Trade-off: a locked task waits in the schedule. Only ``huey.scheduled()`` and the counts show this.
+A caller that waits for the result waits longer.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ def import_orders(name: str) -> str:
 
 
 def main() -> None:
-    """Skip the task once; then the lock is free."""
+    """Skip the task once, then run it when the lock is free."""
     with huey.lock_task("import"):
         result = import_orders("monday.csv")
         huey.execute(huey.dequeue())  # what a worker of huey_consumer does
     skips = kit.count("huey_lock_skips_total")
     print(f"skipped: {skips}, stored: {huey.result_count()}, waiting: {huey.scheduled_count()}")
-    while not (due := huey.read_schedule()):  # what its scheduler does
+    while not (due := huey.read_schedule()):  # what the consumer's scheduler does
         time.sleep(0.05)
     huey.execute(due[0])
     print("result:", result.get())

@@ -1,10 +1,11 @@
-"""A caller who waits learns which lock was busy.
+"""A waiting caller learns which lock was held.
 
 Problem: a web request starts a task and waits for its result. When lock errors are dropped, the
-request waits until its timeout, though the task was skipped at once.
+request waits until its timeout, although the task was skipped immediately.
 
-Trade-off: a small error is stored, under 300 bytes, and is gone after its time. On Redis 7.4, or
-with keys of its own (RedisExpireHuey), the server sees to that; elsewhere a thread of the kit.
+Trade-off: a small error (less than 300 bytes) is stored until it expires. On Redis 7.4, or with a
+key for each result (RedisExpireHuey), the server deletes it. On other storages a thread of the kit
+deletes it.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ install_handlers(huey)  # preset="brief-locks" does the same for every task, for
 @huey.task(lock_errors=0.5)
 @huey.lock_task("import")
 def import_orders() -> None:
-    """Does not run: another worker is at it."""
+    """Import the orders; skipped here, because another worker holds the lock."""
 
 
 def main() -> None:
-    """Skip the task, and ask for its result as the web request does."""
+    """Skip the task, and wait for its result as the web request does."""
     with huey.lock_task("import"):
         result = import_orders()
         huey.execute(huey.dequeue())  # what a worker of huey_consumer does
