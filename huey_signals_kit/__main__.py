@@ -1,4 +1,4 @@
-"""``python -m huey_signals_kit``, the same as the command ``huey-signals``."""
+"""Run ``python -m huey_signals_kit``, which is the same as the command ``huey-signals``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import sys
 
 
 def main() -> None:
-    """Run the command line, or say which extra it needs."""
+    """Run the command line, or exit with the name of the extra that is not installed.
+
+    typer and rich belong to the extra ``cli``, so they may be missing. Importing them takes long
+    enough for a Ctrl-C, which would otherwise end in a traceback.
+    """
     _open_closed_streams()
     try:
         from .cli import app, run
@@ -19,14 +23,15 @@ def main() -> None:
             "run: pip install 'huey-signals-kit[cli]'"
         )
     except KeyboardInterrupt:
-        sys.exit(130)  # importing takes long enough for a Ctrl-C
+        sys.exit(130)
     run(app)
 
 
 def _open_closed_streams() -> None:
-    """Open /dev/null in place of closed standard streams, as after ``>&-``.
+    """Open /dev/null in place of closed standard streams, as after ``>&-`` in a shell.
 
-    Otherwise the next file or connection would get the descriptor of a standard stream.
+    Without this, the next file or connection would get the descriptor of a standard stream, and
+    what the command prints would be written to it.
     """
     descriptor = os.open(os.devnull, os.O_RDWR)
     while descriptor <= 2:

@@ -1,4 +1,4 @@
-"""Puts the commands together."""
+"""The command line, put together from its commands."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(given: bool) -> None:
-    if given:
+def _print_version(is_requested: bool) -> None:
+    if is_requested:
         kit, huey = version_of("huey-signals-kit"), version_of("huey")
         typer.echo(f"huey-signals-kit {kit}, Huey {huey}, Python {platform.python_version()}")
         raise typer.Exit
@@ -41,21 +41,21 @@ def main(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", is_eager=True, callback=_print_version, help="Print versions and end."
+            "--version", is_eager=True, callback=_print_version, help="Print versions and exit."
         ),
     ] = False,
 ) -> None:
     """Keep lock errors and spent revoke tokens out of Huey's result store."""
 
 
-app.command(epilog=_demo.EXAMPLES)(_demo.demo)
-app.command(epilog=_report.EXIT_CODES)(_report.report)
+app.command(epilog=_demo.HELP)(_demo.demo)
+app.command(epilog=_report.HELP)(_report.report)
 app.command(epilog=_sweep.HELP)(_sweep.sweep)
 app.command(epilog=_purge.HELP)(_purge.purge)
 app.add_typer(tokens, name="tokens")
 app.add_typer(locks, name="locks")
 app.command(epilog=_top.HELP)(_top.top)
 app.command(epilog=_explain.HELP)(_explain.explain)
-app.command(epilog=_export.EXAMPLES)(_export.export)
+app.command(epilog=_export.HELP)(_export.export)
 app.command(epilog=_health.HELP)(_health.health)
 app.command(epilog=_forget.HELP)(_forget.forget)

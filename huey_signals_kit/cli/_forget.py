@@ -1,4 +1,4 @@
-"""``huey-signals forget``."""
+"""The command ``huey-signals forget``: delete what the kit has written."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import typer
 from ..upkeep import Forgotten, StillInUse, forget_record
 from ..upkeep import forget as forget_all
 from ._shared.command import Apply, AsJson, HueyName, command_context, print_json
+from ._shared.dry_run import print_apply_command, print_dry_run_notice
 from ._shared.exits import CommandError
 from ._shared.progress import progress
 from ._shared.tables import print_table
-from ._shared.terminal import say, say_command, shown
+from ._shared.terminal import print_text, printable
 
 HELP = """\b
 Exit codes:
   0  done
-  1  a living process would write it again (the message names it), or there is no
-     such record
-  2  wrong use
+  1  nothing was deleted: a living process would write it again (the message
+     names the process), or there is no record with this id; or the storage failed
+  2  usage error
 
 \b
 Examples:
@@ -37,59 +38,61 @@ def forget(
         typer.Option(
             metavar="ID",
             show_default=False,
-            help="Only the record of this process, as named by sweep or report; its counters are "
-            "added to the totals.",
+            help="Delete only the record of one process, with the id that sweep or report shows. "
+            "Its counters are added to the totals.",
         ),
     ] = None,
     apply: Apply = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete everything that the kit has written for the queue, such as after removing the kit.
+    """Delete everything that the kit has written for the queue.
 
-    Results, revoke tokens and locks belong to Huey and stay. Stop the processes with the kit first:
-    a living process would write its record again. Without --apply nothing is deleted.
+    Use it after the kit was removed from all processes, and stop those that still have it: a living
+    process would write its record again. Results, revoke tokens and locks belong to Huey and are
+    left alone.
     """
     with command_context("forget", huey_name) as huey:
         if record is not None:
             _forget_record(huey, huey_name, record, apply, as_json)
             return
-        with progress("looking for living processes") as tell:
+        with progress("looking for living processes") as show_status:
             try:
-                found = forget_all(huey, not apply, on_wait=lambda: tell(""))
+                forgotten = forget_all(huey, not apply, on_wait=lambda: show_status(""))
             except StillInUse as exc:
-                raise CommandError(shown(exc)) from None
+                raise CommandError(printable(exc)) from None
         if as_json:
-            print_json(asdict(found))
+            print_json(asdict(forgotten))
         else:
-            _show(found, huey_name)
+            _print_forgotten(forgotten, huey_name)
 
 
 def _forget_record(huey: Any, huey_name: str, record: str, apply: bool, as_json: bool) -> None:
     try:
-        there = forget_record(huey, record, not apply)
+        exists = forget_record(huey, record, not apply)
     except StillInUse as exc:
-        raise CommandError(shown(exc)) from None
+        raise CommandError(printable(exc)) from None
     if as_json:
-        print_json({"record": record, "found": there, "dry_run": not apply})
-    elif there and apply:
-        say(f"Deleted the record {shown(record)}.")
-    elif there:
-        say("A dry run: nothing is changed. To delete this record:")
-        say_command("forget", huey_name, "--record", record, "--apply")
-    if not there:
-        raise CommandError(f"the ledger has no record {shown(record)!r} that can be deleted")
+        print_json({"record": record, "found": exists, "dry_run": not apply})
+    elif exists and apply:
+        print_text(f"Deleted the record {printable(record)}.")
+    elif exists:
+        print_text(f"Dry run: the record {printable(record)} would be deleted.")
+        print_apply_command("forget", huey_name, "--record", record, "--apply")
+    if not exists:
+        raise CommandError(f"the ledger has no record {printable(record)!r} that can be deleted")
 
 
-def _show(found: Forgotten, huey_name: str) -> None:
-    if found.dry_run:
-        say("A dry run: nothing is changed.")
-        say()
-    rows = [*found.found.items(), ("all", found.keys)]
-    print_table(("would be deleted" if found.dry_run else "deleted", "number"), rows, numbers=(1,))
-    for process in found.silent:
-        say()
-        say(f"Silent: {shown(process)}. If it is alive, it will write its record again: stop it.")
-    if found.dry_run and found.keys:
-        say()
-        say("To do it:")
-        say_command("forget", huey_name, "--apply")
+def _print_forgotten(forgotten: Forgotten, huey_name: str) -> None:
+    if forgotten.dry_run:
+        print_dry_run_notice()
+    title = "would be deleted" if forgotten.dry_run else "deleted"
+    rows = [*forgotten.found.items(), ("all", forgotten.keys)]
+    print_table((title, "number"), rows, numbers=(1,))
+    for process in forgotten.silent:
+        print_text()
+        print_text(
+            f"No recent heartbeat of {printable(process)}. If this process is alive, it will write "
+            "its record again: stop it first."
+        )
+    if forgotten.dry_run and forgotten.keys:
+        print_apply_command("forget", huey_name, "--apply")

@@ -1,4 +1,4 @@
-"""``huey-signals purge``."""
+"""The command ``huey-signals purge``: delete stored errors."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ import typer
 
 from ..upkeep import LOCK_ERRORS, PurgeReport, purge_errors, validate_classes
 from ._shared.command import Apply, AsJson, HueyName, command_context, print_json
-from ._shared.exits import NEEDS_PERSON, WrongUse
+from ._shared.dry_run import print_apply_command, print_dry_run_notice
+from ._shared.exits import NEEDS_ATTENTION, UsageError
 from ._shared.progress import progress
 from ._shared.tables import print_table
-from ._shared.terminal import say, say_command
+from ._shared.terminal import print_error
 
 HELP = """\b
 Exit codes:
   0  done
-  1  it could not go on, or something (it says what) kept it from deleting
-  2  wrong use
+  1  the storage failed, or something kept the purge from deleting (the message
+     says what)
+  2  usage error
 
 \b
 Examples:
@@ -37,81 +39,82 @@ def purge(
         typer.Option(
             metavar="NAME",
             show_default=False,
-            help="Errors of this class, named without its module; may be given again. "
-            f"[default: {', '.join(LOCK_ERRORS)}]",
+            help="Delete errors of this class, named without its module. Repeat the option for "
+            f"several classes. [default: {', '.join(LOCK_ERRORS)}]",
         ),
     ] = None,
     kept: Annotated[
         bool,
         typer.Option(
             "--kept",
-            help='Also errors that were stored on purpose: by lock_errors="keep" of a task, or '
-            "by a handler's KEEP.",
+            help='Delete also errors that were stored on purpose: by lock_errors="keep" of a '
+            "task, or by the verdict KEEP of a handler.",
         ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete stored errors: those that lock skips left, or of the classes you name.
+    """Delete stored lock errors, or stored errors of other classes.
 
-    Errors of tasks that will run again stay, as do parts of a chord, errors that were stored on
-    purpose (without --kept), and values that cannot be read. Code that still waits for a deleted
-    error waits in vain. Without --apply nothing is deleted.
+    Left alone are errors of tasks that will run again, parts of a chord, errors that were stored on
+    purpose (without --kept), and values that cannot be read. Code that waits for a deleted error
+    without a timeout waits for ever.
     """
     with command_context("purge", huey_name) as huey:
-        classes = _checked(exception or list(LOCK_ERRORS))
-        with progress("reading results") as tell:
-            found = purge_errors(
+        classes = _validate_names(exception or list(LOCK_ERRORS))
+        with progress("reading results") as show_status:
+            report = purge_errors(
                 huey,
                 classes,
                 not apply,
                 kept=kept,
-                on_progress=lambda report: tell(_so_far(report)),
+                on_progress=lambda so_far: show_status(_status(so_far)),
             )
         if as_json:
-            print_json(asdict(found))
+            print_json(asdict(report))
         else:
             options = [word for name in exception or [] for word in ("--exception", name)]
-            _show(found, huey_name, [*options, *(["--kept"] if kept else [])], classes)
-        if found.stopped:
-            typer.echo(f"huey-signals purge: nothing more was deleted: {found.stopped}", err=True)
-    if found.stopped:
-        raise typer.Exit(NEEDS_PERSON)
+            options += ["--kept"] if kept else []
+            _print_report(report, huey_name, options, classes)
+        if report.stopped:
+            print_error("purge", f"nothing more was deleted: {report.stopped}")
+    if report.stopped:
+        raise typer.Exit(NEEDS_ATTENTION)
 
 
-def _checked(names: list[str]) -> list[str]:
+def _validate_names(names: list[str]) -> list[str]:
+    """Return the names of the classes, sorted; raise `UsageError` if one is no such name."""
     try:
         return sorted(validate_classes(names))
     except ValueError as exc:
         text = str(exc).replace("exceptions= of purge_errors()", "--exception")
-        raise WrongUse(text) from None
+        raise UsageError(text) from None
 
 
-def _so_far(report: PurgeReport) -> str:
+def _status(report: PurgeReport) -> str:
     deleted = f", {report.deleted:,} deleted" if report.deleted and not report.dry_run else ""
     return f"{report.scanned:,} read{deleted}"
 
 
-def _show(found: PurgeReport, huey_name: str, options: list[str], classes: list[str]) -> None:
-    if found.dry_run:
-        say("A dry run: nothing is changed.")
-        say()
-    print_table(("stored errors", "number", ""), _rows(found, classes), numbers=(1,))
-    say()
-    if found.dry_run and found.deleted:
-        say("To do it:")
-        say_command("purge", huey_name, "--apply", *options)
+def _print_report(
+    report: PurgeReport, huey_name: str, options: list[str], classes: list[str]
+) -> None:
+    if report.dry_run:
+        print_dry_run_notice()
+    print_table(("stored errors", "number", ""), _rows(report, classes), numbers=(1,))
+    if report.dry_run and report.deleted:
+        print_apply_command("purge", huey_name, "--apply", *options)
 
 
-def _rows(found: PurgeReport, classes: list[str]) -> list[tuple[Any, ...]]:
-    would = "would be " if found.dry_run else ""
+def _rows(report: PurgeReport, classes: list[str]) -> list[tuple[Any, ...]]:
+    deleted = "would be deleted" if report.dry_run else "deleted"
     rows = [
-        ("all", found.errors, f"of any class, in {found.scanned:,} keys"),
-        ("matched", found.matched, ", ".join(classes)),
-        (f"{would}deleted", found.deleted, ""),
-        ("pending", found.pending, "left alone: their tasks will run again"),
-        ("expiring", found.expiring, "left alone: they go by themselves"),
-        ("kept", found.kept, "left alone: stored on purpose; --kept deletes them too"),
-        ("undecided", found.undecided, "left alone: replaced meanwhile, or nobody can say"),
-        ("unreadable", found.unreadable, "results that cannot be read; left alone"),
+        ("all", report.errors, f"of any class, in {report.scanned:,} keys"),
+        ("matched", report.matched, ", ".join(classes)),
+        (deleted, report.deleted, ""),
+        ("pending", report.pending, "left alone: their tasks will run again"),
+        ("expiring", report.expiring, "left alone: they expire by themselves"),
+        ("kept", report.kept, "left alone: stored on purpose (see --kept)"),
+        ("undecided", report.undecided, "left alone: replaced meanwhile, or in doubt"),
+        ("unreadable", report.unreadable, "left alone: these results cannot be read"),
     ]
-    return [row for row in rows if row[1] or row[0] in ("all", "matched", rows[2][0])]
+    return [row for row in rows if row[1] or row[0] in ("all", "matched", deleted)]

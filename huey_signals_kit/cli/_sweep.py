@@ -1,4 +1,4 @@
-"""``huey-signals sweep``."""
+"""The command ``huey-signals sweep``: delete revoke tokens that have lost their task."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ import typer
 
 from ..upkeep import SweepReport, next_sweep, sweep_tokens
 from ._shared.command import Apply, AsJson, HueyName, command_context, print_json
-from ._shared.durations import format_seconds, parse_age
-from ._shared.exits import NEEDS_PERSON
+from ._shared.dry_run import print_apply_command, print_dry_run_notice
+from ._shared.durations import format_seconds, format_time, parse_age
+from ._shared.exits import NEEDS_ATTENTION
 from ._shared.progress import progress
 from ._shared.tables import print_table
-from ._shared.terminal import say, say_command
+from ._shared.terminal import print_error, print_text
 
 DEFAULT_AGE = "1d"
 _WAIT_SECONDS = 35.0
-"""Longer than a sweep that was killed keeps others away."""
+"""Seconds to wait for a sweep in another process; longer than the lease of one that was killed."""
 
 HELP = """\b
 Exit codes:
   0  done
-  1  it could not go on, or something (it says what) kept it from deleting
-  2  wrong use
+  1  the storage failed, or something kept the sweep from deleting (the message
+     says what)
+  2  usage error
 
 \b
 Examples:
@@ -40,82 +42,77 @@ def sweep(
     min_age: Annotated[
         str,
         typer.Option(
-            metavar="AGE", help="How far apart the two looks have to be: 3600, 90m, 12h, 1d."
+            metavar="AGE",
+            help="Shortest time between the two sweeps that delete a token: 3600, 90m, 12h, 1d.",
         ),
     ] = DEFAULT_AGE,
     as_json: AsJson = False,
 ) -> None:
-    """Delete revoke tokens of tasks that are nowhere any more.
+    """Delete revoke tokens of tasks that no longer exist.
 
-    A token goes when two sweeps, at least AGE apart, have both found its task nowhere: not in
-    the queue, not in the schedule, not running, and nested in none that is. So the first
-    sweep only marks; run it every day, from cron say. Without --apply it says what it would do.
+    A token is deleted when two sweeps, at least AGE apart, have found no trace of its task: not in
+    the queue, not in the schedule, not running, and not nested in such a task. The first sweep only
+    marks the token, so run the command every day, for example with cron.
     """
     with command_context("sweep", huey_name) as huey:
         age = parse_age(min_age, "--min-age")
-        with progress("sweeping tokens") as tell:
-            found = sweep_tokens(
+        with progress("sweeping tokens") as show_status:
+            report = sweep_tokens(
                 huey,
                 age,
                 not apply,
                 wait=_WAIT_SECONDS,
-                on_progress=lambda report: tell(_so_far(report)),
+                on_progress=lambda so_far: show_status(_status(so_far)),
             )
         due = next_sweep(huey, age)
         if as_json:
-            print_json({**asdict(found), "next_due": None if due is None else due.isoformat()})
+            print_json({**asdict(report), "next_due": None if due is None else due.isoformat()})
         else:
-            _show(found, huey_name, age, min_age, due)
-        if found.stopped:
-            typer.echo(f"huey-signals sweep: nothing more was deleted: {found.stopped}", err=True)
-    if found.stopped:
-        raise typer.Exit(NEEDS_PERSON)
+            _print_report(report, huey_name, age, min_age, due)
+        if report.stopped:
+            print_error("sweep", f"nothing more was deleted: {report.stopped}")
+    if report.stopped:
+        raise typer.Exit(NEEDS_ATTENTION)
 
 
-def _so_far(report: SweepReport) -> str:
+def _status(report: SweepReport) -> str:
     deleted = f", {report.deleted:,} deleted" if report.deleted else ""
     return f"{report.scanned:,} read{deleted}"
 
 
-def _show(
-    found: SweepReport, huey_name: str, age: float, min_age: str, due: datetime | None
+def _print_report(
+    report: SweepReport, huey_name: str, age: float, min_age: str, due: datetime | None
 ) -> None:
-    if found.dry_run:
-        say("A dry run: nothing is changed.")
-        say()
-    print_table(("revoke tokens", "number", ""), _rows(found, age), numbers=(1,))
-    say()
-    if found.marked or found.deleted or due:
-        say(
+    if report.dry_run:
+        print_dry_run_notice()
+    print_table(("revoke tokens", "number", ""), _rows(report, age), numbers=(1,))
+    if report.marked or report.deleted or due:
+        print_text()
+        print_text(
             f"A token is deleted when two sweeps, at least {format_seconds(age)} apart, have found "
-            f"its task nowhere: the first only marks it.{_due(due)}"
+            f"no trace of its task. The first sweep only marks it.{_describe_due(due)}"
         )
-    if found.dry_run and (found.marked or found.deleted):
-        say()
-        say("To do it:")
-        say_command("sweep", huey_name, "--apply", *_options(min_age))
+    if report.dry_run and (report.marked or report.deleted):
+        options = [] if min_age == DEFAULT_AGE else ["--min-age", min_age]
+        print_apply_command("sweep", huey_name, "--apply", *options)
 
 
-def _options(min_age: str) -> list[str]:
-    return [] if min_age == DEFAULT_AGE else ["--min-age", min_age]
-
-
-def _due(due: datetime | None) -> str:
+def _describe_due(due: datetime | None) -> str:
     if due is None:
         return ""
     if due <= datetime.now(timezone.utc):
         return " The next sweep is due now."
-    return f" The next sweep is due {due:%Y-%m-%d %H:%M:%S} UTC."
+    return f" The next sweep is due {format_time(due)} UTC."
 
 
-def _rows(found: SweepReport, age: float) -> list[tuple[Any, ...]]:
-    would = "would be " if found.dry_run else ""
+def _rows(report: SweepReport, age: float) -> list[tuple[Any, ...]]:
+    would_be = "would be " if report.dry_run else ""
     rows = [
-        ("live", found.live, "their tasks may still come to run"),
-        ("custom", found.custom, "for ids that Huey has not made; never deleted"),
-        (f"{would}marked", found.marked, "orphaned, and to be looked at again"),
-        (f"{would}deleted", found.deleted, f"orphaned twice, {format_seconds(age)} apart"),
-        ("undecided", found.undecided, "left alone: unreadable, changed, or in doubt"),
+        ("live", report.live, "left alone: their tasks may still run"),
+        ("custom", report.custom, "left alone: their ids were not made by Huey"),
+        (f"{would_be}marked", report.marked, "no trace of their tasks, for the first time"),
+        (f"{would_be}deleted", report.deleted, f"no trace twice, {format_seconds(age)} apart"),
+        ("undecided", report.undecided, "left alone: unreadable, changed, or in doubt"),
     ]
-    kept = [row for row in rows if row[1] or row[0].endswith("deleted")]
-    return [*kept, ("all", found.scanned, f"read in {found.seconds:.1f} s")]
+    rows = [row for row in rows if row[1] or row[0].endswith("deleted")]
+    return [*rows, ("all", report.scanned, f"read in {report.seconds:.1f} s")]

@@ -26,12 +26,12 @@ from huey_signals_kit.cli import app
 from huey_signals_kit.cli._demo import command
 from huey_signals_kit.cli._demo.consumer import Consumer
 from huey_signals_kit.cli._demo.figures import Figures
-from huey_signals_kit.cli._demo.places import Place
 from huey_signals_kit.cli._demo.rounds import Comparison
 from huey_signals_kit.cli._demo.settings import Settings
+from huey_signals_kit.cli._demo.storages import DemoStorage
 from huey_signals_kit.cli._demo.work import Plan
 from huey_signals_kit.cli._shared.exits import CommandError
-from huey_signals_kit.cli._shared.redis import masked
+from huey_signals_kit.cli._shared.redis import mask_url
 from tests.selection import combinations
 from tests.support import wait_until
 
@@ -290,7 +290,7 @@ def test_log_tail_hides_the_password(tmp_path: Path) -> None:
     url = "redis://:secret@host:1/0"
     log = tmp_path / "bare.log"
     log.write_text(f"cannot connect to {url}\n")
-    settings = Settings(Place("redis", url, "q"), str(tmp_path / "bare.tally"), kit=False)
+    settings = Settings(DemoStorage("redis", url, "q"), str(tmp_path / "bare.tally"), kit=False)
     process = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
     process.wait()
     with pytest.raises(CommandError) as failed:
@@ -331,7 +331,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Callable[[Figures], tuple[int, str
     """Exit code and output of a demo whose second round had the given figures."""
 
     def show(kit: Figures) -> tuple[int, str]:
-        monkeypatch.setattr(command, "_run", lambda *_: Comparison(Plan.of(20), BARE, kit))
+        monkeypatch.setattr(command, "_run", lambda *_: Comparison(Plan.for_tasks(20), BARE, kit))
         result = CliRunner().invoke(app, ["demo"], env={"COLUMNS": "80"})
         return result.exit_code, " ".join(result.output.split())
 
@@ -366,10 +366,10 @@ def test_effect_with_leftovers(shown: Callable[[Figures], tuple[int, str]]) -> N
 def test_plan() -> None:
     """However many tasks: all are planned, most meet the lock, and every kind occurs."""
     for tasks in range(20, 500):
-        plan = Plan.of(tasks)
-        assert len(plan.order()) == plan.total == tasks
+        plan = Plan.for_tasks(tasks)
+        assert len(plan.kinds_in_order()) == plan.total == tasks
         assert plan.locked > tasks / 2
-        assert set(plan.order()) == {"locked", "revoked", "failing", "succeeding"}
+        assert set(plan.kinds_in_order()) == {"locked", "revoked", "failing", "succeeding"}
 
 
 @pytest.mark.parametrize(
@@ -387,4 +387,4 @@ def test_plan() -> None:
 )
 def test_masked(url: str, shown: str) -> None:
     """A URL is shown without anything that could be a secret."""
-    assert masked(url) == shown
+    assert mask_url(url) == shown

@@ -121,7 +121,7 @@ def test_only_switches_that_stop_nothing_call_for_a_person(project):
     project.python(PAUSE + OLD_SWITCH)
     ran = project.command("report", HUEY)
     assert ran.code == 1
-    assert ran.row("store.old.gone") == ["active,", "of", "no", "task", "here"]
+    assert ran.row("store.old.gone") == ["active,", "no", "such", "task"]
     assert ran.row("site_jobs.nightly") == ["active"]
     assert "modules are not imported here: site_jobs.nightly." in ran.words
     rows = project.command("tokens", "list", HUEY).out.splitlines()
@@ -183,7 +183,7 @@ def test_another_folder(project, tmp_path_factory):
     """Is not the one to run it in, which is said."""
     ran = project.command("locks", HUEY, cwd=tmp_path_factory.mktemp("elsewhere"))
     assert (ran.code, ran.out) == (2, "")
-    assert "Run this in the folder of manage.py" in ran.err
+    assert "Run this command in the folder of manage.py" in ran.err
 
 
 def test_immediate_mode_of_a_new_project(project):

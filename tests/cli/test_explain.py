@@ -72,7 +72,9 @@ def test_queued(shop):
     assert words.startswith(f"Task {first.id}, {shop.module}.job Queued: no task comes before it.")
     assert "Queued: 1 task comes before it." in told(shop, second)
     assert "Queued: 2 tasks come before it." in told(shop, third)
-    assert words.endswith("No worker is seen on this queue: none runs, or none that has the kit.")
+    assert words.endswith(
+        "No worker is known on this queue: none is running, or none that has the kit."
+    )
 
 
 def test_queued_with_a_worker(shop):
@@ -87,7 +89,7 @@ def test_queued_for_later(shop):
     result = shop.tasks.job.schedule(eta=FAR)
     assert (
         "Queued: no task comes before it. "
-        "A worker will put it on the schedule, for 2099-01-01 00:00:00 (UTC)."
+        "A worker will move it to the schedule, for 2099-01-01 00:00:00 (UTC)."
     ) in told(shop, result)
 
 
@@ -97,7 +99,7 @@ def test_scheduled(shop):
     assert "Scheduled for 2099-01-01 00:00:00 (UTC)." in told(shop, task)
     task = scheduled(shop, shop.tasks.job.s(), FAR.replace(year=2001))
     assert (
-        "Scheduled for 2001-01-01 00:00:00 (UTC), which is past: it goes to the queue next."
+        "Scheduled for 2001-01-01 00:00:00 (UTC), which is past: it moves to the queue next."
     ) in told(shop, task)
 
 
@@ -128,7 +130,7 @@ def test_running_in_a_real_consumer(shop, tmp_path, monkeypatch):
         assert f"Belongs to tests.consumer.ledger_app.slow {task.id}, which is running" in words
         gate.touch()
         consumer.wait_until(lambda: task.id in store(shop.huey), "its result")
-    assert "Ended well: its result is 1" in told(shop, task)
+    assert "Succeeded: its result is 1" in told(shop, task)
 
 
 def test_skipped_in_a_real_consumer(shop, tmp_path, monkeypatch):
@@ -162,8 +164,8 @@ def test_skipped_again_and_again(sqlite_shop):
     skips = [LockSkip("id", "held", float(at)) for at in (70, 10, 70, 40)]
     beats(sqlite_shop, ELSEWHERE, skips=(*skips, LockSkip("other", "x", 99.0)))
     assert (
-        "Skipped 3 times recently, the last at 00:01:10 UTC on 1970-01-01 by the clock of that "
-        "host: lock 'held' was held. Seen by process 4711 on host another-host."
+        "Skipped 3 times recently, last at 00:01:10 UTC on 1970-01-01 by the clock of that "
+        "host: lock 'held' was held. Recorded by process 4711 on host another-host."
     ) in told(sqlite_shop, "id")
 
 
@@ -206,8 +208,9 @@ def test_running_on_another_host(shop):
 def test_due(shop):
     """In the hands of the scheduler."""
     beats(shop, waiting=("nightly",))
-    assert f"In hand: process {this_process().pid} on host {this_process().host} has it" in told(
-        shop, "nightly"
+    assert (
+        f"In flight: process {this_process().pid} on host {this_process().host} has dequeued it"
+        in told(shop, "nightly")
     )
 
 
@@ -256,7 +259,7 @@ def test_an_argument(shop):
     """Is not taken for the task."""
     other = str(uuid.uuid4())
     result = shop.tasks.job(other)
-    assert f"Its id stands in the arguments of {shop.module}.job {result.id}, which is" in told(
+    assert f"Its id is in the arguments of {shop.module}.job {result.id}, which is" in told(
         shop, other
     )
 
@@ -265,7 +268,7 @@ def test_an_argument(shop):
     ("options", "said"),
     [
         ({}, "for ever."),
-        ({"revoke_once": True}, "once: the next run is skipped"),
+        ({"revoke_once": True}, "once: the next run"),
         ({"revoke_until": FAR}, "until 2099-01-01 00:00:00 (UTC)."),
     ],
 )
@@ -285,7 +288,7 @@ def test_not_revoked_any_more(shop):
     shop.huey.revoke_by_id(task.id, revoke_until=FAR.replace(year=2001))
     words = told(shop, task)
     assert (
-        f"No longer revoked: its own token, r:{task.id}, was until 2001-01-01 00:00:00 (UTC)."
+        f"No longer revoked: its own token, r:{task.id}, was valid until 2001-01-01 00:00:00 (UTC)."
     ) in words
     assert "Revoked by" not in words
 
@@ -295,8 +298,8 @@ def test_a_token_alone(shop):
     shop.huey.revoke_by_id(LONG)
     shop.huey.storage.put_data("r:broken", b"junk")
     words = told(shop, LONG)
-    assert "for ever. It is not queued, scheduled or seen running" in words
-    assert "There is its own token, r:broken, which cannot be read." in told(shop, "broken")
+    assert "for ever. It is not queued, scheduled or known to be running" in words
+    assert "Maybe revoked: its own token, r:broken, cannot be read." in told(shop, "broken")
 
 
 def test_the_locks_that_it_holds(shop):
@@ -322,10 +325,10 @@ def test_skips(shop):
     beats(shop, counters={(*skips, "held"): 3, (*skips, "user-*"): 1})
     words = told(shop, shop.tasks.job())
     assert (
-        "Tasks of this name were skipped on the lock 'held' 3 times; "
-        "they are counted by name, not by id. "
-        "Tasks of this name were skipped on the lock 'user-*' 1 time; "
-        "they are counted by name, not by id, and locks of names alike count as one."
+        "Tasks with this name were skipped 3 times because the lock 'held' was held; "
+        "the count is not only of this task. "
+        "Tasks with this name were skipped 1 time because the lock 'user-*' was held; "
+        "the count is not only of this task. Locks with similar names are counted as one."
     ) in words
 
 
@@ -340,8 +343,8 @@ def test_results(shop):
     run_all(shop.huey)
     shop.huey.storage.put_data("broken", b"junk")
     before = store(shop.huey)
-    assert told(shop, done) == f"Task {done.id} Ended well: its result is 5"
-    assert "Ended well: its result is a str of 5,0" in told(shop, large)
+    assert told(shop, done) == f"Task {done.id} Succeeded: its result is 5"
+    assert "Succeeded: its result is a str of 5,0" in told(shop, large)
     assert told(shop, failed).endswith("Failed with ValueError: ValueError('no such user')")
     assert told(shop, "broken").endswith("Has a result of 4 bytes, which cannot be read.")
     assert store(shop.huey) == before
@@ -359,7 +362,9 @@ def test_a_stage_whose_earlier_one_has_failed(shop):
     run_all(shop.huey)
     if second.id not in store(shop.huey):
         pytest.skip("this Huey stores no error for later stages")
-    assert f"Failed with ValueError in {first.id}, before its turn came:" in told(shop, second)
+    assert f"Failed with ValueError in its earlier stage {first.id}, so it did not run:" in told(
+        shop, second
+    )
 
 
 def test_nothing_knows_it(shop):
@@ -368,21 +373,24 @@ def test_nothing_knows_it(shop):
     task_id = str(uuid.uuid4())
     words = told(shop, task_id, code=1)
     assert words.startswith(
-        f"Nothing knows the task '{task_id}'. {shop.name} is the queue '{shop.huey.name}' ("
+        f"Nothing is known of the task '{task_id}'. {shop.name} is the queue '{shop.huey.name}' ("
     )
-    assert "): 1 queued, 0 scheduled, 0 workers seen" in words
+    assert "): 1 queued, 0 scheduled, 0 known workers." in words
     assert "its result was read, which deletes it" in words
     assert "a worker without the kit" in words
     assert "Did you mean" not in words
-    assert "not whole" not in words
+    assert "incomplete" not in words
 
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (lambda shop, task_id: task_id[:-1], "then it has 36 characters, and this has 35."),
-        (lambda shop, task_id: f"r:{task_id}", "That is the key of a token"),
-        (lambda shop, task_id: f"{shop.module}.job", "is the name of a task, and each run of it"),
+        (
+            lambda shop, task_id: task_id[:-1],
+            "ids made by Huey have 36 characters, and this one has 35.",
+        ),
+        (lambda shop, task_id: f"r:{task_id}", "This is the key of a token"),
+        (lambda shop, task_id: f"{shop.module}.job", "is the name of a task, and each run has"),
         (lambda shop, task_id: "x\x1b[31mx" + task_id, "'x\\x1b[31mx"),
     ],
 )
@@ -405,7 +413,7 @@ def test_what_cannot_be_read(shop):
     """It may stand in there, which is said in any case."""
     shop.huey.storage.enqueue(b"junk")
     result = shop.tasks.job()
-    said = "1 message of the queue or the schedule cannot be read; it may stand there too."
+    said = "1 message in the queue or the schedule cannot be read; the task may be in there, too."
     assert said in told(shop, result)
     assert said in told(shop, "nobody", code=1)
 
@@ -415,15 +423,15 @@ def test_processes_that_cannot_say_what_they_run(sqlite_shop):
     beats(sqlite_shop, unread=2)
     put_kit_data(sqlite_shop.huey, "process:broken", b"junk")
     words = told(sqlite_shop, "nobody", code=1)
-    assert "Workers have 2 tasks in hand that they cannot look through; it may be" in words
-    assert "1 record of what processes do cannot be read; it may be running there too." in words
-    assert "1 worker seen" in words
+    assert "Workers run 2 tasks that cannot be looked into; the task may be" in words
+    assert "1 record of processes cannot be read; the task may be running there, too." in words
+    assert "1 known worker." in words
     assert "a worker without the kit" not in words
 
 
 def test_another_huey_than_you_think(sqlite_shop):
     """Where there is nothing at all."""
-    said = f"{sqlite_shop.name} may not be the Huey that you mean: nothing waits in its queue"
+    said = f"{sqlite_shop.name} may not be the Huey that you mean: its queue and schedule are empty"
     assert said in told(sqlite_shop, "nobody", code=1)
     sqlite_shop.tasks.job()
     assert said not in told(sqlite_shop, "nobody", code=1)

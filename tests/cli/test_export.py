@@ -24,7 +24,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from huey_signals_kit.cli._export import collector as collecting
-from huey_signals_kit.cli._export import readings
+from huey_signals_kit.cli._export import reader
 from huey_signals_kit.cli._shared.background_read import BackgroundRead, ReadTimeout
 from huey_signals_kit.ledger import Heartbeat, open_ledger
 from huey_signals_kit.metrics.names import BOUNDS, LABELS
@@ -245,15 +245,15 @@ def test_json_of_a_server_is_refused(sqlite_shop):
     ran = sqlite_shop.run("export", sqlite_shop.name, "--json")
     assert (ran.code, ran.out) == (2, "")
     assert ran.err == (
-        "huey-signals export: --json takes --once as well: Prometheus reads its own format from "
-        "a server\n"
+        "huey-signals export: --json needs --once, because a server has only Prometheus' own "
+        "format\n"
     )
 
 
 @pytest.mark.parametrize("options", [["--once"], ["--once", "--json"]])
 def test_once_ends_when_the_storage_hangs(frozen_shop, monkeypatch, options):
     """With half of the report read; a file with half of it is worse than none."""
-    monkeypatch.setattr(readings, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(reader, "SNAPSHOT_SECONDS", 0.2)
     shop = frozen_shop(b"zscan")
     ran = shop.run("export", shop.name, *options)
     assert (ran.code, ran.out) == (1, "")
@@ -264,14 +264,14 @@ def test_once_ends_when_the_storage_hangs(frozen_shop, monkeypatch, options):
 def test_once_waits_for_a_report_that_takes_long(sqlite_shop, monkeypatch):
     """As long as the storage answers, but not for ever."""
     gate = Gate()
-    monkeypatch.setattr(readings, "LOOK_SECONDS", 0.2)
-    monkeypatch.setattr(readings, "make_report", lambda huey, **_: gate() and report(huey))
+    monkeypatch.setattr(reader, "SNAPSHOT_SECONDS", 0.2)
+    monkeypatch.setattr(reader, "make_report", lambda huey, **_: gate() and report(huey))
     threading.Timer(0.7, gate.go.set).start()
-    assert readings.Readings(sqlite_shop.huey, 60).whole().queue == sqlite_shop.huey.name
+    assert reader.QueueReader(sqlite_shop.huey, 60).complete_report().queue == sqlite_shop.huey.name
     gate.go.clear()
-    monkeypatch.setattr(readings, "WHOLE_SECONDS", 0.5)
+    monkeypatch.setattr(reader, "REPORT_SECONDS", 0.5)
     with pytest.raises(ReadTimeout, match=r"no report in 0\.5 seconds"):
-        readings.Readings(sqlite_shop.huey, 60).whole()
+        reader.QueueReader(sqlite_shop.huey, 60).complete_report()
     gate.go.set()
 
 
@@ -378,35 +378,35 @@ def test_readings_are_shared_and_nobody_waits_longer_than_asked():
     gate = Gate()
     asking = BackgroundRead(gate, "look")
     for _ in range(5):
-        asking.ask()
+        asking.request()
     assert not asking.wait(0.01)
     with pytest.raises(ReadTimeout, match="no look yet"):
-        asking.last()
+        asking.result()
     gate.go.set()
     assert asking.wait(30)
-    assert asking.last() == 1
-    asking.ask()
+    assert asking.result() == 1
+    asking.request()
     assert asking.wait(30)
-    assert asking.last() == 2
-    asking.forget()
+    assert asking.result() == 2
+    asking.reset()
     with pytest.raises(ReadTimeout):
-        asking.last()
+        asking.result()
 
 
 def test_a_storage_that_hangs_is_given_up(sqlite_shop, monkeypatch):
     """A scrape is answered after some seconds, and what it waited for counts when it comes."""
-    monkeypatch.setattr(readings, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(reader, "SNAPSHOT_SECONDS", 0.05)
     told = []
     found = collecting.QueueCollector(sqlite_shop.huey, 60, lambda exc, missing: told.append(exc))
     gate = Gate()
-    found._looks = BackgroundRead(
+    found._snapshots = BackgroundRead(
         lambda: gate() and open_ledger(sqlite_shop.huey).snapshot(), "look"
     )
     (up,) = found.collect()
     assert up.samples[0].value == 0
     assert "no answer for 0.05 seconds" in str(told[0])
     gate.go.set()
-    monkeypatch.setattr(readings, "LOOK_SECONDS", 30)
+    monkeypatch.setattr(reader, "SNAPSHOT_SECONDS", 30)
     assert next(iter(found.collect())).samples[0].value == 1
     assert gate.calls <= 2
 
@@ -417,7 +417,7 @@ def test_a_report_that_fails_alone_leaves_the_counters(sqlite_shop, monkeypatch)
     def fails(huey, ledger):
         raise OSError("too large")
 
-    monkeypatch.setattr(readings, "make_report", fails)
+    monkeypatch.setattr(reader, "make_report", fails)
     told = []
     found = collecting.QueueCollector(sqlite_shop.huey, 0.0, lambda *args: told.append(args))
     names = {each.name for each in found.collect()}

@@ -15,7 +15,7 @@ import redis
 pytest.importorskip("typer", exc_type=ImportError)
 pytest.importorskip("rich", exc_type=ImportError)
 
-from huey_signals_kit.cli._shared.redact import without_secrets
+from huey_signals_kit.cli._shared.redact import redact
 from tests.support import Unavailable, huey_class, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -66,18 +66,18 @@ def on(huey, command):
         ),
         (
             "pack.iner.huey",
-            "no module pack.iner, looked for because of 'pack.iner.huey': the package pack has no "
-            "'iner'. Did you mean 'inner'?",
+            "there is no module pack.iner for 'pack.iner.huey': the package pack has no 'iner'. "
+            "Did you mean 'inner'?",
         ),
         (
             "jobs.sub.huey",
-            "no module jobs.sub, looked for because of 'jobs.sub.huey': jobs is a module and no "
-            f"package. {HUEYS}",
+            "there is no module jobs.sub for 'jobs.sub.huey': jobs is a module, not a package. "
+            f"{HUEYS}",
         ),
         (
             "job.huey",
-            "no module job, looked for because of 'job.huey', neither in {here} nor where Python "
-            "looks. Did you mean 'jobs'? Run this where huey_consumer runs",
+            "there is no module job for 'job.huey' in {here} or on Python's path. Did you mean "
+            "'jobs'? Run this command where huey_consumer runs",
         ),
     ],
 )
@@ -146,25 +146,23 @@ def test_a_syntax_error_has_its_place(folder):
 
 
 @pytest.mark.parametrize(
-    ("made", "why"),
+    ("made", "kind"),
     [
-        ("MemoryHuey('q')", "is a MemoryHuey, whose store is"),
-        (
-            "SqliteHuey('q', filename='q.db', immediate=True)",
-            "is in immediate mode, so its store is",
-        ),
+        ("MemoryHuey('q')", "a MemoryHuey"),
+        ("SqliteHuey('q', filename='q.db', immediate=True)", "in immediate mode"),
     ],
 )
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_store_in_memory(folder, made, why, command):
+def test_a_store_in_memory(folder, made, kind, command):
     """Is refused: all that this process could show is zeros."""
     folder.write("mine", f"from huey import MemoryHuey, SqliteHuey\nhuey = {made}\n")
     ran = folder.run(*on("mine.huey", command))
     name = " ".join(command[: 2 if command[0] == "tokens" else 1])
     assert (ran.code, ran.out) == (2, "")
     assert ran.err == (
-        f"huey-signals {name}: mine.huey {why} in the memory of the process that runs it: this "
-        "process cannot see it. Ask there, with kit.report() and the like\n"
+        f"huey-signals {name}: mine.huey is {kind}: its data is in the memory of the process that "
+        "runs it, where this command cannot read it. Call kit.report() and the like in that "
+        "process\n"
     )
 
 
@@ -427,4 +425,4 @@ def test_keys_that_are_no_text(make_shop):
 )
 def test_secrets_in_texts(text, shown):
     """In URLs and in settings."""
-    assert without_secrets(text) == shown
+    assert redact(text) == shown

@@ -28,7 +28,7 @@ def test_it_says_what_it_would_delete_and_then_does(shop):
     kept = kit_data(shop.huey)
     would = shop.run("forget", shop.name)
     assert (would.code, kit_data(shop.huey)) == (0, kept)
-    assert "A dry run: nothing is changed." in would.words
+    assert "Dry run: nothing is changed." in would.words
     assert would.row("keys of version 0.1 among the results")
     done = shop.run("forget", shop.name, "--apply", "--json")
     assert (done.code, json.loads(done.out)["dry_run"]) == (0, False)

@@ -15,7 +15,7 @@ pytest.importorskip("typer", exc_type=ImportError)
 pytest.importorskip("rich", exc_type=ImportError)
 
 from huey_signals_kit.cli._health import command
-from huey_signals_kit.cli._health.queue import Reading, judge_queue
+from huey_signals_kit.cli._health.queue import QueueState, judge_queue
 from huey_signals_kit.inflight.tasks import RunningTask
 from huey_signals_kit.jobs import host_record
 from huey_signals_kit.jobs.host_record import RUN_DIR, HostRecord, HostRecordWriter, read_records
@@ -463,7 +463,7 @@ class Looks:
 
 def test_a_process_elsewhere_is_watched_until_its_record_changes():
     """Or for as long as one that lives would need."""
-    silent = Reading((process(),), 0, 0, None)
+    silent = QueueState((process(),), 0, 0, None)
     looks = Looks(silent)
     found = looks.judge()
     assert (found.healthy, looks.now) == (False, 7.0)
@@ -474,7 +474,7 @@ def test_a_process_elsewhere_is_watched_until_its_record_changes():
 
 def test_messages_that_nobody_takes():
     """Although a process lives; not as long as it runs a task, or takes one after the other."""
-    stuck = Reading((process(alive=True),), 0, 3, b"first")
+    stuck = QueueState((process(alive=True),), 0, 3, b"first")
     looks = Looks(stuck)
     found = looks.judge()
     assert (found.healthy, looks.now) == (False, 12.0)

@@ -12,7 +12,7 @@ pytest.importorskip("typer", exc_type=ImportError)
 pytest.importorskip("rich", exc_type=ImportError)
 
 from huey_signals_kit import install_handlers, uninstall_handlers
-from huey_signals_kit.cli._locks import view
+from huey_signals_kit.cli._shared.durations import format_duration
 from huey_signals_kit.upkeep import LockHeld, LockInspector, release_lock
 from tests.consumer.harness import ROOT
 from tests.locks import ELSEWHERE, GONE, key, taken_by
@@ -54,11 +54,11 @@ def test_what_is_stale_is_freed_when_asked_to(shop):
     shop.huey.put_if_empty(key(shop.huey, "bare"), "1")
     ran = shop.run("locks", "release", shop.name, "--stale")
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out.startswith("A dry run: nothing is changed.")
+    assert ran.out.startswith("Dry run: nothing is changed.")
     assert ran.row("dead")[1:] == [str(GONE.pid), "on", GONE.host, "no"]
     assert ran.words.endswith(
-        "Nobody claims 1 lock: it will be freed when two of these commands, at least 15 minutes "
-        "apart, have found the same."
+        "1 lock names no holder: released by a command like this one, at least 15 minutes after "
+        "the first that found it unchanged."
     )
     assert ran.fits()
     assert names(shop.huey) == ["bare", "dead"]
@@ -69,7 +69,7 @@ def test_what_is_stale_is_freed_when_asked_to(shop):
     assert (ran.code, found["dry_run"]) == (0, False)
     assert names(shop.huey) == ["bare"]
     ran = shop.run("locks", "release", shop.name, "--stale", "--apply")
-    assert ran.out.startswith("Nothing was freed.")
+    assert ran.out.startswith("Nothing was released.")
 
 
 def test_by_name(shop):
@@ -121,10 +121,10 @@ for sequence in range(1, 400):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "give the names of locks to free, or --stale for all whose holder is dead"),
+        ((), "give the names of locks to release, or --stale for all whose holder is dead"),
         (
             ("x", "--stale"),
-            "give the names of locks to free, or --stale for all whose holder is dead",
+            "give the names of locks to release, or --stale for all whose holder is dead",
         ),
         (("x", "--min-age", "banana"), "--min-age"),
         (("--stale", "--min-age", "5"), "--min-age takes at least 15 seconds, got 5.0"),
@@ -190,4 +190,4 @@ def test_a_semaphore_is_not_freed_by_name(make_shop, options):
 )
 def test_a_span_has_its_two_largest_units(seconds, said):
     """Nobody needs more of how long a lock is held."""
-    assert view.short_span(seconds) == said
+    assert format_duration(seconds) == said

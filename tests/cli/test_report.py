@@ -24,8 +24,8 @@ from tests.support import put_kit_data, store
 LONG = "x" * 200
 NO_CONSUMER = (
     "2 lock errors are stored, and no consumer with the kit is known. A kit in the application "
-    "alone does not keep them out: call install_handlers in the module where the Huey is made, so "
-    "that the consumer calls it too"
+    "alone does not prevent them: call install_handlers in the module where the Huey is created, "
+    "so that the consumer calls it, too"
 )
 
 
@@ -35,7 +35,7 @@ def test_it_shows_all_there_is(shop):
     before = store(shop.huey)
     ran = shop.run("report", shop.name)
     assert (ran.code, ran.err) == (1, "")
-    assert ran.words.endswith(f"This needs a person: - {NO_CONSUMER}")
+    assert ran.words.endswith(f"Needs attention: - {NO_CONSUMER}")
     assert ran.row("error")[0] == "2"
     assert ran.row("all")[0] == str(len(before))
     assert ran.row("TaskLockedException") == ["2"]
@@ -45,9 +45,9 @@ def test_it_shows_all_there_is(shop):
     assert ran.row(f"{shop.module}.job") == ["active"]
     assert ran.row("queue") == ["1"]
     assert ran.row("schedule") == ["1", "2099-01-01", "00:00:00"]
-    assert f"3 tokens of tasks that stand nowhere: huey-signals sweep {shop.name}" in ran.words
-    assert f"2 stored lock errors: huey-signals purge {shop.name}" in ran.words
-    assert "No process has said that it works on this queue" in ran.words
+    assert f"To delete 3 orphaned revoke tokens: huey-signals sweep {shop.name}" in ran.words
+    assert f"To delete 2 stored lock errors: huey-signals purge {shop.name}" in ran.words
+    assert "No process is known to work on this queue" in ran.words
     assert ran.fits()
     assert store(shop.huey) == before
 
@@ -82,22 +82,24 @@ def test_an_empty_queue(sqlite_shop):
     [
         (
             lambda huey: huey.storage.put_data("result", b"junk"),
-            "1 value of the store cannot be read, and nothing will ever clean what nobody can read",
+            "1 value in the store cannot be read: no command of the kit will delete what it cannot "
+            "read",
         ),
         (
             lambda huey: huey.storage.enqueue(b"junk"),
-            "1 message of the queue or the schedule cannot be read; while that is so, no sweep "
-            "and no purge deletes anything",
+            "1 message in the queue or the schedule cannot be read: until then, no sweep and no "
+            "purge deletes anything",
         ),
         (
             lambda huey: huey.put("rt:old.gone", (None, False)),
-            "Pause switches of tasks that this Huey does not have, so that they stop nothing: "
-            "old.gone. Were the tasks renamed or removed? (tokens shows and deletes the switches)",
+            "Pause switches without effect, because this Huey does not have their tasks: old.gone. "
+            "If the tasks were renamed or removed, delete the switches with huey-signals tokens "
+            "delete",
         ),
         (
             lambda huey: taken_by(huey, "held", GONE),
-            "1 lock of dead processes: the tasks that need them do not run (locks shows and "
-            "frees them)",
+            "1 lock of dead processes: tasks that need them do not run. huey-signals locks shows "
+            "and releases them",
         ),
     ],
 )
@@ -106,7 +108,7 @@ def test_what_needs_a_person(sqlite_shop, spoil, said):
     spoil(sqlite_shop.huey)
     ran = sqlite_shop.run("report", sqlite_shop.name)
     assert (ran.code, ran.err) == (1, "")
-    assert ran.words.endswith(f"This needs a person: - {said}")
+    assert ran.words.endswith(f"Needs attention: - {said}")
     assert ran.fits()
     ran = sqlite_shop.run("report", sqlite_shop.name, "--json")
     assert (ran.code, ran.err) == (1, f"huey-signals report: {said}\n")
@@ -169,8 +171,8 @@ def test_messages_that_only_dead_consumers_would_take(shop):
     ran = shop.run("report", shop.name)
     assert ran.code == 1
     assert (
-        "- 50 messages wait in the queue, and every process with workers that is known "
-        f"here is dead (process {GONE.pid} on {GONE.host}). Start a consumer, unless"
+        "- 50 messages wait in the queue, and every known process with workers is dead "
+        f"(process {GONE.pid} on {GONE.host}). Start a consumer, unless"
     ) in ran.words
     beats(shop, "two", this_process())
     assert shop.run("report", shop.name).code == 0
@@ -212,7 +214,7 @@ def test_marks_show(sqlite_shop):
     sqlite_shop.fill()
     sweep_tokens(sqlite_shop.huey, clock=lambda: 1_700_000_000.0)
     words = sqlite_shop.run("report", sqlite_shop.name).words
-    assert "marked 3 seen orphaned by a sweep, the first of them 2023-11-14 22:13:20 UTC" in words
+    assert "marked 3 seen orphaned by one sweep, first at 2023-11-14 22:13:20 UTC" in words
 
 
 def test_who_works_and_what_was_counted(shop):
@@ -261,7 +263,7 @@ def test_a_serializer_of_ones_own_is_named(folder, make_place):
         "serializer=Mine())\n",
     )
     ran = folder.run("report", "own.huey")
-    assert "Its serializer Mine is your own, and is used as it is." in ran.words
+    assert "Its serializer Mine is your own; the kit uses it unchecked." in ran.words
 
 
 def test_a_redis_that_is_not_there_is_named_by_its_defaults(shop, monkeypatch):

@@ -22,8 +22,8 @@ from huey_signals_kit.upkeep.tokens.sweeper import LEASE, LEASE_SECONDS
 from tests.support import delete_kit_data, kit_data, store, tokens
 
 TWO_LOOKS = (
-    "A token is deleted when two sweeps, at least 1 day apart, have found its task nowhere: "
-    "the first only marks it."
+    "A token is deleted when two sweeps, at least 1 day apart, have found no trace of its task. "
+    "The first sweep only marks it."
 )
 
 
@@ -38,12 +38,14 @@ def test_a_dry_run_says_what_it_would_do(shop):
     before = store(shop.huey)
     ran = shop.run("sweep", shop.name)
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out.startswith("A dry run: nothing is changed.")
+    assert ran.out.startswith("Dry run: nothing is changed.")
     assert ran.row("live")[0] == "1"
     assert ran.row("custom")[0] == "2"
     assert ran.row("would be marked")[0] == "3"
     assert ran.row("would be deleted")[0] == "0"
-    assert ran.words.endswith(f"{TWO_LOOKS} To do it: huey-signals sweep {shop.name} --apply")
+    assert ran.words.endswith(
+        f"{TWO_LOOKS} To make these changes: huey-signals sweep {shop.name} --apply"
+    )
     assert ran.fits()
     assert store(shop.huey) == before
 

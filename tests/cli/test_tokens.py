@@ -32,7 +32,7 @@ def test_the_list(shop):
     ran = shop.run("tokens", "list", shop.name)
     assert (ran.code, ran.err) == (0, "")
     assert ran.fits()
-    assert ran.out.endswith("Names that end in … are longer; --json has them whole.\n")
+    assert ran.out.endswith("Names that end in … are shortened; --json shows them whole.\n")
     found = listed(ran)
     assert found[f"{shop.module}.job"] == ("pause", "active", "until 2099-01-01 00:00")
     assert found[waiting.id] == ("token", "live", "for ever")
@@ -130,13 +130,13 @@ def test_delete_says_first_what_it_does(shop):
     before = tokens(shop.huey)
     ran = shop.run("tokens", "delete", shop.name, "*")
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out.startswith("A dry run: nothing is changed.")
+    assert ran.out.startswith("Dry run: nothing is changed.")
     states = {state: ran.row(state)[0] for state in ("active", "custom", "live", "orphaned")}
     assert states == {"active": "1", "custom": "2", "live": "1", "orphaned": "3"}
     assert ran.row("would be deleted") == ["7"]
     assert (
-        "This would let 1 stopped task and all runs of 1 paused task come to run. "
-        f"To do it: huey-signals tokens delete {shop.name} '*' --apply"
+        "This would let 1 revoked task and every run of 1 paused task start. "
+        f"To make these changes: huey-signals tokens delete {shop.name} '*' --apply"
     ) in ran.words
     assert ran.fits()
     assert tokens(shop.huey) == before
@@ -148,7 +148,7 @@ def test_delete_exactly_what_is_named(shop):
     before = tokens(shop.huey)
     ran = shop.run("tokens", "delete", shop.name, waiting.id, "night*", "--apply")
     assert (ran.code, ran.err, ran.row("deleted")) == (0, "", ["2"])
-    assert "This lets 1 stopped task come to run." in ran.words
+    assert "This lets 1 revoked task start." in ran.words
     assert before - tokens(shop.huey) == {f"r:{waiting.id}", "r:nightly"}
     assert tokens(shop.huey) < before
 

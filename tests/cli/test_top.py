@@ -23,7 +23,7 @@ from rich.cells import cell_len
 from huey_signals_kit.cli._top import poller
 from huey_signals_kit.cli._top.model import QueueSnapshot, SeenLock, SeenProcess, SeenTask
 from huey_signals_kit.cli._top.poller import Poller
-from huey_signals_kit.cli._top.view import screen
+from huey_signals_kit.cli._top.view import render
 from huey_signals_kit.inflight.tasks import RunningTask
 from huey_signals_kit.ledger import Heartbeat, open_ledger
 from huey_signals_kit.runtime.process_id import this_process
@@ -127,7 +127,7 @@ def test_a_real_consumer_is_shown_once(shop, work):
     assert "1 alive, 1 task running" in ran.words
     assert task["id"] in ran.out
     assert re.search(rf"{top_app.LOCK} +\d+s +alive +{consumer.process.pid} on ", ran.out)
-    assert f"1 skip in the last hour; in all: {task['name']} 1" in ran.words
+    assert f"1 skip in the last hour; total: {task['name']} 1" in ran.words
     assert "per second" not in ran.out
 
 
@@ -136,7 +136,7 @@ def test_where_output_is_no_terminal_it_is_printed_once(sqlite_shop):
     ran = sqlite_shop.command("top", sqlite_shop.name)
     assert (ran.code, ran.err) == (0, "")
     assert ran.fits()
-    assert "none has said that it works here" in ran.out
+    assert "none known; only processes with the kit" in ran.out
     assert "0 held" in ran.row("locks")[0] + " " + ran.row("locks")[1]
 
 
@@ -148,7 +148,7 @@ def test_the_live_view_goes_on(make_shop, work, watch):
     view.shows("1 alive, 1 task running", "since start", "per second", top_app.LOCK)
     view.shows(
         f"{consumer.process.pid} on ",
-        "1 skip in the last hour; in all: tests.consumer.top_app.import_users 1",
+        "1 skip in the last hour; total: tests.consumer.top_app.import_users 1",
     )
     hold(shop.huey, "other")
     text = view.shows("other", "holder unknown", "2 held")
@@ -186,11 +186,11 @@ def test_the_first_frame_does_not_wait_for_the_whole_store(sqlite_shop, watch):
     for name in ("told", "other"):
         hold(sqlite_shop.huey, name)
     view = watch(sqlite_shop, "--interval", "3600")
-    text = view.shows("store, reading", "1 held, looking for more", "its-id", "told")
+    text = view.shows("store, reading", "1 held, searching for more", "its-id", "told")
     assert "other" not in text
     (sqlite_shop.path / "go").touch()
     text = view.shows("2 held", "other")
-    assert "looking for more" not in text
+    assert "searching for more" not in text
     wait_until(lambda: "reading" not in view.text, 30, "the figures")
     assert view.end(signal.SIGINT) == 130
 
@@ -417,7 +417,7 @@ def test_there_has_to_be_a_huey(folder):
     """As for all commands."""
     ran = folder.run("top", "nothing.huey")
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err.startswith("huey-signals top: no module nothing")
+    assert ran.err.startswith("huey-signals top: there is no module nothing")
 
 
 @pytest.mark.parametrize("given", ["0", "-1", "nan", "inf", "1e9"])
@@ -479,7 +479,7 @@ def test_records_that_cannot_be_read_are_told(sqlite_shop):
     """What they say is missing."""
     put_kit_data(sqlite_shop.huey, "process:one", b"junk")
     ran = sqlite_shop.run("top", sqlite_shop.name, "--once")
-    assert "1 record of the ledger cannot be read: see report" in ran.out
+    assert "1 record of the ledger cannot be read: see huey-signals report" in ran.out
 
 
 class Clock:
@@ -628,7 +628,7 @@ def test_every_screen_is_within_its_size(width, processes, locks):
     """However small, and whatever there is to show."""
     seen = crowd(processes, locks)
     for height in range(1, 60):
-        lines = screen(seen, "the storage", width, height, "a problem " * 30)
+        lines = render(seen, "the storage", width, height, "a problem " * 30)
         assert len(lines) <= height
         assert max(cell_len(line.plain) for line in lines) <= width
 
@@ -637,7 +637,7 @@ def test_every_screen_is_within_its_size(width, processes, locks):
 def test_what_does_not_fit_is_counted(height):
     """No process, task or lock is missing from the sum of those that are shown and the rest."""
     seen = crowd(7, 9)
-    text = "\n".join(line.plain for line in screen(seen, "the storage", 80, height))
+    text = "\n".join(line.plain for line in render(seen, "the storage", 80, height))
     more = {
         kind: sum(int(number) for number in re.findall(rf"(\d+) more {kind}", text))
         for kind in ("process", "task", "lock")
@@ -655,7 +655,7 @@ def test_who_matters_most_is_shown_where_not_all_fits():
         for n in range(40)
     ]
     seen = replace(crowd(0, 0), processes=tuple(processes))
-    shown = [line.plain for line in screen(seen, "the storage", 80, 24)]
+    shown = [line.plain for line in render(seen, "the storage", 80, 24)]
     heads = [line.split()[0] for line in shown if " on host " in line]
     assert heads[:2] == ["30", "31"]
 
@@ -669,7 +669,7 @@ def test_a_lock_whose_holder_was_killed_is_shown_as_such(make_shop, work, watch)
     pid = int(re.search(rf"{top_app.LOCK} +\S+ +alive +(\d+) on", text)[1])
     consumer.wait_until(lambda: any(each["running"] for each in found(shop)["processes"]), "work")
     os.kill(pid, signal.SIGKILL)
-    text = view.shows("1 by the dead", "died with 1 task")
+    text = view.shows("1 by dead processes", "died with 1 task")
     assert re.search(rf"{top_app.LOCK} +\S+ +dead +{pid} on ", text)
     assert re.search(rf" {pid} on .* process worker +dead +died with 1 task", text)
     assert view.end(signal.SIGINT) == 130

@@ -1,1 +1,1 @@
-"""The demo: real consumers do the same work twice, on bare Huey and with the kit."""
+"""The command ``huey-signals demo``: real consumers do the same work with and without the kit."""

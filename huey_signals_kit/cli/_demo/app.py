@@ -12,22 +12,22 @@ from typing import Any
 from ... import install_handlers
 from .settings import Settings
 from .tally import Tally
-from .work import declare
+from .work import declare_tasks
 
 
-def build(settings: Settings) -> Any:
-    """The Huey of one round."""
-    huey = settings.place.open()
-    declare(huey)
-    Tally(Path(settings.tally)).listen(huey)
+def create_huey(settings: Settings) -> Any:
+    """Return the Huey of one round."""
+    huey = settings.storage.open()
+    declare_tasks(huey)
+    Tally(Path(settings.tally)).connect(huey)
     if settings.kit:
         install_handlers(huey, preset="quiet-locks")
     return huey
 
 
 def stop_with_parent() -> None:
-    """Stop this consumer when the demo is gone, even killed: then its end of stdin closes."""
-    # Not sys.stdin, whose lock would make trouble when the process ends.
+    """Stop this consumer when the demo ends, even by SIGKILL: that closes the pipe at stdin."""
+    # Not by sys.stdin, whose lock blocks the end of the interpreter.
     os.read(0, 1)
     # In a background job of a shell SIGINT is ignored until Huey's consumer sets its handlers.
     while signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -35,7 +35,7 @@ def stop_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-settings = Settings.told()
+settings = Settings.from_environment()
 if settings is not None:
     threading.Thread(target=stop_with_parent, daemon=True).start()
-    huey = build(settings)
+    huey = create_huey(settings)

@@ -1,24 +1,30 @@
-"""``huey-signals demo``."""
+"""The options and exit codes of ``huey-signals demo``."""
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from .._shared import redis as redis_access
+from .._shared.command import print_json
 from .._shared.exits import CommandError, exit_codes
 from .._shared.interrupts import Interrupts
-from .._shared.redis import check as check_redis
 from .._shared.terminal import console
 from . import view
-from .places import storage_factory
 from .rounds import Comparison, compare
+from .storages import storage_factory
 from .work import Plan
 
-EXAMPLES = """\b
+HELP = """\b
+Exit codes:
+  0  done
+  1  a consumer failed, or the figures are not those that the kit promises
+  2  usage error, for example no Redis at the URL
+
+\b
 Examples:
   huey-signals demo
   huey-signals demo --tasks 2000 --workers 4
@@ -36,35 +42,36 @@ def demo(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print only the figures.")] = False,
 ) -> None:
-    """Show what the kit does, in a few seconds, on tasks of its own.
+    """Compare Huey with and without the kit, on tasks of the demo.
 
-    Real consumers do the same work twice, first on bare Huey, then with the kit, in a
-    temporary folder or, with --redis, under a queue name of their own, which is removed
-    afterwards. Then it shows what either has left in the result store.
+    Real consumers do the same work twice, first with bare Huey, then with the kit. Then the command
+    shows what each has left in the result store. It uses a temporary folder or, with --redis, a
+    queue name of its own, and deletes all of it at the end.
     """
     with exit_codes("demo"):
-        plan = Plan.of(tasks)
+        plan = Plan.for_tasks(tasks)
         if redis is not None:
-            check_redis(redis)
+            redis_access.validate_url(redis)
         if not as_json:
-            view.introduce(console(), plan, "a Redis" if redis else "a temporary SQLite file")
-        found = _run(plan, workers, redis)
+            storage = "a Redis" if redis else "a temporary SQLite file"
+            view.print_introduction(console(), plan, storage)
+        comparison = _run(plan, workers, redis)
         if as_json:
-            typer.echo(json.dumps(found.as_json(), indent=2))
+            print_json(comparison.as_json())
         else:
-            view.conclude(console(), found)
-        if not found.as_promised:
-            raise CommandError("the kit did not do all that it promises, see the figures")
+            view.print_comparison(console(), comparison)
+        if not comparison.is_as_promised:
+            raise CommandError("the kit did not do all that it promises; see the figures")
 
 
-def _run(plan: Plan, workers: int, redis: str | None) -> Comparison:
+def _run(plan: Plan, workers: int, redis_url: str | None) -> Comparison:
     with (
-        Interrupts(tidying=True) as interrupts,
+        Interrupts(is_cleanup_protected=True) as interrupts,
         tempfile.TemporaryDirectory(prefix="huey-signals-demo-") as folder,
-        storage_factory(Path(folder), redis) as places,
-        view.progress_bars(console(stderr=True), plan) as advance,
+        storage_factory(Path(folder), redis_url) as storages,
+        view.progress_bars(console(stderr=True), plan) as on_progress,
     ):
         try:
-            return compare(plan, places, Path(folder), workers, advance)
+            return compare(plan, storages, Path(folder), workers, on_progress)
         finally:
             interrupts.ignore()

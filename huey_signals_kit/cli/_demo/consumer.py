@@ -1,4 +1,4 @@
-"""A real consumer, in a process of its own, which never outlives the demo."""
+"""A real consumer in a process of its own, which never outlives the demo."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COMMAND = [sys.executable, "-m", "huey.bin.huey_consumer", _APP, "--no-periodic
 _POLL_SECONDS = 0.05
 _STALL_SECONDS = 30
 _STOP_SECONDS = 10
-_TAIL_LINES = 12
+_MOST_LOG_LINES = 12
 
 
 @dataclass(frozen=True)
@@ -32,28 +32,40 @@ class Consumer:
     log: Path
     settings: Settings
 
-    def work_until(self, total: int, advance: Callable[[int], None]) -> None:
-        """Wait until *total* tasks have ended; fail when the consumer does, or stands still."""
+    def work_until(self, total: int, on_progress: Callable[[int], None]) -> None:
+        """Wait until `total` tasks have ended.
+
+        Args:
+            total: Number of tasks.
+            on_progress: Called with the number of tasks that have ended.
+
+        Raises:
+            CommandError: The consumer has ended, or no task has ended for 30 seconds.
+        """
         tally = Tally(Path(self.settings.tally))
-        seen, since = 0, time.monotonic()
-        while (done := tally.count()) < total:
+        seen, seen_at = 0, time.monotonic()
+        while (count := tally.count()) < total:
             if self.process.poll() is not None:
-                raise self._failed(f"ended early, with exit code {self.process.returncode}")
-            if done > seen:
-                seen, since = done, time.monotonic()
-                advance(done)
-            elif time.monotonic() - since > _STALL_SECONDS:
-                raise self._failed(f"has done nothing for {_STALL_SECONDS} seconds")
+                raise self._failure(f"ended early, with exit code {self.process.returncode}")
+            if count > seen:
+                seen, seen_at = count, time.monotonic()
+                on_progress(count)
+            elif time.monotonic() - seen_at > _STALL_SECONDS:
+                raise self._failure(f"has done nothing for {_STALL_SECONDS} seconds")
             time.sleep(_POLL_SECONDS)
-        advance(total)
+        on_progress(total)
 
     def stop(self) -> None:
-        """Let it finish and store what it has begun; fail when that takes too long."""
+        """Stop the consumer after the tasks that it is running.
+
+        Raises:
+            CommandError: It did not stop in time and was killed.
+        """
         if not self.end():
-            raise self._failed(f"did not stop within {_STOP_SECONDS} seconds")
+            raise self._failure(f"did not stop within {_STOP_SECONDS} seconds")
 
     def end(self) -> bool:
-        """Stop it if it still runs; False when it had to be killed."""
+        """Stop the consumer if it is running; return False if it had to be killed."""
         try:
             if self.process.poll() is None:
                 self.process.send_signal(signal.SIGINT)
@@ -61,21 +73,28 @@ class Consumer:
         except subprocess.TimeoutExpired:
             return False
         finally:
-            # Also when a signal came while we waited.
+            # Also if a signal interrupted the wait.
             self.process.kill()
             self.process.wait()
         return True
 
-    def _failed(self, how: str) -> CommandError:
-        lines = self.log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
-        location = self.settings.place.shown
-        tail = "\n".join(lines).replace(self.settings.place.location, location)
-        return CommandError(f"the consumer {how}; the end of its log:\n{tail or '(it is empty)'}")
+    def _failure(self, what: str) -> CommandError:
+        """Return an error that says `what` the consumer did, with the end of its log."""
+        lines = self.log.read_text(errors="replace").splitlines()[-_MOST_LOG_LINES:]
+        storage = self.settings.storage
+        tail = "\n".join(lines).replace(storage.location, storage.printable_location)
+        return CommandError(f"the consumer {what}; the end of its log:\n{tail or '(it is empty)'}")
 
 
 @contextmanager
 def running_consumer(settings: Settings, workers: int, log: Path) -> Iterator[Consumer]:
-    """Runs a consumer, and stops it gracefully in the end, whatever happens."""
+    """Run a consumer during the block, and stop it at the end.
+
+    Args:
+        settings: The queue and the kit of the consumer.
+        workers: Number of its threads.
+        log: File for its output.
+    """
     consumer = Consumer(_start(settings, workers, log), log, settings)
     try:
         yield consumer
@@ -86,13 +105,13 @@ def running_consumer(settings: Settings, workers: int, log: Path) -> Iterator[Co
 
 
 def _start(settings: Settings, workers: int, log: Path) -> subprocess.Popen[bytes]:
-    # It imports from where we do, whatever folder it runs in.
+    # The consumer imports from the same folders as this process, but runs in another one.
     path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
     with log.open("ab") as output:
         return subprocess.Popen(
             [*_COMMAND, "--workers", str(workers)],
             cwd=log.parent,
-            env={**os.environ, "PYTHONPATH": path, **settings.environment()},
+            env={**os.environ, "PYTHONPATH": path, **settings.as_environment()},
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,

@@ -1,4 +1,4 @@
-"""The two rounds: the same plan, once bare and once with the kit."""
+"""The two rounds of the demo: the same tasks, first with bare Huey, then with the kit."""
 
 from __future__ import annotations
 
@@ -10,76 +10,89 @@ from typing import Any
 from .._shared.exits import CommandError
 from .consumer import running_consumer
 from .figures import Figures, measure
-from .places import Place, StorageFactory
 from .settings import Settings
-from .tally import Done, Tally
-from .work import LOCK, Enqueued, Plan, enqueue
+from .storages import DemoStorage, StorageFactory
+from .tally import EndedTasks, Tally
+from .work import LOCK, Enqueued, Plan, enqueue_all
 
-Advance = Callable[[str, str, int], None]
-"""Told of each step: which round, what is going on, how many tasks are through."""
+OnProgress = Callable[[str, str, int], None]
+"""Called with the label of the round, its current step, and how many tasks have ended."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Both rounds, and the plan that both followed."""
+    """The figures of both rounds, and their plan."""
 
     plan: Plan
     bare: Figures
     kit: Figures
 
     @property
-    def nothing_lost(self) -> bool:
-        """Whether the kit's round has kept every result and every real error."""
-        due = (self.plan.succeeding, self.plan.failing)
-        return (self.kit.results, self.kit.real_errors) == due
+    def is_nothing_lost(self) -> bool:
+        """Whether every result and every real error is stored after the round with the kit."""
+        planned = (self.plan.succeeding, self.plan.failing)
+        return (self.kit.results, self.kit.real_errors) == planned
 
     @property
-    def as_promised(self) -> bool:
-        """Whether besides it has left no lock error and no token."""
-        return self.nothing_lost and not self.kit.lock_errors and not self.kit.tokens
+    def is_as_promised(self) -> bool:
+        """Whether, besides, no lock error and no token is stored."""
+        return self.is_nothing_lost and not self.kit.lock_errors and not self.kit.tokens
 
     def as_json(self) -> dict[str, dict[str, float]]:
-        """All numbers by name, for a machine."""
+        """Return all numbers by name."""
         return {"work": asdict(self.plan), "bare": asdict(self.bare), "kit": asdict(self.kit)}
 
 
 def compare(
-    plan: Plan, storage_factory: StorageFactory, folder: Path, workers: int, advance: Advance
+    plan: Plan, storages: StorageFactory, folder: Path, workers: int, on_progress: OnProgress
 ) -> Comparison:
-    """Play both rounds, one after the other, with the logs in *folder*."""
+    """Run both rounds, one after the other.
+
+    Args:
+        plan: The tasks of each round.
+        storages: Creates the storage of each round.
+        folder: Folder for tallies and logs.
+        workers: Number of threads of each consumer.
+        on_progress: Called at each step.
+    """
     figures = {
-        label: _play(plan, _settings(storage_factory.place(label), folder, label), workers, advance)
+        label: _run_round(
+            plan, _settings(storages.create(label), folder, label), workers, on_progress
+        )
         for label in ("bare", "kit")
     }
     return Comparison(plan, **figures)
 
 
-def _settings(place: Place, folder: Path, label: str) -> Settings:
-    return Settings(place, str(folder / f"{label}.tally"), kit=label == "kit")
+def _settings(storage: DemoStorage, folder: Path, label: str) -> Settings:
+    return Settings(storage, str(folder / f"{label}.tally"), kit=label == "kit")
 
 
-def _play(plan: Plan, settings: Settings, workers: int, advance: Advance) -> Figures:
-    huey = settings.place.open()
+def _run_round(plan: Plan, settings: Settings, workers: int, on_progress: OnProgress) -> Figures:
+    """Enqueue the tasks, run a consumer until all have ended, and measure what is stored.
+
+    This process holds the lock all the while, as a long task would, and releases it before it
+    measures.
+    """
+    huey = settings.storage.open()
     label = "kit" if settings.kit else "bare"
     try:
-        enqueued = enqueue(huey, plan, lambda n: advance(label, f"enqueuing {n:,}", 0))
-        # The log stands beside the tally.
+        enqueued = enqueue_all(huey, plan, lambda n: on_progress(label, f"enqueuing {n:,}", 0))
         log = Path(settings.tally).with_suffix(".log")
-        # Held from here, as by a task that takes all night; free again before we measure.
         with huey.lock_task(LOCK), running_consumer(settings, workers, log) as consumer:
-            advance(label, "starting", 0)
-            consumer.work_until(plan.total, lambda n: advance(label, "working", n))
-            advance(label, "stopping", plan.total)
-        advance(label, "done", plan.total)
-        return _measured(huey, plan, enqueued, Tally(Path(settings.tally)).read())
+            on_progress(label, "starting", 0)
+            consumer.work_until(plan.total, lambda n: on_progress(label, "working", n))
+            on_progress(label, "stopping", plan.total)
+        on_progress(label, "done", plan.total)
+        return _measure(huey, plan, enqueued, Tally(Path(settings.tally)).read())
     finally:
         _close(huey.storage)
 
 
-def _measured(huey: Any, plan: Plan, enqueued: Enqueued, done: Done) -> Figures:
-    if done.kinds != asdict(plan):
-        raise CommandError(f"the consumer was given {asdict(plan)}, but did {done.kinds}")
-    return measure(huey, enqueued, done)
+def _measure(huey: Any, plan: Plan, enqueued: Enqueued, ended: EndedTasks) -> Figures:
+    if ended.kinds != asdict(plan):
+        raise CommandError(f"the consumer was given {asdict(plan)}, but did {ended.kinds}")
+    return measure(huey, enqueued, ended)
 
 
 def _close(storage: Any) -> None:

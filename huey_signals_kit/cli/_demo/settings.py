@@ -1,4 +1,4 @@
-"""What a consumer of the demo is told, by way of its environment."""
+"""The settings of a consumer of the demo, passed in an environment variable."""
 
 from __future__ import annotations
 
@@ -6,27 +6,29 @@ import json
 import os
 from dataclasses import asdict, dataclass
 
-from .places import Place
+from .storages import DemoStorage
 
 VARIABLE = "HUEY_SIGNALS_DEMO"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The queue, the file for the tally, and whether the kit is to be installed."""
+    """The settings of one consumer."""
 
-    place: Place
+    storage: DemoStorage
     tally: str
+    """Path of the file for the tally."""
     kit: bool
+    """Whether the consumer installs the kit."""
 
-    def environment(self) -> dict[str, str]:
-        """The variable that tells all of this."""
+    def as_environment(self) -> dict[str, str]:
+        """Return the environment variable that holds these settings."""
         return {VARIABLE: json.dumps(asdict(self))}
 
     @classmethod
-    def told(cls) -> Settings | None:
-        """What this process was told, or None."""
+    def from_environment(cls) -> Settings | None:
+        """Return the settings of this process, or None if it is no consumer of the demo."""
         if VARIABLE not in os.environ:
             return None
-        told = json.loads(os.environ[VARIABLE])
-        return cls(Place(**told["place"]), told["tally"], told["kit"])
+        content = json.loads(os.environ[VARIABLE])
+        return cls(DemoStorage(**content["storage"]), content["tally"], content["kit"])

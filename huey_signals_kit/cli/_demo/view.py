@@ -1,4 +1,4 @@
-"""The demo as a person sees it."""
+"""The demo as text: what it does, its progress, the figures and what they mean."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .figures import Figures
-from .rounds import Advance, Comparison
+from .rounds import Comparison, OnProgress
 from .work import Plan
 
 _TITLES = {"bare": "bare Huey", "kit": "with the kit"}
@@ -30,39 +30,39 @@ from huey_signals_kit import install_handlers
 install_handlers(huey, preset="quiet-locks")"""
 
 _NOTE = (
-    "Bytes: keys and values of the result store. Tasks per second: from the end of the first "
-    "task to that of the last; one run, so take it lightly."
+    "Bytes: keys and values of the result store. Tasks per second: between the end of the first "
+    "task and the end of the last, measured once, so only roughly."
 )
 
 
-def introduce(console: Console, plan: Plan, storage: str) -> None:
-    """Say in one sentence what is going to happen."""
-    _say(
+def print_introduction(console: Console, plan: Plan, storage: str) -> None:
+    """Print in one sentence what the demo is going to do."""
+    _print_paragraph(
         console,
         f"A real Huey consumer does {plan.total:,} tasks on {storage}, then another does the same "
-        f"with the kit: {plan.locked:,} meet a held lock, {plan.revoked:,} are revoked by id, "
-        f"{plan.failing:,} fail for real, {plan.succeeding:,} succeed.",
+        f"with the kit: {plan.locked:,} need a lock that is held, {plan.revoked:,} are revoked by "
+        f"id, {plan.failing:,} raise an error, {plan.succeeding:,} succeed.",
     )
     console.print()
 
 
 @contextmanager
-def progress_bars(console: Console, plan: Plan) -> Iterator[Advance]:
-    """A bar for each round while a person is looking, nothing otherwise."""
+def progress_bars(console: Console, plan: Plan) -> Iterator[OnProgress]:
+    """Show a bar for each round on a terminal, and yield the function that updates them."""
     if not console.is_interactive:
-        yield lambda label, doing, completed: None
+        yield lambda label, step, completed: None
         return
     with Progress(*_columns(), console=console) as progress:
         bars = {
-            label: progress.add_task(title, total=plan.total, start=False, visible=False, doing="")
+            label: progress.add_task(title, total=plan.total, start=False, visible=False, step="")
             for label, title in _TITLES.items()
         }
 
-        def advance(label: str, doing: str, completed: int) -> None:
+        def on_progress(label: str, step: str, completed: int) -> None:
             progress.start_task(bars[label])
-            progress.update(bars[label], visible=True, doing=doing, completed=completed)
+            progress.update(bars[label], visible=True, step=step, completed=completed)
 
-        yield advance
+        yield on_progress
     console.print()
 
 
@@ -71,22 +71,22 @@ def _columns() -> tuple[ProgressColumn, ...]:
         TextColumn("{task.description:12}"),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[doing]}", style="dim"),
+        TextColumn("{task.fields[step]}", style="dim"),
     )
 
 
-def conclude(console: Console, found: Comparison) -> None:
-    """The table, what it means, and how to have the same at home."""
-    console.print(_table(found))
+def print_comparison(console: Console, comparison: Comparison) -> None:
+    """Print the table, what it means, and the lines that install the kit in an application."""
+    console.print(_table(comparison))
     console.print()
-    _say(console, _NOTE, style="dim")
+    _print_paragraph(console, _NOTE, style="dim")
     console.print()
-    _say(console, _effect(found), style="bold")
+    _print_paragraph(console, _describe_effect(comparison), style="bold")
     console.print("\nTo have this in your own app, add three lines:\n")
     console.print(_THREE_LINES, style="cyan", soft_wrap=True)
 
 
-def _say(console: Console, text: str, style: str = "") -> None:
+def _print_paragraph(console: Console, text: str, style: str = "") -> None:
     console.print(textwrap.fill(text, console.width), style=style, soft_wrap=True)
 
 
@@ -99,31 +99,32 @@ _ROWS: tuple[tuple[str, Callable[[Figures], float], bool], ...] = (
     ("bytes in the store", lambda figures: figures.bytes, False),
     ("tasks per second", lambda figures: figures.tasks_per_second, False),
 )
+"""Title of each row, its number, and whether anything but zero is unwanted."""
 
 
-def _table(found: Comparison) -> Table:
+def _table(comparison: Comparison) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
     table.add_column("the same work, twice")
     for title in _TITLES.values():
         table.add_column(title, justify="right", min_width=14)
-    for name, number, unwanted in _ROWS:
-        cells = (_cell(number(each), unwanted) for each in (found.bare, found.kit))
-        table.add_row(name, *cells)
+    for title, number, is_unwanted in _ROWS:
+        both = (comparison.bare, comparison.kit)
+        table.add_row(title, *(_cell(number(figures), is_unwanted) for figures in both))
     return table
 
 
-def _cell(number: float, unwanted: bool) -> Text:
-    style = ("red" if number else "green") if unwanted else ""
+def _cell(number: float, is_unwanted: bool) -> Text:
+    style = ("red" if number else "green") if is_unwanted else ""
     return Text(f"{number:,.0f}", style)
 
 
-def _effect(found: Comparison) -> str:
-    plan, bare, kit = found.plan, found.bare, found.kit
+def _describe_effect(comparison: Comparison) -> str:
+    plan, bare, kit = comparison.plan, comparison.bare, comparison.kit
     errors, tokens = bare.lock_errors - kit.lock_errors, bare.tokens - kit.tokens
     saved = 100 * (1 - kit.bytes / bare.bytes)
     kept = (
         f"all {kit.results:,} results and all {kit.real_errors:,} real errors are still there"
-        if found.nothing_lost
+        if comparison.is_nothing_lost
         else f"but of {plan.succeeding:,} results it kept {kit.results:,}, and of "
         f"{plan.failing:,} real errors {kit.real_errors:,}"
     )

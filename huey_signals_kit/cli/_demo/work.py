@@ -1,4 +1,4 @@
-"""The work of one round: the same tasks in the same order, whoever does them."""
+"""The work of one round: the same tasks in the same order in both rounds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LOCK = "nightly-report"
 
 @dataclass(frozen=True)
 class Plan:
-    """How many tasks of each kind."""
+    """Numbers of tasks by kind. The fields are those of the JSON output."""
 
     locked: int
     revoked: int
@@ -20,8 +20,8 @@ class Plan:
     succeeding: int
 
     @classmethod
-    def of(cls, tasks: int) -> Plan:
-        """*tasks* in all, of which most meet the held lock."""
+    def for_tasks(cls, tasks: int) -> Plan:
+        """Return a plan for `tasks` tasks, most of which need a lock that is held."""
         revoked, failing, succeeding = tasks * 15 // 100, tasks * 10 // 100, tasks * 15 // 100
         return cls(tasks - revoked - failing - succeeding, revoked, failing, succeeding)
 
@@ -30,19 +30,19 @@ class Plan:
         """The number of tasks of all kinds."""
         return sum(asdict(self).values())
 
-    def order(self) -> list[str]:
-        """The kind of each task, well mixed and always the same."""
+    def kinds_in_order(self) -> list[str]:
+        """Return the kind of each task, well mixed and in the same order each time."""
         kinds = [kind for kind, count in asdict(self).items() for _ in range(count)]
         random.Random(0).shuffle(kinds)
         return kinds
 
 
 Enqueued = dict[str, dict[str, int]]
-"""For each kind its tasks: the argument of each task by its id."""
+"""The tasks of each kind: the id of each task and its argument."""
 
 
-def declare(huey: Any) -> dict[str, Any]:
-    """The task to call for each kind; whoever enqueues and whoever consumes declare the same."""
+def declare_tasks(huey: Any) -> dict[str, Any]:
+    """Declare the tasks, in the demo and in its consumer; return the one to call for each kind."""
 
     def write_report(n: int) -> int:
         with huey.lock_task(LOCK):
@@ -64,18 +64,24 @@ def declare(huey: Any) -> dict[str, Any]:
 
 
 def invoice(n: int) -> int:
-    """What a task that succeeds returns for *n*."""
+    """Return the result of a task that succeeds with the argument `n`."""
     return n * 100 + 19
 
 
-def enqueue(huey: Any, plan: Plan, advance: Callable[[int], None]) -> Enqueued:
-    """Put all tasks of *plan* into the queue, and revoke by id those that are to be revoked."""
-    tasks = declare(huey)
+def enqueue_all(huey: Any, plan: Plan, on_progress: Callable[[int], None]) -> Enqueued:
+    """Enqueue all tasks of `plan`, and revoke by id those that are planned to be revoked.
+
+    Args:
+        huey: The Huey.
+        plan: The tasks.
+        on_progress: Called with the number of tasks enqueued so far.
+    """
+    tasks = declare_tasks(huey)
     enqueued: Enqueued = {kind: {} for kind in tasks}
-    for n, kind in enumerate(plan.order()):
+    for n, kind in enumerate(plan.kinds_in_order()):
         task_id = tasks[kind](n).id
         enqueued[kind][task_id] = n
         if kind == "revoked":
             huey.revoke_by_id(task_id)
-        advance(n + 1)
+        on_progress(n + 1)
     return enqueued

@@ -1,4 +1,4 @@
-"""``huey-signals explain``: where one task is, and why it does not run."""
+"""The options and exit codes of ``huey-signals explain``."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ import typer
 
 from ...upkeep import explain as find
 from .._shared.command import AsJson, HueyName, command_context, print_json
-from .._shared.exits import NEEDS_PERSON, WrongUse
+from .._shared.exits import NEEDS_ATTENTION, UsageError
 from .._shared.progress import progress
 from . import view
 
 HELP = """\b
-This command looks at the queue, the schedule, running tasks (in consumers with
+The command looks in the queue, the schedule, running tasks (of consumers with
 the kit), later stages and error handlers, chords, tokens, locks, recent lock
-skips and the result, which it leaves in place. Times are in this Huey's zone.
+skips and results, which it does not delete. Times are in the time zone of the
+Huey.
 
 \b
-Exit codes: 0 something knows the task, 1 nothing does, or the storage failed,
-2 wrong use
+Exit codes:
+  0  something is known of the task
+  1  nothing is known of it, or the storage failed
+  2  usage error
 
 \b
 Examples:
@@ -36,22 +39,22 @@ def explain(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Say where a task is, or why it does not run.
+    """Show where a task is, or why it does not run.
 
-    Nothing is changed. Where nothing knows the task, this looks twice, some seconds apart: a
-    worker that has just taken it needs so long to say so.
+    Nothing is changed. If the task is not found, the command looks again some seconds later,
+    because a worker that has just dequeued it has not yet written so.
     """
     with command_context("explain", huey_name) as huey:
         task_id = task_id.strip()
         if not task_id:
-            raise WrongUse("give the id of a task, as its result has it: result.id")
-        with progress("looking for it") as tell:
-            found = find(huey, task_id, on_progress=tell)
+            raise UsageError("give the id of a task, as its result has it: result.id")
+        with progress("looking for the task") as show_status:
+            explanation = find(huey, task_id, on_progress=show_status)
         if as_json:
-            print_json(found.as_dict())
-        elif found.known:
-            view.print_task(found, huey_name)
+            print_json(explanation.as_dict())
+        elif explanation.known:
+            view.print_task(explanation, huey_name)
         else:
-            view.print_not_found(found, huey_name, huey)
-    if not found.known:
-        raise typer.Exit(NEEDS_PERSON)
+            view.print_not_found(explanation, huey_name, huey)
+    if not explanation.known:
+        raise typer.Exit(NEEDS_ATTENTION)

@@ -1,8 +1,12 @@
-"""Where a task is, in a few plain sentences."""
+"""The explanation of a task as sentences.
+
+`print_task` says where the task is, what keeps it from running and what its result is.
+`print_not_found` says where the command looked, and lists what may have happened to the task.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from shlex import quote
 from socket import gethostname
@@ -17,277 +21,307 @@ from ...upkeep import (
     SkippedAttempt,
     StoredResult,
 )
-from .._locks.view import short_span
-from .._shared.tables import counted
-from .._shared.terminal import say, say_command, shown
+from .._shared.durations import format_duration, format_time
+from .._shared.terminal import print_command, print_text, printable
+from .._shared.wording import pluralize, verb
 
-_MOST = 5
-"""How many places are shown."""
+_MOST_PLACES = 5
 
 _STEPS = {
     "stage": "later stage",
     "error handler": "error handler",
     "chord callback": "chord callback",
 }
-_LIFE = {
+_LIVENESS = {
     True: "alive",
-    False: "dead: locks release --stale frees it",
-    None: "it cannot be told yet whether that is alive",
+    False: "dead: huey-signals locks release --stale releases the lock",
+    None: "unknown whether it is alive",
 }
 _ID_LENGTH = 36
-"""Of the ids that Huey makes."""
+"""Length of the ids that Huey makes."""
 
 
-def print_task(found: Explanation, huey_name: str) -> None:
-    """Where it is, what stops it, what has come of it."""
-    say(f"Task {found.task_id}{f', {found.task_name}' if found.task_name else ''}")
-    for text in _sentences(found):
-        say(text, first="  ")
-    parents = [each for each in found.places if each.path][:1]
-    if parents:
-        say()
-        say("More of the task that it waits for:")
-        say_command("explain", huey_name, quote(shown(parents[0].task_id)))
+def print_task(explanation: Explanation, huey_name: str) -> None:
+    """Print where the task is, what keeps it from running, and its result.
+
+    Args:
+        explanation: What is known of the task.
+        huey_name: The Huey as named by the user, for the command to copy.
+    """
+    name = f", {explanation.task_name}" if explanation.task_name else ""
+    print_text(f"Task {explanation.task_id}{name}")
+    for sentence in _sentences(explanation):
+        print_text(sentence, first="  ")
+    parent = next((place for place in explanation.places if place.path), None)
+    if parent:
+        print_text()
+        print_text("To explain the task that it waits for:")
+        print_command("explain", huey_name, quote(printable(parent.task_id)))
 
 
-def _sentences(found: Explanation) -> Iterator[str]:
-    shown_places = found.places[:_MOST]
-    for place in shown_places:
-        yield _nested(place, found) if place.path else _own(place, found)
-    more = len(found.places) - len(shown_places) + found.more
+def _sentences(explanation: Explanation) -> Iterator[str]:
+    places = explanation.places[:_MOST_PLACES]
+    for place in places:
+        if place.path:
+            yield _describe_nested(place, explanation)
+        else:
+            yield _describe_own(place, explanation)
+    more = len(explanation.places) - len(places) + explanation.more
     if more:
-        yield f"And at {counted(more, 'more place')}."
-    yield from map(_chord, found.chords)
-    for each in found.tokens:
-        yield _revoked(each, found)
-    yield from map(_holds, found.locks)
-    if found.skipped:
-        yield _skipped(found.skipped)
-    if found.result:
-        yield _result(found.result, found.task_id)
-    if not found.places and not found.result and not found.skipped:
+        yield f"And at {pluralize(more, 'more place')}."
+    yield from map(_describe_chord, explanation.chords)
+    for token in explanation.tokens:
+        yield _describe_revocation(token, explanation)
+    yield from map(_describe_lock, explanation.locks)
+    if explanation.skipped:
+        yield _describe_skips(explanation.skipped)
+    if explanation.result:
+        yield _describe_result(explanation.result, explanation.task_id)
+    if not explanation.places and not explanation.result and not explanation.skipped:
         yield (
-            "It is not queued, scheduled or seen running, nor a part of what is, and it has no "
-            "result."
+            "It is not queued, scheduled or known to be running, nor part of such a task, and it "
+            "has no result."
         )
-    for lock, skips in sorted(found.skips.items()):
-        alike = ", and locks of names alike count as one" if "*" in lock else ""
+    for lock, skips in sorted(explanation.skips.items()):
+        times = pluralize(skips, "time")
+        folded = " Locks with similar names are counted as one." if "*" in lock else ""
         yield (
-            f"Tasks of this name were skipped on the lock '{lock}' {counted(skips, 'time')}; "
-            f"they are counted by name, not by id{alike}."
+            f"Tasks with this name were skipped {times} because the lock '{lock}' was held; the "
+            f"count is not only of this task.{folded}"
         )
-    yield from _doubts(found)
+    yield from _doubts(explanation)
 
 
-def _own(place: Location, found: Explanation) -> str:
+def _describe_own(place: Location, explanation: Explanation) -> str:
+    """Return where the task itself is, as opposed to one that leads to it."""
     if place.where == "queue":
-        later = _is_later(place, found)
-        then = f" A worker will put it on the schedule, for {_time(place.eta, found)}."
-        return f"Queued: {_before(place)}.{then if later else ''}"
+        sentence = f"Queued: {_describe_position(place)}."
+        if _is_in_future(place, explanation):
+            eta = _format_eta(place.eta, explanation)
+            sentence += f" A worker will move it to the schedule, for {eta}."
+        return sentence
     if place.where == "schedule":
         if place.eta is None:
             return "Scheduled: due now."
-        due = "" if _is_later(place, found) else ", which is past: it goes to the queue next"
-        return f"Scheduled for {_time(place.eta, found)}{due}."
-    who = _process(place)
+        is_past = not _is_in_future(place, explanation)
+        past = ", which is past: it moves to the queue next" if is_past else ""
+        return f"Scheduled for {_format_eta(place.eta, explanation)}{past}."
+    process = _describe_process(place)
     if place.where == "due":
         if place.alive is False:
-            return f"Was due, or part of a task that was, in {who}, which is dead."
+            return f"Probably lost: {process} dequeued it, or a task that leads to it, and is dead."
         return (
-            f"In hand: {who} has it, or a task that leads to it, and does not run it: it is about "
-            "to be queued, or has just ended."
+            f"In flight: {process} has dequeued it, or a task that leads to it, but is not running "
+            "it. It is about to be queued, or has just ended."
         )
     if place.alive is False:
         return (
-            f"Was running in {who}, which is dead: it will not end, and Huey does not run it "
+            f"Was running in {process}, which is dead: it will not end, and Huey does not run it "
             "again by itself."
         )
-    return f"Running {_since(place)}, in {who} ({_LIFE[place.alive]})."
+    return f"Running {_describe_since(place)}, in {process} ({_LIVENESS[place.alive]})."
 
 
-def _nested(place: Location, found: Explanation) -> str:
-    parent = f"{place.task_name} {place.task_id}, which {_state(place, found)}"
+def _describe_nested(place: Location, explanation: Explanation) -> str:
+    """Return how another task leads to this one."""
+    state = _describe_state(place, explanation)
+    parent = f"{place.task_name} {place.task_id}, which {state}"
     if place.path == ("argument",):
-        return f"Its id stands in the arguments of {parent}; that may make a task of it."
+        return f"Its id is in the arguments of {parent}; that task may enqueue it."
     if place.path == ("nested",):
         return (
-            f"Belongs to {parent}: as a later stage, an error handler or a chord callback, or its "
-            "id stands in the arguments."
+            f"Belongs to {parent}: as a later stage, an error handler or a chord callback, or by "
+            "its id in the arguments."
         )
-    steps = [_STEPS.get(each, each) for each in reversed(place.path)]
-    role = " of the ".join(steps)
+    role = " of the ".join(_STEPS.get(step, step) for step in reversed(place.path))
     article = "an" if role[0] in "aeiou" else "a"
     return f"Waits as {article} {role} of {parent}."
 
 
-def _state(place: Location, found: Explanation) -> str:
+def _describe_state(place: Location, explanation: Explanation) -> str:
     if place.where == "queue":
-        return f"is queued ({_before(place)})"
+        return f"is queued ({_describe_position(place)})"
     if place.where == "schedule":
-        return f"is scheduled{f' for {_time(place.eta, found)}' if place.eta else ''}"
+        eta = f" for {_format_eta(place.eta, explanation)}" if place.eta else ""
+        return f"is scheduled{eta}"
     if place.alive is False:
-        return f"was running in {_process(place)}, which is dead"
-    return f"is running {_since(place)} in {_process(place)}"
+        return f"was running in {_describe_process(place)}, which is dead"
+    return f"is running {_describe_since(place)} in {_describe_process(place)}"
 
 
-def _before(place: Location) -> str:
+def _describe_position(place: Location) -> str:
     least, most = place.before or 0, place.before_most
     if most is not None and most != least:
         return f"{least:,} to {most:,} tasks come before it"
     if not least:
         return "no task comes before it"
-    return f"{counted(least, 'task')} {'comes' if least == 1 else 'come'} before it"
+    return f"{pluralize(least, 'task')} {verb(least, 'come')} before it"
 
 
-def _process(place: Location) -> str:
+def _describe_process(place: Location) -> str:
     return f"process {place.pid} on host {place.host}"
 
 
-def _since(place: Location) -> str:
+def _describe_since(place: Location) -> str:
     if place.since is None:
         return "for an unknown time"
     if place.host == gethostname():
         seconds = (datetime.now(timezone.utc) - place.since).total_seconds()
-        return f"for about {short_span(seconds)}"
-    return f"since {place.since:%Y-%m-%d %H:%M:%S} UTC by the clock of that host"
+        return f"for about {format_duration(seconds)}"
+    return f"since {format_time(place.since)} UTC by the clock of that host"
 
 
-def _is_later(place: Location, found: Explanation) -> bool:
+def _is_in_future(place: Location, explanation: Explanation) -> bool:
     try:
-        return place.eta is not None and place.eta > found.now
-    except TypeError:  # with a time zone: not as Huey writes it
+        return place.eta is not None and place.eta > explanation.now
+    except TypeError:  # a time with a zone, unlike those that Huey writes
         return True
 
 
-def _time(moment: datetime | None, found: Explanation) -> str:
+def _format_eta(moment: datetime | None, explanation: Explanation) -> str:
     if moment is None:
         return "?"
-    zone = str(moment.tzinfo) if moment.tzinfo else "UTC" if found.utc else "local time"
-    return f"{moment:%Y-%m-%d %H:%M:%S} ({zone})"
+    default_zone = "UTC" if explanation.utc else "local time"
+    zone = str(moment.tzinfo) if moment.tzinfo else default_zone
+    return f"{format_time(moment)} ({zone})"
 
 
-def _chord(chord: Chord) -> str:
-    has = "has" if chord.done == 1 else "have"
-    done = "" if chord.done is None else f", of which {chord.done:,} {has} ended"
+def _describe_chord(chord: Chord) -> str:
+    done = ""
+    if chord.done is not None:
+        done = f", of which {chord.done:,} {verb(chord.done, 'have')} ended"
     if chord.part is None:
-        return f"Its chord has {counted(chord.size, 'part')}{done}; it runs after all of them."
-    return f"Part {chord.part:,} of a chord with {counted(chord.size, 'part')}{done}."
+        return f"Its chord has {pluralize(chord.size, 'part')}{done}; it runs after all of them."
+    return f"Part {chord.part:,} of a chord with {pluralize(chord.size, 'part')}{done}."
 
 
-def _revoked(token: Revocation, found: Explanation) -> str:
-    pause = token.key.startswith("rt:")
-    name = f"{'the pause switch of its task' if pause else 'its own token'}, {token.key}"
+def _describe_revocation(token: Revocation, explanation: Explanation) -> str:
+    is_pause = token.key.startswith("rt:")
+    name = f"{'the pause switch of its task' if is_pause else 'its own token'}, {token.key}"
     if not token.readable:
-        return f"There is {name}, which cannot be read."
+        return f"Maybe revoked: {name}, cannot be read."
     if token.over:
-        return f"No longer revoked: {name}, was until {_time(token.until, found)}."
+        return (
+            f"No longer revoked: {name}, was valid until {_format_eta(token.until, explanation)}."
+        )
     if token.once:
-        until = ", once: the next run is skipped" + (" of whichever task of it" if pause else "")
-    elif token.until is None:
-        until = ", for ever"
-    else:
-        until = f", until {_time(token.until, found)}"
-    return f"Revoked by {name}{until}."
+        which = "the next run of any task with this name" if is_pause else "the next run"
+        return f"Revoked by {name}, once: {which} is skipped."
+    if token.until is None:
+        return f"Revoked by {name}, for ever."
+    return f"Revoked by {name}, until {_format_eta(token.until, explanation)}."
 
 
-def _holds(lock: LockInfo) -> str:
+def _describe_lock(lock: LockInfo) -> str:
     since = ""
     if lock.since is not None:
-        since = f" since {lock.since:%Y-%m-%d %H:%M:%S} UTC by the clock of {lock.host}"
-    life = _LIFE[lock.alive]
-    return f"Holds the lock '{lock.name}'{since}, in process {lock.pid} ({life})."
+        since = f" since {format_time(lock.since)} UTC by the clock of {lock.host}"
+    liveness = _LIVENESS[lock.alive]
+    return f"Holds the lock '{lock.name}'{since}, in process {lock.pid} ({liveness})."
 
 
-def _skipped(skips: Sequence[SkippedAttempt]) -> str:
+def _describe_skips(skips: list[SkippedAttempt]) -> str:
     last = skips[-1]
     lock = f"lock '{last.lock}'" if last.lock else "a lock without a name"
-    times = f"{counted(len(skips), 'time')} recently, the last " if len(skips) > 1 else ""
+    times = f"{pluralize(len(skips), 'time')} recently, last " if len(skips) > 1 else ""
     clock = "" if last.host == gethostname() else " by the clock of that host"
     return (
         f"Skipped {times}at {last.at:%H:%M:%S} UTC on {last.at:%Y-%m-%d}{clock}: {lock} was held. "
-        f"Seen by process {last.pid} on host {last.host}."
+        f"Recorded by process {last.pid} on host {last.host}."
     )
 
 
-def _result(result: StoredResult, task_id: str) -> str:
-    size = counted(result.size, "byte")
+def _describe_result(result: StoredResult, task_id: str) -> str:
+    size = pluralize(result.size, "byte")
     if result.kind == "unreadable":
         return f"Has a result of {size}, which cannot be read."
     if result.kind == "value":
         if result.text is None:
-            return f"Ended well: its result is a {result.class_name} of {size}."
-        return f"Ended well: its result is {result.text}"
-    other = result.of_task is not None and result.of_task != task_id
-    whose = f" in {result.of_task}, before its turn came" if other else ""
+            return f"Succeeded: its result is a {result.class_name} of {size}."
+        return f"Succeeded: its result is {result.text}"
+    is_of_other_task = result.of_task is not None and result.of_task != task_id
+    where = f" in its earlier stage {result.of_task}, so it did not run" if is_of_other_task else ""
     text = f": {result.text}" if result.text else f", stored in {size}."
-    return f"Failed with {result.class_name}{whose}{text}"
+    return f"Failed with {result.class_name}{where}{text}"
 
 
-def _doubts(found: Explanation) -> Iterator[str]:
-    looked = found.looked
+def _doubts(explanation: Explanation) -> Iterator[str]:
+    """Yield what the command could not look into, and may therefore have missed."""
+    looked = explanation.looked
     if looked.unreadable:
-        messages = counted(looked.unreadable, "message")
-        yield f"{messages} of the queue or the schedule cannot be read; it may stand there too."
+        messages = pluralize(looked.unreadable, "message")
+        yield (
+            f"{messages} in the queue or the schedule cannot be read; the task may be in there, "
+            "too."
+        )
     if looked.records:
-        records = counted(looked.records, "record")
-        yield f"{records} of what processes do cannot be read; it may be running there too."
+        records = pluralize(looked.records, "record")
+        yield f"{records} of processes cannot be read; the task may be running there, too."
     if looked.untold:
-        tasks = counted(looked.untold, "task")
-        yield f"Workers have {tasks} in hand that they cannot look through; it may be there too."
-    waits = any(each.where in ("queue", "schedule") for each in found.places)
-    if waits and not looked.workers:
-        yield "No worker is seen on this queue: none runs, or none that has the kit."
+        tasks = pluralize(looked.untold, "task")
+        yield f"Workers run {tasks} that cannot be looked into; the task may be in there, too."
+    is_waiting = any(place.where in ("queue", "schedule") for place in explanation.places)
+    if is_waiting and not looked.workers:
+        yield "No worker is known on this queue: none is running, or none that has the kit."
 
 
-def print_not_found(found: Explanation, huey_name: str, huey: Any) -> None:
-    """That nothing knows it, where it was looked for, and why that can be."""
-    looked = found.looked
-    say(f"Nothing knows the task '{found.task_id}'.")
-    say()
-    say(
-        f"{huey_name} is the queue '{found.queue}' ({found.storage}): {looked.queued:,} queued, "
-        f"{looked.scheduled:,} scheduled, {counted(looked.workers, 'worker')} seen; its tokens, "
-        "locks and results were looked at as well."
+def print_not_found(explanation: Explanation, huey_name: str, huey: Any) -> None:
+    """Print that nothing is known of the task, where the command looked, and possible reasons.
+
+    Args:
+        explanation: Where the command looked.
+        huey_name: The Huey as named by the user.
+        huey: The Huey, which knows the names of its tasks.
+    """
+    looked = explanation.looked
+    print_text(f"Nothing is known of the task '{explanation.task_id}'.")
+    print_text()
+    print_text(
+        f"{huey_name} is the queue '{explanation.queue}' ({explanation.storage}): "
+        f"{looked.queued:,} queued, {looked.scheduled:,} scheduled, "
+        f"{pluralize(looked.workers, 'known worker')}. Its tokens, locks and results were "
+        "searched, too."
     )
-    for text in _doubts(found):
-        say(text)
-    if found.alike:
-        say()
-        say(f"Did you mean {' or '.join(found.alike)}?")
-    say()
-    say("Why that can be:")
-    for text in _reasons(found, huey_name, huey):
-        say(text, first="  - ")
+    for sentence in _doubts(explanation):
+        print_text(sentence)
+    if explanation.alike:
+        print_text()
+        print_text(f"Did you mean {' or '.join(explanation.alike)}?")
+    print_text()
+    print_text("Possible reasons:")
+    for reason in _reasons(explanation, huey_name, huey):
+        print_text(reason, first="  - ")
 
 
-def _reasons(found: Explanation, huey_name: str, huey: Any) -> Iterator[str]:
-    given, looked = found.task_id, found.looked
+def _reasons(explanation: Explanation, huey_name: str, huey: Any) -> Iterator[str]:
+    """Yield what may have happened to the task, likely mistakes first."""
+    task_id, looked = explanation.task_id, explanation.looked
     if not (looked.queued or looked.scheduled or looked.workers):
         yield (
-            f"{huey_name} may not be the Huey that you mean: nothing waits in its queue, and no "
-            "worker is seen."
+            f"{huey_name} may not be the Huey that you mean: its queue and schedule are empty, and "
+            "no worker is known."
         )
-    if given in huey._registry._registry:
+    if task_id in huey._registry._registry:
         yield (
-            f"'{given}' is the name of a task, and each run of it has an id of its own. Whether "
-            "all of them are paused, huey-signals tokens show tells."
+            f"'{task_id}' is the name of a task, and each run has an id of its own. huey-signals "
+            "tokens show says whether all runs are paused."
         )
         return
-    if given.startswith(("r:", "rt:")):
-        yield "That is the key of a token; the id is what stands after the colon."
+    if task_id.startswith(("r:", "rt:")):
+        yield "This is the key of a token; the id is the part after the colon."
         return
-    if len(given) != _ID_LENGTH or given.count("-") != 4:
+    if len(task_id) != _ID_LENGTH or task_id.count("-") != 4:
         yield (
-            f"The id is not whole, if Huey has made it: then it has {_ID_LENGTH} characters, and "
-            f"this has {len(given)}."
+            f"The id is incomplete: ids made by Huey have {_ID_LENGTH} characters, and this one "
+            f"has {len(task_id)}."
         )
-    if found.storage == "memory":
-        yield "This Huey keeps all in the memory of each process, and no other can look there."
-    yield "It is done and its result was read, which deletes it, or has expired."
+    if explanation.storage == "memory":
+        yield "This Huey keeps its data in the memory of each process, which no other can read."
+    yield "The task has ended, and its result was read, which deletes it, or has expired."
     yield (
-        "It is done and left no result: it returned None, say, is periodic, or was skipped: "
-        "revoked, or on a lock, when the kit stores no lock errors."
+        "The task has ended and left no result: it returned None, is periodic, or was skipped, "
+        "either revoked or because of a lock, with a kit that stores no lock errors."
     )
     if not looked.workers:
-        yield "It is running in a worker without the kit: such ones do not tell what they run."
-    yield "The id is mistyped, or of a task of another queue."
+        yield "The task is running in a worker without the kit, which does not say what it runs."
+    yield "The id has a typing error, or is of a task of another queue."

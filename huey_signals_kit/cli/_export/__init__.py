@@ -1,1 +1,1 @@
-"""``huey-signals export``: the whole queue for Prometheus, from one process."""
+"""The command ``huey-signals export``: metrics of a whole queue for Prometheus."""

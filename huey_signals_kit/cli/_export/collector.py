@@ -1,4 +1,4 @@
-"""What is exported: the counters of all processes, and gauges from a report."""
+"""Metrics of a queue: the counters of all processes, and gauges from a report."""
 
 from __future__ import annotations
 
@@ -14,54 +14,63 @@ from ...metrics.values import Totals, merge
 from ...sinks.prometheus import families
 from ...upkeep import Report
 from .._shared.background_read import ReadTimeout
-from .readings import Readings
+from .reader import QueueReader
 
-Tell = Callable[[Exception | None, str], object]
+OnRead = Callable[[Exception | None, str], object]
+"""Called after each read with the error of the storage, or None, and with what is not served."""
 
-REPORT_SECONDS = 1.0
-"""How long a scrape waits for a report that is due: those of small stores come in this time."""
+SCRAPE_SECONDS = 1.0
+"""Seconds that a scrape waits for a report that is due; enough for a small store."""
 
 
-class QueueCollector(Readings):
-    """A collector of prometheus_client over one Huey; a storage that fails is told by it.
+class QueueCollector(QueueReader):
+    """A collector of prometheus_client for one Huey.
 
-    The store is read at most every *interval* seconds, and only when somebody scrapes. *tell*
-    is given what a storage raises, or None, and what is missing then.
+    A scrape always succeeds: if the storage fails, it serves ``huey_up 0``. The store is read only
+    for a scrape, and at most once per interval.
     """
 
-    def __init__(self, huey: Any, interval: float, tell: Tell) -> None:
+    def __init__(self, huey: Any, interval: float, on_read: OnRead) -> None:
+        """Open the ledger.
+
+        Args:
+            huey: The Huey.
+            interval: Shortest time between two reports, in seconds.
+            on_read: Called after each read.
+        """
         super().__init__(huey, interval)
         self._queue = sanitize_label(huey.name)
-        self._tell = tell
+        self._on_read = on_read
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing that needs a storage."""
+        """Return a metric for the registry, without using the storage."""
         return [self._up(False)]
 
     def collect(self) -> Iterable[Metric]:
-        """What there is now; if that cannot be known, that it cannot."""
+        """Return all metrics; only ``huey_up 0`` if the storage fails."""
         try:
             snapshot = self.snapshot()
         except Exception as exc:
-            self.forget()
-            self._tell(exc, "serving huey_up 0")
+            self.discard_report()
+            self._on_read(exc, "serving huey_up 0")
             return [self._up(False)]
-        found = [self._up(True), *families(_valid(snapshot.totals)), self._unreadable(snapshot)]
+        counters = families(_sanitize(snapshot.totals))
+        metrics = [self._up(True), *counters, self._unreadable(snapshot)]
         try:
-            report, at = self.report(REPORT_SECONDS)
+            report, at = self.latest_report(SCRAPE_SECONDS)
         except ReadTimeout:
-            return found
+            return metrics
         except Exception as exc:
-            self._tell(exc, "serving no gauges of the store")
-            return found
-        self._tell(None, "")
-        return [*found, *self._gauges(report, at)]
+            self._on_read(exc, "serving no gauges of the store")
+            return metrics
+        self._on_read(None, "")
+        return [*metrics, *self._gauges(report, at)]
 
-    def _up(self, up: bool) -> Metric:
-        return self._gauge("huey_up", "Whether the storage of the queue can be read.", int(up))
+    def _up(self, is_up: bool) -> Metric:
+        return self._gauge("huey_up", "Whether the storage of the queue can be read.", int(is_up))
 
     def _unreadable(self, snapshot: Snapshot) -> Metric:
-        text = "Records of processes that cannot be read; what these counted is missing."
+        text = "Records of processes that cannot be read; their counts are missing."
         return self._gauge("huey_ledger_unreadable_records", text, len(snapshot.unreadable))
 
     def _gauges(self, report: Report, at: float) -> Iterable[Metric]:
@@ -79,23 +88,23 @@ class QueueCollector(Readings):
         yield size
         yield self._gauge("huey_queue_length", "Messages in the queue.", queued)
         yield self._gauge("huey_schedule_length", "Messages in the schedule.", scheduled)
-        text = "Locks in the store, whoever made them."
+        text = "Locks in the store, with or without a known holder."
         yield self._gauge("huey_locks_held", text, report.locks.held)
         text = "Locks whose holder's process is dead."
         yield self._gauge("huey_locks_stale", text, report.locks.stale)
-        text = "When the gauges of the store, the queue and the schedule were made."
+        text = "Unix time of the report that the gauges of store, queue, schedule and locks are of."
         yield self._gauge("huey_report_timestamp_seconds", text, at)
-        yield self._gauge("huey_report_seconds", "How long that took.", report.seconds)
+        yield self._gauge("huey_report_seconds", "Seconds that this report took.", report.seconds)
 
     def _gauge(self, name: str, text: str, value: float) -> Metric:
-        found = GaugeMetricFamily(name, text, labels=("queue",))
-        found.add_metric((self._queue,), value)
-        return found
+        family = GaugeMetricFamily(name, text, labels=("queue",))
+        family.add_metric((self._queue,), value)
+        return family
 
 
-def _valid(totals: Totals) -> Totals:
-    """Whatever somebody has written to the ledger, as Prometheus can read it."""
-    found: Totals = {}
+def _sanitize(totals: Totals) -> Totals:
+    """Return `totals` with labels that Prometheus accepts: the ledger may have any text."""
+    sanitized: Totals = {}
     for (metric, *labels), value in totals.items():
-        merge(found, {(metric, *map(sanitize_label, labels)): value})
-    return found
+        merge(sanitized, {(metric, *map(sanitize_label, labels)): value})
+    return sanitized

@@ -1,4 +1,4 @@
-"""``huey-signals export``."""
+"""The options and exit codes of ``huey-signals export``, and its server."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from typing import Annotated, Any
 import typer
 
 from .._shared.command import AsJson, HueyName, command_context, print_json
-from .._shared.exits import CommandError, WrongUse
-from .._shared.storage_errors import failure
-from .readings import Readings
+from .._shared.exits import SIGNAL_BASE, CommandError, UsageError
+from .._shared.storage_errors import storage_failure
+from .._shared.terminal import print_error
+from .reader import QueueReader
 
-_WAKES_SECONDS = 1.0
+_WAIT_SECONDS = 1.0
 
-EXAMPLES = """\b
+HELP = """\b
 Exit codes:
   0  done, or ended by SIGTERM
-  1  the storage cannot be used (with --once; the server says huey_up 0)
-  2  wrong use: there is no such Huey, or the port is taken
+  1  the storage failed (with --once; the server serves huey_up 0 instead)
+  2  usage error, for example no such Huey, or the port is taken
 
 \b
 Examples:
@@ -40,103 +41,108 @@ def export(
     ] = 9808,
     store_interval: Annotated[
         float,
-        typer.Option(min=1, metavar="SECONDS", help="Read the store no more often than this."),
+        typer.Option(min=1, metavar="SECONDS", help="Shortest time between reads of the store."),
     ] = 60,
     once: Annotated[
-        bool, typer.Option("--once", help="Print it once and end, as for a textfile collector.")
+        bool,
+        typer.Option("--once", help="Print the metrics and exit, as for a textfile collector."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Serve the metrics of the whole queue to Prometheus, from this one process.
+    """Serve the metrics of the whole queue to Prometheus.
 
-    Counters are those of all processes that have the kit; they need no folder in common.
-    The gauges of the store, the queue and the schedule are read here. Run one for each queue.
-    With --once --json it prints the report that they are made of, with all counters.
+    One process serves the counters of all processes that have the kit; they need no folder in
+    common. It reads the gauges of the store, the queue and the schedule itself. Run one for each
+    queue. With --once --json the command prints the report behind the metrics, with all counters.
     """
     try:
         with command_context("export", huey_name) as huey:
             if as_json and not once:
-                raise WrongUse(
-                    "--json takes --once as well: Prometheus reads its own format from a server"
+                raise UsageError(
+                    "--json needs --once, because a server has only Prometheus' own format"
                 )
             if as_json:
-                print_json(Readings(huey, math.inf).whole().as_dict())
+                print_json(QueueReader(huey, math.inf).complete_report().as_dict())
             elif once:
-                _print(huey)
+                _print_metrics(huey)
             else:
                 _serve(huey, host, port, store_interval)
     except typer.Exit as exc:
-        if not once and exc.exit_code == 128 + signal.SIGTERM:
-            return  # that is how a service is stopped
+        if not once and exc.exit_code == SIGNAL_BASE + signal.SIGTERM:
+            return  # SIGTERM is how a service is stopped
         raise
 
 
-def _print(huey: Any) -> None:
-    _client()
+def _print_metrics(huey: Any) -> None:
+    """Print all metrics; an error ends the command, as half of a file is worse than none."""
+    _require_client()
     from prometheus_client import CollectorRegistry, generate_latest
 
     from .collector import QueueCollector
 
-    # What these raise ends the command: a file with half of it is worse than none.
     collector = QueueCollector(huey, math.inf, _raise)
-    collector.whole()
+    collector.complete_report()
     registry = CollectorRegistry()
     registry.register(collector)
     typer.echo(generate_latest(registry).decode(), nl=False)
 
 
 def _serve(huey: Any, host: str, port: int, interval: float) -> None:
-    _client()
+    """Serve metrics until a signal ends the process."""
+    _require_client()
     from prometheus_client import CollectorRegistry, start_http_server
 
     from .collector import QueueCollector
 
     registry = CollectorRegistry()
-    collector = QueueCollector(huey, interval, _Teller(huey))
+    collector = QueueCollector(huey, interval, _OutageLog(huey))
     registry.register(collector)
     try:
         server, thread = start_http_server(port, host, registry)
     except OSError as exc:
-        raise WrongUse(
+        raise UsageError(
             f"cannot listen on {host}, port {port}: {exc.strerror or exc}; "
             "give another --host or --port"
         ) from None
-    shown = f"[{host}]" if ":" in host else host
-    typer.echo(f"Serving http://{shown}:{server.server_port}/metrics; Ctrl-C ends it.", err=True)
+    address = f"[{host}]" if ":" in host else host
+    url = f"http://{address}:{server.server_port}/metrics"
+    typer.echo(f"Serving {url}; Ctrl-C ends it.", err=True)
     try:
-        deque(collector.collect(), 0)  # so that a storage that cannot be used is told at once
+        # Read once now: a storage that cannot be used is reported before the first scrape.
+        deque(collector.collect(), 0)
         while True:
-            # Not for ever: a signal that comes just before such a wait is not heard during it.
-            time.sleep(_WAKES_SECONDS)
+            # Python handles a signal only between two sleeps, so each is short.
+            time.sleep(_WAIT_SECONDS)
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
 
 
-def _raise(exc: Exception | None, missing: str) -> None:
+def _raise(exc: Exception | None, not_served: str) -> None:
     if exc is not None:
         raise exc
 
 
-class _Teller:
-    """Says on stderr when the storage fails and when it answers again, each time once."""
+class _OutageLog:
+    """A callback that prints when the storage fails and when it answers again, once each."""
 
     def __init__(self, huey: Any) -> None:
         self._huey = huey
-        self._missing = ""
+        self._not_served = ""
 
-    def __call__(self, exc: Exception | None, missing: str) -> None:
-        if missing == self._missing:
+    def __call__(self, exc: Exception | None, not_served: str) -> None:
+        if not_served == self._not_served:
             return
-        self._missing = missing
+        self._not_served = not_served
         text = "the storage answers again"
         if exc is not None:
-            text = f"{failure(self._huey, exc)}; {missing} until it answers"
-        typer.echo(f"huey-signals export: {text}", err=True)
+            text = f"{storage_failure(self._huey, exc)}; {not_served} until it answers"
+        print_error("export", text)
 
 
-def _client() -> None:
+def _require_client() -> None:
+    """Raise `CommandError` with the name of the extra if prometheus_client is not installed."""
     try:
         import prometheus_client  # noqa: F401
     except ModuleNotFoundError:

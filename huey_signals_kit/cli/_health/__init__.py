@@ -1,1 +1,1 @@
-"""``huey-signals health``."""
+"""The command ``huey-signals health``: one line and an exit code, for alerts and probes."""

@@ -1,4 +1,4 @@
-"""``huey-signals health``."""
+"""The options and exit codes of ``huey-signals health``."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import typer
 from ...ledger import open_ledger
 from .._shared.background_read import BackgroundRead
 from .._shared.command import AsJson, HueyName, print_json
-from .._shared.exits import NEEDS_PERSON, CommandError, WrongUse, exit_codes
+from .._shared.exits import NEEDS_ATTENTION, CommandError, UsageError, exit_codes
 from .._shared.find_huey import find_huey
 from .._shared.interrupts import Interrupts
-from .._shared.storage_errors import describe_storage, failure, is_failure
-from .._shared.terminal import print_whatever_stands_in_a_store
+from .._shared.storage_errors import describe_storage, is_storage_failure, storage_failure
+from .._shared.terminal import escape_unencodable_output
 from .model import Health
-from .queue import Reading, judge_queue, read
+from .queue import QueueState, judge_queue, read_state
 from .this_host import judge_host
 
 SILENT_SECONDS = 5.0
-_WAKES_SECONDS = 0.5
+"""Seconds without an answer after which the storage counts as unusable."""
+_WAIT_SECONDS = 0.5
 
 HELP = """\b
 For an alert, without --here: unhealthy when no process with workers is alive,
@@ -37,7 +38,10 @@ files. Let the probe fail several times in a row (Kubernetes: failureThreshold:
 3): Huey restarts a worker within 10 seconds.
 
 \b
-Exit codes: 0 healthy, 1 unhealthy, 2 wrong use
+Exit codes:
+  0  healthy
+  1  unhealthy
+  2  usage error
 
 \b
 Examples:
@@ -55,46 +59,53 @@ def health(
     as_json: AsJson = False,
 ) -> None:
     """Report whether the queue is worked on, for alerts and probes."""
-    print_whatever_stands_in_a_store()
+    escape_unencodable_output()
     with exit_codes("health"), Interrupts():
         try:
-            found = judge_host(huey_name, lambda: _queue_of(huey_name)) if here else _ask(huey_name)
-        except WrongUse:
+            answer = (
+                judge_host(huey_name, lambda: _queue_name(huey_name))
+                if here
+                else _judge_queue(huey_name)
+            )
+        except UsageError:
             raise
         except CommandError as exc:
-            found = Health(False, " ".join(str(exc).split()))
+            answer = Health(False, " ".join(str(exc).split()))
         if as_json:
-            print_json(asdict(found))
+            print_json(asdict(answer))
         else:
-            typer.echo(f"{'healthy' if found.healthy else 'unhealthy'}: {found.why}")
-    if not found.healthy:
-        raise typer.Exit(NEEDS_PERSON)
+            typer.echo(f"{'healthy' if answer.healthy else 'unhealthy'}: {answer.why}")
+    if not answer.healthy:
+        raise typer.Exit(NEEDS_ATTENTION)
 
 
-def _queue_of(huey_name: str) -> str:
+def _queue_name(huey_name: str) -> str:
     return str(find_huey(huey_name).name)
 
 
-def _ask(huey_name: str) -> Health:
+def _judge_queue(huey_name: str) -> Health:
     huey = find_huey(huey_name)
     ledger = open_ledger(huey)
-    readings: BackgroundRead[Reading] = BackgroundRead(
-        lambda: read(huey, ledger), "reading of the queue"
+    reads: BackgroundRead[QueueState] = BackgroundRead(
+        lambda: read_state(huey, ledger), "reading of the queue"
     )
-    return judge_queue(str(huey.name), lambda: _look(huey, readings))
+    return judge_queue(str(huey.name), lambda: _read_in_time(huey, reads))
 
 
-def _look(huey: Any, readings: BackgroundRead[Reading]) -> Reading:
-    readings.ask()
-    # In short waits: a signal that arrives just before a wait is handled only after it.
-    while not readings.wait(_WAKES_SECONDS):
-        if readings.age() > SILENT_SECONDS:
+def _read_in_time(huey: Any, reads: BackgroundRead[QueueState]) -> QueueState:
+    """Return the state of the queue; raise `CommandError` if the storage is silent or fails.
+
+    Python handles a signal only between two waits, so each wait is short.
+    """
+    reads.request()
+    while not reads.wait(_WAIT_SECONDS):
+        if reads.seconds_since_start() > SILENT_SECONDS:
             raise CommandError(
                 f"{describe_storage(huey.storage)} has not answered for {SILENT_SECONDS:g} s"
             )
     try:
-        return readings.last()
+        return reads.result()
     except Exception as exc:
-        if not is_failure(huey, exc):
+        if not is_storage_failure(huey, exc):
             raise
-        raise failure(huey, exc) from None
+        raise storage_failure(huey, exc) from None

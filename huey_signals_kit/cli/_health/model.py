@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Health:
-    """A verdict, and its reason."""
+    """A judgement and its reason. The fields are those of the JSON output."""
 
     healthy: bool
     why: str

@@ -1,4 +1,9 @@
-"""Judge whether a queue is worked on, by the storage and the operating system."""
+"""Judge whether a queue is worked on, by its storage and the operating system.
+
+One read is often not enough. A process on another host is known to be alive only when it rewrites
+its record, and messages in the queue are normal unless the same message stays at its head. So as
+long as the answer is in doubt, the state is read again and compared with the first one.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +14,11 @@ from typing import Any
 
 from ...ledger import HEARTBEAT_SECONDS, Ledger, Process
 from ...runtime.process_id import is_stopped
-from .._shared.tables import counted
-from .._shared.terminal import shown
+from .._shared.terminal import printable
+from .._shared.wording import pluralize, verb
 from .model import Health
 
-BEAT_PATIENCE = HEARTBEAT_SECONDS + 2.0
+HEARTBEAT_PATIENCE = HEARTBEAT_SECONDS + 2.0
 """Seconds within which a living process on another host rewrites its record."""
 QUEUE_PATIENCE = 12.0
 """Seconds to wait for a message to be taken; by default an idle worker polls every 10."""
@@ -22,30 +27,33 @@ _NO_WORKER = ("", "scheduler")
 
 
 @dataclass(frozen=True)
-class Reading:
+class QueueState:
     """The state of a queue at one moment."""
 
     workers: tuple[Process, ...]
     """Processes with workers."""
     unreadable: int
+    """Records of processes that cannot be read."""
     waiting: int
     """Messages in the queue."""
     head: bytes | None
     """The message that a worker takes next; None if unknown."""
 
 
-def read(huey: Any, ledger: Ledger) -> Reading:
-    """Read the state of the queue of *huey*, in two or three small requests."""
-    look, waiting, head = ledger.snapshot(), huey.storage.queue_size(), None
+def read_state(huey: Any, ledger: Ledger) -> QueueState:
+    """Read the state of the queue of `huey`, in two or three small requests."""
+    snapshot, waiting, head = ledger.snapshot(), huey.storage.queue_size(), None
     if waiting:
         head = next(iter(huey.storage.enqueued_items(limit=1)), None)
-    workers = tuple(p for p in look.processes if p.heartbeat.worker not in _NO_WORKER)
-    return Reading(workers, len(look.unreadable), waiting, head)
+    workers = tuple(
+        process for process in snapshot.processes if process.heartbeat.worker not in _NO_WORKER
+    )
+    return QueueState(workers, len(snapshot.unreadable), waiting, head)
 
 
 def judge_queue(
     queue: str,
-    look: Callable[[], Reading],
+    read: Callable[[], QueueState],
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Health:
@@ -53,81 +61,80 @@ def judge_queue(
 
     Args:
         queue: The name of the queue.
-        look: Returns a new `Reading`.
+        read: Returns the present state.
         clock: A monotonic clock, in seconds.
         sleep: Waits for a number of seconds.
     """
-    began, first = clock(), look()
-    reading = first
+    started, first = clock(), read()
+    state = first
     while True:
-        waited = clock() - began
-        alive = [each for each in reading.workers if _is_alive(each, first)]
-        doubtful = [each for each in reading.workers if each.alive is None]
-        if not alive and (not doubtful or waited >= BEAT_PATIENCE):
-            return Health(False, _nobody(queue, reading))
-        if alive and not _is_stuck(reading, first, alive):
-            return Health(True, _all_well(queue, reading, len(alive)))
+        waited = clock() - started
+        alive = [process for process in state.workers if _is_alive(process, first)]
+        in_doubt = [process for process in state.workers if process.alive is None]
+        if not alive and (not in_doubt or waited >= HEARTBEAT_PATIENCE):
+            return Health(False, _describe_no_worker(queue, state))
+        if alive and not _is_stuck(state, first, alive):
+            return Health(True, _describe_healthy(queue, state, len(alive)))
         if alive and waited >= QUEUE_PATIENCE:
-            return Health(False, _stuck(queue, reading, len(alive), waited))
+            return Health(False, _describe_stuck(queue, state, len(alive), waited))
         sleep(_POLL_SECONDS)
-        reading = look()
+        state = read()
 
 
-def _is_alive(process: Process, first: Reading) -> bool:
-    beat = process.heartbeat
+def _is_alive(process: Process, first: QueueState) -> bool:
+    """Return whether `process` runs here, or has written a heartbeat since the first read."""
+    heartbeat = process.heartbeat
     if process.alive is False or _is_stopped_here(process):
         return False
-    before = {each.heartbeat.id: each.heartbeat.sequence for each in first.workers}
-    return bool(process.alive) or before.get(beat.id, -1) != beat.sequence
+    before = {worker.heartbeat.id: worker.heartbeat.sequence for worker in first.workers}
+    return bool(process.alive) or before.get(heartbeat.id, -1) != heartbeat.sequence
 
 
 def _is_stopped_here(process: Process) -> bool:
     return process.heartbeat.process.is_alive() is True and is_stopped(process.heartbeat.pid)
 
 
-def _is_stuck(reading: Reading, first: Reading, alive: list[Process]) -> bool:
+def _is_stuck(state: QueueState, first: QueueState, alive: list[Process]) -> bool:
     """Return whether messages wait, and there is no sign that any is taken."""
-    busy = any(each.heartbeat.running or each.heartbeat.unread for each in alive)
-    same = reading.head is not None and reading.head == first.head
-    return bool(reading.waiting) and not busy and same
+    is_busy = any(process.heartbeat.running or process.heartbeat.unread for process in alive)
+    is_same_head = state.head is not None and state.head == first.head
+    return bool(state.waiting) and not is_busy and is_same_head
 
 
-def _all_well(queue: str, reading: Reading, alive: int) -> str:
-    verb = "works" if alive == 1 else "work"
-    wait = "waits" if reading.waiting in (0, 1) else "wait"
-    messages = f"{counted(reading.waiting, 'message') if reading.waiting else 'no message'} {wait}"
-    return f"{counted(alive, 'process')} {verb} on the queue {shown(queue)!r}, {messages}"
+def _describe_healthy(queue: str, state: QueueState, alive: int) -> str:
+    messages = pluralize(state.waiting, "message") if state.waiting else "no message"
+    wait = verb(state.waiting or 1, "wait")
+    workers = f"{pluralize(alive, 'process')} {verb(alive, 'work')}"
+    return f"{workers} on the queue {printable(queue)!r}, {messages} {wait}"
 
 
-def _nobody(queue: str, reading: Reading) -> str:
-    said = f"no process is known to work on the queue {shown(queue)!r}"
-    if reading.waiting:
-        said = f"{counted(reading.waiting, 'message')} in it, and {said}"
-    if reading.workers:
-        states = ", ".join(map(_state, reading.workers[:5]))
-        return f"{said}: {states}"
-    unread = f"; {counted(reading.unreadable, 'record')} of the ledger cannot be read"
+def _describe_no_worker(queue: str, state: QueueState) -> str:
+    problem = f"no process is known to work on the queue {printable(queue)!r}"
+    if state.waiting:
+        problem = f"{pluralize(state.waiting, 'message')} in it, and {problem}"
+    if state.workers:
+        return f"{problem}: {', '.join(map(_describe_process, state.workers[:5]))}"
+    unreadable = f"; {pluralize(state.unreadable, 'record')} of the ledger cannot be read"
     return (
-        f"{said}: no consumer with the kit has written a record"
-        f"{unread if reading.unreadable else ''}. Start a consumer, or install the kit in it"
+        f"{problem}: no consumer with the kit has written a record"
+        f"{unreadable if state.unreadable else ''}. Start a consumer, or install the kit in it"
     )
 
 
-def _state(process: Process) -> str:
-    beat = process.heartbeat
-    who = f"process {beat.pid} on {shown(beat.host)}"
+def _describe_process(process: Process) -> str:
+    heartbeat = process.heartbeat
+    name = f"process {heartbeat.pid} on {printable(heartbeat.host)}"
     if process.alive is False:
-        return f"{who} is dead"
+        return f"{name} is dead"
     if _is_stopped_here(process):
-        return f"{who} is stopped (kill -CONT {beat.pid} resumes it)"
-    return f"{who} has been silent for {BEAT_PATIENCE:.0f} s"
+        return f"{name} is stopped (kill -CONT {heartbeat.pid} resumes it)"
+    return f"{name} has been silent for {HEARTBEAT_PATIENCE:.0f} s"
 
 
-def _stuck(queue: str, reading: Reading, alive: int, waited: float) -> str:
-    wait = "waits" if reading.waiting == 1 else "wait"
-    verb = "is" if alive == 1 else "are"
+def _describe_stuck(queue: str, state: QueueState, alive: int, waited: float) -> str:
+    messages = f"{pluralize(state.waiting, 'message')} {verb(state.waiting, 'wait')}"
     return (
-        f"{counted(reading.waiting, 'message')} {wait} in the queue {shown(queue)!r}, and none was "
-        f"taken for {waited:.0f} s, although {counted(alive, 'process')} with workers {verb} alive "
-        "and without a task"
+        f"{messages} in the queue {printable(queue)!r}, and none was taken for {waited:.0f} s, "
+        f"although {pluralize(alive, 'process')} with workers {verb(alive, 'are')} alive and "
+        "without a task"
     )

@@ -1,4 +1,9 @@
-"""Judge this host's own consumers of a Huey, by their files and the operating system."""
+"""Judge this host's own consumers of a Huey, by their files and the operating system.
+
+A liveness probe must not restart a pod because Redis is down, so the storage is not used. Every
+worker process with the kit writes a small file every few seconds. It tells a probe what the
+operating system does not know: which Huey the process works on, and whether Python code runs in it.
+"""
 
 from __future__ import annotations
 
@@ -15,68 +20,76 @@ from ...jobs.host_record import (
 )
 from ...runtime.process_id import is_stopped, this_process
 from .._shared.exits import CommandError
-from .._shared.tables import counted
-from .._shared.terminal import shown
+from .._shared.terminal import printable
+from .._shared.wording import pluralize, verb
 from .model import Health
 
 SILENT_SECONDS = 120.0
-"""A process whose file is older than this counts as hanging.
+"""Seconds after which a process counts as hanging if it has not rewritten its file.
 
 The same as the default of `install_handlers(stale_after=)`: a call that holds the interpreter lock,
 or under gevent a greenlet that does not yield, can take a minute.
 """
 IDLE_SECONDS = 30.0
-"""After so long without a worker a process is unhealthy; Huey restarts one in 10 seconds."""
+"""Seconds without a worker after which a process is unhealthy; Huey restarts one within 10."""
 
 
-def judge_host(name: str, queue: Callable[[], str]) -> Health:
-    """Judge the processes of this host that work on the Huey *name*.
+def judge_host(name: str, queue_name: Callable[[], str]) -> Health:
+    """Judge the processes of this host that work on one Huey.
 
     Args:
-        name: As given on the command line.
-        queue: Returns the name of its queue; called only where no process of this folder knows
-            *name*.
+        name: The Huey as named on the command line.
+        queue_name: Returns the name of its queue. It imports the user's module, so it is called
+            only if no process of this folder knows `name`.
     """
     try:
         records = read_records()
     except OSError as exc:
         return Health(False, f"{exc}. Let {RUN_DIR} name a folder that can be written")
-    found = _working_on(name, records, queue)
+    own = _records_of_huey(name, records, queue_name)
     now = time.monotonic()
-    states = {each: _is_alive(each, now) for each in found}
-    alive = [each for each in found if states[each]]
-    workers = [each for each in alive if each.worker != "scheduler"]
-    problems = [problem for each in alive for problem in _problems(each, now)]
+    liveness = {record: _is_alive(record, now) for record in own}
+    alive = [record for record in own if liveness[record]]
+    workers = [record for record in alive if record.worker != "scheduler"]
+    problems = [problem for record in alive for problem in _problems(record, now)]
     if not workers:
-        gone = [each for each in found if states[each] is False and each.worker != "scheduler"]
-        problems.insert(0, _no_worker(name, gone))
+        dead = [
+            record for record in own if liveness[record] is False and record.worker != "scheduler"
+        ]
+        problems.insert(0, _describe_no_worker(name, dead))
     if problems:
         return Health(False, "; ".join(dict.fromkeys(problems)))
-    verb = "works" if len(workers) == 1 else "work"
-    return Health(True, f"{counted(len(workers), 'process')} of this host {verb} on {shown(name)}")
+    processes = f"{pluralize(len(workers), 'process')} of this host {verb(len(workers), 'work')}"
+    return Health(True, f"{processes} on {printable(name)}")
 
 
-def _working_on(name: str, records: list[HostRecord], queue: Callable[[], str]) -> list[HostRecord]:
-    asked, folder = name.replace(":", "."), working_folder()
-    named = [each for each in records if asked in each.names]
-    found = [each for each in named if each.folder == folder]
-    if found:
-        return found
-    # Many projects have a tasks.huey: the name of the queue distinguishes them.
+def _records_of_huey(
+    name: str, records: list[HostRecord], queue_name: Callable[[], str]
+) -> list[HostRecord]:
+    """Return the records of processes that work on the Huey `name`.
+
+    Many projects have a ``tasks.huey``. Records of the same name and folder are enough; without
+    any, the name of the queue decides.
+    """
+    dotted, folder = name.replace(":", "."), working_folder()
+    same_name = [record for record in records if dotted in record.names]
+    same_folder = [record for record in same_name if record.folder == folder]
+    if same_folder:
+        return same_folder
     try:
-        wanted = queue()
+        queue = queue_name()
     except CommandError:
-        if not named:
+        if not same_name:
             raise
-        return named
-    return [each for each in records if each.queue == wanted]
+        return same_name
+    return [record for record in records if record.queue == queue]
 
 
 def _is_alive(record: HostRecord, now: float) -> bool | None:
-    """Return whether the process is alive; None if only its file tells, and that is old."""
-    there = record.place.is_alive()
-    if there is not None:
-        return there
+    """Return whether the process is alive; None if only its file could tell, and that is old."""
+    is_alive = record.place.is_alive()
+    if is_alive is not None:
+        return is_alive
     # The process is in another container that shares the folder. After a reboot the clock of its
     # file no longer compares with this one.
     same_boot = record.place.pid_namespace.split()[:1] == this_process().pid_namespace.split()[:1]
@@ -84,14 +97,15 @@ def _is_alive(record: HostRecord, now: float) -> bool | None:
 
 
 def _problems(record: HostRecord, now: float) -> Iterator[str]:
-    pid, own = record.place.pid, record.place.is_alive()
-    if own and is_stopped(pid):
+    """Yield what is wrong with a process that is alive."""
+    pid, is_visible = record.place.pid, record.place.is_alive()
+    if is_visible and is_stopped(pid):
         yield f"process {pid} is stopped (kill -CONT {pid} resumes it)"
     elif now - record.at > SILENT_SECONDS:
         yield f"process {pid} hangs: it has run no Python code for {now - record.at:.0f} s"
     elif record.idle_since is not None and now - record.idle_since > IDLE_SECONDS:
         yield f"the workers of process {pid} ended {now - record.idle_since:.0f} s ago"
-    if own and record.parent is not None:
+    if is_visible and record.parent is not None:
         if record.parent.is_alive() is False:
             yield f"the consumer of worker process {pid} has ended without it"
         elif is_stopped(record.parent.pid):
@@ -99,19 +113,20 @@ def _problems(record: HostRecord, now: float) -> Iterator[str]:
             yield f"the consumer, process {parent}, is stopped (kill -CONT {parent} resumes it)"
 
 
-def _no_worker(name: str, gone: list[HostRecord]) -> str:
-    said = f"no process of this host works on {shown(name)}"
-    if gone:
-        pids = ", ".join(str(each.place.pid) for each in gone[:5])
-        return f"{said}: {'process' if len(gone) == 1 else 'processes'} {pids} ended unexpectedly"
-    where, own = " or ".join(map(str, record_folders()[:3])), record_folders()[0]
-    if is_unusable(own):
+def _describe_no_worker(name: str, dead: list[HostRecord]) -> str:
+    problem = f"no process of this host works on {printable(name)}"
+    if dead:
+        pids = ", ".join(str(record.place.pid) for record in dead[:5])
+        noun = "process" if len(dead) == 1 else "processes"
+        return f"{problem}: {noun} {pids} ended unexpectedly"
+    own_folder, all_folders = record_folders()[0], " or ".join(map(str, record_folders()[:3]))
+    if is_unusable(own_folder):
         return (
-            f"{said}: {shown(str(own))} belongs to another user or cannot be written, so no "
-            f"process has its file there. Set {RUN_DIR} to another folder, for the consumers and "
-            "for this command"
+            f"{problem}: {printable(own_folder)} belongs to another user or cannot be written, so "
+            f"no process has its file there. Set {RUN_DIR} to another folder, for the consumers "
+            "and for this command"
         )
     return (
-        f"{said}: no file was written to {shown(where)}. Start a consumer with the kit; if one is "
-        f"running, set {RUN_DIR} to the same folder for it and for this command"
+        f"{problem}: no file was written to {printable(all_folders)}. Start a consumer with the "
+        f"kit; if one is running, set {RUN_DIR} to the same folder for it and for this command"
     )

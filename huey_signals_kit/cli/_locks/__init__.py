@@ -1,1 +1,1 @@
-"""``huey-signals locks``."""
+"""The command ``huey-signals locks``: who holds which lock, and how to release it."""

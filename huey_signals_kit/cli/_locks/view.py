@@ -1,103 +1,101 @@
-"""Locks as a person reads them."""
+"""Locks and their holders as text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from shlex import quote
-from socket import gethostname
 
 from ...upkeep import LockInfo, Release
+from .._shared.dry_run import print_apply_command, print_dry_run_notice
 from .._shared.durations import format_seconds
-from .._shared.tables import counted, print_table
-from .._shared.terminal import say, say_command
+from .._shared.lock_cells import format_held_for
+from .._shared.tables import print_table
+from .._shared.terminal import print_command, print_text
+from .._shared.wording import pluralize, verb
 
-_UNITS = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
 _ALIVE = {True: "yes", False: "no", None: "?"}
 
 
-def table(locks: Sequence[LockInfo], huey_name: str) -> None:
-    """Every lock, its holder, and what to do about dead ones."""
+def print_locks(locks: Sequence[LockInfo], huey_name: str) -> None:
+    """Print every lock with its holder, and the command that releases those of dead processes."""
     if not locks:
-        say("No locks.")
+        print_text("No locks.")
         return
-    print_table(("lock", "held for", "holder", "alive", "skips/h"), map(_row, locks), numbers=(4,))
-    if any(each.alive is False for each in locks):
-        say()
-        say("To free those of dead processes:")
-        say_command("locks release", huey_name, "--stale", "--apply")
+    rows = [(*_row(lock), lock.skips) for lock in locks]
+    print_table(("lock", "held for", "holder", "alive", "skips/h"), rows, numbers=(4,))
+    # Ids are too long for the first table: folded, they could not be copied.
+    if tasks := [(lock.task_id, lock.name) for lock in locks if lock.task_id]:
+        print_text()
+        print_table(("task id", "holds the lock"), tasks)
+    if any(lock.alive is False for lock in locks):
+        print_text()
+        print_text("To release the locks of dead processes:")
+        print_command("locks release", huey_name, "--stale", "--apply")
 
 
-def _row(lock: LockInfo) -> tuple[object, ...]:
-    return lock.name, held_for(lock), _holder(lock), _ALIVE[lock.alive], lock.skips
+def _row(lock: LockInfo) -> tuple[str, str, str, str]:
+    return lock.name, format_held_for(lock), _describe_holder(lock), _ALIVE[lock.alive]
 
 
-def _holder(lock: LockInfo) -> str:
+def _describe_holder(lock: LockInfo) -> str:
     if lock.kind == "semaphore":
-        return counted(len(lock.slots), "slot")
+        return pluralize(len(lock.slots), "slot")
     if lock.pid is None:
         return "?"
     process = f"{lock.pid} on {lock.host}"
-    return f"{lock.task_name} {lock.task_id}, {process}" if lock.task_id else process
+    return f"{lock.task_name}, {process}" if lock.task_id else process
 
 
-def held_for(lock: LockInfo) -> str:
-    """How long; about so long where it is another host's clock that says since when."""
-    if lock.slots:
-        return short_span(max(lock.slots))
-    if lock.since is None:
-        return "?"
-    seconds = (datetime.now(timezone.utc) - lock.since).total_seconds()
-    return f"{'' if lock.host == gethostname() else '~'}{short_span(seconds)}"
+def print_stale(outcome: Release, huey_name: str, age: float, apply: bool) -> None:
+    """Print what ``--stale`` has released or would release, and which locks need a second command.
 
-
-def short_span(seconds: float) -> str:
-    """``3h 5m``: the two largest units."""
-    rest, parts = max(0, int(seconds)), list[str]()
-    for name, size in _UNITS:
-        number, rest = divmod(rest, size)
-        if number or (parts and len(parts) < 2) or name == "s":
-            parts.append(f"{number}{name}")
-    return " ".join(parts[:2])
-
-
-def released(found: Release, huey_name: str, age: float, apply: bool) -> None:
-    """What ``--stale`` has done, or would do."""
-    named(found.released, huey_name, apply, ["--stale"])
-    if found.waiting:
-        names = counted(len(found.waiting), "lock")
-        it = "it" if len(found.waiting) == 1 else "they"
-        say(
-            f"Nobody claims {names}: {it} will be freed when two of these commands, at least "
-            f"{format_seconds(age)} apart, have found the same."
+    Args:
+        outcome: What was released.
+        huey_name: The Huey as named by the user, for the command to copy.
+        age: Shortest time between two commands that release a lock without a holder, in seconds.
+        apply: Whether the locks were released.
+    """
+    print_released(outcome.released, huey_name, apply, ["--stale"])
+    if outcome.waiting:
+        count = len(outcome.waiting)
+        print_text()
+        print_text(
+            f"{pluralize(count, 'lock')} {verb(count, 'name')} no holder: released by a command "
+            f"like this one, at least {format_seconds(age)} after the first that found it "
+            "unchanged."
         )
 
 
-def kept(lock: LockInfo) -> str:
-    """Return why *lock* was not freed, and what would resolve the doubt."""
-    who = "a process" if lock.pid is None else f"process {lock.pid} on {lock.host}"
-    return f"the lock {lock.name!r} stays, held by {who}: {lock.doubt}"
+def describe_kept(lock: LockInfo) -> str:
+    """Return why `lock` was not released, and what would resolve the doubt."""
+    holder = "a process" if lock.pid is None else f"process {lock.pid} on {lock.host}"
+    return f"the lock {lock.name!r} stays, held by {holder}: {lock.doubt}"
 
 
-def _names(locks: Sequence[LockInfo]) -> list[str]:
-    names = [quote(each.name) for each in locks]
-    return ["--", *names] if any(name.startswith("-") for name in names) else names
-
-
-def named(
+def print_released(
     locks: Sequence[LockInfo], huey_name: str, apply: bool, options: Sequence[str] | None = None
 ) -> None:
-    """What was freed, or would be."""
+    """Print the locks that were or would be released.
+
+    Args:
+        locks: The locks.
+        huey_name: The Huey as named by the user, for the command to copy.
+        apply: Whether the locks were released.
+        options: Options for that command in place of the names of the locks.
+    """
     if not apply:
-        say("A dry run: nothing is changed.")
-        say()
+        print_dry_run_notice()
     if not locks:
-        say("Nothing to free." if not apply else "Nothing was freed.")
+        print_text("Nothing was released." if apply else "Nothing to release.")
         return
-    title = "freed" if apply else "would be freed"
-    print_table((title, "held for", "holder", "alive"), [_row(each)[:4] for each in locks])
+    title = "released" if apply else "would be released"
+    print_table((title, "held for", "holder", "alive"), map(_row, locks))
     if not apply:
-        say()
-        say("To do it:")
-        words = options or _names(locks)
-        say_command("locks release", "--apply", huey_name, *words)
+        words = options or _quote_names(locks)
+        print_apply_command("locks release", "--apply", huey_name, *words)
+
+
+def _quote_names(locks: Sequence[LockInfo]) -> list[str]:
+    """Return the names for a shell, after ``--`` if one could be mistaken for an option."""
+    names = [quote(lock.name) for lock in locks]
+    return ["--", *names] if any(name.startswith("-") for name in names) else names

@@ -1,4 +1,4 @@
-"""``huey-signals report``."""
+"""The options and exit codes of ``huey-signals report``."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import typer
 
 from ...upkeep import report as make_report
 from .._shared.command import AsJson, HueyName, command_context, print_json
-from .._shared.exits import NEEDS_PERSON
-from .._shared.progress import waiting
+from .._shared.exits import NEEDS_ATTENTION
+from .._shared.progress import progress
+from .._shared.terminal import print_error
 from . import view
 
-EXIT_CODES = """\b
+HELP = """\b
 Exit codes:
-  0  nothing here needs a person; what is garbage, sweep and purge remove
-  1  something does: values, messages or records that cannot be read, locks
-     of dead processes, pause switches of tasks that this Huey does not have,
-     messages that only dead consumers would take, or lock errors while no
-     consumer with the kit is known; or the storage cannot be used
-  2  wrong use: there is no such Huey, say
+  0  nothing needs a person; sweep and purge delete what is no longer needed
+  1  something needs a person: values, messages or records that cannot be read,
+     locks of dead processes, pause switches of tasks that this Huey does not
+     have, messages while all known consumers are dead, or lock errors while no
+     consumer with the kit is known; or the storage failed
+  2  usage error, for example no such Huey
 
 \b
 Examples:
@@ -27,19 +28,19 @@ Examples:
 
 
 def report(huey_name: HueyName, as_json: AsJson = False) -> None:
-    """Count what is stored and waits, and show who works on it.
+    """Count what is stored and waiting, and show who works on it.
 
-    Nothing is changed. All keys are read, in batches that block no server.
+    Nothing is changed. All keys are read, in batches that do not block the server.
     """
     with command_context("report", huey_name) as huey:
-        with waiting("reading the store"):
-            found = make_report(huey)
-        problems = view.problems(found, huey)
+        with progress("reading the store"):
+            content = make_report(huey)
+        problems = view.find_problems(content, huey)
         if as_json:
-            print_json(found.as_dict())
-            for each in problems:
-                typer.echo(f"huey-signals report: {each}", err=True)
+            print_json(content.as_dict())
+            for problem in problems:
+                print_error("report", problem)
         else:
-            view.show(found, huey_name, problems)
+            view.print_report(content, huey_name, problems)
     if problems:
-        raise typer.Exit(NEEDS_PERSON)
+        raise typer.Exit(NEEDS_ATTENTION)

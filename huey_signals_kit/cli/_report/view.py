@@ -1,244 +1,249 @@
-"""A report as a person sees it."""
+"""The report as text, and the problems in it that need a person."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ...upkeep import LOCK_ERRORS, Consumer, Report
-from .._shared.storage_errors import record_place
-from .._shared.tables import counted, print_table
-from .._shared.terminal import say, say_command
+from .._shared.storage_errors import describe_record
+from .._shared.tables import print_table
+from .._shared.terminal import print_command, print_text
+from .._shared.wording import join_limited, pluralize, verb
 
-_MOST = 10
-"""Rows of what can be endless: classes, tasks, names."""
+_MOST_ROWS = 10
+"""Rows of a table that could be endless: of classes, tasks, locks."""
 
 _ALIVE = {True: "yes", False: "no", None: "unknown"}
 
 
-def problems(found: Report, huey: Any) -> list[str]:
-    """What only a person can settle."""
-    records = [record_place(huey, name) for name in found.unreadable.records]
-    unreadable, said = found.unreadable, []
+def find_problems(report: Report, huey: Any) -> list[str]:
+    """Return a sentence for each problem in `report` that only a person can solve."""
+    problems = _unreadable(report, huey)
+    if report.locks.stale:
+        locks = pluralize(report.locks.stale, "lock")
+        problems.append(
+            f"{locks} of dead processes: tasks that need them do not run. huey-signals locks shows "
+            "and releases them"
+        )
+    if (dead := _dead_workers(report)) and report.queue_length:
+        messages = pluralize(report.queue_length, "message")
+        problems.append(
+            f"{messages} {verb(report.queue_length, 'wait')} in the queue, and every known process "
+            f"with workers is dead ({join_limited(dead)}). Start a consumer, unless a consumer "
+            "without the kit is running: this command cannot see those"
+        )
+    lock_errors = _count_lock_errors(report)
+    if lock_errors and not report.has_consumer:
+        problems.append(
+            f"{pluralize(lock_errors, 'lock error')} {verb(lock_errors, 'are')} stored, and no "
+            "consumer with the kit is known. A kit in the application alone does not prevent them: "
+            "call install_handlers in the module where the Huey is created, so that the consumer "
+            "calls it, too"
+        )
+    if report.pauses.ownerless:
+        problems.append(
+            "Pause switches without effect, because this Huey does not have their tasks: "
+            f"{join_limited(report.pauses.ownerless)}. If the tasks were renamed or removed, "
+            "delete the switches with huey-signals tokens delete"
+        )
+    return problems
+
+
+def _unreadable(report: Report, huey: Any) -> list[str]:
+    unreadable, problems = report.unreadable, []
     if unreadable.values:
-        said.append(
-            f"{counted(unreadable.values, 'value')} of the store cannot be read, and nothing "
-            "will ever clean what nobody can read"
+        problems.append(
+            f"{pluralize(unreadable.values, 'value')} in the store cannot be read: no command of "
+            "the kit will delete what it cannot read"
         )
     if unreadable.messages:
-        said.append(
-            f"{counted(unreadable.messages, 'message')} of the queue or the schedule cannot be "
-            "read; while that is so, no sweep and no purge deletes anything"
+        problems.append(
+            f"{pluralize(unreadable.messages, 'message')} in the queue or the schedule cannot be "
+            "read: until then, no sweep and no purge deletes anything"
         )
     if unreadable.records:
-        said.append(
-            f"{counted(len(unreadable.records), 'record')} of the ledger cannot be read "
-            f"({_some(records)}); until they can be read or are gone, no sweep and no purge "
-            "deletes anything. Run one version of huey-signals-kit in all processes of this queue, "
-            "then delete a record that still cannot be read. Only its counts are lost; a living "
-            "process writes its record again: "
-            f"huey-signals forget HUEY --record {found.unreadable.records[0]} --apply"
+        places = join_limited(describe_record(huey, name) for name in unreadable.records)
+        problems.append(
+            f"{pluralize(len(unreadable.records), 'record')} of the ledger cannot be read "
+            f"({places}): until then, no sweep and no purge deletes anything. Run the same version "
+            "of huey-signals-kit in all processes of this queue, then delete a record that still "
+            "cannot be read. Only its counts are lost; a living process writes its record again: "
+            f"huey-signals forget HUEY --record {unreadable.records[0]} --apply"
         )
-    if found.locks.stale:
-        said.append(
-            f"{counted(found.locks.stale, 'lock')} of dead processes: the tasks that need them do "
-            "not run (locks shows and frees them)"
-        )
-    if (dead := _dead_workers(found)) and found.queue_length:
-        wait = "waits" if found.queue_length == 1 else "wait"
-        said.append(
-            f"{counted(found.queue_length, 'message')} {wait} in the queue, and every process "
-            f"with workers that is known here is dead ({_some(dead)}). Start a consumer, unless a "
-            "consumer without the kit is running: this command cannot see those"
-        )
-    garbage = _lock_errors(found)
-    if garbage and not found.has_consumer:
-        are = "is" if garbage == 1 else "are"
-        said.append(
-            f"{counted(garbage, 'lock error')} {are} stored, and no consumer with the kit is "
-            "known. A kit in the application alone does not keep them out: call install_handlers "
-            "in the module where the Huey is made, so that the consumer calls it too"
-        )
-    if found.pauses.ownerless:
-        said.append(
-            "Pause switches of tasks that this Huey does not have, so that they stop nothing: "
-            f"{_some(found.pauses.ownerless)}. Were the tasks renamed or removed? (tokens shows "
-            "and deletes the switches)"
-        )
-    return said
+    return problems
 
 
-def _dead_workers(found: Report) -> list[str]:
+def _dead_workers(report: Report) -> list[str]:
     """Return all processes with workers, if every one of them is dead."""
-    workers = [each for each in found.consumers if each.worker not in ("", "scheduler")]
-    if any(each.alive is not False for each in workers):
+    workers = [process for process in report.consumers if process.worker not in ("", "scheduler")]
+    if any(process.alive is not False for process in workers):
         return []
-    return [f"process {each.pid} on {each.host}" for each in workers]
+    return [f"process {process.pid} on {process.host}" for process in workers]
 
 
-def _lock_errors(found: Report) -> int:
+def _count_lock_errors(report: Report) -> int:
     """Return how many lock errors are stored, not counting those kept on purpose."""
-    return sum(found.errors.get(name, 0) - found.kept.get(name, 0) for name in LOCK_ERRORS)
+    return sum(report.errors.get(name, 0) - report.kept.get(name, 0) for name in LOCK_ERRORS)
 
 
-def show(found: Report, huey_name: str, problems: list[str]) -> None:
-    """All of it on stdout."""
-    say(f"Queue {found.queue}, storage {found.storage}")
-    if found.trusted_serializer:
-        say(f"Its serializer {found.serializer} is your own, and is used as it is.")
-    say()
-    _kinds(found)
-    _errors(found)
-    _tokens(found)
-    _pauses(found)
-    _locks(found)
-    _messages(found)
-    _consumers(found)
-    _counters(found)
-    _next(found, huey_name)
+def print_report(report: Report, huey_name: str, problems: list[str]) -> None:
+    """Print the report on stdout: tables first, then what to do."""
+    print_text(f"Queue {report.queue}, storage {report.storage}")
+    if report.trusted_serializer:
+        print_text(f"Its serializer {report.serializer} is your own; the kit uses it unchecked.")
+    print_text()
+    _print_kinds(report)
+    _print_errors(report)
+    _print_tokens(report)
+    _print_pauses(report)
+    _print_locks(report)
+    _print_messages(report)
+    _print_processes(report)
+    _print_counters(report)
+    _print_cleanup(report, huey_name)
     if problems:
-        say("This needs a person:")
-        for each in problems:
-            say(each, first="- ")
+        print_text("Needs attention:")
+        for problem in problems:
+            print_text(problem, first="- ")
 
 
-def _kinds(found: Report) -> None:
-    kinds = ((kind.replace("_", " "), each) for kind, each in found.kinds.items())
-    rows = [(kind, each.keys, each.bytes) for kind, each in kinds if each.keys]
+def _print_kinds(report: Report) -> None:
+    rows = [
+        (kind.replace("_", " "), total.keys, total.bytes)
+        for kind, total in report.kinds.items()
+        if total.keys
+    ]
     keys, size = sum(row[1] for row in rows), sum(row[2] for row in rows)
     print_table(("in the store", "keys", "bytes"), [*rows, ("all", keys, size)], numbers=(1, 2))
-    say()
-    if found.kinds["kit"].keys and not found.storage.startswith("unknown"):
-        say(
-            f"{counted(found.kinds['kit'].keys, 'key')} of version 0.1 of the kit, which are no "
-            "longer read: huey-signals forget deletes them."
+    print_text()
+    if report.kinds["kit"].keys and not report.storage.startswith("unknown"):
+        print_text(
+            f"{pluralize(report.kinds['kit'].keys, 'key')} of version 0.1 of the kit, which this "
+            "version does not read: huey-signals forget deletes them."
         )
-        say()
+        print_text()
 
 
-def _errors(found: Report) -> None:
-    if found.errors:
+def _print_errors(report: Report) -> None:
+    if report.errors:
         rows = [
-            (name, number, f"{found.kept[name]:,} on purpose" if name in found.kept else "")
-            for name, number in sorted(found.errors.items(), key=lambda item: -item[1])
+            (name, number, f"{report.kept[name]:,} on purpose" if name in report.kept else "")
+            for name, number in sorted(report.errors.items(), key=lambda item: -item[1])
         ]
-        _first_of(("stored errors", "number", ""), rows, numbers=(1,))
+        _print_limited(("stored errors", "number", ""), rows, numbers=(1,))
 
 
-def _tokens(found: Report) -> None:
-    tokens = found.tokens
-    oldest = f", the first of them {_moment(tokens.oldest_mark)}" if tokens.oldest_mark else ""
+def _print_tokens(report: Report) -> None:
+    tokens = report.tokens
+    first = f", first at {_format_iso(tokens.oldest_mark)}" if tokens.oldest_mark else ""
     rows = [
-        ("live", tokens.live, "their tasks may still come to run"),
-        ("custom", tokens.custom, "for ids that Huey has not made; no sweep deletes them"),
-        ("orphaned", tokens.orphaned, "their tasks stand nowhere"),
-        ("marked", tokens.marked, f"seen orphaned by a sweep{oldest}"),
+        ("live", tokens.live, "their tasks may still run"),
+        ("custom", tokens.custom, "their ids were not made by Huey; no sweep deletes them"),
+        ("orphaned", tokens.orphaned, "no trace of their tasks"),
+        ("marked", tokens.marked, f"seen orphaned by one sweep{first}"),
     ]
     if rows := [row for row in rows if row[1]]:
         print_table(("revoke tokens", "number", ""), rows, numbers=(1,))
-        say()
+        print_text()
 
 
-def _pauses(found: Report) -> None:
-    pauses = found.pauses
+def _print_pauses(report: Report) -> None:
+    pauses = report.pauses
     rows = []
     for state, names in (("active", pauses.active), ("expired", pauses.expired)):
         for name in names:
-            lost = name in pauses.ownerless
-            rows.append((name, f"{state}, of no task here" if lost else state))
+            is_ownerless = name in pauses.ownerless
+            rows.append((name, f"{state}, no such task" if is_ownerless else state))
     if rows:
-        _first_of(("pause switches", "state"), rows)
+        _print_limited(("pause switches", "state"), rows)
         if pauses.unknown:
-            say(
+            print_text(
                 "It is unknown whether these tasks exist, because their modules are not imported "
-                f"here: {_some(pauses.unknown)}."
+                f"here: {join_limited(pauses.unknown)}."
             )
-            say()
+            print_text()
 
 
-def _locks(found: Report) -> None:
-    locks = found.locks
+def _print_locks(report: Report) -> None:
+    locks = report.locks
     rows = [
-        ("living", locks.held - locks.stale - locks.unclaimed, ""),
-        ("dead", locks.stale, "until they are freed, no task gets these"),
-        ("unclaimed", locks.unclaimed, "no known holder, or unknown whether it is alive"),
+        ("alive", locks.held - locks.stale - locks.unclaimed, ""),
+        ("dead", locks.stale, "no task gets these locks until they are released"),
+        ("unknown", locks.unclaimed, "no holder named, or unknown whether it is alive"),
     ]
     if rows := [row for row in rows if row[1]]:
-        print_table(("locks of", "number", ""), rows, numbers=(1,))
-        say()
+        print_table(("locks by holder", "number", ""), rows, numbers=(1,))
+        print_text()
 
 
-def _messages(found: Report) -> None:
-    schedule = found.schedule
-    rows = [("queue", found.queue_length, ""), ("schedule", schedule.length, "")]
+def _print_messages(report: Report) -> None:
+    schedule, times = report.schedule, ""
     if schedule.first:
-        first, last = _moment(schedule.first), _moment(schedule.last)
-        times = f"the first {first}, the last {last}" if schedule.length > 1 else first
-        rows[1] = ("schedule", schedule.length, times)
+        times = _format_iso(schedule.first)
+        if schedule.length > 1:
+            times = f"from {times} to {_format_iso(schedule.last)}"
+    rows = [("queue", report.queue_length, ""), ("schedule", schedule.length, times)]
     print_table(("waiting", "messages", ""), rows, numbers=(1,))
-    say()
+    print_text()
 
 
-def _consumers(found: Report) -> None:
-    if not found.consumers:
-        say("No process has said that it works on this queue; only those with the kit do.")
-        say()
+def _print_processes(report: Report) -> None:
+    if not report.consumers:
+        print_text("No process is known to work on this queue; only processes with the kit are.")
+        print_text()
         return
     rows = [
         (
-            f"{each.host} {each.pid}",
-            each.worker or "none",
-            _moment(each.started),
-            _ALIVE[each.alive],
-            _running(each),
+            f"{process.host} {process.pid}",
+            process.worker or "none",
+            _format_iso(process.started),
+            _ALIVE[process.alive],
+            _describe_running(process),
         )
-        for each in found.consumers
+        for process in report.consumers
     ]
-    _first_of(("process", "workers", "started", "alive", "runs"), rows)
+    _print_limited(("process", "workers", "started", "alive", "runs"), rows)
 
 
-def _running(process: Consumer) -> str:
+def _describe_running(process: Consumer) -> str:
     if not process.running:
         return "nothing"
-    names = [str(each["task"]) for each in process.running]
-    said = _some(dict.fromkeys(f"{name} ({names.count(name)})" for name in names))
-    return f"died with {said}" if process.alive is False else said
+    names = [str(running["task"]) for running in process.running]
+    tasks = join_limited(dict.fromkeys(f"{name} ({names.count(name)})" for name in names))
+    return f"died with {tasks}" if process.alive is False else tasks
 
 
-def _counters(found: Report) -> None:
+def _print_counters(report: Report) -> None:
     by_metric: dict[str, list[tuple[str, int]]] = {}
-    for each in found.counters:
-        labels = " ".join(value for name, value in each["labels"].items() if name != "queue")
-        value = each["value"]
+    for counter in report.counters:
+        labels = " ".join(value for name, value in counter["labels"].items() if name != "queue")
+        value = counter["value"]
         number = value if isinstance(value, int) else value["count"]
-        by_metric.setdefault(each["metric"], []).append((labels, number))
+        by_metric.setdefault(counter["metric"], []).append((labels, number))
     for metric, rows in by_metric.items():
-        _first_of((metric, "counted"), sorted(rows, key=lambda row: -row[1]), numbers=(1,))
+        _print_limited((metric, "counted"), sorted(rows, key=lambda row: -row[1]), numbers=(1,))
 
 
-def _next(found: Report, huey_name: str) -> None:
-    garbage = _lock_errors(found)
-    if found.tokens.orphaned:
-        say(f"{counted(found.tokens.orphaned, 'token')} of tasks that stand nowhere:")
-        say_command("sweep", huey_name)
-    if garbage:
-        say(f"{counted(garbage, 'stored lock error')}:")
-        say_command("purge", huey_name)
-    if found.tokens.orphaned or garbage:
-        say()
+def _print_cleanup(report: Report, huey_name: str) -> None:
+    lock_errors = _count_lock_errors(report)
+    if report.tokens.orphaned:
+        print_text(f"To delete {pluralize(report.tokens.orphaned, 'orphaned revoke token')}:")
+        print_command("sweep", huey_name)
+    if lock_errors:
+        print_text(f"To delete {pluralize(lock_errors, 'stored lock error')}:")
+        print_command("purge", huey_name)
+    if report.tokens.orphaned or lock_errors:
+        print_text()
 
 
-def _first_of(titles: tuple[str, ...], rows: list[Any], numbers: tuple[int, ...] = ()) -> None:
-    print_table(titles, rows[:_MOST], numbers=numbers)
-    if len(rows) > _MOST:
-        say(f" and {len(rows) - _MOST:,} more; --json has all")
-    say()
+def _print_limited(titles: tuple[str, ...], rows: list[Any], numbers: tuple[int, ...] = ()) -> None:
+    """Print the first rows of a table, and how many there are beyond."""
+    print_table(titles, rows[:_MOST_ROWS], numbers=numbers)
+    if len(rows) > _MOST_ROWS:
+        print_text(f" and {len(rows) - _MOST_ROWS:,} more; --json has all")
+    print_text()
 
 
-def _some(names: Any) -> str:
-    names = list(names)
-    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
-
-
-def _moment(iso: str | None) -> str:
+def _format_iso(iso: str | None) -> str:
+    """Return a time in ISO format as text, to the second; ``?`` for None."""
     return (iso or "?").replace("T", " ").partition(".")[0].replace("+00:00", " UTC")

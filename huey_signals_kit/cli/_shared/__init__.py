@@ -1,1 +1,1 @@
-"""What several commands use: finding the Huey, output, errors, Ctrl-C."""
+"""Parts that several commands use: finding the Huey, output, errors, signals."""

@@ -1,4 +1,4 @@
-"""Readings of a storage, which may take long, for somebody who must not wait for long."""
+"""Reads of a storage on a thread of their own, for callers that may wait only for a short time."""
 
 from __future__ import annotations
 
@@ -11,71 +11,83 @@ T = TypeVar("T")
 
 
 class ReadTimeout(TimeoutError):
-    """A reading has not come in time; it goes on, and counts when it comes."""
+    """No result yet. The read continues, and its result is available once it ends."""
 
 
 class BackgroundRead(Generic[T]):
-    """Calls *read* on a thread of its own, once at a time, whoever asks and however often.
+    """A function that is called on a background thread, at most one call at a time.
 
-    One thread for all readings, as some storages keep a connection for each. It is a daemon: a
-    storage that hangs keeps no process from ending.
+    A storage that does not answer would block a scrape or the screen of ``top`` for minutes. So the
+    caller requests a read, waits as long as it can afford, and uses the result of an earlier read
+    if the new one is not ready. All reads share one thread, because some storages keep a connection
+    per thread. It is a daemon thread, so a read that never ends does not keep the process alive.
     """
 
     def __init__(self, read: Callable[[], T], name: str) -> None:
+        """Create the reader; the thread starts with the first request.
+
+        Args:
+            read: Reads the storage; what it raises is raised again by `result`.
+            name: What is read, as a noun: the name of the thread, and part of error messages.
+        """
         self._read = read
         self._name = name
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._asked = False
-        self._finished = 0
-        self._answer: T | None = None
+        self._is_reading = False
+        self._result: T | None = None
         self._error: Exception | None = None
-        self._began = float("-inf")
+        self._started_at = float("-inf")
 
-    def age(self) -> float:
-        """Seconds since the last reading began; infinite without one."""
-        return time.monotonic() - self._began
+    def seconds_since_start(self) -> float:
+        """Return the seconds since the last read started; infinity before the first."""
+        return time.monotonic() - self._started_at
 
-    def ask(self) -> None:
-        """Begin a reading, unless one is under way."""
+    def request(self) -> None:
+        """Start a read, unless one is running."""
         with self._changed:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
-            if not self._asked:
-                self._asked = True
-                self._began = time.monotonic()
+            if not self._is_reading:
+                self._is_reading = True
+                self._started_at = time.monotonic()
                 self._changed.notify_all()
 
     def wait(self, seconds: float | None) -> bool:
-        """Until the reading that is under way has ended; whether it has, after *seconds*."""
+        """Wait up to `seconds` for the running read; return whether none is running."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._asked, seconds)
+            return self._changed.wait_for(lambda: not self._is_reading, seconds)
 
-    def last(self) -> T:
-        """The last answer, or what the last reading raised; `ReadTimeout` before the first."""
+    def result(self) -> T:
+        """Return the result of the last read that ended.
+
+        Raises:
+            ReadTimeout: No read has ended yet.
+            Exception: The last read raised it.
+        """
         with self._changed:
             if self._error is not None:
                 raise self._error
-            if self._answer is None:
+            if self._result is None:
                 raise ReadTimeout(f"no {self._name} yet")
-            return self._answer
+            return self._result
 
-    def forget(self) -> None:
-        """As if nothing had been read."""
+    def reset(self) -> None:
+        """Discard the last result or error, so that the next read is due immediately."""
         with self._changed:
-            self._answer, self._error, self._began = None, None, float("-inf")
+            self._result, self._error, self._started_at = None, None, float("-inf")
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._asked)
-            answer, error = None, None
+                self._changed.wait_for(lambda: self._is_reading)
+            result, error = None, None
             try:
-                answer = self._read()
+                result = self._read()
             except Exception as exc:
                 error = exc
             with self._changed:
-                self._answer, self._error = answer, error
-                self._asked = False
+                self._result, self._error = result, error
+                self._is_reading = False
                 self._changed.notify_all()

@@ -15,16 +15,16 @@ SETTING = "DJANGO_SETTINGS_MODULE"
 _IN_MANAGE = re.compile(rf"""['"]{SETTING}['"]\s*[,\]=)]+\s*['"]([\w.]+)['"]""")
 
 
-def is_installed() -> bool:
+def has_project() -> bool:
     """Return whether the environment names a Django project, and Django is installed."""
     return bool(os.environ.get(SETTING)) and find_spec("django") is not None
 
 
 def load_tasks() -> None:
     """Set Django up and import the tasks of its apps, as ``manage.py run_huey`` does."""
-    here = os.getcwd()
-    if not {"", here} & set(sys.path):
-        sys.path.insert(0, here)
+    current_folder = os.getcwd()
+    if not {"", current_folder} & set(sys.path):
+        sys.path.insert(0, current_folder)
     set_up()
     from django.utils.module_loading import autodiscover_modules
 
@@ -33,7 +33,7 @@ def load_tasks() -> None:
 
 
 def set_up() -> None:
-    """Set Django up; what its apps print goes to standard error."""
+    """Set Django up; what its apps print goes to stderr."""
     import django
 
     with redirect_stdout(sys.stderr):
@@ -41,37 +41,38 @@ def set_up() -> None:
 
 
 def needs_set_up(exc: BaseException) -> bool:
-    """Return whether *exc* means that Django's apps must be loaded first."""
-    return _is(exc, "AppRegistryNotReady") and is_installed()
+    """Return whether `exc` means that Django's apps must be loaded first."""
+    return _is_django_error(exc, "AppRegistryNotReady") and has_project()
 
 
-def missing(exc: BaseException, asked: str) -> str | None:
-    """Return a message if *exc* means that Django's settings were not found, else None.
+def explain_missing_settings(exc: BaseException, huey_name: str) -> str | None:
+    """Return a message if `exc` means that Django's settings were not found, else None.
 
     Args:
         exc: What the import of a module raised.
-        asked: The name of the Huey on the command line.
+        huey_name: The name of the Huey on the command line.
     """
     setting = os.environ.get(SETTING)
-    if not setting and _is(exc, "ImproperlyConfigured"):
+    if not setting and _is_django_error(exc, "ImproperlyConfigured"):
         return (
-            f"{asked} needs Django's settings, and the environment variable {SETTING} is not set. "
-            f"Set it to the settings module of the project: {SETTING}={_guess()}"
+            f"{huey_name} needs Django's settings, and the environment variable {SETTING} is not "
+            f"set. Set it to the settings module of the project: {SETTING}={_example_setting()}"
         )
     if not setting or not isinstance(exc, ModuleNotFoundError) or exc.name is None:
         return None
     if not f"{setting}.".startswith(f"{exc.name}."):
         return None
-    guess = _from_manage()
-    close = nearest(setting, [guess]) if guess else ""
+    named_in_manage = _setting_in_manage()
+    suggestion = nearest(setting, [named_in_manage]) if named_in_manage else ""
     return (
-        f"{SETTING} is {setting!r}, and there is no module {exc.name!r} in {os.getcwd()} "
-        f"or on Python's path.{close} Run this in the folder of manage.py, or correct {SETTING}"
+        f"{SETTING} is {setting!r}, and there is no module {exc.name!r} in {os.getcwd()} or on "
+        f"Python's path.{suggestion} Run this command in the folder of manage.py, or correct "
+        f"{SETTING}"
     )
 
 
-def why_immediate(huey: Any) -> str:
-    """Return a hint if *huey* is the one of djhuey, whose immediate mode follows DEBUG."""
+def immediate_mode_hint(huey: Any) -> str:
+    """Return a hint if `huey` is the one of djhuey, whose immediate mode follows DEBUG."""
     djhuey = sys.modules.get("huey.contrib.djhuey")
     if djhuey is None or getattr(djhuey, "HUEY", None) is not huey:
         return ""
@@ -81,18 +82,19 @@ def why_immediate(huey: Any) -> str:
     )
 
 
-def _is(exc: BaseException, name: str) -> bool:
-    found = type(exc)
-    return found.__name__ == name and found.__module__ == "django.core.exceptions"
+def _is_django_error(exc: BaseException, name: str) -> bool:
+    """Return whether `exc` is the exception `name` of Django, without importing Django."""
+    cls = type(exc)
+    return cls.__name__ == name and cls.__module__ == "django.core.exceptions"
 
 
-def _guess() -> str:
-    return _from_manage() or "project.settings"
+def _example_setting() -> str:
+    return _setting_in_manage() or "project.settings"
 
 
-def _from_manage() -> str | None:
+def _setting_in_manage() -> str | None:
     """Return the settings module that the manage.py of the current folder names."""
     with suppress(OSError, UnicodeDecodeError), open("manage.py", encoding="utf-8") as file:
-        found = _IN_MANAGE.search(file.read())
-        return found[1] if found else None
+        match = _IN_MANAGE.search(file.read())
+        return match[1] if match else None
     return None

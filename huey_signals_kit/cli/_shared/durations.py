@@ -1,36 +1,61 @@
-"""Spans of time as people write and read them."""
+"""Durations and times as users write and read them."""
 
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 from ...upkeep import validate_min_age
-from .exits import WrongUse
-from .terminal import shown
+from .exits import UsageError
+from .terminal import printable
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _NAMES = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
+_UNITS = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
 _AGE = re.compile(r"(\d+(?:\.\d+)?)([smhdw]?)")
-_FORM = "takes seconds, or a number with s, m, h, d or w after it, as in 1d"
+_FORMAT = "takes seconds, or a number with s, m, h, d or w after it, as in 1d"
 
 
-def parse_age(given: str, option: str) -> float:
-    """Seconds from ``3600``, ``90m`` or ``1d``; `WrongUse` for less than a sweep can work with."""
-    found = _AGE.fullmatch(given.strip().lower())
-    if found is None:
-        raise WrongUse(f"{option} {_FORM}; got {shown(given)!r}")
-    seconds = float(found[1]) * _SECONDS[found[2] or "s"]
+def parse_age(text: str, option: str) -> float:
+    """Return the seconds that ``3600``, ``90m`` or ``1d`` stands for.
+
+    Args:
+        text: The value of the option.
+        option: The name of the option, for the message.
+
+    Raises:
+        UsageError: `text` is no age, or is out of the range that a sweep accepts.
+    """
+    match = _AGE.fullmatch(text.strip().lower())
+    if match is None:
+        raise UsageError(f"{option} {_FORMAT}; got {printable(text)!r}")
+    seconds = float(match[1]) * _SECONDS[match[2] or "s"]
     try:
         validate_min_age(seconds, option)
     except ValueError as exc:
-        raise WrongUse(str(exc)) from None
+        raise UsageError(str(exc)) from None
     return seconds
 
 
 def format_seconds(seconds: float) -> str:
-    """*seconds* in its largest unit that leaves no rest, as in ``90 minutes``."""
+    """Return `seconds` in the largest unit that divides them, as in ``90 minutes``."""
     for name, size in _NAMES:
         if seconds % size == 0 or size == 1:
             number = seconds / size
             return f"{number:,g} {name}{'' if number == 1 else 's'}"
     raise AssertionError
+
+
+def format_duration(seconds: float) -> str:
+    """Return `seconds` in their two largest units, as in ``3h 5m``."""
+    rest, parts = max(0, int(seconds)), list[str]()
+    for name, size in _UNITS:
+        number, rest = divmod(rest, size)
+        if number or (parts and len(parts) < 2) or name == "s":
+            parts.append(f"{number}{name}")
+    return " ".join(parts[:2])
+
+
+def format_time(moment: datetime) -> str:
+    """Return `moment` to the second, without its time zone."""
+    return f"{moment:%Y-%m-%d %H:%M:%S}"

@@ -1,4 +1,4 @@
-"""How a command ends: its exit codes, and the errors that lead to them."""
+"""Exit codes of the commands, and the exceptions that lead to them."""
 
 from __future__ import annotations
 
@@ -11,49 +11,50 @@ from contextlib import contextmanager, suppress
 import typer
 
 from .interrupts import Interrupted
+from .terminal import print_error
 
-DONE = 0
-"""All went well, and nothing was found that needs anybody."""
+NEEDS_ATTENTION = 1
+"""The command found something that needs a person, or it failed."""
 
-NEEDS_PERSON = 1
-"""The command found something, or failed at something, that a person should look at."""
+USAGE_ERROR = 2
+"""The command cannot work with its arguments and has done nothing. Typer uses the same code."""
 
-WRONG_USE = 2
-"""The command cannot work with what it was given, and has done nothing; also typer's own code."""
-
-BY_SIGNAL = 128
-"""Plus the signal's number, as shells have it: 130 after Ctrl-C."""
+SIGNAL_BASE = 128
+"""Shells add the number of a signal to this: 130 after Ctrl-C."""
 
 
 class CommandError(Exception):
-    """Ends a command with its text on stderr and its `code`."""
+    """An error that ends a command with a message on stderr and the exit code `code`."""
 
-    code = NEEDS_PERSON
+    code = NEEDS_ATTENTION
 
 
-class WrongUse(CommandError):
-    """What the user gave cannot be worked with."""
+class UsageError(CommandError):
+    """An error in the arguments of the command."""
 
-    code = WRONG_USE
+    code = USAGE_ERROR
 
 
 @contextmanager
 def exit_codes(command: str) -> Iterator[None]:
-    """Turn the errors of *command* into a line on stderr and an exit code."""
+    """Turn a `CommandError` or an interrupt into a message on stderr and an exit code.
+
+    A reader that closed the pipe, as ``head`` does, ends the command without a message.
+    """
     try:
         yield
         sys.stdout.flush()
     except CommandError as exc:
-        typer.echo(f"huey-signals {command}: {exc}", err=True)
+        print_error(command, exc)
         raise typer.Exit(exc.code) from None
     except Interrupted as exc:
-        raise typer.Exit(BY_SIGNAL + exc.signum) from None
+        raise typer.Exit(SIGNAL_BASE + exc.signum) from None
     except BrokenPipeError:
-        _write_to_nobody()
-        raise typer.Exit(BY_SIGNAL + signal.SIGPIPE) from None
+        _discard_output()
+        raise typer.Exit(SIGNAL_BASE + signal.SIGPIPE) from None
 
 
-def _write_to_nobody() -> None:
-    """Who reads has seen enough; what is still buffered would be complained of at the end."""
-    with suppress(OSError, ValueError), open(os.devnull, "wb") as nobody:
-        os.dup2(nobody.fileno(), sys.stdout.fileno())
+def _discard_output() -> None:
+    """Redirect stdout to /dev/null, as Python would fail to flush the closed pipe at exit."""
+    with suppress(OSError, ValueError), open(os.devnull, "wb") as devnull:
+        os.dup2(devnull.fileno(), sys.stdout.fileno())

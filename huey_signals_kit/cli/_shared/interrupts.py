@@ -1,4 +1,4 @@
-"""Ctrl-C and its like: the first ends the work, the second whatever is left of it."""
+"""Signals that end a process, such as Ctrl-C, turned into an exception."""
 
 from __future__ import annotations
 
@@ -12,29 +12,40 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(BaseException):
-    """The user, or the system, wants this process to end."""
+    """The user or the system asks this process to end."""
 
     def __init__(self, signum: int) -> None:
+        """Name the signal.
+
+        Args:
+            signum: Number of the signal.
+        """
         super().__init__(signal.Signals(signum).name)
         self.signum = signum
 
 
 class Interrupts:
-    """Within this block a signal that ends processes raises `Interrupted`, the first time.
+    """A block in which the first signal that ends processes raises `Interrupted`.
 
-    The second ends this process at once, whatever it is waiting for: a storage that hangs, say.
-    With *tidying*, which must be short, later ones are ignored instead, so that nothing cuts it
-    short. What was ignored before, as under ``nohup``, stays ignored.
+    By default the second signal ends the process immediately, even while it waits for a storage
+    that does not answer. A signal that was ignored before, as under ``nohup``, stays ignored.
     """
 
-    def __init__(self, *, tidying: bool = False) -> None:
-        self._later = signal.SIG_IGN if tidying else signal.SIG_DFL
-        self._before: dict[signal.Signals, Any] = {}
+    def __init__(self, *, is_cleanup_protected: bool = False) -> None:
+        """Prepare the handlers; entering the block sets them.
+
+        Args:
+            is_cleanup_protected: Ignore signals after the first, so that cleaning up, which must be
+                short then, is not cut off.
+        """
+        self._handler_afterwards = signal.SIG_IGN if is_cleanup_protected else signal.SIG_DFL
+        self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interrupts:
+        """Set the handlers."""
         for signum in _SIGNALS:
             if signal.getsignal(signum) != signal.SIG_IGN:
-                self._before[signum] = signal.signal(signum, self._receive)
+                self._previous[signum] = signal.signal(signum, self._receive)
         return self
 
     def __exit__(
@@ -43,20 +54,20 @@ class Interrupts:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # Once interrupted, this process is about to end, and later signals stay as they are.
+        """Restore the handlers, unless the process was interrupted and is about to end."""
         if not isinstance(exc, Interrupted):
-            for signum, handler in self._before.items():
+            for signum, handler in self._previous.items():
                 signal.signal(signum, handler)
 
     def ignore(self) -> None:
-        """From here on only tidying up is left, which is short and not to be interrupted."""
-        self._set(signal.SIG_IGN)
+        """Ignore these signals from now on: only cleaning up is left, which is short."""
+        self._set_handlers(signal.SIG_IGN)
 
     def _receive(self, signum: int, frame: FrameType | None) -> None:
-        self._set(self._later)
-        show_cursor()  # a process that is ended at once does not
+        self._set_handlers(self._handler_afterwards)
+        show_cursor()  # a second signal would end the process before the progress bar does
         raise Interrupted(signum)
 
-    def _set(self, handler: Any) -> None:
-        for each in self._before:
-            signal.signal(each, handler)
+    def _set_handlers(self, handler: Any) -> None:
+        for signum in self._previous:
+            signal.signal(signum, handler)

@@ -1,4 +1,4 @@
-"""End the process, even if a user's module has left threads running in it."""
+"""End the process, even if a module of the user has left threads running in it."""
 
 from __future__ import annotations
 
@@ -12,46 +12,51 @@ from collections.abc import Callable
 from contextlib import suppress
 
 _GRACE_SECONDS = 1.0
-"""Seconds that the threads of a user's module get to end by themselves."""
+"""Seconds that the threads of the user's module get to end by themselves."""
 
 
 def run(app: Callable[[], object]) -> None:
-    """Call *app* and end the process with its exit code.
+    """Call `app` and end the process with its exit code.
 
-    At exit Python waits for every thread that is not a daemon. The module that makes the Huey may
-    have started a thread that never ends; a command does not wait for it.
+    At exit Python waits for every thread that is not a daemon. The module that creates the Huey may
+    have started a thread that never ends; a command must not wait for it. So if such a thread is
+    left after the grace period, the exit functions run, the streams are flushed, and the process
+    ends without waiting.
+
+    Args:
+        app: The command line; it ends with `SystemExit`.
     """
     try:
         _call(app)
     except BaseException as exc:
         _wait_for_threads()
-        if not _threads():
+        if not _other_threads():
             raise
-        _end_now(exc)
+        _exit_immediately(exc)
 
 
 def _call(app: Callable[[], object]) -> None:
     try:
         app()
-    except OSError as exc:  # while printing a help text; commands report it themselves
+    except OSError as exc:  # from printing a help text; commands report their own errors
         if exc.errno != errno.ENOSPC or exc.filename is not None:
             raise
         print(f"huey-signals: cannot write the output: {exc}", file=sys.stderr)
         sys.exit(1)
 
 
-def _threads() -> list[threading.Thread]:
+def _other_threads() -> list[threading.Thread]:
     main = threading.main_thread()
-    return [each for each in threading.enumerate() if each is not main and not each.daemon]
+    return [thread for thread in threading.enumerate() if thread is not main and not thread.daemon]
 
 
 def _wait_for_threads() -> None:
     deadline = time.monotonic() + _GRACE_SECONDS
-    for thread in _threads():
+    for thread in _other_threads():
         thread.join(max(0.0, deadline - time.monotonic()))
 
 
-def _end_now(exc: BaseException) -> None:
+def _exit_immediately(exc: BaseException) -> None:
     code = 1
     if isinstance(exc, SystemExit) and (exc.code is None or isinstance(exc.code, int)):
         code = exc.code or 0

@@ -1,4 +1,4 @@
-"""Progress on stderr, while a person is looking."""
+"""Progress bars on stderr, shown only on a terminal."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from .terminal import console
 
-Tell = Callable[[str], object]
+ShowStatus = Callable[[str], object]
+"""Shows a text beside the bar, such as ``1,000 read``."""
 
 
 @contextmanager
-def progress(doing: str) -> Iterator[Tell]:
-    """A bar that says *doing*, and what it is told; nothing where nobody is looking.
+def progress(activity: str) -> Iterator[ShowStatus]:
+    """Show a bar while the block runs, and yield a function that sets the text beside it.
 
-    How much there is nobody knows before all of it is read, so the bar has no end.
+    The bar has no end, because the size of a store is unknown before all of it is read. If stderr
+    is no terminal, nothing is shown.
+
+    Args:
+        activity: What the command is doing, shown before the bar.
     """
     terminal = console(stderr=True)
     if not terminal.is_interactive:
@@ -25,16 +30,9 @@ def progress(doing: str) -> Iterator[Tell]:
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
-        TextColumn("{task.fields[told]}", markup=False),
+        TextColumn("{task.fields[status]}", markup=False),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=terminal, transient=True) as bars:
-        bar = bars.add_task(doing, total=None, told="")
-        yield lambda text: bars.update(bar, told=text)
-
-
-@contextmanager
-def waiting(doing: str) -> Iterator[None]:
-    """The same for work that tells nothing on its way."""
-    with progress(doing):
-        yield
+        bar = bars.add_task(activity, total=None, status="")
+        yield lambda text: bars.update(bar, status=text)

@@ -1,4 +1,4 @@
-"""All that the command line asks of Redis itself."""
+"""The demo's own access to a Redis; every other command uses the storage of its Huey."""
 
 from __future__ import annotations
 
@@ -10,59 +10,70 @@ from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from .exits import CommandError, WrongUse
+from .exits import CommandError, UsageError
 
 _EXAMPLE = "redis://localhost:6379/0"
 _SCHEMES = ("redis://", "rediss://", "unix://")
-_SECONDS = 5
+_TIMEOUT_SECONDS = 5
 
 
-def masked(url: str) -> str:
-    """*url* without user, password and token, to be shown."""
+def mask_url(url: str) -> str:
+    """Return `url` without user and password, to be shown.
+
+    Unlike `redact`, which finds URLs in a text, this masks all before the last ``@``: a wrong URL
+    may have spaces or no scheme.
+    """
     before, at, host = url.rpartition("@")
     scheme = re.match(r"\w*://", before)
-    shown = f"{scheme.group() if scheme else ''}***@{host}" if at else url
-    return re.sub(r"([?&](?:username|password)=)[^&#]*", r"\1***", shown)
+    masked = f"{scheme.group() if scheme else ''}***@{host}" if at else url
+    return re.sub(r"([?&](?:username|password)=)[^&#]*", r"\1***", masked)
 
 
-def check(url: str) -> None:
-    """`WrongUse` unless a Redis answers at *url*, which its message names without a password."""
+def validate_url(url: str) -> None:
+    """Raise `UsageError` unless a Redis answers at `url`."""
     if not url.startswith(_SCHEMES):
-        raise WrongUse(f"{masked(url)!r} is no URL of a Redis; write it like {_EXAMPLE}")
+        raise UsageError(f"{mask_url(url)!r} is no URL of a Redis; write it like {_EXAMPLE}")
     try:
-        with _connected(url) as redis:
+        with _connect(url) as redis:
             redis.ping()
     except (ValueError, TypeError):
-        # Their text may have parts of the password.
-        raise WrongUse(f"cannot read the URL {masked(url)!r}; write it like {_EXAMPLE}") from None
+        # The text of these errors may have parts of the password.
+        raise UsageError(
+            f"cannot read the URL {mask_url(url)!r}; write it like {_EXAMPLE}"
+        ) from None
     except RedisError as exc:
         reason = str(exc).strip().rstrip(".") or type(exc).__name__
-        raise WrongUse(
-            f"cannot use the Redis at {masked(url)} ({reason}); start it, or give another URL"
+        raise UsageError(
+            f"cannot use the Redis at {mask_url(url)} ({reason}); start it, or give another URL"
         ) from None
 
 
 def delete_keys(url: str, name: str) -> None:
-    """Delete every key that has *name* in it, a batch at a time."""
-    with _connected(url) as redis:
+    """Delete every key that contains `name`, in batches."""
+    with _connect(url) as redis:
         for key in redis.scan_iter(match=f"*{name}*", count=1000):
             redis.delete(key)
 
 
 @contextmanager
-def storage_errors(url: str | None, advice: str) -> Iterator[None]:
-    """A Redis that fails in the middle of work ends the command, with *advice*."""
+def redis_errors(url: str | None, advice: str) -> Iterator[None]:
+    """Turn a `RedisError` of the block into a `CommandError`.
+
+    Args:
+        url: The URL of the Redis; None if the block uses none.
+        advice: What the failure may have left behind.
+    """
     try:
         yield
     except RedisError as exc:
-        where = masked(url) if url else "its URL"
+        where = mask_url(url) if url else "its URL"
         raise CommandError(f"the Redis at {where} failed ({exc}); {advice}") from None
 
 
-def _connected(url: str) -> Redis:
+def _connect(url: str) -> Redis:
     return Redis.from_url(
         url,
-        socket_connect_timeout=_SECONDS,
-        socket_timeout=_SECONDS,
+        socket_connect_timeout=_TIMEOUT_SECONDS,
+        socket_timeout=_TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 0),
     )

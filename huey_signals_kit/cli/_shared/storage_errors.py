@@ -1,4 +1,4 @@
-"""Storages as they are told to people, and what they raise when they cannot be used."""
+"""Names of storages for messages, and errors that mean that a storage cannot be used."""
 
 from __future__ import annotations
 
@@ -17,59 +17,60 @@ from redis import RedisError
 from ...store import REDIS, UnsupportedStorage, family_of, open_store, redis_key
 from ...upkeep import Stopped
 from .exits import CommandError
-from .redact import without_secrets
-from .terminal import shown
+from .redact import redact
+from .terminal import printable
 
-# The packages that storages are made of; none of them is imported for this.
-_ERRORS = (
+_ERROR_CLASSES = (
     ("psycopg", "Error"),
     ("psycopg2", "Error"),
     ("peewee", "PeeweeException"),
     ("cysqlite", "Error"),
     ("cysqlite", "OperationalError"),
 )
-_LONGEST = 300
+"""Modules of storages and their errors. The modules are not imported: only used ones can raise."""
+
+_MOST_CHARACTERS = 300
 
 
 def is_storage_error(exc: BaseException) -> bool:
-    """Whether a storage of Huey's raises this when it cannot be used."""
-    found = [getattr(sys.modules.get(module), name, None) for module, name in _ERRORS]
-    known = tuple(each for each in found if isinstance(each, type))
-    return isinstance(exc, (OSError, sqlite3.Error, RedisError, ConfigurationError, *known))
+    """Return whether a storage of Huey raises `exc` when it cannot be used."""
+    optional = [getattr(sys.modules.get(module), name, None) for module, name in _ERROR_CLASSES]
+    classes = tuple(cls for cls in optional if isinstance(cls, type))
+    return isinstance(exc, (OSError, sqlite3.Error, RedisError, ConfigurationError, *classes))
 
 
 def describe_storage(storage: Any) -> str:
-    """*storage* in words, without any secret."""
+    """Return the kind and the place of `storage`, without passwords."""
     pool = getattr(storage, "pool", None)
-    given = getattr(pool, "connection_kwargs", None)
-    if isinstance(given, dict):
-        return _redis(given)
-    kind = type(storage).__name__
+    connection = getattr(pool, "connection_kwargs", None)
+    if isinstance(connection, dict):
+        return _describe_redis(connection)
     if (filename := getattr(storage, "filename", None)) is not None:
         return f"the SQLite file {filename}"
     if hasattr(storage, "dsn"):
-        return _postgres(storage)
+        return _describe_postgres(storage)
     if (path := getattr(storage, "path", None)) is not None:
         return f"the folder {path}"
     if (database := getattr(storage, "database", None)) is not None:
         return f"the database {getattr(database, 'database', None) or type(database).__name__}"
-    return f"the {kind}"
+    return f"the {type(storage).__name__}"
 
 
-def _redis(given: dict[str, Any]) -> str:
-    if path := given.get("path"):
+def _describe_redis(connection: dict[str, Any]) -> str:
+    if path := connection.get("path"):
         return f"the Redis at unix://{path}"
-    host, port = given.get("host") or "localhost", given.get("port") or 6379
-    return f"the Redis at {host}:{port}/{given.get('db') or 0}"
+    host, port = connection.get("host") or "localhost", connection.get("port") or 6379
+    return f"the Redis at {host}:{port}/{connection.get('db') or 0}"
 
 
-def _postgres(storage: Any) -> str:
-    parts = {k: v for k, v in storage.connection_params.items() if k in ("host", "port", "dbname")}
-    named = storage.dsn or " ".join(f"{key}={value}" for key, value in parts.items())
-    return f"the Postgres at {without_secrets(str(named))}" if named else "the Postgres"
+def _describe_postgres(storage: Any) -> str:
+    params = storage.connection_params
+    parts = [f"{key}={value}" for key, value in params.items() if key in ("host", "port", "dbname")]
+    address = storage.dsn or " ".join(parts)
+    return f"the Postgres at {redact(str(address))}" if address else "the Postgres"
 
 
-def record_place(huey: Any, name: str) -> str:
+def describe_record(huey: Any, name: str) -> str:
     """Return where the record `name` of the ledger of `huey` is stored."""
     family = family_of(huey.storage)
     if family is not None and family.name in REDIS:
@@ -77,64 +78,79 @@ def record_place(huey: Any, name: str) -> str:
     return f"{name} in the kit's own data"
 
 
-def reason(exc: BaseException) -> str:
-    """What *exc* says, on one line, without any secret."""
+def describe_error(exc: BaseException) -> str:
+    """Return the text of `exc` on one line, shortened and without passwords."""
     text = " ".join(str(exc).split()).rstrip(".") or type(exc).__name__
-    text = shown(without_secrets(text))
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    text = printable(redact(text))
+    return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"
 
 
-def storage_in(traceback: TracebackType | None) -> Any:
-    """The storage whose method raised, found in the frames of a traceback; or None."""
-    found = None
+def find_storage(traceback: TracebackType | None) -> Any:
+    """Return the storage whose method raised, from the frames of a traceback, or None."""
+    storage = None
     while traceback is not None:
-        each = traceback.tb_frame.f_locals.get("self")
-        if isinstance(each, BaseStorage):
-            found = each
+        owner = traceback.tb_frame.f_locals.get("self")
+        if isinstance(owner, BaseStorage):
+            storage = owner
         traceback = traceback.tb_next
-    return found
+    return storage
 
 
 @contextmanager
 def storage_errors(huey: Any) -> Iterator[None]:
-    """A storage that cannot be used ends the command, with its name and what it said."""
+    """Turn an error of the storage of `huey` into a `CommandError` that names the storage.
+
+    A full disk under the output of the command, a closed pipe and a bug of the kit are told apart
+    from it: each is an exception that a storage raises, too.
+    """
     try:
         yield
     except Stopped as exc:
-        raise failure(huey, exc.__cause__ or exc, _done(exc)) from None
+        raise storage_failure(huey, exc.__cause__ or exc, _describe_work_done(exc)) from None
     except UnsupportedStorage as exc:
-        raise CommandError(shown(exc)) from None
+        raise CommandError(printable(exc)) from None
     except BrokenPipeError:
-        raise  # our own output
+        raise  # from writing the output
     except Exception as exc:
-        if _is_output(exc):
-            raise CommandError(f"cannot write the output: {reason(exc)}") from None
-        if not is_failure(huey, exc):
+        if _is_output_error(exc):
+            raise CommandError(f"cannot write the output: {describe_error(exc)}") from None
+        if not is_storage_failure(huey, exc):
             raise
-        raise failure(huey, exc) from None
+        raise storage_failure(huey, exc) from None
 
 
-def _is_output(exc: Exception) -> bool:
-    full = isinstance(exc, OSError) and exc.errno == errno.ENOSPC and exc.filename is None
-    return full and storage_in(exc.__traceback__) is None
+def _is_output_error(exc: Exception) -> bool:
+    is_full = isinstance(exc, OSError) and exc.errno == errno.ENOSPC and exc.filename is None
+    return is_full and find_storage(exc.__traceback__) is None
 
 
-def is_failure(huey: Any, exc: BaseException) -> bool:
-    """Whether *exc* says that the storage of *huey* cannot be used: any may where it is unknown."""
-    return is_storage_error(exc) or _is_foreign(huey)
+def is_storage_failure(huey: Any, exc: BaseException) -> bool:
+    """Return whether `exc` means that the storage of `huey` cannot be used.
+
+    Any exception counts if the storage is not one of Huey's: its errors are unknown.
+    """
+    return is_storage_error(exc) or _is_generic(huey)
 
 
-def failure(huey: Any, exc: BaseException, done: str = "") -> CommandError:
-    """What to end with when the storage of *huey* has raised *exc*."""
-    if isinstance(exc, UnsupportedStorage) or not is_failure(huey, exc):
-        return CommandError(f"{reason(exc)}{done}")
-    return CommandError(f"cannot use {describe_storage(huey.storage)}: {reason(exc)}{done}")
+def storage_failure(huey: Any, exc: BaseException, work_done: str = "") -> CommandError:
+    """Return the error that ends a command after the storage of `huey` raised `exc`.
+
+    Args:
+        huey: The Huey.
+        exc: What its storage raised.
+        work_done: What the command had done before, appended to the message.
+    """
+    if isinstance(exc, UnsupportedStorage) or not is_storage_failure(huey, exc):
+        return CommandError(f"{describe_error(exc)}{work_done}")
+    storage = describe_storage(huey.storage)
+    return CommandError(f"cannot use {storage}: {describe_error(exc)}{work_done}")
 
 
-def _done(exc: Stopped) -> str:
+def _describe_work_done(exc: Stopped) -> str:
     deleted = 0 if exc.report.dry_run else exc.report.deleted
     return f"; until then {exc.report.scanned:,} keys were read and {deleted:,} deleted"
 
 
-def _is_foreign(huey: Any) -> bool:
+def _is_generic(huey: Any) -> bool:
+    """Return whether the storage of `huey` is none that the kit knows."""
     return open_store(huey).name.startswith("unknown")

@@ -1,4 +1,4 @@
-"""Tables that fit 80 columns and need no colour."""
+"""Tables that fit into 80 columns and need no colour."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from .terminal import lines, shown
+from .terminal import printable, render_lines
 
 
 def print_table(
     titles: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[int] = ()
 ) -> None:
-    """A table on stdout; the columns *numbers* stand to the right, all others are folded."""
+    """Print a table on stdout.
+
+    Args:
+        titles: Titles of the columns.
+        rows: The cells of each row, as many as there are titles.
+        numbers: Indexes of the columns that are aligned to the right; all others are folded.
+    """
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
-    for place, title in enumerate(titles):
-        right = place in numbers
+    for index, title in enumerate(titles):
+        is_number = index in numbers
         table.add_column(
-            title, justify="right" if right else "left", overflow="fold", no_wrap=right
+            title, justify="right" if is_number else "left", overflow="fold", no_wrap=is_number
         )
     for row in rows:
-        table.add_row(*(Text(number(each)) for each in row))
-    for line in lines(table):
+        table.add_row(*(Text(format_cell(value)) for value in row))
+    for line in render_lines(table):
         typer.echo(line)
 
 
-def number(value: object) -> str:
-    """A cell: numbers with thousands, texts as they can be shown."""
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else shown(value)
-
-
-def counted(count: int, noun: str) -> str:
-    """``1 token``, ``2,000 tokens``, ``3 entries``, ``4 processes``."""
-    ending = "ies" if noun.endswith("y") else "es" if noun.endswith("s") else "s"
-    plural = f"{noun.removesuffix('y')}{ending}"
-    return f"{count:,} {noun if count == 1 else plural}"
+def format_cell(value: object) -> str:
+    """Return numbers with separators for thousands, and everything else as printable text."""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return f"{value:,}" if is_number else printable(value)

@@ -1,4 +1,4 @@
-"""Where output goes: results to stdout, progress to stderr, both readable at 80 columns."""
+"""Output to people: results to stdout, errors and progress to stderr, readable at 80 columns."""
 
 from __future__ import annotations
 
@@ -15,51 +15,67 @@ WIDTH = 80
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console no wider than is good to read; without colour where none is wanted."""
-    found = Console(stderr=stderr, highlight=False, markup=False)
-    found.width = min(found.width, WIDTH)
-    return found
+    """Return a console of at most 80 columns; rich decides whether it has colours."""
+    terminal = Console(stderr=stderr, highlight=False, markup=False)
+    terminal.width = min(terminal.width, WIDTH)
+    return terminal
 
 
 def show_cursor() -> None:
-    """Have it shown again, if a progress bar on stderr hides it; also from a signal's handler."""
+    """Show the cursor again that a progress bar on stderr hides; safe in a signal handler."""
     terminal = console(stderr=True)
     if terminal.is_terminal and not terminal.is_dumb_terminal:
         with suppress(OSError, ValueError):
             os.write(sys.stderr.fileno(), b"\x1b[?25h")
 
 
-def lines(content: RenderableType, width: int = WIDTH) -> list[str]:
-    """*content* as it is printed, folded."""
+def render_lines(content: RenderableType, width: int = WIDTH) -> list[str]:
+    """Return the lines that rich prints for `content`, folded and without colours."""
     paper = Console(width=width, color_system=None, highlight=False, markup=False, emoji=False)
     with paper.capture() as printed:
         paper.print(content, overflow="fold")
     return [line.rstrip() for line in printed.get().splitlines()]
 
 
-def say(text: str = "", *, first: str = "") -> None:
-    """A line or a paragraph on stdout, folded; after *first* all of it is indented."""
+def print_text(text: str = "", *, first: str = "") -> None:
+    """Print a line or a folded paragraph on stdout.
+
+    Args:
+        text: The paragraph.
+        first: Put before the first line, such as ``- ``; later lines are indented as far.
+    """
     rest = " " * len(first)
-    folded = lines(Text(shown(text)), WIDTH - len(first))
-    for number, line in enumerate(folded):
+    for number, line in enumerate(render_lines(Text(printable(text)), WIDTH - len(first))):
         typer.echo(f"{rest if number else first}{line}")
 
 
-def say_command(*words: str) -> None:
-    """A command to copy, on a line of its own, however long."""
-    typer.echo(f"  huey-signals {' '.join(map(shown, words))}")
+def print_command(*words: str) -> None:
+    """Print a command to copy, on a line of its own that is never folded."""
+    typer.echo(f"  huey-signals {' '.join(map(printable, words))}")
 
 
-def shown(text: object) -> str:
-    """*text* on one line, with nothing in it that a terminal would obey."""
+def print_error(command: str, message: object) -> None:
+    """Print a message of a command on stderr."""
+    typer.echo(f"huey-signals {command}: {message}", err=True)
+
+
+def printable(text: object) -> str:
+    r"""Return `text` on one line, with escapes (``\n``) for characters that control a terminal.
+
+    Names in a store come from anywhere. Printed as they are, they could move the cursor, change
+    colours or forge lines of output.
+    """
     return "".join(
-        each if each.isprintable() else each.encode("unicode_escape", "backslashreplace").decode()
-        for each in str(text)
+        char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode()
+        for char in str(text)
     )
 
 
-def print_whatever_stands_in_a_store() -> None:
-    """Names in a store may have characters that this terminal has no letters for."""
+def escape_unencodable_output() -> None:
+    """Write escapes for characters that the encoding of stdout or stderr does not have.
+
+    Otherwise a task whose name is not in the encoding of the terminal would end the command.
+    """
     for stream in (sys.stdout, sys.stderr):
         reconfigure: Any = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

@@ -1,1 +1,1 @@
-"""``huey-signals tokens``."""
+"""The command ``huey-signals tokens``: revoke tokens and pause switches one by one."""

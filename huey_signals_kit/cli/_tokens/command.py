@@ -1,40 +1,50 @@
-"""``huey-signals tokens``: revoke tokens and pause switches one by one."""
+"""The options and exit codes of ``huey-signals tokens``."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from ...upkeep import TokenInfo, TokenList, TokensDeleted, delete_named_tokens, find_task
+from ...upkeep import TokenList, TokensDeleted, delete_named_tokens, find_task
 from .._shared.command import Apply, AsJson, HueyName, command_context, print_json
-from .._shared.exits import NEEDS_PERSON, CommandError
+from .._shared.exits import NEEDS_ATTENTION, CommandError
 from .._shared.progress import progress
-from .._shared.terminal import shown
+from .._shared.terminal import printable
 from . import view
 
 tokens = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
-_PATTERN = "the id of a task, the name of one, or a glob over these, as in 'report-*'"
+_PATTERN = "Id of a task, name of a task, or a glob over these, as in 'report-*'."
 
 HELP = """\b
-A token keeps one task from running (r:ID in the store), a pause switch every
-run of a task (rt:MODULE.NAME). A glob that begins with r: or rt: is only about
-one of them.
+A revoke token (r:ID in the store) keeps one task from running. A pause switch
+(rt:MODULE.NAME) keeps every run of a task from running. A glob that begins with
+r: or rt: matches only tokens or only switches.
 
 \b
-States:
-  live       its task may still come to run
-  custom     for an id that Huey has not made: it may be enqueued any time
-  orphaned   its task stands nowhere; sweep deletes it in time
-  unknown    a message or a record that cannot be read may hold its task
-  active, expired, ownerless (of no task here)   for a pause switch
-  unreadable
+States of a revoke token:
+  live        its task may still run
+  custom      its id was not made by Huey: it may be enqueued at any time
+  orphaned    no trace of its task; sweep deletes the token in time
+  unknown     a message or a record that cannot be read may have its task
+  unreadable  the token itself cannot be read
+
+\b
+States of a pause switch:
+  active      it keeps its task from running
+  expired     its time is over
+  ownerless   this Huey has no such task
+  unreadable  the switch itself cannot be read
 """
 
 EXAMPLES = """\b
-Exit codes: 0 done, 1 nothing has that name, or the storage failed, 2 wrong use
+Exit codes:
+  0  done
+  1  nothing has that name, a token changed meanwhile, or the storage failed
+  2  usage error
 
 \b
 Examples:
@@ -46,7 +56,7 @@ Examples:
 
 
 @tokens.callback(epilog=HELP)
-def about() -> None:
+def describe_group() -> None:
     """List, show and delete revoke tokens and pause switches."""
 
 
@@ -56,48 +66,50 @@ def list_tokens(
     pattern: Annotated[
         str | None, typer.Argument(metavar="PATTERN", show_default=False, help=_PATTERN)
     ] = None,
-    limit: Annotated[int, typer.Option(min=0, help="Show so many; 0 for all.")] = 50,
+    limit: Annotated[int, typer.Option(min=0, help="How many to show; 0 for all.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List revoke tokens and pause switches, and count those that are not shown."""
+    """List revoke tokens and pause switches, and say how many more there are."""
     with command_context("tokens list", huey_name) as huey:
         patterns = [] if pattern is None else [pattern]
-        out = view.JsonList() if as_json else view.TextList()
+        output = view.JsonList() if as_json else view.TextList()
         matched = 0
-        for each in TokenList(huey, patterns):
+        for token in TokenList(huey, patterns):
             matched += 1
             if not limit or matched <= limit:
-                out.add(each)
-        out.end(matched)
-        _refuse_unmatched(patterns if not matched else [])
+                output.add(token)
+        output.finish(matched)
+        _validate_all_matched(patterns if not matched else [])
 
 
 @tokens.command(epilog=EXAMPLES)
 def show(
     huey_name: HueyName,
     name: Annotated[
-        str, typer.Argument(metavar="ID", show_default=False, help="The id or the name of a task.")
+        str, typer.Argument(metavar="ID", show_default=False, help="Id or name of a task.")
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Show all that is known of one token: what it says, and where its task stands."""
+    """Show one token: its state, how long it is valid, and where its task is."""
     with command_context("tokens show", huey_name) as huey:
-        found = [each for each in TokenList(huey, [name]) if _is_exactly(name, each)]
-        _refuse_unmatched([] if found else [name])
-        where = {each.entry.key: find_task(huey, each.name) for each in found}
+        matches = [
+            token for token in TokenList(huey, [name]) if name in (token.name, token.entry.key)
+        ]
+        _validate_all_matched([] if matches else [name])
+        locations = {token.entry.key: find_task(huey, token.name) for token in matches}
         if as_json:
-            dicts = [
-                {**each.as_dict(), "standings": list(map(asdict, where[each.entry.key]))}
-                for each in found
-            ]
-            print_json(dicts)
+            print_json(
+                [
+                    {
+                        **token.as_dict(),
+                        "standings": [asdict(location) for location in locations[token.entry.key]],
+                    }
+                    for token in matches
+                ]
+            )
         else:
-            for each in found:
-                view.show(each, where[each.entry.key])
-
-
-def _is_exactly(name: str, token: TokenInfo) -> bool:
-    return name in (token.name, token.entry.key)
+            for token in matches:
+                view.print_token(token, locations[token.entry.key])
 
 
 @tokens.command(epilog=EXAMPLES)
@@ -109,32 +121,33 @@ def delete(
     apply: Apply = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete exactly what you name, live or not; what it kept from running runs then.
+    """Delete the tokens that you name, also those of tasks that may still run.
 
-    A token that is written again while this runs stays. Without --apply it says what it would
-    do, and how many stopped tasks that lets run.
+    Without --apply the command says what it would delete, and how many stopped tasks that lets run.
+    A token that is written again meanwhile is left alone.
     """
     with command_context("tokens delete", huey_name) as huey:
-        with progress("reading tokens") as tell:
-            found = delete_named_tokens(
-                huey, patterns, not apply, on_progress=lambda report: tell(_so_far(report))
+        with progress("reading tokens") as show_status:
+            report = delete_named_tokens(
+                huey, patterns, not apply, on_progress=lambda so_far: show_status(_status(so_far))
             )
         if as_json:
-            print_json(asdict(found))
+            print_json(asdict(report))
         else:
-            view.deleted(found, huey_name, patterns)
-        _refuse_unmatched(found.unmatched)
-    if found.changed:
-        raise typer.Exit(NEEDS_PERSON)
+            view.print_deleted(report, huey_name, patterns)
+        _validate_all_matched(report.unmatched)
+    if report.changed:
+        raise typer.Exit(NEEDS_ATTENTION)
 
 
-def _so_far(report: TokensDeleted) -> str:
+def _status(report: TokensDeleted) -> str:
     return f"{report.scanned:,} read, {report.matched:,} matched"
 
 
-def _refuse_unmatched(patterns: list[str] | tuple[str, ...]) -> None:
-    if patterns:
-        names = ", ".join(repr(shown(each)) for each in patterns)
+def _validate_all_matched(unmatched: Sequence[str]) -> None:
+    """Raise `CommandError` if there are patterns that nothing has matched."""
+    if unmatched:
+        names = ", ".join(repr(printable(pattern)) for pattern in unmatched)
         raise CommandError(
             f"no revoke token and no pause switch is named {names}; huey-signals tokens list shows "
             "all"

@@ -1,4 +1,4 @@
-"""Revoke tokens as a person, or a program, reads them."""
+"""Revoke tokens and pause switches as text and as JSON."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ import typer
 from rich.cells import cell_len, set_cell_size
 
 from ...upkeep import TaskLocation, TokenInfo, TokensDeleted
-from .._shared.tables import counted, print_table
-from .._shared.terminal import WIDTH, say, say_command, shown
+from .._shared.dry_run import print_apply_command, print_dry_run_notice
+from .._shared.tables import print_table
+from .._shared.terminal import WIDTH, print_text, printable
+from .._shared.wording import pluralize
 
 _COLUMNS = "{:5} {:10} {:22} {}"
 _KINDS = {"pause_switch": "pause"}
 _NAME_WIDTH = WIDTH - len(_COLUMNS.format("", "", "", ""))
 
 
-def says(token: TokenInfo) -> str:
-    """How long it keeps its task from running."""
+def _validity(token: TokenInfo) -> str:
+    """Return for how long `token` keeps its task from running."""
     if token.state == "unreadable":
         return "?"
     if token.once:
@@ -28,95 +30,118 @@ def says(token: TokenInfo) -> str:
 
 
 class TextList:
-    """A line for each, as soon as it comes."""
+    """A list with a line per token, printed as soon as the token is read.
+
+    There may be millions of tokens, so the columns have fixed widths instead of waiting for the
+    longest name.
+    """
 
     def __init__(self) -> None:
+        """Start an empty list."""
         self._shown = 0
-        self._shortened = False
+        self._has_shortened_names = False
 
     def add(self, token: TokenInfo) -> None:
-        """One line."""
+        """Print the line of `token`, after the titles if it is the first."""
         if not self._shown:
             typer.echo(_COLUMNS.format("KIND", "STATE", "REVOKED", "ID, OR NAME OF THE TASK"))
         self._shown += 1
         kind = _KINDS.get(token.kind, token.kind)
-        typer.echo(_COLUMNS.format(kind, token.state, says(token), self._name(token)))
+        typer.echo(_COLUMNS.format(kind, token.state, _validity(token), self._fit_name(token)))
 
-    def _name(self, token: TokenInfo) -> str:
-        name = shown(token.name)
+    def _fit_name(self, token: TokenInfo) -> str:
+        name = printable(token.name)
         if cell_len(name) <= _NAME_WIDTH:
             return name
-        self._shortened = True
+        self._has_shortened_names = True
         return set_cell_size(name, _NAME_WIDTH - 1) + "…"
 
-    def end(self, matched: int) -> None:
-        """What is not shown."""
+    def finish(self, matched: int) -> None:
+        """Print what the list leaves out.
+
+        Args:
+            matched: How many tokens there are, those not shown included.
+        """
         if matched > self._shown:
-            say(f"and {matched - self._shown:,} more; --limit 0 shows all")
-        if self._shortened:
-            say("Names that end in … are longer; --json has them whole.")
+            print_text(f"and {matched - self._shown:,} more; --limit 0 shows all")
+        if self._has_shortened_names:
+            print_text("Names that end in … are shortened; --json shows them whole.")
         if not matched:
-            say("No revoke tokens and no pause switches.")
+            print_text("No revoke tokens and no pause switches.")
 
 
 class JsonList:
-    """One JSON object, written a piece at a time."""
+    """The same list as one JSON object, written a token at a time."""
 
     def __init__(self) -> None:
+        """Start an empty list."""
         self._shown = 0
 
     def add(self, token: TokenInfo) -> None:
-        """One item of its list."""
+        """Print `token` as an item of the list."""
         typer.echo(("," if self._shown else '{"tokens": [') + "\n  ", nl=False)
         typer.echo(json.dumps(token.as_dict()), nl=False)
         self._shown += 1
 
-    def end(self, matched: int) -> None:
-        """The end of the list, and how many there are."""
+    def finish(self, matched: int) -> None:
+        """Print the end of the list.
+
+        Args:
+            matched: How many tokens there are, those not shown included.
+        """
         start = "\n" if self._shown else '{"tokens": ['
         typer.echo(f'{start}], "shown": {self._shown}, "matched": {matched}}}')
 
 
-def show(token: TokenInfo, where: Iterable[TaskLocation]) -> None:
-    """All of one token."""
+def print_token(token: TokenInfo, locations: Iterable[TaskLocation]) -> None:
+    """Print all that is known of one token.
+
+    Args:
+        token: The token.
+        locations: Where its task was found.
+    """
     rows = [
         ("kind", token.kind.replace("_", " ")),
         ("state", token.state),
-        ("revoked", says(token)),
-        ("in the store", f"{token.entry.key}, {counted(token.entry.size, 'byte')}"),
-        *(("its task", _standing(each)) for each in dict.fromkeys(where)),
+        ("revoked", _validity(token)),
+        ("in the store", f"{token.entry.key}, {pluralize(token.entry.size, 'byte')}"),
+        *(("its task", _describe_location(location)) for location in dict.fromkeys(locations)),
     ]
     print_table(("name", token.name), rows)
 
 
-def _standing(each: TaskLocation) -> str:
-    place = {"queue": "in the queue", "schedule": "in the schedule"}.get(each.place, each.place)
-    return f"{place}, {'nested in ' if each.nested else ''}{each.task_name}"
+def _describe_location(location: TaskLocation) -> str:
+    places = {"queue": "in the queue", "schedule": "in the schedule"}
+    place = places.get(location.place, location.place)
+    return f"{place}, {'nested in ' if location.nested else ''}{location.task_name}"
 
 
-def deleted(found: TokensDeleted, huey_name: str, patterns: list[str]) -> None:
-    """What was, or would be, deleted, and what that does."""
-    if not found.matched:
+def print_deleted(report: TokensDeleted, huey_name: str, patterns: list[str]) -> None:
+    """Print what was or would be deleted, and which tasks that lets run.
+
+    Args:
+        report: What was deleted.
+        huey_name: The Huey as named by the user, for the command to copy.
+        patterns: The patterns given by the user, for the same.
+    """
+    if not report.matched:
         return
-    if found.dry_run:
-        say("A dry run: nothing is changed.")
-        say()
-    would = "would be deleted" if found.dry_run else "deleted"
-    rows = [*sorted(found.states.items()), (would, found.deleted)]
-    if found.changed:
-        rows.append(("changed meanwhile, left alone", found.changed))
+    if report.dry_run:
+        print_dry_run_notice()
+    title = "would be deleted" if report.dry_run else "deleted"
+    rows = [*sorted(report.states.items()), (title, report.deleted)]
+    if report.changed:
+        rows.append(("changed meanwhile, left alone", report.changed))
     print_table(("tokens and pause switches", "number"), rows, numbers=(1,))
-    if found.stopping:
-        say()
-        say(_effect(found))
-    if found.dry_run:
-        say()
-        say("To do it:")
-        say_command("tokens delete", huey_name, *map(quote, patterns), "--apply")
+    if report.stopping:
+        print_text()
+        print_text(_describe_effect(report))
+    if report.dry_run:
+        print_apply_command("tokens delete", huey_name, *map(quote, patterns), "--apply")
 
 
-def _effect(found: TokensDeleted) -> str:
-    live, paused = found.states.get("live", 0), found.states.get("active", 0)
-    what = [counted(live, "stopped task")] if live else []
-    what += [f"all runs of {counted(paused, 'paused task')}"] if paused else []
-    return f"This {'would let' if found.dry_run else 'lets'} {' and '.join(what)} come to run."
+def _describe_effect(report: TokensDeleted) -> str:
+    live, paused = report.states.get("live", 0), report.states.get("active", 0)
+    tasks = [pluralize(live, "revoked task")] if live else []
+    tasks += [f"every run of {pluralize(paused, 'paused task')}"] if paused else []
+    return f"This {'would let' if report.dry_run else 'lets'} {' and '.join(tasks)} start."

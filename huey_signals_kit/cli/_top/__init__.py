@@ -1,1 +1,1 @@
-"""``huey-signals top``."""
+"""The command ``huey-signals top``: a live view of one queue."""

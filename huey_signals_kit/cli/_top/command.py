@@ -1,4 +1,4 @@
-"""``huey-signals top``."""
+"""The options and exit codes of ``huey-signals top``, and its loop."""
 
 from __future__ import annotations
 
@@ -8,38 +8,39 @@ from typing import Annotated, Any
 
 import typer
 
-from .._locks.view import short_span
 from .._shared.background_read import BackgroundRead
 from .._shared.command import AsJson, HueyName, command_context, print_json
-from .._shared.exits import WrongUse
-from .._shared.progress import waiting
-from .._shared.storage_errors import describe_storage, failure, is_failure
+from .._shared.durations import format_duration
+from .._shared.exits import UsageError
+from .._shared.progress import progress
+from .._shared.storage_errors import describe_storage, is_storage_failure, storage_failure
 from .._shared.terminal import WIDTH, console
 from .model import QueueSnapshot
 from .poller import Poller
 from .screen import FullScreen
-from .view import screen
+from .view import render
 
 DEFAULT_SECONDS = 2.0
 _LEAST_SECONDS, _MOST_SECONDS = 0.1, 3600.0
 _SILENT_SECONDS = 5.0
+"""Seconds without an answer after which the screen says so."""
 _WAIT_SECONDS = 0.5
 _FILL_SECONDS = 0.3
 """Seconds between two updates until the whole store was read once."""
 _WIDEST = 120
-"""Longer lines are no easier to read."""
+"""Columns; longer lines are no easier to read."""
 
 HELP = """\b
-What runs, and what was counted, is what each process said last: it does so
-every 5 seconds. Rates are those of the last 15. A - stands where nobody knows:
-what is done is counted only with sinks= in install_handlers(). A ~ stands
-before times by the clock of another host.
+Running tasks and counts are those of the last heartbeat of each process, which
+it writes every 5 seconds. Rates are of the last 15 seconds. "-" means unknown:
+"done" is counted only with sinks= in install_handlers(). "~" before a time: by
+the clock of another host.
 
 \b
 Exit codes:
   0    done, with --once or --json
-  1    the storage cannot be used; later it is waited for
-  2    wrong use: there is no such Huey, say
+  1    the storage failed at the start; later the command waits for it
+  2    usage error, for example no such Huey
   130  ended by Ctrl-C
 
 \b
@@ -54,109 +55,125 @@ Examples:
 def top(
     huey_name: HueyName,
     interval: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Look again after so long.")
+        float, typer.Option(metavar="SECONDS", help="Time between two updates.")
     ] = DEFAULT_SECONDS,
-    once: Annotated[bool, typer.Option("--once", help="Print it once and end.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Print one update and exit.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show live which tasks run where, and who holds which lock.
 
-    Nothing is changed. All of the store is read for at most a tenth of the time. Where the
-    output is no terminal, it is printed once.
+    Nothing is changed. The whole store is read for at most a tenth of the time. If the output is no
+    terminal, the command prints one update and exits.
     """
     with command_context("top", huey_name) as huey:
-        # Not by typer: it lets nan through.
+        # Checked here, because the range check of typer accepts nan.
         if not _LEAST_SECONDS <= interval <= _MOST_SECONDS:
             limits = f"{_LEAST_SECONDS:g} to {_MOST_SECONDS:g}"
-            raise WrongUse(f"--interval takes {limits} seconds; got {interval:g}")
+            raise UsageError(f"--interval takes {limits} seconds; got {interval:g}")
         poller = Poller(huey)
         if as_json:
-            print_json(_once(poller).as_dict())
-        elif once or not _is_watched():
-            for line in screen(_once(poller), describe_storage(huey.storage), WIDTH):
+            print_json(_poll_once(poller).as_dict())
+        elif once or not _is_terminal():
+            for line in render(_poll_once(poller), describe_storage(huey.storage), WIDTH):
                 typer.echo(line.plain.rstrip())
         else:
-            _Watching(huey, poller, interval).run()
+            _LiveView(huey, poller, interval).run()
 
 
-def _once(poller: Poller) -> QueueSnapshot:
-    with waiting("reading the store"):
+def _poll_once(poller: Poller) -> QueueSnapshot:
+    with progress("reading the store"):
         return poller.poll(None)
 
 
-def _is_watched() -> bool:
-    # Not by rich alone: FORCE_COLOR makes a terminal of everything.
+def _is_terminal() -> bool:
+    """Return whether stdout is a terminal; not by rich alone, which believes FORCE_COLOR."""
     return sys.stdout.isatty() and console().is_interactive
 
 
-class _Watching:
-    """Looks again and again, on a thread of its own, so that a storage that hangs holds up nothing.
+class _LiveView:
+    """A view that is updated until the user ends it.
 
-    *interval* is how many seconds there are between two looks.
+    The poller runs on a thread of its own. So a storage that does not answer delays neither Ctrl-C
+    nor a change of the window's size, and the screen says for how long it has been silent.
     """
 
     def __init__(self, huey: Any, poller: Poller, interval: float) -> None:
+        """Prepare the view.
+
+        Args:
+            huey: The Huey.
+            poller: Reads its state.
+            interval: Seconds between two updates.
+        """
         self._huey = huey
         self._interval = interval
-        self._looks: BackgroundRead[QueueSnapshot] = BackgroundRead(
+        self._polls: BackgroundRead[QueueSnapshot] = BackgroundRead(
             poller.poll, "look at the queue"
         )
-        self._waits = False
+        self._is_polling = False
         self._next = 0.0
         self._problem = ""
-        self._seen: QueueSnapshot | None = None
+        self._snapshot: QueueSnapshot | None = None
 
     def run(self) -> None:
-        """Until `Interrupted`; what the first look raises comes through."""
-        self._take(self._first())
-        full, drawn = FullScreen(), None
-        with full.shown():
+        """Show updates until `Interrupted` is raised.
+
+        Raises:
+            Exception: The first poll raised it. Errors of later polls are shown on the screen.
+        """
+        self._accept(self._first_poll())
+        screen, drawn = FullScreen(), None
+        with screen.opened():
             while True:
-                state = self._seen, self._told(), full.size
+                state = self._snapshot, self._current_problem(), screen.size
                 if state != drawn:
-                    self._draw(full, *state)
-                drawn = None if full.pause() else state
-                self._go_on()
+                    self._draw(screen, *state)
+                drawn = None if screen.pause() else state
+                self._step()
 
-    def _first(self) -> QueueSnapshot:
-        with waiting("reading the store"):
-            self._looks.ask()
-            # Not for ever: a signal that comes just before such a wait is not heard during it.
-            while not self._looks.wait(_WAIT_SECONDS):
+    def _first_poll(self) -> QueueSnapshot:
+        with progress("reading the store"):
+            self._polls.request()
+            # Python handles a signal only between two waits, so each is short.
+            while not self._polls.wait(_WAIT_SECONDS):
                 pass
-            return self._looks.last()
+            return self._polls.result()
 
-    def _take(self, seen: QueueSnapshot) -> None:
-        self._seen, self._problem = seen, ""
-        wait = self._interval if seen.complete else min(self._interval, _FILL_SECONDS)
+    def _accept(self, snapshot: QueueSnapshot) -> None:
+        self._snapshot, self._problem = snapshot, ""
+        wait = self._interval if snapshot.complete else min(self._interval, _FILL_SECONDS)
         self._next = time.monotonic() + wait
 
-    def _go_on(self) -> None:
-        if self._waits and self._looks.wait(0):
-            self._waits = False
+    def _step(self) -> None:
+        """Accept a poll that has ended, and start the next one if it is due."""
+        if self._is_polling and self._polls.wait(0):
+            self._is_polling = False
             try:
-                self._take(self._looks.last())
+                self._accept(self._polls.result())
             except Exception as exc:
-                if not is_failure(self._huey, exc):
+                if not is_storage_failure(self._huey, exc):
                     raise
-                self._problem = str(failure(self._huey, exc))
+                self._problem = str(storage_failure(self._huey, exc))
                 self._next = time.monotonic() + self._interval
-        if not self._waits and time.monotonic() >= self._next:
-            self._looks.ask()
-            self._waits = True
+        if not self._is_polling and time.monotonic() >= self._next:
+            self._polls.request()
+            self._is_polling = True
 
-    def _told(self) -> str:
-        silent = self._looks.age() if self._waits else 0.0
+    def _current_problem(self) -> str:
+        silent = self._polls.seconds_since_start() if self._is_polling else 0.0
         if silent >= max(_SILENT_SECONDS, self._interval):
-            return (
-                f"{describe_storage(self._huey.storage)} has not answered for {short_span(silent)}"
-            )
+            storage = describe_storage(self._huey.storage)
+            return f"{storage} has not answered for {format_duration(silent)}"
         return self._problem
 
     def _draw(
-        self, full: FullScreen, seen: QueueSnapshot | None, problem: str, size: tuple[int, int]
+        self,
+        screen: FullScreen,
+        snapshot: QueueSnapshot | None,
+        problem: str,
+        size: tuple[int, int],
     ) -> None:
-        assert seen is not None
+        assert snapshot is not None
         width, height = size
-        where = describe_storage(self._huey.storage)
-        full.draw(screen(seen, where, min(width, _WIDEST), height, problem), size)
+        storage = describe_storage(self._huey.storage)
+        screen.draw(render(snapshot, storage, min(width, _WIDEST), height, problem), size)

@@ -1,4 +1,4 @@
-"""What one look of ``huey-signals top`` has found."""
+"""The content of one update of ``huey-signals top``."""
 
 from __future__ import annotations
 
@@ -14,55 +14,55 @@ FIGURES = ("queue", "schedule", "results", "errors", "tokens", "keys", "bytes")
 
 @dataclass(frozen=True)
 class SeenTask:
-    """A task that a process is running."""
+    """A task that a process is running. The fields are those of the JSON output."""
 
     id: str
     name: str
     seconds: float
-    """For how long, by this host's clock and that of the process's host."""
+    """How long it has been running, by the clocks of this host and of the process's host."""
     about: bool
-    """Whether these are two clocks."""
+    """Whether these are two clocks, so that `seconds` is approximate."""
 
 
 @dataclass(frozen=True)
 class SeenProcess:
-    """A process that has said that it works on the queue."""
+    """A process with the kit that works on the queue. The fields are those of the JSON output."""
 
     host: str
     pid: int
     worker: str
     """``"thread"``, ``"process"``, ``"greenlet"`` or ``"scheduler"``; empty for any other."""
     alive: bool | None
-    """None when that cannot be told yet."""
+    """None while that is unknown."""
     running: tuple[SeenTask, ...]
     unread: int
-    """How many more tasks it has in hand, which it cannot name."""
+    """Further tasks in flight in it, whose names are unknown."""
 
 
 @dataclass(frozen=True)
 class SeenLock:
-    """A lock that is held, and the tasks that could not get it."""
+    """A lock that is held, and the tasks that could not acquire it."""
 
     lock: LockInfo
     recent: int | None
-    """How many skips in the last `QueueSnapshot.span` seconds; None where that is not known yet."""
+    """Skips in the last `QueueSnapshot.span` seconds; None while that is unknown."""
     turned_away: tuple[tuple[str, int], ...]
-    """Tasks by name and how often they were skipped on it, most often first."""
+    """Names of tasks and how often they were skipped because of the lock, most often first."""
 
 
 @dataclass(frozen=True)
-class Event:
-    """One kind of event."""
+class EventCount:
+    """The count of one kind of event, and its rate."""
 
     total: int | None
-    """How many all processes have counted; None where nobody counts these."""
+    """Counted by all processes; None if no process counts these events."""
     rate: float | None
-    """How many a second; None where that is not known, or not yet."""
+    """Events per second; None while that is unknown."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One measure of the store, and how it has changed since the first look."""
+    """One measure of the store, and its change since the first update."""
 
     now: int | None
     """None before the store was read for the first time."""
@@ -71,24 +71,24 @@ class Figure:
 
 @dataclass(frozen=True)
 class QueueSnapshot:
-    """All that one look has found."""
+    """All that one update shows."""
 
     queue: str
     at: datetime
     processes: tuple[SeenProcess, ...] = ()
     locks: tuple[SeenLock, ...] = ()
-    events: dict[str, Event] = field(default_factory=dict)
-    """By `EVENTS`."""
+    events: dict[str, EventCount] = field(default_factory=dict)
+    """Keys are those in `EVENTS`."""
     span: float | None = None
-    """Over how many seconds the rates are taken."""
+    """Seconds over which the rates are computed."""
     store: dict[str, Figure] = field(default_factory=dict)
-    """By `FIGURES`."""
+    """Keys are those in `FIGURES`."""
     store_age: float | None = None
-    """How many seconds ago the store was read whole; queue and schedule are of this moment."""
+    """Seconds since the whole store was read; queue and schedule are always current."""
     locks_age: float | None = None
     """Seconds since the last search for new locks and semaphores; None before the first."""
     unreadable: int = 0
-    """How many records of the ledger cannot be read; what they say is missing."""
+    """Records of the ledger that cannot be read, so that their processes are missing."""
 
     @property
     def complete(self) -> bool:
@@ -96,16 +96,16 @@ class QueueSnapshot:
         return self.store_age is not None and self.locks_age is not None
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the snapshot as plain values, for JSON."""
         return {
             "queue": self.queue,
             "at": self.at.isoformat(timespec="seconds"),
-            "processes": [asdict(each) for each in self.processes],
+            "processes": [asdict(process) for process in self.processes],
             "locks": [
-                {**each.lock.as_dict(), "turned_away": dict(each.turned_away)}
-                for each in self.locks
+                {**seen.lock.as_dict(), "turned_away": dict(seen.turned_away)}
+                for seen in self.locks
             ],
-            "events": {name: each.total for name, each in self.events.items()},
-            "store": {name: each.now for name, each in self.store.items()},
+            "events": {name: event.total for name, event in self.events.items()},
+            "store": {name: figure.now for name, figure in self.store.items()},
             "unreadable": self.unreadable,
         }

@@ -1,4 +1,10 @@
-"""What ``huey-signals top`` shows: the ledger, the locks and the store, look after look."""
+"""Reads of the ledger, the locks and the store for ``huey-signals top``.
+
+A user leaves ``top`` running, so it must not load the storage. The ledger, the lengths of queue and
+schedule, and the known locks are small, and are read for every update. The report and the search
+for new locks read the whole store: each runs on a thread of its own, for at most a tenth of the
+time, and updates show its last result.
+"""
 
 from __future__ import annotations
 
@@ -14,83 +20,89 @@ from ...upkeep import LockInfo, LockInspector, Report
 from ...upkeep import report as make_report
 from .._shared.background_read import BackgroundRead, ReadTimeout
 from .model import FIGURES, Figure, QueueSnapshot, SeenProcess, SeenTask
-from .rates import Counts
+from .rates import EventRates
 
 _SHARE = 0.1
-"""How much of the time reading the whole store may take."""
+"""Share of the time that each read of the whole store may take."""
 
 _WAIT_SECONDS = 0.3
-"""Seconds that a look waits for readings of the whole store; enough for a small store."""
+"""Seconds that an update waits for reads of the whole store; enough for a small store."""
 
 
 class Poller:
-    """Looks at one Huey; keep it, as what has changed is told from the looks before.
-
-    The report and the search for locks read the whole store. They run on threads of their own, at
-    most a tenth of the time; the other readings are small.
-    """
+    """A reader of one Huey that keeps what it needs to show changes."""
 
     def __init__(self, huey: Any, clock: Callable[[], float] = time.monotonic) -> None:
+        """Open the ledger.
+
+        Args:
+            huey: The Huey.
+            clock: A monotonic clock, in seconds.
+        """
         self._huey = huey
         self._clock = clock
         self._ledger = open_ledger(huey)
-        self._locks = _Locks(LockInspector(huey, self._ledger), LockInspector(huey), clock)
-        self._counts = Counts(clock)
-        self._pace = _Pace(clock)
+        self._locks = _LockReader(LockInspector(huey, self._ledger), LockInspector(huey), clock)
+        self._rates = EventRates(clock)
+        self._pacer = _Pacer(clock)
         self._reports: BackgroundRead[tuple[Report, float]] = BackgroundRead(
-            self._report, "report on the store"
+            self._read_report, "report on the store"
         )
         self._last: tuple[Report, float] | None = None
         self._first: dict[str, int] = {}
 
     def poll(self, wait: float | None = _WAIT_SECONDS) -> QueueSnapshot:
-        """Return everything; figures of the whole store are from its last reading.
+        """Return the present state; figures of the whole store are those of its last read.
 
-        What the storage raises comes through, after its connection was closed: some storages
-        would go on with a broken one.
+        Args:
+            wait: Seconds to wait for reads of the whole store; None until they end.
+
+        Raises:
+            Exception: The storage raised it. Its connection is closed before, because some storages
+                would go on using a broken one.
         """
         try:
-            return self._look(wait)
+            return self._poll(wait)
         except Exception:
             with suppress(Exception):
                 self._huey.storage.close()
             raise
 
-    def _look(self, wait: float | None) -> QueueSnapshot:
+    def _poll(self, wait: float | None) -> QueueSnapshot:
         ledger = self._ledger.snapshot()
-        self._counts.add(ledger.totals)
+        self._rates.add(ledger.totals)
         storage = self._huey.storage
         lengths = {"queue": storage.queue_size(), "schedule": storage.schedule_size()}
         deadline = None if wait is None else time.monotonic() + wait
-        self._locks.ask()
+        self._locks.request()
         self._read_store(deadline)
-        figures = {**lengths, **({} if self._last is None else _of_store(self._last[0]))}
+        figures = {**lengths, **({} if self._last is None else _store_figures(self._last[0]))}
         locks = self._locks.poll(ledger, deadline)
         return QueueSnapshot(
             queue=str(self._huey.name),
             at=datetime.now(timezone.utc),
-            processes=tuple(map(_process, ledger.processes)),
-            locks=tuple(self._counts.lock(each) for each in locks),
-            events=self._counts.events(),
-            span=self._counts.span(),
-            store=self._changes(figures),
+            processes=tuple(map(_seen_process, ledger.processes)),
+            locks=tuple(self._rates.with_skips(lock) for lock in locks),
+            events=self._rates.events(),
+            span=self._rates.span(),
+            store=self._with_changes(figures),
             store_age=None if self._last is None else self._clock() - self._last[1],
             locks_age=self._locks.age(),
             unreadable=len(ledger.unreadable),
         )
 
     def _read_store(self, deadline: float | None) -> None:
-        if self._pace.due():
-            self._reports.ask()
-        if self._reports.wait(_until(deadline)):
+        if self._pacer.is_due():
+            self._reports.request()
+        if self._reports.wait(_seconds_until(deadline)):
             with suppress(ReadTimeout):
-                self._last = self._reports.last()
+                self._last = self._reports.result()
 
-    def _report(self) -> tuple[Report, float]:
-        with self._pace.measured():
+    def _read_report(self) -> tuple[Report, float]:
+        with self._pacer.measured():
             return make_report(self._huey, ledger=self._ledger), self._clock()
 
-    def _changes(self, figures: dict[str, int]) -> dict[str, Figure]:
+    def _with_changes(self, figures: dict[str, int]) -> dict[str, Figure]:
         for name, value in figures.items():
             self._first.setdefault(name, value)
         return {
@@ -101,93 +113,107 @@ class Poller:
         }
 
 
-def _until(deadline: float | None) -> float | None:
+def _seconds_until(deadline: float | None) -> float | None:
     return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
-class _Pace:
-    """Has what takes long be done for a `_SHARE` of the time at most."""
+class _Pacer:
+    """A limit on a job that takes long: it runs for a `_SHARE` of the time at most."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._next = float("-inf")
 
-    def due(self) -> bool:
+    def is_due(self) -> bool:
         return self._clock() >= self._next
 
     @contextmanager
     def measured(self) -> Iterator[None]:
-        began = self._clock()
+        """Measure the job in the block, and compute when it is due again.
+
+        A job that raises is due immediately, so that the view recovers as soon as the storage does.
+        """
+        started = self._clock()
         yield
-        # Not after an error: nobody waits for long once the storage is there again.
         ended = self._clock()
-        self._next = ended + (ended - began) * (1 / _SHARE - 1)
+        self._next = ended + (ended - started) * (1 / _SHARE - 1)
 
 
-class _Locks:
-    """The locks of one Huey: known locks are read each time, new ones searched for now and then.
-
-    Args:
-        watch: Judges the known locks.
-        search: Finds all locks, on a thread of its own.
-        clock: A monotonic clock, in seconds.
-    """
+class _LockReader:
+    """A reader of locks: known locks are read each time, and new ones are searched for at times."""
 
     def __init__(
-        self, watch: LockInspector, search: LockInspector, clock: Callable[[], float]
+        self, inspector: LockInspector, search_inspector: LockInspector, clock: Callable[[], float]
     ) -> None:
-        self._watch = watch
-        self._search = search
+        """Start without known locks.
+
+        Args:
+            inspector: Inspects the known locks.
+            search_inspector: Finds all locks, on a thread of its own.
+            clock: A monotonic clock, in seconds.
+        """
+        self._inspector = inspector
+        self._search_inspector = search_inspector
         self._clock = clock
-        self._pace = _Pace(clock)
+        self._pacer = _Pacer(clock)
         self._searches: BackgroundRead[tuple[list[LockInfo], float]] = BackgroundRead(
-            self._find, "list of locks"
+            self._search, "list of locks"
         )
         self._known: list[LockInfo] = []
-        self._at: float | None = None
+        self._searched_at: float | None = None
 
     def age(self) -> float | None:
-        return None if self._at is None else self._clock() - self._at
+        """Return the seconds since the last search; None before the first."""
+        return None if self._searched_at is None else self._clock() - self._searched_at
 
-    def ask(self) -> None:
-        if self._pace.due():
-            self._searches.ask()
+    def request(self) -> None:
+        """Start a search if one is due."""
+        if self._pacer.is_due():
+            self._searches.request()
 
     def poll(self, ledger: Snapshot, deadline: float | None) -> list[LockInfo]:
-        if self._searches.wait(_until(deadline)):
+        """Return all known locks by name: those found by a search or named in a heartbeat."""
+        if self._searches.wait(_seconds_until(deadline)):
             with suppress(ReadTimeout):
-                found, at = self._searches.last()
-                if at != self._at:
-                    self._known, self._at = found, at
-        said = {name for each in ledger.processes for name in each.heartbeat.locks}
-        names = said | {each.name for each in self._known if each.kind == "lock"}
-        others = [each for each in self._known if each.kind != "lock"]
-        locks = self._watch.named(sorted(names)) if names else []
-        self._known = sorted([*locks, *others], key=lambda lock: lock.name)
+                locks, at = self._searches.result()
+                if at != self._searched_at:
+                    self._known, self._searched_at = locks, at
+        claimed = {name for process in ledger.processes for name in process.heartbeat.locks}
+        names = claimed | {lock.name for lock in self._known if lock.kind == "lock"}
+        semaphores = [lock for lock in self._known if lock.kind != "lock"]
+        locks = self._inspector.named(sorted(names)) if names else []
+        self._known = sorted([*locks, *semaphores], key=lambda lock: lock.name)
         return self._known
 
-    def _find(self) -> tuple[list[LockInfo], float]:
+    def _search(self) -> tuple[list[LockInfo], float]:
         at = self._clock()
-        with self._pace.measured():
-            return self._search.all(), at
+        with self._pacer.measured():
+            return self._search_inspector.all(), at
 
 
-def _process(process: Process) -> SeenProcess:
-    beat, now = process.heartbeat, time.time()
-    about = beat.host != gethostname()
+def _seen_process(process: Process) -> SeenProcess:
+    heartbeat, now = process.heartbeat, time.time()
+    is_remote = heartbeat.host != gethostname()
     running = tuple(
-        SeenTask(each.task_id, each.task_name, max(0.0, now - each.since), about)
-        for each in beat.running
+        SeenTask(task.task_id, task.task_name, max(0.0, now - task.since), is_remote)
+        for task in heartbeat.running
     )
-    return SeenProcess(beat.host, beat.pid, beat.worker, process.alive, running, beat.unread)
+    return SeenProcess(
+        heartbeat.host,
+        heartbeat.pid,
+        heartbeat.worker,
+        process.alive,
+        running,
+        heartbeat.unread,
+    )
 
 
-def _of_store(report: Report) -> dict[str, int]:
+def _store_figures(report: Report) -> dict[str, int]:
     kinds = report.kinds
     return {
         "results": kinds["result"].keys,
         "errors": kinds["error"].keys,
         "tokens": kinds["token"].keys,
-        "keys": sum(each.keys for each in kinds.values()),
-        "bytes": sum(each.bytes for each in kinds.values()),
+        "keys": sum(total.keys for total in kinds.values()),
+        "bytes": sum(total.bytes for total in kinds.values()),
     }

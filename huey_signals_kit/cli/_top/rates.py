@@ -1,4 +1,4 @@
-"""What all processes have counted, and how fast it grows, from one look to the next."""
+"""Counts of all processes, and how fast they grow from one update to the next."""
 
 from __future__ import annotations
 
@@ -10,79 +10,100 @@ from ...metrics.labels import fold, sanitize_label
 from ...metrics.names import LOCK_SKIPS, SIGNALS
 from ...metrics.values import Totals
 from ...upkeep import LockInfo
-from .model import EVENTS, Event, SeenLock
+from .model import EVENTS, EventCount, SeenLock
 
 _RATE_SECONDS = 3 * HEARTBEAT_SECONDS
-"""Over how long rates are taken: processes tell what they have counted only every few seconds."""
+"""Seconds over which rates are computed.
 
-_WORDS = {"complete": "done", "error": "errors", "locked": "skipped", "revoked": "revoked"}
+A process writes its counts only every `HEARTBEAT_SECONDS`, so a count stands still and then jumps.
+Over several heartbeats the jumps level out.
+"""
+
+_EVENT_OF_SIGNAL = {
+    "complete": "done",
+    "error": "errors",
+    "locked": "skipped",
+    "revoked": "revoked",
+}
 
 
-class Counts:
-    """Of one queue; given the totals of each look, it tells how they grow."""
+class EventRates:
+    """The recent totals of one queue, and the rates at which they grow."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
+        """Start without totals.
+
+        Args:
+            clock: A monotonic clock, in seconds.
+        """
         self._clock = clock
         self._past: deque[tuple[float, Counter[str]]] = deque()
-        self._tasks: dict[str, Counter[str]] = {}
+        self._skipped_tasks: dict[str, Counter[str]] = {}
 
     def add(self, totals: Totals) -> None:
-        """Begin anew where there are fewer than before: the ledger was lost."""
-        counted = _counted(totals)
-        if self._past and any(counted[name] < was for name, was in self._past[-1][1].items()):
+        """Add the totals of an update; if any has shrunk, the ledger was lost, so start again."""
+        counts = _count_events(totals)
+        if self._past and any(counts[name] < before for name, before in self._past[-1][1].items()):
             self._past.clear()
         now = self._clock()
-        self._past.append((now, counted))
+        self._past.append((now, counts))
         while len(self._past) > 2 and now - self._past[1][0] >= _RATE_SECONDS:
             self._past.popleft()
-        self._tasks = _turned_away(totals)
+        self._skipped_tasks = _count_skipped_tasks(totals)
 
     def span(self) -> float | None:
-        """None as long as it says nothing: a beat may just have brought what took five seconds."""
-        found = self._past[-1][0] - self._past[0][0]
-        return found if found >= HEARTBEAT_SECONDS else None
+        """Return the seconds over which rates are computed.
 
-    def events(self) -> dict[str, Event]:
-        span, counted = self.span(), self._past[-1][1]
-        found = {}
+        None for less than one heartbeat, which would show the counts of five seconds as if they
+        were of one.
+        """
+        span = self._past[-1][0] - self._past[0][0]
+        return span if span >= HEARTBEAT_SECONDS else None
+
+    def events(self) -> dict[str, EventCount]:
+        """Return total and rate of each kind of event."""
+        span, counts = self.span(), self._past[-1][1]
+        events = {}
         for name in EVENTS:
-            # Without a sink only what went wrong is counted.
-            known = name in counted or not (name == "done" and counted)
-            more = None if span is None or not known else self._more(name) / span
-            found[name] = Event(counted[name] if known else None, more)
-        return found
+            # Without a sink only problems are counted, so a missing "done" is unknown, not zero.
+            is_counted = name in counts or not (name == "done" and counts)
+            rate = None if span is None or not is_counted else self._growth(name) / span
+            events[name] = EventCount(counts[name] if is_counted else None, rate)
+        return events
 
-    def lock(self, lock: LockInfo) -> SeenLock:
+    def with_skips(self, lock: LockInfo) -> SeenLock:
+        """Return `lock` with the tasks that could not acquire it."""
         label = sanitize_label(fold(lock.name))
-        tasks = self._tasks.get(label, Counter[str]()).most_common()
-        recent = None if self.span() is None else self._more(_skips_of(label))
+        tasks = self._skipped_tasks.get(label, Counter[str]()).most_common()
+        recent = None if self.span() is None else self._growth(_skips_key(label))
         return SeenLock(lock, recent, tuple(tasks))
 
-    def _more(self, name: str) -> int:
+    def _growth(self, name: str) -> int:
         return self._past[-1][1][name] - self._past[0][1][name]
 
 
-def _counted(totals: Totals) -> Counter[str]:
-    found: Counter[str] = Counter()
+def _count_events(totals: Totals) -> Counter[str]:
+    counts: Counter[str] = Counter()
     for (metric, *labels), value in totals.items():
         if not isinstance(value, int):
             continue
         if metric == SIGNALS:
-            found["signals"] += value
-            if labels[-1] in _WORDS:
-                found[_WORDS[labels[-1]]] += value
+            counts["signals"] += value
+            if labels[-1] in _EVENT_OF_SIGNAL:
+                counts[_EVENT_OF_SIGNAL[labels[-1]]] += value
         elif metric == LOCK_SKIPS:
-            found[_skips_of(labels[-1])] += value
-    return found
+            counts[_skips_key(labels[-1])] += value
+    return counts
 
 
-def _skips_of(label: str) -> str:
+def _skips_key(label: str) -> str:
     return f"skips of {label}"
 
 
-def _turned_away(totals: Totals) -> dict[str, Counter[str]]:
-    found: dict[str, Counter[str]] = {}
+def _count_skipped_tasks(totals: Totals) -> dict[str, Counter[str]]:
+    """Return for each label of a lock how often which task was skipped."""
+    tasks: dict[str, Counter[str]] = {}
     for (metric, *labels), value in totals.items():
         if metric == LOCK_SKIPS and isinstance(value, int):
-            found.setdefault(labels[-1], Counter())[labels[-2]] += value
-    return found
+            tasks.setdefault(labels[-1], Counter())[labels[-2]] += value
+    return tasks

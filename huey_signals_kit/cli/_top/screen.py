@@ -1,4 +1,4 @@
-"""A screen of its own in the terminal, which is left as it was found."""
+"""A full screen in the terminal, which is left as it was before."""
 
 from __future__ import annotations
 
@@ -18,68 +18,81 @@ from rich.text import Text
 
 from .._shared.exits import CommandError
 from .._shared.interrupts import Interrupted, Interrupts
-from .._shared.storage_errors import reason
+from .._shared.storage_errors import describe_error
 
-_USUAL_SIZE = 80, 24
-_WAKES_SECONDS = 0.1
+_DEFAULT_SIZE = 80, 24
+_PAUSE_SECONDS = 0.1
 
 
 class FullScreen(Interrupts):
-    """Within this block the terminal of stdout shows what `draw` was given, and nothing else.
+    """The terminal of stdout, with an alternate screen that shows only what `draw` was given.
 
-    A signal that ends processes is raised by `pause`, as `Interrupted`: so nothing that is
-    being written to the terminal is cut short. The second is raised at once. After Ctrl-Z and
-    ``fg`` the screen is there again.
+    A signal handler that raises would cut off an escape sequence that is being written, and leave
+    the terminal in a wrong state. So the first signal is only noted, and `pause` raises
+    `Interrupted`. The second raises immediately, in case writing blocks. After Ctrl-Z and ``fg``
+    the screen is opened again.
     """
 
     def __init__(self) -> None:
+        """Prepare the screen; `opened` shows it."""
         super().__init__()
         self._console = Console(highlight=False, markup=False)
         self._live = Live(console=self._console, screen=True, auto_refresh=False)
         self._received = 0
-        self._stopping = False
-        self._echo: list[Any] | None = None
+        self._should_suspend = False
+        self._settings_before: list[Any] | None = None
         self._descriptor = sys.stdout.fileno()
 
     @property
     def size(self) -> tuple[int, int]:
-        """Columns and lines as they are now."""
-        # Not what LINES and COLUMNS say: these stay as they are when the window changes.
+        """Present columns and lines; LINES and COLUMNS do not follow changes of the window."""
         with suppress(OSError, ValueError):
             width, height = os.get_terminal_size(self._descriptor)
             if width and height:
                 return width, height
-        return _USUAL_SIZE
+        return _DEFAULT_SIZE
 
     @contextmanager
-    def shown(self) -> Iterator[None]:
-        """The block itself."""
+    def opened(self) -> Iterator[None]:
+        """Show the screen while the block runs."""
         with self:
-            before = signal.signal(signal.SIGTSTP, self._stop)
-            quits = signal.signal(signal.SIGQUIT, self._receive)
+            on_suspend = signal.signal(signal.SIGTSTP, self._receive_suspend)
+            on_quit = signal.signal(signal.SIGQUIT, self._receive)
             try:
                 self._open()
                 yield
             finally:
                 self._close()
-                signal.signal(signal.SIGTSTP, before)
-                signal.signal(signal.SIGQUIT, quits)
+                signal.signal(signal.SIGTSTP, on_suspend)
+                signal.signal(signal.SIGQUIT, on_quit)
 
     def draw(self, lines: Sequence[Text], size: tuple[int, int]) -> None:
-        """Have *lines* on the screen, which has this *size*; `CommandError` if it is gone."""
+        """Show `lines`.
+
+        Args:
+            lines: One line of text per line of the screen.
+            size: Columns and lines of the screen.
+
+        Raises:
+            CommandError: The terminal is gone.
+        """
         self._console.size = ConsoleDimensions(*size)
         try:
             self._live.update(Group(*lines), refresh=True)
         except OSError as exc:
-            raise CommandError(f"cannot write to the terminal: {reason(exc)}") from None
+            raise CommandError(f"cannot write to the terminal: {describe_error(exc)}") from None
 
     def pause(self) -> bool:
-        """Wait for a moment; whether the screen has to be drawn anew, whatever is on it."""
-        time.sleep(_WAKES_SECONDS)
+        """Wait for a moment; return whether the screen was cleared and must be drawn again.
+
+        Raises:
+            Interrupted: A signal that ends the process has arrived.
+        """
+        time.sleep(_PAUSE_SECONDS)
         if self._received:
             self.ignore()
             raise Interrupted(self._received)
-        if not self._stopping:
+        if not self._should_suspend:
             return False
         self._suspend()
         return True
@@ -89,34 +102,35 @@ class FullScreen(Interrupts):
             super()._receive(signum, frame)
         self._received = signum
 
-    def _stop(self, signum: int, frame: FrameType | None) -> None:
-        self._stopping = True
+    def _receive_suspend(self, signum: int, frame: FrameType | None) -> None:
+        self._should_suspend = True
 
     def _suspend(self) -> None:
+        """Close the screen, stop this process as Ctrl-Z does, and open the screen after ``fg``."""
         self._close()
-        ours = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTSTP)
-        self._stopping = False
-        signal.signal(signal.SIGTSTP, ours)
+        self._should_suspend = False
+        signal.signal(signal.SIGTSTP, handler)
         self._open()
 
     def _open(self) -> None:
-        self._echo = _silence()
+        self._settings_before = _turn_echo_off()
         self._live.start()
 
     def _close(self) -> None:
-        # A terminal that is gone, as after SIGHUP, takes nothing more.
+        # Writing fails if the terminal is gone, as after SIGHUP.
         with suppress(OSError, ValueError):
             self._live.stop()
-        if self._echo is not None:
+        if self._settings_before is not None:
             with suppress(OSError, ValueError, termios.error):
-                # What was typed meanwhile was not for the shell.
-                termios.tcsetattr(sys.stdin.fileno(), termios.TCSAFLUSH, self._echo)
-            self._echo = None
+                # TCSAFLUSH discards what was typed meanwhile: it was not meant for the shell.
+                termios.tcsetattr(sys.stdin.fileno(), termios.TCSAFLUSH, self._settings_before)
+            self._settings_before = None
 
 
-def _silence() -> list[Any] | None:
-    """Have keys not shown on the screen; how it was before, None where nobody types."""
+def _turn_echo_off() -> list[Any] | None:
+    """Turn off the echo of typed keys; return the settings before, or None without a terminal."""
     try:
         before = termios.tcgetattr(sys.stdin.fileno())
         silent = [*before]

@@ -1,0 +1,19 @@
+"""Properties of locks as several commands show them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from socket import gethostname
+
+from ...upkeep import LockInfo
+from .durations import format_duration
+
+
+def format_held_for(lock: LockInfo) -> str:
+    """Return how long `lock` has been held; with ``~`` if by the clock of another host."""
+    if lock.slots:
+        return format_duration(max(lock.slots))
+    if lock.since is None:
+        return "?"
+    seconds = (datetime.now(timezone.utc) - lock.since).total_seconds()
+    return f"{'' if lock.host == gethostname() else '~'}{format_duration(seconds)}"
