@@ -5,10 +5,11 @@ is never released, unless that process was cut off or stopped for longer than ``
 seconds. So a silence must not be measured longer than it is, whatever happens to the storage.
 
 A process that writes heartbeats observes its peers. A peer is silent while the value of its record
-stays the same; any change is a sign of life. A value that is gone proves nothing, because a server
-can evict it. The time of silence grows only between two successful heartbeats of the observer
-itself, by the observer's own monotonic clock; the clocks of two hosts are never compared. The
-silence of every peer restarts at 0 when
+stays the same; any change is a sign of life. A missing record is such a value as well: its silence
+grows only while the observer's own record survives in the same hash or table, so that an evicted or
+emptied ledger does not count. The time of silence grows only between two successful heartbeats of
+the observer itself, by the observer's own monotonic clock; the clocks of two hosts are never
+compared. The silence of every peer restarts at 0 when
 
 - a heartbeat of the observer failed or was refused: the peer may have been refused too, such as by
   a full Redis, which still allows locks to be deleted;
