@@ -25,9 +25,9 @@ def nearest(value: object, names: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` if `value` is similar to one of the names, else ``""``."""
     if not isinstance(value, str):
         return ""
-    by_fold = {name.casefold(): name for name in names}
-    found = difflib.get_close_matches(value.casefold(), by_fold, n=1, cutoff=0.6)
-    return f" Did you mean {by_fold[found[0]]!r}?" if found else ""
+    by_casefold = {name.casefold(): name for name in names}
+    matches = difflib.get_close_matches(value.casefold(), by_casefold, n=1, cutoff=0.6)
+    return f" Did you mean {by_casefold[matches[0]]!r}?" if matches else ""
 
 
 def short(value: object, length: int = 100) -> str:
@@ -91,15 +91,18 @@ def _is_option(parameter: inspect.Parameter) -> bool:
 
 
 _LEAVES = (FunctionType, type, BuiltinMethodType, WrapperDescriptorType)
-_NESTED = 100  # levels of partials and methods that are unwrapped
+"""Types of callables in which there is nothing to unwrap."""
+_MOST_LEVELS = 100
+"""The number of nested partials and methods that are unwrapped, at most."""
 _UNRUN = (Awaitable, Generator, AsyncGenerator)
+"""Types of objects that a call returns without running the body of the function."""
 
 
 def validate_runs(function: object, what: str) -> None:
     """Raise `TypeError` if a call of `function` would only make an object and run no code.
 
-    Such an object (a coroutine, a generator, an instance) is always true, and the code that was
-    meant to run never does.
+    Such an object (a coroutine, a generator, an instance of a class) is always true, and the body
+    of the function never runs.
 
     Args:
         function: The callable; partials, methods and objects with a `__call__` are unwrapped.
@@ -151,16 +154,17 @@ def truth_of(answer: object, what: str) -> bool:
 
 
 def _called_by(function: object) -> object:
-    """Return the innermost callable that runs when `function` is called, where it can be found."""
-    for _ in range(_NESTED):
+    """Return the innermost callable that runs when `function` is called, as far as can be seen."""
+    for _ in range(_MOST_LEVELS):
         if isinstance(function, functools.partial):
             function = function.func
         elif isinstance(function, MethodType):
+            # `call_local` of a task calls its function; no other method of Huey takes an event.
             if _is_of_huey(function.__self__) and function.__name__ != "call_local":
                 return function.__self__
             function = function.__func__
         else:
-            call = getattr(type(function), "__call__", None)  # noqa: B004 - its own is wanted
+            call = getattr(type(function), "__call__", None)  # noqa: B004 - the type's own
             if issubclass(type(function), _LEAVES) or issubclass(type(call), _LEAVES[2:]):
                 break
             if call is None or _is_of_huey(function):
@@ -170,6 +174,7 @@ def _called_by(function: object) -> object:
 
 
 def _is_of_huey(thing: object) -> bool:
+    """Return whether `thing` is an object of Huey's, such as a task or a lock, but no Huey."""
     return type(thing).__module__ == "huey.api" and not isinstance(thing, Huey)
 
 
@@ -181,11 +186,11 @@ def check_huey(huey: object, who: str) -> Any:
         who: The function, for the message.
 
     Raises:
-        TypeError: It is no Huey.
+        TypeError: `huey` is no Huey.
     """
-    found = real_huey(huey)
-    if found is not None:
-        return found
+    actual = real_huey(huey)
+    if actual is not None:
+        return actual
     hint = ""
     if isinstance(huey, Huey):
         hint = ", a proxy whose Huey cannot be found; give the Huey itself"

@@ -38,31 +38,33 @@ def install_handlers(
 ) -> Kit:
     """Install handlers on a Huey of any kind with any storage, and return its `Kit`.
 
-    It works in the application and in the consumer, before or after tasks and locks are declared.
-    Called again with the same arguments, it returns the same kit.
+    The call works in the application and in the consumer, before or after tasks and locks are
+    declared. A second call with the same arguments returns the same kit.
 
     Args:
         huey: The Huey.
         preset: A name of `available_presets`, a `Registry`, or a list of these.
         registry: Your own handlers, besides those of the module's `on`.
         sinks: Where counts go besides memory: ``"prometheus"``, ``"opentelemetry"``, ``"sentry"``,
-            ``"auto"`` (those of these that are set up), objects with a method ``send(changes)``,
-            or a list of these. With any, including ``"memory"``, every signal is counted and
-            every attempt timed, not only what the preset needs.
-        lock_exceptions: Exception classes that replace those that count as lock errors.
-        sentry: Where Sentry is set up, add recent lock skips as breadcrumbs to its events, and
+            ``"auto"`` (every one of these three that is set up), an object with a method
+            ``send(changes)``, or a list of these. With any sink, even ``"memory"``, every signal
+            is counted and every attempt timed; with None, only what the preset counts.
+        lock_exceptions: Exception classes that count as lock errors, in place of Huey's
+            ``TaskLockedException`` and redis-py's ``LockError``.
+        sentry: If Sentry is set up, add recent lock skips as breadcrumbs to its events, and
             send no event for an error that is not stored.
-        clean_tokens: The spent revoke tokens that a preset deletes: ``"generated"`` (of ids that
-            Huey made), ``"always"``, ``"never"``, or a predicate over the `Event`.
+        clean_tokens: Whose revoke token is deleted after a revoked task was skipped:
+            ``"generated"`` (of a task whose id Huey made), ``"always"``, ``"never"``, or a
+            predicate over the `Event`.
         quiet_logs: Replace Huey's log lines about locked and revoked tasks by one summary a
             minute.
-        sweep_interval: Every so many seconds, one process of the consumer deletes orphaned revoke
-            tokens, as `Kit.sweep_tokens` does; None for never.
+        sweep_interval: Seconds between two sweeps. In a sweep, one process with workers deletes
+            orphaned revoke tokens, as `Kit.sweep_tokens` does. None for no sweeps.
         stale_locks: What a consumer does about locks whose holder is dead: ``"report"`` them in
             the log, in a count and with a signal; or also ``"release"`` them.
         stale_after: Seconds of silence, watched from another host, after which this process
-            counts as dead; at least 30. Make it longer than the longest call of a task that holds
-            Python's interpreter lock (GIL): meanwhile the process writes no heartbeat.
+            counts as dead; at least 30. Make it longer than the longest call in a task that holds
+            Python's interpreter lock (GIL): during that call the process writes no heartbeat.
         replace: Replace a kit with other arguments; handlers that were registered on that kit are
             not taken over.
         **unknown: Refused; the message lists the options.
@@ -90,8 +92,9 @@ def install_handlers(
     current = get_kit(huey)
     if current is not None and current.settings == settings:
         return current
-    kit = Kit(huey, settings)  # not under the lock: a preset may import what registers handlers
-    with ExitStack() as after, configuration.lock:
+    # Without the lock, because a preset may import modules that register handlers.
+    kit = Kit(huey, settings)
+    with ExitStack() as after_unlock, configuration.lock:
         current = get_kit(huey)
         if current is not None:
             if current.settings == settings:
@@ -103,14 +106,14 @@ def install_handlers(
                 )
         kit.start_sinks()
         if current is not None:
-            after.callback(current.shutdown)
+            after_unlock.callback(current.shutdown)
             current.detach()
         kit.install()
     return kit
 
 
 def uninstall_handlers(huey: Any) -> None:
-    """Leave `huey` as it was before `install_handlers`; do nothing if it has no kit."""
+    """Remove the kit from `huey`, as `Kit.uninstall` does; do nothing if it has no kit."""
     huey = check_huey(huey, "uninstall_handlers()")
     kit = get_kit(huey)
     if kit is not None:

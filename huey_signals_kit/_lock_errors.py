@@ -18,7 +18,7 @@ _HUEY_TEXTS = ("unable to acquire lock ", "unable to set lock: ", "unable to acq
 # redis-py uses one class for "not acquired" and for misuse ("Cannot reacquire an unlocked lock").
 _NOT_ACQUIRED = re.compile(r"\bacquire", re.IGNORECASE)
 
-# Of these only the class counts, not the chain.
+# Whether these are lock errors depends on their class alone, not on their causes.
 _WITHOUT_CHAIN = (TaskLockedException, *NEVER_SIGNAL_ERROR)
 
 
@@ -34,24 +34,24 @@ class LockErrors:
     __slots__ = ("_classes",)
 
     def __init__(self, exceptions: object = None) -> None:
-        self._classes = None if exceptions is None else _checked(exceptions)
+        self._classes = None if exceptions is None else _validate_classes(exceptions)
 
     def match(self, exception: BaseException | None) -> bool:
         """Return whether the exception that a task raised is a lock error.
 
         For ``TaskLockedException`` and the classes that the user named, the class decides. For any
         other exception the end of its explicit chain (``raise .. from``) decides, and for an
-        exception group all of its leaves. An exception that was merely raised while another was
-        handled (``__context__``) is a real error.
+        exception group all of its leaves. An exception that was merely raised while a lock error
+        was handled (``__context__``) is a real error.
         """
         if isinstance(exception, self._classes or TaskLockedException):
             return True
         if exception is None or isinstance(exception, _WITHOUT_CHAIN):
             return False
-        ends = _ends(exception)
-        return bool(ends) and all(map(self._is, ends))
+        causes = _root_causes(exception)
+        return bool(causes) and all(map(self._class_matches, causes))
 
-    def _is(self, exception: BaseException) -> bool:
+    def _class_matches(self, exception: BaseException) -> bool:
         if self._classes is not None:
             return isinstance(exception, self._classes)
         return isinstance(exception, TaskLockedException) or _is_redis_not_acquired(exception)
@@ -60,15 +60,15 @@ class LockErrors:
 def lock_name(exception: BaseException | None) -> str | None:
     """Return the name of the lock that was not acquired; None if the exception does not have it."""
     if isinstance(exception, TaskLockedException):
-        return _named_in(str(exception))
+        return _lock_name_in(str(exception))
     if exception is None:
         return None
-    return next((name for name in map(_own_lock_name, _ends(exception)) if name), None)
+    return next((name for name in map(_own_lock_name, _root_causes(exception)) if name), None)
 
 
 def _own_lock_name(exception: BaseException) -> str | None:
     if isinstance(exception, TaskLockedException):
-        return _named_in(str(exception))
+        return _lock_name_in(str(exception))
     if not _is_redis_not_acquired(exception):
         return None
     name: Any = getattr(exception, "lock_name", None)  # redis-py 5.1
@@ -77,7 +77,7 @@ def _own_lock_name(exception: BaseException) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _named_in(text: str) -> str | None:
+def _lock_name_in(text: str) -> str | None:
     for beginning in _HUEY_TEXTS:
         if text.startswith(beginning):
             return text[len(beginning) :] or None
@@ -85,7 +85,7 @@ def _named_in(text: str) -> str | None:
 
 
 def _is_redis_not_acquired(exception: BaseException) -> bool:
-    redis: Any = sys.modules.get("redis.exceptions")  # no such exception without it
+    redis: Any = sys.modules.get("redis.exceptions")  # not imported: none was raised
     if redis is None or not isinstance(exception, redis.LockError):
         return False
     if isinstance(exception, redis.LockNotOwnedError):
@@ -93,37 +93,38 @@ def _is_redis_not_acquired(exception: BaseException) -> bool:
     return bool(_NOT_ACQUIRED.search(str(exception)))
 
 
-def _ends(exception: BaseException) -> list[BaseException]:
-    """Return the last causes of an exception: of its explicit chain, and of each leaf of a group.
+def _root_causes(exception: BaseException) -> list[BaseException]:
+    """Return the last cause of an exception, or of each leaf if there is an exception group.
 
-    A chain that contains itself ends where it would repeat.
+    Causes are followed by ``__cause__``. A chain that contains itself ends where it would repeat.
     """
-    ends: list[BaseException] = []
+    causes: list[BaseException] = []
     waiting, seen = [exception], set[int]()
     while waiting:
         node = waiting.pop()
         if id(node) in seen:
             continue
         chain = {id(node)}
-        waiting += _members(node)
+        waiting += _group_members(node)
         while (cause := node.__cause__) is not None and id(cause) not in chain:
             chain.add(id(cause))
             node = cause
-            waiting += _members(node)
+            waiting += _group_members(node)
         seen |= chain
-        if not _members(node):
-            ends.append(node)
-    return ends
+        if not _group_members(node):
+            causes.append(node)
+    return causes
 
 
-def _members(exception: BaseException) -> tuple[BaseException, ...]:
+def _group_members(exception: BaseException) -> tuple[BaseException, ...]:
+    """Return the exceptions in an exception group; none if `exception` is no group."""
     group = getattr(builtins, "BaseExceptionGroup", None) or getattr(
         sys.modules.get("exceptiongroup"), "BaseExceptionGroup", None
     )
     return exception.exceptions if group and isinstance(exception, group) else ()
 
 
-def _checked(exceptions: object) -> tuple[type[BaseException], ...]:
+def _validate_classes(exceptions: object) -> tuple[type[BaseException], ...]:
     classes = exceptions if isinstance(exceptions, (tuple, list)) else (exceptions,)
     for each in classes:
         if not (isinstance(each, type) and issubclass(each, BaseException)):

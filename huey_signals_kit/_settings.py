@@ -11,7 +11,10 @@ from .registry import Registry
 
 @dataclass(frozen=True)
 class Settings:
-    """The arguments of `install_handlers`, to compare a second call with the first."""
+    """The arguments of `install_handlers`, to compare a second call with the first.
+
+    A field of the type `object` is validated by the component that uses the argument.
+    """
 
     preset: tuple[object, ...]
     registry: Registry | None
@@ -25,10 +28,10 @@ class Settings:
     stale_after: float
 
     def difference(self, other: Settings) -> str:
-        """Return ``name=value`` for each argument of this one that differs from `other`."""
+        """Return ``name=value`` for each of these arguments that differs in `other`."""
         pairs = ((name, value, vars(other)[name]) for name, value in vars(self).items())
         return ", ".join(
-            f"{name}={short(value)}" for name, value, others in pairs if value != others
+            f"{name}={short(value)}" for name, value, other_value in pairs if value != other_value
         )
 
     @classmethod

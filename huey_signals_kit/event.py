@@ -17,9 +17,13 @@ from .huey_internals.stack import Timing, timing_in
 from .verdict import Verdict
 
 _RETRY_DECIDED = FAILURE_SIGNALS | {signals.SIGNAL_RETRYING}
+"""Signals at which it is decided whether Huey makes another attempt."""
 
 Skip = tuple[float, str, str, int]
-"""Seconds since the epoch, the lock's name or ``""``, the task's id, and which attempt it was."""
+"""An attempt that failed because its lock was held by another task.
+
+The time in seconds since the epoch, the lock's name or ``""``, the task's id, the attempt's number.
+"""
 
 
 class _HasTruth(Protocol):
@@ -32,9 +36,9 @@ def _do_nothing(*_: object, **__: object) -> None:
 
 @dataclass
 class Context:
-    """What the built-in handlers may use of the kit that made an event.
+    """The parts of the kit that the built-in handlers may use.
 
-    The defaults do nothing. They serve an event that is made by hand, as in a test of a handler.
+    The defaults do nothing. They are for events that are made by hand, as in a test of a handler.
     """
 
     lock_errors: LockErrors = field(default_factory=LockErrors)
@@ -45,7 +49,7 @@ class Context:
     lock_labels: Mapping[str, str] = field(default_factory=lambda: defaultdict(str))
     """The label of each lock's name."""
     increment: Callable[[tuple[str, ...]], object] = _do_nothing
-    """Counts one, of a metric with labels."""
+    """Adds one to a counter: the metric, then the values of its labels without the queue."""
     record_skip: Callable[[tuple[str, str, float]], object] = _do_nothing
     """Adds a skip (task id, lock, time) to the next heartbeat."""
     add_skip_breadcrumb: Callable[[str, Skip], object] = _do_nothing
@@ -53,24 +57,25 @@ class Context:
     should_delete_token: Callable[[Event], object] = _do_nothing
     """Returns whether the revoke token of an event's task can be deleted."""
     carry_waits: Callable[[], object] = _do_nothing
-    """Has messages of rescheduled tasks carry how long the task has been waiting."""
+    """Begins to write into messages of rescheduled tasks how long each task has been waiting."""
     announce: Callable[..., object] = _do_nothing
     """Sends a signal of `huey_signals_kit.signals` with its keyword arguments."""
 
 
 _DETACHED = Context()
 _UNREAD = ""
+"""The value of `Event._lock` until the name was looked for in the exception."""
 
 
 class Event:
     """One signal of Huey, as every handler receives it; read-only.
 
     `timestamp` and `started` are seconds since the epoch; `duration` is in seconds, as Huey
-    measured it. `started` and `duration` are None where the task has not run. To test a handler,
+    measured it. `started` and `duration` are None if the task has not run. To test a handler,
     make an event by hand: ``Event("locked", task, huey)``.
     """
 
-    # Set by the built-in handlers: each acts once, even if several of its registrations match.
+    # Set by the built-in handlers, so that each acts once even if several registrations match.
     _signal_counted = _skip_counted = _skip_remembered = False
 
     def __init__(
@@ -92,15 +97,15 @@ class Event:
         self._retries_left = task.retries or 0
         self._timing = timing
         traceback = None if exception is None else exception.__traceback__
-        # Now, as the traceback changes when the exception is raised again.
+        # Kept from here, because the traceback changes if the exception is raised again.
         self._frame = None if traceback is None else traceback.tb_frame
         self._context = context
         self._is_lock_error: bool | None = None
         self._lock: str | None = _UNREAD
 
     def __repr__(self) -> str:
-        because = f" because of {short(self.exception)}" if self.exception is not None else ""
-        return f"<Event {self.signal!r} of {self.task_name} {self.task_id}{because}>"
+        reason = f" because of {short(self.exception)}" if self.exception is not None else ""
+        return f"<Event {self.signal!r} of {self.task_name} {self.task_id}{reason}>"
 
     @property
     def signal(self) -> str:
@@ -166,7 +171,7 @@ class Event:
         """Whether Huey makes another attempt because this one failed."""
         if self._signal not in _RETRY_DECIDED or not self._retries_left:
             return False
-        # A pre-execute hook may cancel before the attempt began: then there is no other.
+        # If a pre-execute hook cancels the task before it starts, Huey does not retry it.
         return self._signal != signals.SIGNAL_CANCELED or self.started is not None
 
     @property
@@ -174,8 +179,8 @@ class Event:
         """The number of this attempt, from 1.
 
         Huey keeps only the retries that are left, so the number is counted from the ``retries=``
-        with which the task was declared. It is wrong where a single call or ``CancelExecution``
-        changed the retries.
+        with which the task was declared. The number is wrong if a single call or
+        ``CancelExecution`` changed the retries.
         """
         return max(1, int(getattr(self._task, "default_retries", 0) or 0) - self._retries_left + 1)
 

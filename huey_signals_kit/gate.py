@@ -6,8 +6,13 @@ calls. A table from task ids to verdicts would have to be cleaned up, and in imm
 task runs again while its first attempt is still being stored. So the verdict is attached to the
 task, for this one exception, until the first call; from there to the second it is attached to the
 texts in the error's metadata, which survive when other code copies the metadata. It is not attached
-to the exception, because Huey pickles that for ``on_error`` tasks, and because an exception may be
-a constant that several threads raise.
+to the exception, because Huey pickles exceptions for ``on_error`` tasks, and an exception may be a
+constant that several threads raise.
+
+Whether an error is stored is decided by the first handler that returns a `Verdict`, which arrives
+in `Gate.attach`, or by the task's own ``lock_errors``. `Gate._apply` carries the verdict out in
+place of Huey's ``put_result``. A verdict with a `Plan` has the task run again: the plan is asked
+when Huey calls ``_requeue_task``.
 """
 
 from __future__ import annotations
@@ -28,9 +33,14 @@ from .huey_internals.patch import MethodPatch
 from .runtime.log import ErrorReporter
 from .verdict import Verdict
 
-_NOTE = "_huey_signals_kit_note"
+_ATTACHED = "_huey_signals_kit_note"
+"""The attribute of a task that has its verdict, see `Gate.attach`."""
+
 _ERROR_LENGTH = 200
+"""The most characters of an error's text that are stored."""
+
 _LOCK_LENGTH = 60
+"""The most characters of a lock's name before that text."""
 
 StoreDecision = tuple[frozenset[str], str, Verdict]
 """The keys under which the error is not stored as usual, the task's name, and the verdict."""
@@ -39,14 +49,14 @@ PutError = Callable[[Error], Any]
 
 
 class TaskVerdicts(Protocol):
-    """Has the verdict of a task's own ``lock_errors``."""
+    """A reader of the tasks' own ``lock_errors``."""
 
     def verdict(self, task: Any, exception: BaseException, /) -> Verdict | None:
         """Return the verdict; None if the option is invalid, or this is no lock error."""
 
 
 class ExpiringErrors(Protocol):
-    """Stores errors that expire."""
+    """A store of errors that expire."""
 
     def put(
         self, key: Any, error: Error, seconds: float, put_error: PutError | None, whole: bool, /
@@ -57,13 +67,14 @@ class ExpiringErrors(Protocol):
             key: The key of the result.
             error: The error.
             seconds: Seconds until it expires.
-            put_error: Stores by an overridden ``put_result``; None if that is Huey's own.
-            whole: Whether the text of the error must not be shortened.
+            put_error: Stores the error by a ``put_result`` that is not Huey's own; None if the
+                method is Huey's own.
+            whole: Whether the text of the error is stored in full.
         """
 
 
 class GateReporter(ErrorReporter, Protocol):
-    """Reports what the gate does."""
+    """A reporter of what the gate does."""
 
     def result_suppressed(self, task_id: str, task_name: str, verdict: Verdict, /) -> object:
         """Report an error that is not stored as Huey would store it."""
@@ -90,11 +101,11 @@ class _TaggedStr(str):
 class Gate:
     """A patch of ``build_error_result``, ``put_result`` and ``_requeue_task`` of one Huey.
 
-    If something that the gate uses raises, the error is stored as Huey does.
+    If the kit's own code raises, the error is stored as Huey does.
 
     Args:
         huey: The Huey.
-        task_option: Has the verdicts of tasks with ``lock_errors`` of their own.
+        task_option: Returns the verdicts of tasks with ``lock_errors`` of their own.
         expiry: Stores errors that expire.
         reporter: Counts and announces suppressed results, and logs failures.
     """
@@ -111,7 +122,7 @@ class Gate:
         self._put_expiring = expiry.put
         self._suppressed = reporter.result_suppressed
         self._failed = reporter.kit_failed
-        self._mine = object()
+        self._gate_id = object()  # not the gate, which a task would keep alive
         self._active = False
         self._patch = MethodPatch(huey)
 
@@ -123,36 +134,36 @@ class Gate:
         self._patch.wrap("_requeue_task", self._wrap_requeue)
 
     def uninstall(self) -> None:
-        """Restore the methods, and decide nothing more.
+        """Restore the methods, and apply no more verdicts.
 
-        Where other code has wrapped a method since, its wrapper stays, and the gate's wrapper
-        inside it only calls the original.
+        If other code has wrapped a method since, that wrapper stays, and the gate's wrapper inside
+        it only calls the original.
         """
         self._active = False
         self._patch.remove()
 
     def attach(self, task: Any, exception: BaseException, verdict: Verdict | None) -> None:
-        """Attach a verdict on the exception that `task` has just raised to the task.
+        """Attach to `task` the verdict on the exception that it has just raised.
 
-        Only the id of the exception is kept, so that the task keeps nothing alive. An exception
-        may be a constant, or get the id of an older one, and in immediate mode the same task runs
-        again. So the verdict is valid for one class of exception and one gate, and it is removed
-        when Huey retries the task.
+        Only the id of the exception is kept, so that the task keeps nothing alive. But an id does
+        not name one exception: an exception may be a constant, or have the id of one that is gone,
+        and in immediate mode the same task runs again. So the verdict is valid for one class of
+        exception and one gate, and it is removed when Huey retries the task.
         """
-        if verdict is not None or getattr(task, _NOTE, None) is not None:
-            setattr(task, _NOTE, (verdict, id(exception), type(exception), self._mine))
+        if verdict is not None or getattr(task, _ATTACHED, None) is not None:
+            setattr(task, _ATTACHED, (verdict, id(exception), type(exception), self._gate_id))
 
     def _verdict(self, task: Any, exception: BaseException) -> Verdict | None:
         verdict: Verdict | None = None
-        found = getattr(task, _NOTE, None)
-        if found is not None and found[1] == id(exception):
-            verdict_of_task, _, cls, whose = found
-            if cls is type(exception) and whose is self._mine:
+        attached = getattr(task, _ATTACHED, None)
+        if attached is not None and attached[1] == id(exception):
+            verdict_of_task, _, cls, gate_id = attached
+            if cls is type(exception) and gate_id is self._gate_id:
                 verdict = verdict_of_task
         if verdict is not None and verdict.plan is not None and not task.retries:
-            # A receiver has ended the retries since, so Huey stores the error for good.
+            # Another receiver has since set the retries to 0, so Huey will not run the task again.
             verdict.plan.cancel()
-            delattr(task, _NOTE)
+            delattr(task, _ATTACHED)
             verdict = None
         if getattr(task, "lock_errors", None) is not None:
             verdict = self._task_verdict(task, exception) or verdict
@@ -163,18 +174,19 @@ class Gate:
 
         def build_error_result(*args: Any, **options: Any) -> Any:
             verdict = None
+            # Huey passes the task and the exception by position.
             if self._active and len(args) > 1:
                 try:
                     verdict = self._verdict(args[0], args[1])
                     if verdict is not None and verdict.action != "keep" and not is_overridden:
-                        return _small_metadata(args[0], args[1], verdict)
+                        return _short_metadata(args[0], args[1], verdict)
                 except Exception as exc:
                     self._failed("in build_error_result", exc)
             metadata = original(*args, **options)
             if verdict is None or not isinstance(metadata, dict):
                 return metadata
             try:
-                return _changed(metadata, args[0], verdict, is_overridden)
+                return _changed_metadata(metadata, args[0], verdict, is_overridden)
             except Exception as exc:
                 self._failed("in build_error_result", exc)
                 return metadata
@@ -183,10 +195,10 @@ class Gate:
 
     def _wrap_requeue(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def _requeue_task(task: Any, timestamp: Any, *args: Any, **options: Any) -> Any:
-            found = getattr(task, _NOTE, None)
-            if found is not None:
-                delattr(task, _NOTE)
-                verdict: Verdict | None = found[0]
+            attached = getattr(task, _ATTACHED, None)
+            if attached is not None:
+                delattr(task, _ATTACHED)
+                verdict: Verdict | None = attached[0]
                 if verdict is not None and verdict.plan is not None:
                     return verdict.plan.requeue(original, timestamp)
             return original(task, timestamp, *args, **options)
@@ -200,6 +212,7 @@ class Gate:
             if type(data) is Error:
                 decision = _attached_decision(data.metadata)
                 if decision is not None:
+                    # Another key is that of a part of a chord: the callback waits for the error.
                     if key not in decision[0]:
                         return original(key, _without_traceback(data))
                     put_error = None if is_hueys_own else partial(original, key)
@@ -209,20 +222,30 @@ class Gate:
         def put_result_of_a_subclass(*args: Any, **options: Any) -> Any:
             data: Any = args[1] if len(args) > 1 else None
             if type(data) is Error:
-                decision, (key, _, *more) = _attached_decision(data.metadata), args
+                decision, (key, _, *further) = _attached_decision(data.metadata), args
                 if decision is not None:
                     if key not in decision[0]:
-                        return original(key, _without_traceback(data), *more, **options)
-                    return self._apply(decision, key, data, _later(original, key, more, options))
+                        return original(key, _without_traceback(data), *further, **options)
+                    put_error = _bound(original, key, further, options)
+                    return self._apply(decision, key, data, put_error)
             return original(*args, **options)
 
         # Hot path: called for every result, so the common signature has its own function.
-        return put_result if _takes(original, ["key", "data"]) else put_result_of_a_subclass
+        return (
+            put_result if _has_parameters(original, ["key", "data"]) else put_result_of_a_subclass
+        )
 
     def _apply(
         self, decision: StoreDecision, key: Any, error: Error, put_error: PutError | None
     ) -> Any:
-        # Parts of a chord are stored under other keys, not by put_result.
+        """Do what the verdict says: store the error for some seconds, or do not store it.
+
+        Args:
+            decision: The decision that is attached to the error.
+            key: The key under which Huey would have stored the error.
+            error: The error.
+            put_error: As in `ExpiringErrors.put`.
+        """
         _, task_name, verdict = decision
         stored = None
         if verdict.seconds is not None:
@@ -244,24 +267,25 @@ def _without_traceback(error: Error) -> Error:
     return Error(changed)
 
 
-def _takes(function: Callable[..., Any], names: list[str]) -> bool:
+def _has_parameters(function: Callable[..., Any], names: list[str]) -> bool:
     try:
         return list(inspect.signature(function).parameters) == names
     except (TypeError, ValueError):
         return False
 
 
-def _later(
-    original: Callable[..., Any], key: Any, more: list[Any], options: dict[str, Any]
+def _bound(
+    original: Callable[..., Any], key: Any, further: list[Any], options: dict[str, Any]
 ) -> PutError:
-    return lambda error: original(key, error, *more, **options)
+    """Return ``put_result`` with all of its arguments but the error."""
+    return lambda error: original(key, error, *further, **options)
 
 
 def _is_hueys_own(method: Callable[..., Any]) -> bool:
-    # Not by name or module: functools.wraps copies both to a wrapper.
+    # Not by `__name__` or `__module__`: functools.wraps copies both to a wrapper.
     function = getattr(method, "__func__", None)
-    written_in: dict[str, Any] = getattr(function, "__globals__", {})
-    return bool(written_in.get("__name__") == Huey.__module__)
+    module_globals: dict[str, Any] = getattr(function, "__globals__", {})
+    return bool(module_globals.get("__name__") == Huey.__module__)
 
 
 def _attached_decision(metadata: Any) -> StoreDecision | None:
@@ -272,21 +296,21 @@ def _attached_decision(metadata: Any) -> StoreDecision | None:
     return None
 
 
-def _small_metadata(task: Any, exception: BaseException, verdict: Verdict) -> dict[str, Any]:
-    # A caller that waits for the result learns which lock it was.
+def _short_metadata(task: Any, exception: BaseException, verdict: Verdict) -> dict[str, Any]:
+    # Only an error that is stored needs the lock's name, for a caller that waits for the result.
     text = _text(exception) if verdict.seconds is None else _text_with_lock(exception)
     error, traceback, task_id = _TaggedStr(text), _TaggedStr(), _TaggedStr(task.id)
     error.decision = traceback.decision = task_id.decision = _decision_of(task, verdict)
     return {"error": error, "retries": task.retries, "traceback": traceback, "task_id": task_id}
 
 
-def _changed(
+def _changed_metadata(
     metadata: dict[str, Any], task: Any, verdict: Verdict, is_overridden: bool
 ) -> dict[str, Any]:
-    """Return a copy of the metadata, of Huey or of a user's method, changed by the verdict."""
+    """Return a copy of the result of ``build_error_result``, changed by the verdict."""
     changed = copy(metadata)
     if verdict.action == "keep":
-        changed["kept"] = True
+        changed["kept"] = True  # `purge_errors` leaves it, because it is stored on purpose
     elif is_overridden:
         decision = _decision_of(task, verdict)
         changed["traceback"] = traceback = _TaggedStr()
@@ -299,13 +323,15 @@ def _changed(
 
 def _decision_of(task: Any, verdict: Verdict) -> StoreDecision:
     cls = type(task)
+    # Hot path: most tasks have no pipeline.
     keys = frozenset((task.id,)) if task.on_complete is None else _stage_ids(task)
     return keys, f"{cls.__module__}.{cls.__name__}", verdict
 
 
 def _text(exception: BaseException) -> str:
-    told = exception.metadata.get("error") if isinstance(exception, TaskException) else None
-    return short(exception, _ERROR_LENGTH) if told is None else str(told)[:_ERROR_LENGTH]
+    # A task that reads the result of a failed task gets a TaskException with that task's error.
+    text = exception.metadata.get("error") if isinstance(exception, TaskException) else None
+    return short(exception, _ERROR_LENGTH) if text is None else str(text)[:_ERROR_LENGTH]
 
 
 def _text_with_lock(exception: BaseException) -> str:
@@ -316,6 +342,7 @@ def _text_with_lock(exception: BaseException) -> str:
 
 
 def _stage_ids(task: Any) -> frozenset[str]:
+    """Return the ids of a task and of all later stages of its pipeline."""
     ids: set[str] = set()
     while task is not None and task.id not in ids:
         ids.add(task.id)

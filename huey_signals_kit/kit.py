@@ -46,7 +46,7 @@ class Kit:
     """The handlers of one Huey, made by `install_handlers`; a context manager that uninstalls.
 
     `registry` has the user's handlers and includes the default registry. The handlers of the
-    preset run after all of these, so a verdict of the user's comes first.
+    preset run after all of these, so the verdict of a user's handler comes first and decides.
     """
 
     def __init__(self, huey: Any, settings: Settings) -> None:
@@ -83,8 +83,8 @@ class Kit:
         gate = Gate(huey, self._task_option, self._expiry, reporter)
         self._receiver = Receiver(huey, self._context, self, gate, counter, reporter)
         self._sinks = SinkRunner(huey, read_sinks(settings.sinks or ()), counter, self, jobs)
-        workers = WorkerHooks(huey, self._on_worker_start, self._on_worker_stop)
-        self._components: list[Component] = [gate, self._wait_messages, workers]
+        worker_hooks = WorkerHooks(huey, self._on_worker_start, self._on_worker_stop)
+        self._components: list[Component] = [gate, self._wait_messages, worker_hooks]
         if self._context.meters_signals:
             connections = self._receiver.connections
             self._components.append(Meter(huey, connections, counter, lock_errors, jobs))
@@ -94,18 +94,19 @@ class Kit:
             sentry = SentryEvents(huey, self._context, self._receiver, reporter)
             self._context.add_skip_breadcrumb = sentry.skips.remember
             self._components.append(sentry)
-        lost = LostLocks(str(huey.name), counter, jobs, lambda: self.installed)
-        events = LockEvents(self._on_lock_acquired, lost.add, reporter.kit_failed, counter)
-        locks = LockPatch(huey, events)
+        lost_locks = LostLocks(str(huey.name), counter, jobs, lambda: self.installed)
+        events = LockEvents(self._on_lock_acquired, lost_locks.add, reporter.kit_failed, counter)
+        lock_patch = LockPatch(huey, events)
         self._heartbeat = HeartbeatWriter(
-            huey, counter, jobs, locks, reporter, self._on_worker_start, settings.stale_after
+            huey, counter, jobs, lock_patch, reporter, self._on_worker_start, settings.stale_after
         )
         self._context.record_skip = self._heartbeat.recent_skips.append
-        shared = huey, settings, self._heartbeat, counter, reporter, jobs
-        self._token_sweep_job, self._stale_lock_job = TokenSweepJob(*shared), StaleLockJob(*shared)
-        queue = QueuePatch(huey, self._heartbeat.on_scheduler_detected)
+        job_args = huey, settings, self._heartbeat, counter, reporter, jobs
+        self._token_sweep_job = TokenSweepJob(*job_args)
+        self._stale_lock_job = StaleLockJob(*job_args)
+        queue_patch = QueuePatch(huey, self._heartbeat.on_scheduler_detected)
         # The heartbeat last: it still writes what the others count.
-        self._components += (queue, locks, self._token_sweep_job, self._heartbeat)
+        self._components += (queue_patch, lock_patch, self._token_sweep_job, self._heartbeat)
 
     def __repr__(self) -> str:
         state = "installed on" if self.installed else "not installed on"
@@ -137,9 +138,9 @@ class Kit:
     def count(self, metric: str, /, **labels: str) -> int:
         """Return this process's total of a metric, summed over the labels that are left out.
 
-        A lock's name is folded as it is when counted: ``lock="media:17"`` asks for ``media:*``.
-        Only the first 100 such labels have counts of their own; any other lock returns the count
-        of all others together, as ``lock="other"``.
+        A lock's name is folded in the same way as for counting: ``lock="media:17"`` returns the
+        count of ``media:*``. Only the first 100 such labels have counts of their own; for any
+        other lock the count of all others together is returned, as for ``lock="other"``.
 
         Args:
             metric: The name, such as ``"huey_lock_skips_total"``.
@@ -162,10 +163,11 @@ class Kit:
     def sweep_tokens(
         self, min_age: float = upkeep.DAY, dry_run: bool = False
     ) -> upkeep.SweepReport:
-        """Delete revoke tokens that two sweeps have found orphaned.
+        """Delete revoke tokens that two sweeps have found orphaned: their task is gone.
 
         A token is kept while its task is in the queue or the schedule, runs, or is nested in
-        such a task, and always if its id was not made by Huey. One process sweeps at a time.
+        such a task, and always if the task's id was not made by Huey. One process sweeps at a
+        time.
 
         Args:
             min_age: Seconds between two sweeps that find a token orphaned; at least 60.
@@ -185,7 +187,7 @@ class Kit:
         *,
         kept: bool = False,
     ) -> upkeep.PurgeReport:
-        """Delete stored errors, by default lock errors that were stored before the kit came.
+        """Delete stored errors, by default lock errors from the time before the kit was installed.
 
         Errors of tasks that will run again stay, and so do the parts of a chord and everything
         that cannot be read.
@@ -202,9 +204,9 @@ class Kit:
         return upkeep.purge_errors(self.huey, exceptions, dry_run, kept=kept)
 
     def report(self) -> upkeep.Report:
-        """Return what the store, the queue and the schedule hold, and who works on the queue.
+        """Return what the store, the queue and the schedule hold, and which processes use them.
 
-        It includes everything that this process has counted.
+        The report includes everything that this process has counted.
         """
         if not has_shared_ledger(self.huey):
             return upkeep.report(self.huey, counted=self._counter.totals())
@@ -217,15 +219,16 @@ class Kit:
         return self._stale_lock_job.inspector.all()
 
     def release_lock(self, name: str) -> bool:
-        """Release one lock; return whether it existed, and was unchanged when it was released.
+        """Release one lock; return False if it does not exist, or was acquired again.
 
-        To learn whether a holder on another host is alive may take ``stale_after`` and 15 seconds.
+        If the holder is on another host and silent, the call may take ``stale_after`` and 15
+        seconds.
 
         Args:
             name: The name of the lock.
 
         Raises:
-            upkeep.LockHeld: A living process holds the lock, or that is in doubt.
+            upkeep.LockHeld: A living process holds the lock, or it is unknown whether one does.
         """
         return self._stale_lock_job.release(name)
 
@@ -234,7 +237,8 @@ class Kit:
     ) -> list[upkeep.LockInfo]:
         """Release locks whose holder is dead, and locks that no process claims; return them.
 
-        Where a holder on another host is silent it may take ``stale_after`` and 15 seconds.
+        If a holder is on another host and silent, the call may take ``stale_after`` and 15
+        seconds.
 
         Args:
             min_age: Seconds between two calls that find an unclaimed lock unchanged.
@@ -244,7 +248,7 @@ class Kit:
     def forget(self, dry_run: bool = False) -> upkeep.Forgotten:
         """Uninstall this kit, and delete every key that a kit has written for the queue.
 
-        Results, tokens and locks belong to Huey and stay; so do errors that were to expire.
+        Results, tokens and locks belong to Huey and stay; so do errors stored with an expiry.
 
         Args:
             dry_run: Only report what would be deleted.
@@ -259,9 +263,9 @@ class Kit:
         return upkeep.forget(self.huey, dry_run)
 
     def uninstall(self) -> None:
-        """Leave the Huey as it was found; what other code has put there since stays.
+        """Remove everything that the kit has added to the Huey; patches of other code stay.
 
-        Sinks get the counts that they have not had, within a second. While this process holds
+        The remaining counts are sent to the sinks, within a second. While this process holds
         locks that it acquired under the kit, it continues its heartbeat.
         """
         with configuration.lock:
@@ -271,10 +275,10 @@ class Kit:
         if installed:
             self.shutdown()
 
-    # The rest is for `install_handlers` and for the components.
+    # The methods below are called by `install_handlers` and by the components.
 
     def start_sinks(self) -> None:
-        """Start what may fail to, before another kit is detached for this one."""
+        """Start the sinks, before another kit is detached for this one, because this may fail."""
         try:
             self._sinks.install()
         except BaseException:
@@ -300,7 +304,7 @@ class Kit:
     def detach(self) -> None:
         """Remove all components from the Huey, under the configuration lock.
 
-        `shutdown` has to follow, without the lock.
+        Call `shutdown` afterwards, without the lock.
         """
         if self.installed:
             delattr(self.huey, ATTRIBUTE)
@@ -313,7 +317,7 @@ class Kit:
         self._sinks.uninstall()
 
     def shutdown(self) -> None:
-        """Send what is left to send, and end the jobs of this kit."""
+        """Send the remaining counts, and end the jobs of this kit."""
         self.flush()
         self._jobs.cancel()
         self._heartbeat.close()
@@ -329,7 +333,7 @@ class Kit:
 
     def _on_worker_stop(self, process_ends: bool) -> None:
         self._heartbeat.on_worker_stop()
-        if process_ends:  # else that is for atexit, when all workers have stopped
+        if process_ends:  # if not, atexit calls it when all workers have stopped
             scheduler.end()
 
     def _on_lock_acquired(self) -> None:

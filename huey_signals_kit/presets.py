@@ -1,4 +1,4 @@
-"""Presets: registries with a name, for one line to install."""
+"""Presets: named sets of handlers, which `install_handlers` takes by name."""
 
 from __future__ import annotations
 
@@ -26,9 +26,11 @@ PresetName = NewType("PresetName", str)
 AnyPreset = BuiltInPreset | PresetName | Registry
 
 Preset = Callable[[Registry], None]
+"""Adds the handlers of a preset to an empty registry."""
 P = TypeVar("P", bound=Preset)
 
 ENTRY_POINTS = "huey_signals_kit.presets"
+"""The group of entry points in which an installed package names its presets."""
 
 _presets: dict[str, Preset] = {}
 
@@ -72,11 +74,11 @@ def build_preset(preset: object) -> Registry:
     items = list(preset) if isinstance(preset, (list, tuple)) else [preset]
     built = Registry("preset")
     for item in items:
-        built.include(item if isinstance(item, Registry) else _filled(item))
+        built.include(item if isinstance(item, Registry) else _new_registry(item))
     return built
 
 
-def _filled(name: object) -> Registry:
+def _new_registry(name: object) -> Registry:
     if not isinstance(name, str):
         raise TypeError(
             f"preset= takes a name, a Registry or a list of these, got {short(name)}; "
@@ -90,37 +92,37 @@ def _filled(name: object) -> Registry:
 def _find(name: str) -> Preset:
     if name in _presets:
         return _presets[name]
-    point = _installed().get(name)
-    if point is None:
+    entry_point = _installed().get(name)
+    if entry_point is None:
         known = available_presets()
         raise ValueError(
             f"unknown preset {name!r}.{nearest(name, known)} The presets are {listed(known)}"
         )
-    fill = point.load()
+    fill = entry_point.load()
     if not callable(fill):
-        raise TypeError(f"preset {name!r} of {point.value} is not callable: {short(fill)}")
+        raise TypeError(f"preset {name!r} of {entry_point.value} is not callable: {short(fill)}")
     if not isinstance(fill, type):
-        validate_runs(fill, f"preset {name!r} of {point.value}")
+        validate_runs(fill, f"preset {name!r} of {entry_point.value}")
     checked: Preset = fill
     return checked
 
 
 def _belongs_to_another(name: str, fill: Preset) -> bool:
-    # A module may be loaded twice, and may be the one that its package's entry point names.
-    where = name_of(fill)
+    # One preset may be registered twice, if its module is loaded twice or an entry point names it.
+    full_name = name_of(fill)
     if name in _presets:
-        return name_of(_presets[name]) != where or "<locals>" in where
-    point = _installed().get(name)
-    return point is not None and point.value.replace(":", ".") != where
+        return name_of(_presets[name]) != full_name or "<locals>" in full_name
+    entry_point = _installed().get(name)
+    return entry_point is not None and entry_point.value.replace(":", ".") != full_name
 
 
 def _installed() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    return {entry_point.name: entry_point for entry_point in entry_points(group=ENTRY_POINTS)}
 
 
 @register_preset("quiet-locks")
 def quiet_locks(registry: Registry) -> None:
-    """Count lock errors instead of storing them; delete spent tokens after the skip."""
+    """Count lock errors instead of storing them; delete the revoke token of a skipped task."""
     observe(registry)
     registry.add(drop_lock_errors, SIGNAL_LOCKED, SIGNAL_ERROR)
     registry.add(delete_spent_token, SIGNAL_REVOKED)
@@ -128,7 +130,7 @@ def quiet_locks(registry: Registry) -> None:
 
 @register_preset("reschedule-locks")
 def reschedule_locks(registry: Registry) -> None:
-    """Schedule a locked task again, for up to an hour; delete spent tokens after the skip."""
+    """Schedule a locked task again, for up to an hour; delete tokens like ``quiet-locks``."""
     observe(registry)
     registry.add(RescheduleLocked(), SIGNAL_LOCKED, SIGNAL_ERROR, SIGNAL_RETRYING)
     registry.add(delete_spent_token, SIGNAL_REVOKED)
@@ -136,7 +138,7 @@ def reschedule_locks(registry: Registry) -> None:
 
 @register_preset("brief-locks")
 def brief_locks(registry: Registry) -> None:
-    """Do the same as ``quiet-locks``, but store lock errors for a minute, for waiting callers."""
+    """Do the same as ``quiet-locks``, but store lock errors for a minute, for callers that wait."""
     observe(registry)
     registry.add(expire_lock_errors(60), SIGNAL_LOCKED, SIGNAL_ERROR)
     registry.add(delete_spent_token, SIGNAL_REVOKED)
@@ -144,7 +146,7 @@ def brief_locks(registry: Registry) -> None:
 
 @register_preset("tidy-tokens")
 def tidy_tokens(registry: Registry) -> None:
-    """Delete spent tokens after the skip, and nothing else."""
+    """Delete the revoke token of a skipped task, and do nothing else."""
     registry.add(delete_spent_token, SIGNAL_REVOKED)
 
 

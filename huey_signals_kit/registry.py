@@ -39,13 +39,13 @@ class Registry:
             raise TypeError(f"the name of a Registry is a string, got {short(name)}")
         self.name = name
         self._own: dict[Hashable, Handler] = {}
-        """Handlers by their registration, in the order of registration."""
+        """Handlers by `Handler.registration`, in the order in which they were registered."""
         self._included: list[Registry] = []
         self._includers: WeakSet[Registry] = WeakSet()
-        self._running: tuple[Handler, ...] | None = None
-        self._routes: dict[str, tuple[Handler, ...]] = {}
-        self._changed_hook: Callable[[Handler | None], None] | None = None
-        self._closed: str | None = None
+        self._sorted: tuple[Handler, ...] | None = None
+        self._listeners: dict[str, tuple[Handler, ...]] = {}
+        self._on_change: Callable[[Handler | None], None] | None = None
+        self._closed_reason: str | None = None
 
     def on(
         self,
@@ -129,7 +129,8 @@ class Registry:
         """Remove a handler, every registration of a function, or every handler of a name.
 
         Raises:
-            LookupError: This registry itself, without those it includes, has no such handler.
+            LookupError: The registry has no such handler of its own; handlers of registries that
+                it includes are not removed.
         """
         with configuration.lock:
             kept = {
@@ -152,7 +153,7 @@ class Registry:
             raise TypeError(f"include() takes a Registry, got {short(other)}")
         with configuration.lock:
             self._check_open(other)
-            if self in other._closure():
+            if self in other._with_included():
                 raise ValueError(
                     f"include() would make a circle: {other!r} already contains {self!r}"
                 )
@@ -173,16 +174,16 @@ class Registry:
         return both
 
     def __iter__(self) -> Iterator[Handler]:
-        return iter(self._in_order())
+        return iter(self._sorted_handlers())
 
     def __len__(self) -> int:
-        return len(self._in_order())
+        return len(self._sorted_handlers())
 
     def __bool__(self) -> bool:
-        return True  # an empty registry is still one: `registry or default` must not lie
+        return True  # so that `registry or default` is the registry, even an empty one
 
     def __contains__(self, handler: object) -> bool:
-        return any(handler in (h, h.function, h.name) for h in self._in_order())
+        return any(handler in (h, h.function, h.name) for h in self._sorted_handlers())
 
     def __repr__(self) -> str:
         name = f" {self.name!r}" if self.name else ""
@@ -190,16 +191,17 @@ class Registry:
 
     def listeners(self, signal: str) -> tuple[Handler, ...]:
         """Return the handlers that listen to `signal`, in running order."""
-        found = self._routes.get(signal)
-        if found is None:
+        handlers = self._listeners.get(signal)
+        if handlers is None:
             with configuration.lock:
-                found = tuple(handler for handler in self if handler.listens_to(signal))
-                self._routes[signal] = found
-        return found
+                handlers = tuple(handler for handler in self if handler.listens_to(signal))
+                self._listeners[signal] = handlers
+        return handlers
 
     def dispatch(self, event: Event, failed: FailureHook | None = None) -> Verdict | None:
         """Run every handler that matches; return the first verdict in running order, or None.
 
+        This is for registries without a kit, as in tests; a kit runs the handlers by its receiver.
         ``KeyboardInterrupt``, ``SystemExit`` and ``GreenletExit`` are not caught.
 
         Args:
@@ -216,7 +218,7 @@ class Registry:
             changed: Called with the handler that was added, or with None after any other change.
                 None ends the calls.
         """
-        self._changed_hook = changed
+        self._on_change = changed
 
     def close(self, why: str | None) -> None:
         """Refuse further handlers from now on, unless another registry includes this one.
@@ -224,12 +226,12 @@ class Registry:
         Args:
             why: The reason in the `RuntimeError`; None opens the registry again.
         """
-        self._closed = why
+        self._closed_reason = why
 
     def _check_open(self, added: object) -> None:
-        if self._closed is not None and not self._includers:
+        if self._closed_reason is not None and not self._includers:
             raise RuntimeError(
-                f"{short(added)} would never run: {self._closed}; register it on what "
+                f"{short(added)} would never run: {self._closed_reason}; register it on what "
                 "install_handlers(huey) returns"
             )
 
@@ -241,31 +243,33 @@ class Registry:
                 self._changed(handler)
         return known
 
-    def _in_order(self) -> tuple[Handler, ...]:
-        running = self._running
-        if running is None:
+    def _sorted_handlers(self) -> tuple[Handler, ...]:
+        handlers = self._sorted
+        if handlers is None:
             with configuration.lock:
-                running = sort_handlers(h for each in self._closure() for h in each._own.values())
-                self._running = running
-        return running
+                registries = self._with_included()
+                handlers = sort_handlers(h for each in registries for h in each._own.values())
+                self._sorted = handlers
+        return handlers
 
-    def _closure(self) -> list[Registry]:
-        found = [self]
-        for each in found:
-            found += [other for other in each._included if other not in found]
-        return found
+    def _with_included(self) -> list[Registry]:
+        """Return this registry and all that it includes, directly or through others."""
+        registries = [self]
+        for each in registries:
+            registries += [other for other in each._included if other not in registries]
+        return registries
 
     def _changed(self, added: Handler | None = None) -> None:
-        self._running = None
-        self._routes = {}
+        self._sorted = None
+        self._listeners = {}
         for includer in list(self._includers):
             includer._changed(added)
-        if self._changed_hook is not None:
-            self._changed_hook(added)
+        if self._on_change is not None:
+            self._on_change(added)
 
 
 default_registry = Registry("default")
-"""Where the module's `on` registers; every kit includes it."""
+"""The registry of the module's `on`; the registry of every kit includes it."""
 
 on = default_registry.on
 

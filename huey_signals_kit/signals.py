@@ -12,12 +12,12 @@ _namespace = Namespace()
 
 lock_skipped = _namespace.signal(
     "lock-skipped",
-    doc="A task could not get its lock. Sent with ``event``.",
+    doc="A task could not acquire its lock. Sent with ``event``.",
 )
 result_suppressed = _namespace.signal(
     "result-suppressed",
-    doc="An error was not stored. Sent with ``task_id`` (whose result it is; for a later stage of "
-    "a pipeline that stage's), ``task_name`` (of the task that failed) and ``verdict``.",
+    doc="An error was not stored as usual. Sent with ``task_id`` (of the task that failed, or of a "
+    "later stage of its pipeline), ``task_name`` (of the task that failed) and ``verdict``.",
 )
 task_revoked = _namespace.signal(
     "task-revoked",
@@ -29,7 +29,7 @@ token_cleaned = _namespace.signal(
 )
 sweep_finished = _namespace.signal(
     "sweep-finished",
-    doc="Tokens were swept, all or some. Sent with ``report`` (a `SweepReport`).",
+    doc="A token sweep ended, complete or not. Sent with ``report`` (a `SweepReport`).",
 )
 stale_lock_found = _namespace.signal(
     "stale-lock-found",

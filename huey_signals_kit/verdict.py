@@ -10,16 +10,19 @@ from ._checks import validate_seconds
 
 
 class Plan(Protocol):
-    """What a verdict changes in the task itself; only the plan of the winning verdict is used."""
+    """A change of the task itself, such as another run, that belongs to a verdict.
+
+    Only the plan of the verdict that decides is used. Plans are made by `RescheduleLocked`.
+    """
 
     def start(self) -> Verdict:
-        """Prepare the task for another run; return the verdict that counts."""
+        """Prepare the task for another run; return the verdict that is applied."""
 
     def cancel(self) -> None:
         """Restore the task as it was before `start`."""
 
     def requeue(self, requeue: Callable[..., Any], timestamp: Any) -> Any:
-        """Pass the task to Huey.
+        """Give the task back to Huey for its next run.
 
         Args:
             requeue: Huey's ``_requeue_task``.
@@ -63,7 +66,7 @@ KEEP = Verdict("keep")
 """Store the error as Huey does."""
 
 DROP = Verdict("drop")
-"""Store nothing. A caller that waits for the result without a timeout waits for ever."""
+"""Store nothing. A caller that waits for the result without a timeout waits forever."""
 
 _TEN_YEARS = 10 * 365 * 86_400.0
 
@@ -81,3 +84,4 @@ def expire(seconds: float) -> Verdict:
 
 
 BY_NAME = {verdict.action: verdict for verdict in (KEEP, DROP)}
+"""The verdicts without seconds, by the names that ``lock_errors=`` of a task takes."""

@@ -15,7 +15,7 @@ from huey.api import Task, TaskWrapper
 from .._checks import listed, name_of, nearest, short, validate_call
 from ..huey_internals.facts import SIGNALS
 
-_SEVERAL = (list, tuple, set, frozenset)
+_COLLECTIONS = (list, tuple, set, frozenset)
 
 
 def validate_signals(signals: Iterable[object]) -> frozenset[str] | None:
@@ -27,7 +27,7 @@ def validate_signals(signals: Iterable[object]) -> frozenset[str] | None:
                 f"write @on() with parentheses to listen to every signal"
             )
         if not isinstance(signal, str):
-            hint = "; write them one after the other" if isinstance(signal, _SEVERAL) else ""
+            hint = "; write them one after the other" if isinstance(signal, _COLLECTIONS) else ""
             raise TypeError(f"on() takes names of signals, got {short(signal)}{hint}")
         if signal not in SIGNALS:
             raise ValueError(
@@ -54,12 +54,15 @@ def validate_exceptions(exceptions: object) -> tuple[type[BaseException], ...] |
 
 
 class TaskFilter:
-    """Matches tasks by globs over ``module.name`` and by task functions."""
+    """A filter that matches tasks by globs over ``module.name`` and by task functions.
+
+    `spec` has the globs and the names of the task functions, sorted.
+    """
 
     __slots__ = ("_classes", "_pattern", "spec")
 
     def __init__(self, tasks: object) -> None:
-        items = list(tasks) if isinstance(tasks, _SEVERAL) else [tasks]
+        items = list(tasks) if isinstance(tasks, _COLLECTIONS) else [tasks]
         if not items:
             raise ValueError("tasks= of on() got an empty list, which matches nothing")
         globs = [_validate_glob(item) for item in items if isinstance(item, str)]
@@ -121,7 +124,7 @@ def _validate_glob(glob: str) -> str:
 
 
 def _has_open_bracket(glob: str) -> bool:
-    # fnmatch takes a bracket without its closing one literally, and no name contains a bracket.
+    # fnmatch matches a '[' without its ']' literally, and no name contains a bracket.
     return "[" in re.sub(r"\[(?:!?\][^]]*|![^]]+|[^]!][^]]*)\]", "", glob)
 
 
@@ -149,6 +152,7 @@ _BAD_GLOBS: tuple[tuple[Callable[[str], object], str], ...] = (
         "which can match no 'module.name'; write '*.{glob}'",
     ),
 )
+"""Predicates over a glob, each with the text about a glob for which it is true."""
 
 
 def _task_class(item: object) -> type[Any]:

@@ -1,4 +1,4 @@
-"""Handlers: functions with filters, and the running of several in order."""
+"""Handlers: functions with filters; `run` calls several in order and returns the first verdict."""
 
 from __future__ import annotations
 
@@ -26,9 +26,11 @@ from .filters import (
 
 HandlerFunction = Callable[[Event], "Verdict | None"]
 FailureHook = Callable[["Handler", Event, BaseException], None]
+"""Called with a handler that raised, the event and the exception."""
 Submitted = tuple["Handler", Event, FailureHook]
+"""An event for a handler that runs in the background."""
 
-_order = itertools.count()
+_registration_numbers = itertools.count()
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,16 +39,18 @@ class Handler:
 
     function: HandlerFunction
     signals: frozenset[str] | None
+    """The signals to listen to; None for every signal."""
     exceptions: tuple[type[BaseException], ...] | None
     tasks: TaskFilter | None
     when: Predicate | None
     priority: float
     name: str
     order: int
+    """The number of the registration in this process; handlers of one priority run by it."""
     filtered: bool
-    """Whether `matches` has to be called."""
+    """Whether there are filters besides the signals, so that `matches` has to be called."""
     decides: bool
-    """Whether a verdict counts for any of its signals."""
+    """Whether the handler listens to a signal on which a verdict decides something."""
     background: Background[Submitted] | None
     """Runs the function on its own thread; None if a worker runs it."""
 
@@ -92,9 +96,9 @@ class Handler:
     @property
     def registration(self) -> Hashable:
         """A key that is equal for handlers registered with the same arguments."""
-        same = (self._identity(self.function), self._identity(self.when), bool(self.background))
         return (
-            *same,
+            self._identity(self.function),
+            self._identity(self.when),
             self.signals,
             self.exceptions,
             self.tasks,
@@ -113,8 +117,8 @@ class Handler:
 
     def suppresses_lock_errors(self, event: Event) -> bool:
         """Return whether it is known in advance that the lock error will not be stored."""
-        asked = _suppression(self.function)
-        return bool(asked and (asked is True or asked(event)))
+        suppresses = _suppression(self.function)
+        return bool(suppresses and (suppresses is True or suppresses(event)))
 
     def reject_verdict(self, answer: object) -> NoReturn:
         """Raise `TypeError` for a return value that is no verdict, or that decides nothing."""
@@ -135,11 +139,11 @@ class Handler:
 
 
 def sort_handlers(handlers: Iterable[Handler]) -> tuple[Handler, ...]:
-    """Return handlers by descending priority, then by registration, each registration once."""
-    found: dict[Hashable, Handler] = {}
+    """Return handlers by descending priority, then by `order`; no two are registered alike."""
+    by_registration: dict[Hashable, Handler] = {}
     for handler in sorted(handlers, key=lambda each: (-each.priority, each.order)):
-        found.setdefault(handler.registration, handler)
-    return tuple(found.values())
+        by_registration.setdefault(handler.registration, handler)
+    return tuple(by_registration.values())
 
 
 def run(handlers: Iterable[Handler], event: Event, failed: FailureHook) -> Verdict | None:
@@ -183,7 +187,7 @@ def run(handlers: Iterable[Handler], event: Event, failed: FailureHook) -> Verdi
         return None
 
 
-def _handle(submitted: Submitted) -> None:
+def _run_in_background(submitted: Submitted) -> None:
     handler, event, failed = submitted
     try:
         answer = handler.function(event)
@@ -195,15 +199,16 @@ def _handle(submitted: Submitted) -> None:
         failed(handler, event, exc)
 
 
-def _lost(submitted: list[Submitted]) -> None:
+def _count_dropped(submitted: list[Submitted]) -> None:
     for handler, event, _ in submitted:
         event._context.increment((EVENTS_DROPPED, handler.name))
 
 
 def _suppression(function: object) -> Any:
-    found = getattr(function, "suppresses_lock_errors", None)
+    """Return ``suppresses_lock_errors`` of a function, True or a method; None if it has none."""
+    value = getattr(function, "suppresses_lock_errors", None)
     # `Mock` objects return a truthy Mock for every attribute, so test the type.
-    return found if found is True or isinstance(found, MethodType) else None
+    return value if value is True or isinstance(value, MethodType) else None
 
 
 def validate_options(
@@ -240,13 +245,15 @@ def make_handler(function: object, options: dict[str, Any]) -> Handler:
     name = options["name"] or name_of(checked)
     if options["background"] and _suppression(checked) is not None:
         raise TypeError(f"{name} decides what is stored, so it cannot run with background=True")
-    background = Background(name, _handle, _lost) if options["background"] else None
+    background = (
+        Background(name, _run_in_background, _count_dropped) if options["background"] else None
+    )
     filtered = any(options[each] is not None for each in ("exceptions", "tasks", "when"))
     signals = options["signals"]
     return Handler(
         checked,
         **{**options, "name": name, "background": background},
-        order=next(_order),
+        order=next(_registration_numbers),
         filtered=filtered,
         decides=signals is None or bool(signals & FAILURE_SIGNALS),
     )

@@ -27,7 +27,7 @@ from .reporter import Reporter
 
 
 class HandlerSource(Protocol):
-    """What has the handlers to run."""
+    """The source of the handlers to run: a `Kit`."""
 
     @property
     def handlers(self) -> tuple[Handler, ...]:
@@ -37,16 +37,16 @@ class HandlerSource(Protocol):
 class Receiver:
     """The receiver that one kit connects to the signals of its Huey.
 
-    It is connected only for signals that a handler listens to. What costs a round trip to the
-    storage is left to the scheduler.
+    The receiver is connected only to signals that a handler listens to. Work that needs a round
+    trip to the storage is left to the scheduler.
 
     Args:
         huey: The Huey.
         context: Given to each event, for the built-in handlers.
-        source: Has the handlers; asked again after each change.
+        source: Has the handlers, which are read again after each change.
         gate: Gets the verdict on the exception of an attempt.
-        counter: Kept short from here, as workers fill it.
-        reporter: Gets announcements and failures.
+        counter: Its pending counts are added up when there are many.
+        reporter: Sends announcements, and logs and counts failures.
     """
 
     def __init__(
@@ -65,7 +65,8 @@ class Receiver:
         self._counter = counter
         self._pending = counter.pending
         self._reporter = reporter
-        self._metered = count_signals if context.meters_signals else None
+        # If the meter counts every signal, this handler need not run.
+        self._unneeded = count_signals if context.meters_signals else None
         self._listeners: dict[str, tuple[Handler, ...]] = {}
         self.connections = SignalConnections(huey)
 
@@ -75,10 +76,10 @@ class Receiver:
         Args:
             added: The handler that was added; None after any other change.
         """
-        # Found when a signal arrives: most handlers are registered one after another.
+        # Filled when signals arrive: until then, more handlers may be registered.
         self._listeners = {}
         handlers = self._source.handlers if added is None else (added,)
-        listening = [each for each in handlers if each.function is not self._metered]
+        listening = [each for each in handlers if each.function is not self._unneeded]
         signals = {s for s in SIGNALS if any(handler.listens_to(s) for handler in listening)}
         if added is None:
             self.connections.connect(self._receive, signals)
@@ -86,7 +87,7 @@ class Receiver:
             self.connections.connect_also(self._receive, signals)
 
     def disconnect(self) -> None:
-        """Disconnect all receivers of the kit; a signal that Huey is sending runs no handler."""
+        """Disconnect all receivers of the kit; a signal being sent right now runs no handler."""
         self.connections.disconnect_all()
         self._listeners = dict.fromkeys(SIGNALS, ())
 
@@ -98,7 +99,7 @@ class Receiver:
             listeners = cache[signal] = tuple(
                 handler
                 for handler in self._source.handlers
-                if handler.listens_to(signal) and handler.function is not self._metered
+                if handler.listens_to(signal) and handler.function is not self._unneeded
             )
         return listeners
 
@@ -107,6 +108,7 @@ class Receiver:
     ) -> None:
         verdict = None
         raised = exception
+        # A subclass of Huey may pass further arguments.
         if others or named or not (raised is None or isinstance(raised, BaseException)):
             raised = passed_exception(signal, (exception, *others, *named.values()))
         if raised is None and signal in WITHOUT_EXCEPTION:
@@ -118,6 +120,7 @@ class Receiver:
             verdict = run(listeners, event, self._reporter.handler_failed)
             if len(self._pending) >= AGGREGATE_AT:
                 self._counter.aggregate_if_large()
+            # The first signal in a process, such as in a forked child.
             if scheduler.thread is None and scheduler.jobs:
                 scheduler.start()
             if announcements.lock_skipped.receivers or announcements.task_revoked.receivers:

@@ -60,7 +60,7 @@ class Reporter:
             self.announce(signal, task_id=task_id, task_name=task_name, verdict=verdict)
 
     def job_failed(self, name: str, exc: BaseException, last: bool = False) -> None:
-        """Log and count that a sink, or another job, raised; see `OnFailure`."""
+        """Log and count that a sink or another job of the scheduler raised; see `OnFailure`."""
         if last:
             log_last_failure(name, exc)
         else:
@@ -72,7 +72,7 @@ class Reporter:
         self._failures.report("The kit itself", where, exc, ("kit", where))
 
     def stale_lock(self, name: str, host: str | None, pid: int | None, released: bool) -> None:
-        """Log a lock whose holder is dead.
+        """Log that a lock is held by a process that is dead.
 
         Args:
             name: The name of the lock.

@@ -1,6 +1,6 @@
-"""``@huey.task(lock_errors=...)``: what a task itself says about its lock errors.
+"""``@huey.task(lock_errors=...)``: the verdict that a task declares for its own lock errors.
 
-``"keep"``, ``"drop"``, or a number of seconds, as for `expire`.
+The value is ``"keep"``, ``"drop"``, or a number of seconds, as for `expire`.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from ..verdict import BY_NAME, Verdict, expire
 
 
 class TaskOption:
-    """Reader of the ``lock_errors`` of tasks; an invalid one is logged once and ignored."""
+    """Reader of the ``lock_errors`` of tasks; an invalid value is ignored and logged once."""
 
     def __init__(self, lock_errors: LockErrors) -> None:
         self._lock_errors = lock_errors
-        self._refused: set[str] = set()
+        self._logged: set[str] = set()
 
     def verdict(self, task: Any, exception: BaseException) -> Verdict | None:
         """Return the verdict of the option of `task`; None if invalid, or no lock error."""
         if not self._lock_errors.match(exception):
             return None
-        given = task.lock_errors
-        if isinstance(given, str) and given in BY_NAME:
-            return BY_NAME[given]
-        if _is_number(given):
+        option = task.lock_errors
+        if isinstance(option, str) and option in BY_NAME:
+            return BY_NAME[option]
+        if _is_number(option):
             with suppress(ValueError):
-                return expire(given)
-        self._refuse(f"{type(task).__module__}.{type(task).__name__}", given)
+                return expire(option)
+        self._log_invalid(f"{type(task).__module__}.{type(task).__name__}", option)
         return None
 
     @staticmethod
@@ -40,10 +40,10 @@ class TaskOption:
         tasks = tuple(huey._registry._registry.values())
         return any(_is_number(getattr(task, "lock_errors", None)) for task in tasks)
 
-    def _refuse(self, task_name: str, given: object) -> None:
-        if task_name in self._refused:
+    def _log_invalid(self, task_name: str, given: object) -> None:
+        if task_name in self._logged:
             return
-        self._refused.add(task_name)
+        self._logged.add(task_name)
         log_error(
             "Task %s has lock_errors=%s, which is ignored.%s Allowed are %s, and seconds above 0.",
             task_name,

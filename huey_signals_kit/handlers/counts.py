@@ -10,7 +10,7 @@ from ..metrics.names import LOCK_SKIPS, SIGNALS
 def count_signals(event: Event) -> None:
     """Count the event in ``huey_signals_total``, once, even if several registrations match.
 
-    With ``sinks=`` every signal is counted without this handler.
+    With ``sinks=`` the meter counts every signal, and this handler does nothing.
     """
     context = event._context
     if not (event._signal_counted or context.meters_signals):
@@ -19,10 +19,10 @@ def count_signals(event: Event) -> None:
 
 
 def count_lock_skips(event: Event) -> None:
-    """Count a lock error in ``huey_lock_skips_total``, under ``""`` where the lock has no name.
+    """Count a lock error in ``huey_lock_skips_total``, under ``""`` if the lock has no name.
 
-    Each failed attempt counts once, however often and for whichever signals this is called. The
-    heartbeat carries the last skips, for ``huey-signals explain``.
+    Each failed attempt counts once, even if several registrations match. The heartbeat stores the
+    last skips, for ``huey-signals explain``.
     """
     if event._signal in LOCK_SIGNALS and event.is_lock_error and not event._skip_counted:
         event._skip_counted = True

@@ -35,6 +35,7 @@ def expire_lock_errors(seconds: float = 60) -> ExpireLockErrors:
     return ExpireLockErrors(expire(seconds))
 
 
+# `on` refuses the function itself, and asks the user to call it.
 vars(expire_lock_errors)["makes_a_handler"] = True
 
 
@@ -42,9 +43,9 @@ vars(expire_lock_errors)["makes_a_handler"] = True
 class ExpireLockErrors:
     """The handler that `expire_lock_errors` returns; two with the same time are equal.
 
-    Because of `may_expire`, which a user's handler may have too, a process deletes expired errors
-    from its start, also those of other processes; without it, from the first error that the
-    process itself stores with an expiry.
+    A process deletes expired errors of all processes: from its start if a handler has `may_expire`,
+    else from the first error that the process itself stores with an expiry. A user's handler may
+    have `may_expire` too.
     """
 
     verdict: Verdict

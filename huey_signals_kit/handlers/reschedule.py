@@ -23,7 +23,8 @@ from . import wait_state
 from .wait_state import WaitState
 
 _TEN_YEARS = 10 * 365 * 86_400.0
-_HIDES = "_huey_signals_kit_hides"
+_ORIGINAL_CLASS = "_huey_signals_kit_hides"
+"""The attribute of a class made by `_false_class` that has the original class."""
 
 
 @dataclass(frozen=True)
@@ -31,17 +32,18 @@ class RescheduleLocked:
     """A handler that schedules a locked task again, instead of letting it fail.
 
     The task keeps its id, its retries, its pipeline and its part of a chord. Each delay is
-    shortened at random, so that tasks that met at a lock do not meet there again. A task that
-    would run later than it may wait, or than it expires, fails: as with `drop_lock_errors` its
-    error is not stored, and it is not retried.
+    shortened at random, so that tasks that met at a lock do not meet there again. A task whose
+    next run would come after `give_up_after` or after its ``expires`` fails: as with
+    `drop_lock_errors` its error is not stored, and the task is not retried.
 
-    Register it for the signals locked and error, and for retrying, so that a retry after a real
-    error has the whole waiting time again. It cannot run with ``background=True``, because Huey
-    decides immediately after the signal.
+    Register the handler for the signals locked and error, and for retrying, so that a retry after a
+    real error has the whole waiting time again. The handler cannot run with ``background=True``,
+    because Huey decides immediately after the signal.
 
-    For Huey it is a retry that uses up none of the task's retries: the signals are locked (or
-    error), retrying, scheduled. A task that was revoked by its id is not scheduled again. A task
-    whose class is paused is scheduled, and Huey decides when it is due.
+    For Huey each new attempt is a retry, but it uses up none of the task's retries: the signals are
+    locked (or error), retrying, scheduled. A task that was revoked by its id is not scheduled
+    again. A task whose class was revoked is scheduled, and Huey looks at that token when the task
+    is due.
 
     Tasks with their own ``lock_errors`` are left alone, and so are all tasks in immediate mode,
     which has no scheduler. Periodic tasks are dropped, because they run again anyway. If another
@@ -128,30 +130,30 @@ class _Rescheduling:
         """Prepare the task for a retry, or end it if it is revoked or has waited too long."""
         event, handler, now = self._event, self._handler, time.time()
         task, huey = event._task, event._huey
-        # By its id alone: Huey obeys a pause of the class when the task is due. The revoke token of
-        # the id is about to be deleted by Huey, and then the task would run.
+        # Only the token of the id: Huey deletes it soon, and then the task would run. The token of
+        # a class stays until the task is due.
         if huey.is_revoked(task.id, peek=True):
-            return _end(task)
-        begun = wait_state.read(task) or wait_state.begin(task, huey, now)
-        wait, delay = handler.next_wait(begun)
+            return _give_up(task)
+        earlier = wait_state.read(task) or wait_state.begin(task, huey, now)
+        wait, delay = handler.next_wait(earlier)
         if now + delay > handler.end_of(wait):
             _log_given_up(event, now - wait.since)
-            return _end(task)
+            return _give_up(task)
         self._wait, self._eta = wait, normalize_time(None, delay, huey.utc)
         event._context.carry_waits()
         _check_serializer(huey, task, wait)
         task.retries = _Retries(task.retries, another=True)
-        _hide(task.on_error)
+        _make_false(task.on_error)
         return Verdict("drop", plan=self)
 
     def cancel(self) -> None:
         """Let the task fail as it would have without the handler."""
-        _unhide(self._event._task.on_error)
+        _restore_truth(self._event._task.on_error)
 
     def requeue(self, requeue: Callable[..., Any], timestamp: Any) -> Any:
-        """Have Huey schedule the task; where it cannot, put it back into the queue."""
+        """Have Huey schedule the task; if that fails twice, put the task back into the queue."""
         task, wait = self._event._task, self._wait
-        _unhide(task.on_error)
+        _restore_truth(task.on_error)
         retries = int(task.retries)
         task.retries = _Retries(retries, another=True)
         if wait is not None:
@@ -163,7 +165,7 @@ class _Rescheduling:
         task.retries, task.eta = retries, self._eta
         huey = self._event._huey
         try:
-            # The same message: if the first call did store it, Redis keeps only one.
+            # The message is the same: if the first call stored it after all, Redis keeps only one.
             return huey.add_schedule(task)
         except Exception:
             task.eta = None
@@ -185,18 +187,18 @@ class _Rescheduling:
 
 
 class _Retries(int):
-    """A number of retries whose truth value says whether there will be *another* attempt.
+    """A number of retries whose truth value is `another`: whether there will be another attempt.
 
-    If there will be, subtracting leaves the number unchanged, because Huey subtracts one for each
-    attempt. Pickled, it is a plain number.
+    Huey subtracts one for each attempt. If `another` is True, that leaves the number unchanged.
+    Pickled, the object is a plain number.
     """
 
     another: bool
 
     def __new__(cls, number: int | None, another: bool) -> _Retries:
-        made = super().__new__(cls, number or 0)
-        made.another = another
-        return made
+        retries = super().__new__(cls, number or 0)
+        retries.another = another
+        return retries
 
     def __bool__(self) -> bool:
         return self.another
@@ -208,47 +210,49 @@ class _Retries(int):
         return (int, (int(self),))
 
 
-def _end(task: Any) -> Verdict:
+def _give_up(task: Any) -> Verdict:
+    """Have Huey make no other attempt, and store no error."""
     if task.retries:
         task.retries = _Retries(task.retries, another=False)
     return DROP
 
 
 @lru_cache(maxsize=256)
-def _hidden(cls: Any) -> Any:
-    names = {"__module__": cls.__module__, "__bool__": lambda self: False, _HIDES: cls}
+def _false_class(cls: Any) -> Any:
+    """Return a subclass of `cls` whose instances are false."""
+    names = {"__module__": cls.__module__, "__bool__": lambda self: False, _ORIGINAL_CLASS: cls}
     return type(cls.__name__, (cls,), names)
 
 
-def _hide(task: Any) -> None:
-    """Make the truth value of *task* False, until `_unhide`."""
+def _make_false(task: Any) -> None:
+    """Make the truth value of `task` False, until `_restore_truth`."""
     if task is not None:
         cls: Any = type(task)
-        task.__class__ = _hidden(cls)
+        task.__class__ = _false_class(cls)
 
 
-def _unhide(task: Any) -> None:
-    cls = getattr(type(task), _HIDES, None)
+def _restore_truth(task: Any) -> None:
+    cls = getattr(type(task), _ORIGINAL_CLASS, None)
     if cls is not None:
         task.__class__ = cls
 
 
 def _check_serializer(huey: Any, task: Any, wait: WaitState) -> None:
-    """Raise if *task* with *wait* cannot be serialized and read, before anything is stored."""
+    """Raise if `task` with `wait` cannot be serialized and read, before anything is stored."""
     before = wait_state.read(task)
     wait_state.write(task, wait)
     try:
         message = huey.serialize_task(task)
-        # A serializer of the user may lose the name of the time zone: then every wait of the task
-        # would look like its first, and it would never be given up.
+        # A user's serializer may lose the name of the time zone. Then every wait of the task would
+        # look like the first, and the task would never be given up.
         if type(huey.serializer).__module__.partition(".")[0] == "huey":
             return
-        found = wait_state.read(huey.deserialize_task(message))
+        wait_read = wait_state.read(huey.deserialize_task(message))
     finally:
         wait_state.clear(task)
         if before is not None:
             wait_state.write(task, before)
-    if found != wait:
+    if wait_read != wait:
         raise TypeError(
             f"{short(huey.serializer)} loses the name of a datetime's time zone, in which "
             "RescheduleLocked keeps since when a task waits; let it pickle datetimes"

@@ -1,4 +1,4 @@
-"""Deletion of spent revoke tokens."""
+"""Deletion of revoke tokens that are spent: the revoked task was skipped and never runs again."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _GENERATED = re.compile(
 def delete_spent_token(event: Event) -> None:
     """Delete the token ``r:<id>`` of a revoked task after the task was skipped.
 
-    It is deleted only if it can never stop another run, as ``clean_tokens=`` of the kit decides.
-    The token of a periodic task stays, and so does that of a task that handles an error, because
-    Huey enqueues both again by itself. A pause switch (``rt:``) stays. The deletion takes one
-    round trip.
+    The token is deleted only if it can never stop another run, as ``clean_tokens=`` of the kit
+    decides. The token of a periodic task stays, and so does that of an ``on_error`` task, because
+    Huey enqueues both again by itself. The token of a task class (``rt:``) stays. The deletion
+    takes one round trip.
     """
     task, context = event._task, event._context
     # Huey enqueues an on_error task again by itself, for each failed attempt and each member of
-    # a group: such a task has the exception among its arguments, and nothing else to tell it by.
+    # a group. Only the exception among its arguments tells such a task from others.
     for argument in task.args:
         if isinstance(argument, BaseException):
             return

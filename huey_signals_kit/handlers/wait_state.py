@@ -2,7 +2,7 @@
 
 Only the message goes from one attempt to the next, and every consumer must be able to read and run
 it, including one without this package. So the state is stored as the name of the time zone of
-``expires``: that is a plain ``datetime``, which Huey keeps, resolves and obeys as before. Huey
+``expires``: still a plain ``datetime``, which Huey keeps, resolves and obeys as before. Huey
 resolves ``expires=60`` again whenever a task moves from the schedule to the queue; therefore a
 task's own expiry is stored as a point in time while the task waits.
 
@@ -22,7 +22,9 @@ from ..huey_internals.patch import MethodPatch
 from ..runtime.configuration import configuration
 
 _PREFIX = "huey-signals-kit "
+"""The beginning of the name of a time zone that has a state."""
 _WAIT = "_huey_signals_kit_wait"
+"""The attribute of a task that has its state."""
 # Windows knows no local time after the year 3000.
 _NEVER = datetime(2999, 1, 1, tzinfo=timezone.utc)
 
@@ -43,22 +45,22 @@ class WaitState:
 
 def begin(task: Any, huey: Any, now: float) -> WaitState:
     """Return the state of a task that begins to wait at the time `now`."""
-    own = task.expires
-    if not own:
+    expires = task.expires
+    if not expires:
         return WaitState(now, 0.0, None, None)
     resolved = task.expires_resolved or task.resolve_expires(huey.utc)
-    moment = resolved.replace(tzinfo=timezone.utc) if huey.utc else resolved.astimezone()
-    if isinstance(own, datetime):
-        own = own.isoformat()
-    elif isinstance(own, timedelta):
-        own = [own.total_seconds()]
-    return WaitState(now, 0.0, moment.timestamp(), own)
+    deadline = resolved.replace(tzinfo=timezone.utc) if huey.utc else resolved.astimezone()
+    if isinstance(expires, datetime):
+        expires = expires.isoformat()
+    elif isinstance(expires, timedelta):
+        expires = [expires.total_seconds()]
+    return WaitState(now, 0.0, deadline.timestamp(), expires)
 
 
 def read(task: Any) -> WaitState | None:
     """Return the state of a task; None if it does not wait."""
-    original: WaitState | None = getattr(task, _WAIT, None)
-    return _decoded(task.expires) if original is None else original
+    wait: WaitState | None = getattr(task, _WAIT, None)
+    return _decode(task.expires) if wait is None else wait
 
 
 def write(task: Any, wait: WaitState) -> None:
@@ -71,9 +73,9 @@ def clear(task: Any) -> None:
     """Remove the state of a task, if it has one."""
     if getattr(task, _WAIT, None) is not None:
         delattr(task, _WAIT)
-    wait = _decoded(task.expires)
+    wait = _decode(task.expires)
     if wait is not None:
-        _show(task, wait)
+        _restore_expires(task, wait)
 
 
 class WaitMessages:
@@ -86,7 +88,7 @@ class WaitMessages:
         self._begun = False
 
     def install(self) -> None:
-        """Wrap nothing yet: a wrapper costs time for each message, so `begin` does it."""
+        """Do nothing yet: a wrapper costs time for each message, so `begin` wraps when needed."""
 
     def begin(self) -> None:
         """Wrap ``serialize_task`` and ``deserialize_task``, unless they are wrapped already."""
@@ -107,13 +109,13 @@ class WaitMessages:
             wait = getattr(task, _WAIT, None)
             if wait is None:
                 return original(task, *args, **options)
-            visible = task.expires, task.expires_resolved
-            task.expires = _encoded(wait)
+            before = task.expires, task.expires_resolved
+            task.expires = _encode(wait)
             try:
                 task.resolve_expires(self._utc)
                 return original(task, *args, **options)
             finally:
-                task.expires, task.expires_resolved = visible
+                task.expires, task.expires_resolved = before
 
         return serialize_task
 
@@ -121,24 +123,24 @@ class WaitMessages:
     def _around_deserialize(original: Callable[..., Any]) -> Callable[..., Any]:
         def deserialize_task(*args: Any, **options: Any) -> Any:
             task = original(*args, **options)
-            wait = _decoded(getattr(task, "expires", None))
+            wait = _decode(getattr(task, "expires", None))
             if wait is not None:
-                _show(task, wait)
+                _restore_expires(task, wait)
                 setattr(task, _WAIT, wait)
             return task
 
         return deserialize_task
 
 
-def _encoded(wait: WaitState) -> datetime:
+def _encode(wait: WaitState) -> datetime:
     name = _PREFIX + json.dumps([wait.since, wait.delay, wait.deadline, wait.original_expires])
-    moment = (
+    expires = (
         _NEVER if wait.deadline is None else datetime.fromtimestamp(wait.deadline, timezone.utc)
     )
-    return moment.replace(tzinfo=timezone(timedelta(0), name))
+    return expires.replace(tzinfo=timezone(timedelta(0), name))
 
 
-def _decoded(expires: Any) -> WaitState | None:
+def _decode(expires: Any) -> WaitState | None:
     if expires is None:
         return None
     zone = getattr(expires, "tzinfo", None)
@@ -151,7 +153,7 @@ def _decoded(expires: Any) -> WaitState | None:
         return None
 
 
-def _show(task: Any, wait: WaitState) -> None:
+def _restore_expires(task: Any, wait: WaitState) -> None:
     """Restore the original ``expires`` of a task."""
     original: Any = wait.original_expires
     if isinstance(original, str):

@@ -17,7 +17,9 @@ from ..runtime.log import ErrorReporter, log
 from ..runtime.scheduler import JobGroup, scheduler
 
 INTERVAL = 60.0
+"""Seconds between two summaries."""
 _MOST_NAMED = 5
+"""The most tasks that the summary of a lock names."""
 
 Line = tuple["str | None", str]
 """The label of the lock, or None for a revoked task, and the task's name."""
@@ -26,12 +28,12 @@ Line = tuple["str | None", str]
 class QuietLogs:
     """A filter on Huey's logger that removes the lines of one Huey and logs summaries.
 
-    All Hueys share one logger. A summary is a warning, as Huey's consumer shows only warnings of
-    other loggers. If the kit's own code raises, the line passes.
+    All Hueys share one logger. A summary is a warning, because Huey's consumer shows no lower level
+    of other loggers. If the kit's own code raises, the line passes.
 
     Args:
         huey: The Huey.
-        label: The folded name for each lock's name, so that memory stays bounded.
+        labels: The label of each lock's name; the number of labels is bounded.
         jobs: The jobs of the kit.
         reporter: Logs failures.
     """
@@ -39,12 +41,12 @@ class QuietLogs:
     def __init__(
         self,
         huey: Any,
-        label: Mapping[str, str],
+        labels: Mapping[str, str],
         jobs: JobGroup,
         reporter: ErrorReporter,
     ) -> None:
         self._huey = huey
-        self._label = label
+        self._labels = labels
         self._jobs = jobs
         self._failed = reporter.kit_failed
         self._logger = logging.getLogger("huey")
@@ -53,7 +55,7 @@ class QuietLogs:
 
     def _after_fork(self) -> None:
         self._lock = threading.RLock()  # reentrant: a signal handler may interrupt its holder
-        self._taken: Counter[Line] = Counter()
+        self._removed: Counter[Line] = Counter()
         self._since = time.monotonic()
 
     def install(self) -> None:
@@ -69,18 +71,21 @@ class QuietLogs:
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether a record passes; `logging` calls this for every line of every Huey."""
         try:
-            return record.msg not in (LOCKED_MESSAGE, REVOKED_MESSAGE) or not self._takes(record)
+            if record.msg not in (LOCKED_MESSAGE, REVOKED_MESSAGE):
+                return True
+            return not self._count_if_own(record)
         except Exception as exc:
             self._failed("in a filter of Huey's log", exc)
             return True
 
-    def _takes(self, record: logging.LogRecord) -> bool:
+    def _count_if_own(self, record: logging.LogRecord) -> bool:
+        """Count a line if this Huey wrote it; return whether it did."""
         huey, task = task_being_logged()
         if huey is not self._huey:
             return False
         line = (self._lock_in(record), f"{type(task).__module__}.{type(task).__name__}")
         with self._lock:
-            self._taken[line] += 1
+            self._removed[line] += 1
         if scheduler.thread is None:
             scheduler.start()
         return True
@@ -89,16 +94,16 @@ class QuietLogs:
         if record.msg == REVOKED_MESSAGE:
             return None
         exception: Any = record.args[1] if isinstance(record.args, tuple) else None
-        return self._label[lock_name(exception) or ""]
+        return self._labels[lock_name(exception) or ""]
 
     def summarize(self) -> None:
         """Log what was removed since the last summary."""
         with self._lock:
             now = time.monotonic()
-            taken, seconds = self._taken, round(now - self._since)
-            self._taken, self._since = Counter(), now
+            removed, seconds = self._removed, round(now - self._since)
+            self._removed, self._since = Counter(), now
         by_lock: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        for (lock, task), count in sorted(taken.items(), key=str):
+        for (lock, task), count in sorted(removed.items(), key=str):
             if lock is None:
                 self._log_revoked(task, count, seconds)
             else:
@@ -122,7 +127,7 @@ class QuietLogs:
             count,
             "" if count == 1 else "s",
             seconds,
-            _named(tasks),
+            _tasks_text(tasks),
             queue=str(self._huey.name),
             lock=lock,
             skips=count,
@@ -131,7 +136,7 @@ class QuietLogs:
         )
 
 
-def _named(tasks: Counter[str]) -> str:
+def _tasks_text(tasks: Counter[str]) -> str:
     named = [f"{task} {count}" for task, count in tasks.most_common(_MOST_NAMED)]
     more = len(tasks) - len(named)
     return ", ".join([*named, f"{more} other tasks"] if more else named)

@@ -29,7 +29,7 @@ class Skips:
 
     def _after_fork(self) -> None:
         self._by_task: dict[str, deque[Skip]] = {}
-        # Reentrant: an object that dies meanwhile may report to Sentry, on this very thread.
+        # Reentrant: a finalizer may run on the thread that holds the lock, and report to Sentry.
         self._lock = threading.RLock()
 
     def remember(self, task_name: str, skip: Skip) -> None:
@@ -37,7 +37,7 @@ class Skips:
         skips = self._by_task.get(task_name)
         if skips is None:
             with self._lock:
-                skips = self._room_for(task_name)
+                skips = self._add_task(task_name)
         skips.append(skip)
 
     def recent(self, task_name: str) -> list[Skip]:
@@ -48,11 +48,12 @@ class Skips:
             skips = list(self._by_task.get(task_name, ()))
         return sorted(skip for skip in skips if skip[0] >= oldest)
 
-    def _last(self, task_name: str) -> float:
+    def _last_time(self, task_name: str) -> float:
         skips = self._by_task[task_name]
         return skips[-1][0] if skips else math.inf  # another thread is about to add the first
 
-    def _room_for(self, task_name: str) -> deque[Skip]:
+    def _add_task(self, task_name: str) -> deque[Skip]:
+        """Add a task; if there are `MOST_TASKS`, drop the task whose last skip is the oldest."""
         if len(self._by_task) >= MOST_TASKS:
-            del self._by_task[min(self._by_task, key=self._last)]
+            del self._by_task[min(self._by_task, key=self._last_time)]
         return self._by_task.setdefault(task_name, deque(maxlen=MOST))

@@ -12,7 +12,8 @@ from ..event import Skip
 
 Breadcrumb = dict[str, Any]
 
-_SENTRYS_DEFAULT = 100
+_DEFAULT_MOST = 100
+"""``max_breadcrumbs`` of Sentry, if the option is not set."""
 
 
 def with_skips(event: dict[str, Any], skips: list[Skip]) -> dict[str, Any]:
@@ -22,13 +23,13 @@ def with_skips(event: dict[str, Any], skips: list[Skip]) -> dict[str, Any]:
     the newest ``max_breadcrumbs`` of all are kept.
     """
     options = sys.modules["sentry_sdk"].get_client().options
-    most = options.get("max_breadcrumbs", _SENTRYS_DEFAULT)
+    most = options.get("max_breadcrumbs", _DEFAULT_MOST)
     crumbs = event.get("breadcrumbs") or {}
     own = crumbs.get("values") or [] if isinstance(crumbs, dict) else None
-    # More than max_breadcrumbs were attached by the user: keep them all.
+    # If the user has attached more than max_breadcrumbs, all of these are kept, and no skips added.
     if own is not None and 0 < most >= len(own):
-        mine = _allowed(map(_breadcrumb, skips), options.get("before_breadcrumb"))
-        event["breadcrumbs"] = {**crumbs, "values": _by_time([*own, *mine])[-most:]}
+        added = _allowed(map(_breadcrumb, skips), options.get("before_breadcrumb"))
+        event["breadcrumbs"] = {**crumbs, "values": _by_time([*own, *added])[-most:]}
     return event
 
 
@@ -54,10 +55,10 @@ def _allowed(
 def _by_time(crumbs: list[Breadcrumb]) -> list[Breadcrumb]:
     times: list[float] = []
     for crumb in crumbs:
-        when = _seconds(crumb.get("timestamp"))
+        seconds = _seconds(crumb.get("timestamp"))
         # A breadcrumb without a time stays behind the one before it.
-        times.append(when if when is not None else times[-1] if times else 0.0)
-    return [crumbs[place] for place in sorted(range(len(crumbs)), key=times.__getitem__)]
+        times.append(seconds if seconds is not None else times[-1] if times else 0.0)
+    return [crumbs[index] for index in sorted(range(len(crumbs)), key=times.__getitem__)]
 
 
 def _seconds(timestamp: object) -> float | None:

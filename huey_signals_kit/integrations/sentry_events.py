@@ -1,8 +1,9 @@
 """Changes to the events that tasks send to Sentry.
 
-One event processor serves all kits. It is in Sentry's list of global processors, from the moment
-that `sentry_sdk` is imported, before or after the kit. It finds the task on the call stack, because
-Sentry runs it where the event is captured. Transactions and check-ins are not changed.
+One event processor serves all kits. It is added to Sentry's list of global processors when a kit is
+installed, or when `sentry_sdk` is imported after that. Sentry calls the processor where an event is
+captured, so the processor finds the task on the call stack. Transactions and check-ins are not
+changed.
 """
 
 from __future__ import annotations
@@ -34,23 +35,23 @@ class _Processor:
 
     def register(self) -> None:
         """Register with Sentry, now or as soon as it is imported."""
-        processors = _sentrys_processors()
+        processors = _global_processors()
         if processors is None:
             if self not in sys.meta_path:
                 sys.meta_path.insert(0, self)
         elif self not in processors:
-            # First: Sentry's deduplication must not remember an exception which is not sent.
+            # First, so that Sentry's deduplication does not remember an exception that is not sent.
             processors.insert(0, self)
 
     def remove(self) -> None:
         """Remove the processor from Sentry and from the import hooks."""
-        for place in (_sentrys_processors() or [], sys.meta_path):
+        for place in (_global_processors() or [], sys.meta_path):
             if self in place:
                 place.remove(self)
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: object = None) -> None:
         """Register when Sentry is being imported; as an import hook, find no module."""
-        if name.startswith("sentry_sdk.") and _sentrys_processors() is not None:
+        if name.startswith("sentry_sdk.") and _global_processors() is not None:
             self.register()
 
     def __call__(self, event: SentryEvent, hint: dict[str, Any]) -> SentryEvent | None:
@@ -61,24 +62,25 @@ class _Processor:
         return kit.process(event, hint, running)
 
 
-def _sentrys_processors() -> list[Any] | None:
+def _global_processors() -> list[Any] | None:
     scope = sys.modules.get("sentry_sdk.scope")
-    found = getattr(scope, "global_event_processors", None)
-    return found if isinstance(found, list) else None
+    processors = getattr(scope, "global_event_processors", None)
+    return processors if isinstance(processors, list) else None
 
 
 _processor = _Processor()
 
 
 class SentryEvents:
-    """Adds recent lock skips to events of one Huey's tasks, and holds back suppressed lock errors.
+    """Changes to the events of one Huey's tasks: recent lock skips are added to each event.
 
-    If the kit's own code raises, the event is sent as it was.
+    An event about a lock error that will not be stored is not sent. If the kit's own code raises,
+    the event is sent as it was.
 
     Args:
         huey: The Huey.
         context: What handlers may use of the kit.
-        receiver: Has the handlers that listen to a signal.
+        receiver: Returns the handlers that listen to a signal.
         reporter: Logs failures.
     """
 
@@ -92,7 +94,7 @@ class SentryEvents:
         self.skips = Skips()
         self._huey = huey
         self._context = context
-        self._listeners = receiver.listeners
+        self._listeners_of = receiver.listeners
         self._failed = reporter.kit_failed
 
     def install(self) -> None:
@@ -112,7 +114,7 @@ class SentryEvents:
     ) -> SentryEvent | None:
         """Return the event with the skips of the task; None if it is about a suppressed error."""
         try:
-            reported = _reported(event, hint, running)
+            reported = _exception_of_task(event, hint, running)
             if reported is not None and self.suppresses(running.task, reported):
                 return None
             cls = type(running.task)
@@ -128,8 +130,8 @@ class SentryEvents:
         Sentry reports an exception before Huey emits its signal, so no handler has run yet. The
         task's own ``lock_errors`` decides, if it is valid. Otherwise the exception is suppressed
         if a handler with ``suppresses_lock_errors`` (True, or a method that returns True for the
-        event) listens to the signal and its filters match. A later verdict of a user's handler
-        changes nothing.
+        event) listens to the signal and its filters match. If a user's handler later returns
+        another verdict, the event stays unsent.
         """
         if not self._context.lock_errors.match(exception):
             return False
@@ -143,24 +145,24 @@ class SentryEvents:
             handler.suppresses_lock_errors(expected)
             and handler.background is None
             and handler.matches(expected)
-            for handler in self._listeners(signal)
+            for handler in self._listeners_of(signal)
         )
 
 
-def _reported(
+def _exception_of_task(
     event: SentryEvent, hint: dict[str, Any], running: TaskExecution
 ) -> BaseException | None:
     """Return the exception that ended the task, if the event was made for it.
 
-    That is so for events of Sentry's HueyIntegration, and of Huey's own log line. An event that
-    the user's code captures or logs is the user's, even if it has the same exception.
+    Such an event comes from Sentry's HueyIntegration or from Huey's own log line. An event that
+    the user's code captures or logs is left alone, even if it has the same exception.
     """
     exc_info = hint.get("exc_info") or (None, None, None)
     exception: BaseException | None = exc_info[1]
     if exception is not None and _mechanism(event) == "huey":
         return exception
-    written_by = getattr(hint.get("log_record"), "funcName", None)
-    if event.get("logger") != "huey" or written_by != "_execute":
+    logged_in = getattr(hint.get("log_record"), "funcName", None)
+    if event.get("logger") != "huey" or logged_in != "_execute":
         return None
     # Huey's log line about a lock has no exception; it is an event if warnings become events.
     return running.caught if exception is None or exception is running.caught else None

@@ -1,8 +1,9 @@
 """The scheduler: one daemon thread per process for all work that no worker should wait for.
 
-It flushes sinks, writes heartbeats and runs upkeep. The thread starts with the first
-`Scheduler.start` in a process, so again in a forked child, and works with gevent's patched threads
-as with native ones.
+It flushes sinks, writes heartbeats and runs upkeep. A job that may wait for a server or a disk has
+a thread of its own (`own_thread`), and the scheduler only decides when that job runs. The scheduler
+starts with the first `Scheduler.start` in a process, so again in a forked child, and works with
+gevent's patched threads as with native ones.
 
 The end of a process is the hard part, because what a job has not written by that time is lost, and
 no single hook runs in every process:
