@@ -105,7 +105,6 @@ class Kit:
         self._token_sweep_job = TokenSweepJob(*job_args)
         self._stale_lock_job = StaleLockJob(*job_args)
         queue_patch = QueuePatch(huey, self._heartbeat.on_scheduler_detected)
-        # The heartbeat last: it still writes what the others count.
         self._components += (queue_patch, lock_patch, self._token_sweep_job, self._heartbeat)
 
     def __repr__(self) -> str:

@@ -64,7 +64,7 @@ class Reporter:
         if last:
             log_last_failure(name, exc)
         else:
-            self._failures.report(name, "on the tick", exc)
+            self._failures.report(name, "on the scheduler", exc)
         self._increment((HANDLER_ERRORS, name.replace(" ", "_")))
 
     def kit_failed(self, where: str, exc: Exception) -> None:

@@ -23,7 +23,7 @@ from huey.api import Huey
 
 from huey_signals_kit import install_handlers
 
-MEANT = ("heartbeat failed on the tick", "stale locks failed on the tick", "Lost ")
+MEANT = ("heartbeat failed on the scheduler", "stale locks failed on the scheduler", "Lost ")
 
 
 def main(mode: str, redis_url: str, out: str, *names: str) -> None:
