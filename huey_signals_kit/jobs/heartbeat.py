@@ -282,7 +282,7 @@ class HeartbeatWriter:
         return False
 
     def _deregister(self, counted: Totals) -> None:
-        """Write the last record, whose counters are added to the totals, and free the leases."""
+        """Write the last record, whose counters are added to the totals, and release the leases."""
         self._native.stop(seconds=_STOP_SECONDS)
         if self._is_closed and not scheduler.ending:
             # Cancelled before the write, so that a storage that is gone is tried only once.
