@@ -19,8 +19,9 @@ from ._shared.terminal import print_text, printable
 HELP = """\b
 Exit codes:
   0  done
-  1  nothing was deleted: a living process would write it again (the message
-     names the process), or there is no record with this id; or the storage failed
+  1  nothing was deleted: a living process would write its record again (the
+     message names it), or there is no record with this ID; or the storage
+     failed
   2  usage error
 
 \b

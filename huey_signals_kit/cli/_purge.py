@@ -18,8 +18,8 @@ from ._shared.terminal import print_error
 HELP = """\b
 Exit codes:
   0  done
-  1  the storage failed, or something kept the purge from deleting (the message
-     says what)
+  1  the storage failed, or something kept the purge from deleting (the
+     message says what)
   2  usage error
 
 \b
@@ -55,9 +55,9 @@ def purge(
 ) -> None:
     """Delete stored lock errors, or stored errors of other classes.
 
-    Left alone are errors of tasks that will run again, parts of a chord, errors that were stored on
-    purpose (without --kept), and values that cannot be read. Code that waits for a deleted error
-    without a timeout waits for ever.
+    Errors of tasks that will run again, parts of a chord, errors that were stored on purpose
+    (without --kept), and values that cannot be read are left alone. Code that waits for a deleted
+    error without a timeout waits for ever.
     """
     with command_context("purge", huey_name) as huey:
         classes = _validate_names(exception or list(LOCK_ERRORS))

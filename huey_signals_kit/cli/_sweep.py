@@ -24,8 +24,8 @@ _WAIT_SECONDS = 35.0
 HELP = """\b
 Exit codes:
   0  done
-  1  the storage failed, or something kept the sweep from deleting (the message
-     says what)
+  1  the storage failed, or something kept the sweep from deleting (the
+     message says what)
   2  usage error
 
 \b
@@ -109,9 +109,13 @@ def _rows(report: SweepReport, age: float) -> list[tuple[Any, ...]]:
     would_be = "would be " if report.dry_run else ""
     rows = [
         ("live", report.live, "left alone: their tasks may still run"),
-        ("custom", report.custom, "left alone: their ids were not made by Huey"),
+        ("custom", report.custom, "left alone: ids not made by Huey"),
         (f"{would_be}marked", report.marked, "no trace of their tasks, for the first time"),
-        (f"{would_be}deleted", report.deleted, f"no trace twice, {format_seconds(age)} apart"),
+        (
+            f"{would_be}deleted",
+            report.deleted,
+            f"no trace in two sweeps, {format_seconds(age)} apart",
+        ),
         ("undecided", report.undecided, "left alone: unreadable, changed, or in doubt"),
     ]
     rows = [row for row in rows if row[1] or row[0].endswith("deleted")]

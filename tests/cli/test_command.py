@@ -67,6 +67,20 @@ def test_help_names_every_command(plain):
     assert {"report", "locks", "tokens", "top", "explain", "export"} < {*groups, *commands}
 
 
+def test_help_fits_80_columns(plain):
+    """Of every command and every command of a group."""
+    from huey_signals_kit.cli import app
+
+    commands = [(command.callback.__name__,) for command in app.registered_commands]
+    commands += [(group.name,) for group in app.registered_groups]
+    commands += [("tokens", name) for name in ("list", "show", "delete")]
+    commands += [("locks", name) for name in ("list", "release")]
+    for words in [(), *commands]:
+        ran = plain.run(*words, "--help")
+        assert ran.code == 0
+        assert ran.fits(), ran.out
+
+
 COMMANDS = [
     ["--help"],
     ["report", "plain.huey"],

@@ -40,7 +40,7 @@ def demo(
         str | None,
         typer.Option(metavar="URL", help="Use this Redis instead of a temporary SQLite file."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print only the figures.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print only JSON.")] = False,
 ) -> None:
     """Compare Huey with and without the kit, on tasks of the demo.
 

@@ -13,10 +13,10 @@ from .._shared.progress import progress
 from . import view
 
 HELP = """\b
-The command looks in the queue, the schedule, running tasks (of consumers with
+The command searches the queue, the schedule, running tasks (of consumers with
 the kit), later stages and error handlers, chords, tokens, locks, recent lock
-skips and results, which it does not delete. Times are in the time zone of the
-Huey.
+skips and results, which it does not delete. Times are in the time zone of
+the Huey.
 
 \b
 Exit codes:

@@ -319,8 +319,8 @@ def _reasons(explanation: Explanation, huey_name: str, huey: Any) -> Iterator[st
         yield "This Huey keeps its data in the memory of each process, which no other can read."
     yield "The task has ended, and its result was read, which deletes it, or has expired."
     yield (
-        "The task has ended and left no result: it returned None, is periodic, or was skipped, "
-        "either revoked or because of a lock, with a kit that stores no lock errors."
+        "The task has ended and left no result: it returned None, is periodic, was revoked, or was "
+        "skipped because of a lock, with a kit that stores no lock errors."
     )
     if not looked.workers:
         yield "The task is running in a worker without the kit, which does not say what it runs."

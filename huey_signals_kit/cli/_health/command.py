@@ -24,18 +24,20 @@ SILENT_SECONDS = 5.0
 _WAIT_SECONDS = 0.5
 
 HELP = """\b
-For an alert, without --here: unhealthy when no process with workers is alive,
-when messages wait and none is taken, or when the storage cannot be used. The
-answer is immediate when all is well, and takes up to 12 seconds when in doubt.
+For an alert, without --here: unhealthy when no process with workers is
+alive, when messages wait and none is taken, or when the storage cannot be
+used. The answer is immediate when all is well, and takes up to 12 seconds
+when in doubt.
 
 \b
-For a liveness probe, with --here: unhealthy when no process of this host works
-on the Huey, when a process is stopped or hangs, when its workers have ended, or
-when a worker process has lost its consumer. The storage is not used, and other
-hosts do not count. Consumers need the kit: each writes a small file to the
-folder HUEY_SIGNALS_RUN_DIR, or to huey-signals-UID in the folder for temporary
-files. Let the probe fail several times in a row (Kubernetes: failureThreshold:
-3): Huey restarts a worker within 10 seconds.
+For a liveness probe, with --here: unhealthy when no process of this host
+works on the Huey, when a process is stopped or hangs, when its workers have
+ended, or when a worker process has lost its consumer. The storage is not
+used, and other hosts do not count. Consumers need the kit: each writes a
+small file to the folder HUEY_SIGNALS_RUN_DIR, or to huey-signals-UID in the
+folder for temporary files. Let the probe fail several times in a row (in
+Kubernetes, failureThreshold: 3), because Huey restarts a worker within 10
+seconds.
 
 \b
 Exit codes:

@@ -20,20 +20,21 @@ _WATCHING = "watching the heartbeats of other hosts"
 
 HELP = """\b
 Columns:
-  held for  "~" before a time: by the clock of another host
+  held for  "~" means: by the clock of another host
   alive     whether the process of the holder is alive: yes, no, or ? if the
             lock names no holder or the answer is in doubt
   skips/h   how many tasks could not get the lock in about the last hour
 
 \b
 A process on another host counts as dead after its stale_after seconds (120)
-without a heartbeat, counted by processes that could read and write the storage
-all that time.
+without a heartbeat, counted by processes that could read and write the
+storage all that time.
 
 \b
 Exit codes:
   0  done
-  1  a lock is held by a dead process or was not released, or the storage failed
+  1  a lock is held by a dead process or was not released, or the storage
+     failed
   2  usage error
 
 \b

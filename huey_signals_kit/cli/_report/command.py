@@ -14,10 +14,11 @@ from . import view
 HELP = """\b
 Exit codes:
   0  nothing needs a person; sweep and purge delete what is no longer needed
-  1  something needs a person: values, messages or records that cannot be read,
-     locks of dead processes, pause switches of tasks that this Huey does not
-     have, messages while all known consumers are dead, or lock errors while no
-     consumer with the kit is known; or the storage failed
+  1  something needs a person: values, messages or records that cannot be
+     read, locks of dead processes, pause switches of tasks that this Huey
+     does not have, messages that wait while every known consumer is dead, or
+     lock errors while no consumer with the kit is known; or the storage
+     failed
   2  usage error, for example no such Huey
 
 \b

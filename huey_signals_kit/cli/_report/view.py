@@ -138,7 +138,7 @@ def _print_tokens(report: Report) -> None:
     first = f", first at {_format_iso(tokens.oldest_mark)}" if tokens.oldest_mark else ""
     rows = [
         ("live", tokens.live, "their tasks may still run"),
-        ("custom", tokens.custom, "their ids were not made by Huey; no sweep deletes them"),
+        ("custom", tokens.custom, "ids not made by Huey; never deleted by a sweep"),
         ("orphaned", tokens.orphaned, "no trace of their tasks"),
         ("marked", tokens.marked, f"seen orphaned by one sweep{first}"),
     ]

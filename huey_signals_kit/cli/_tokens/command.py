@@ -20,9 +20,9 @@ tokens = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 _PATTERN = "Id of a task, name of a task, or a glob over these, as in 'report-*'."
 
 HELP = """\b
-A revoke token (r:ID in the store) keeps one task from running. A pause switch
-(rt:MODULE.NAME) keeps every run of a task from running. A glob that begins with
-r: or rt: matches only tokens or only switches.
+A revoke token (r:ID in the store) keeps one task from running. A pause
+switch (rt:MODULE.NAME) keeps every run of a task from running. A glob that
+begins with r: or rt: matches only tokens or only switches.
 
 \b
 States of a revoke token:
@@ -66,10 +66,10 @@ def list_tokens(
     pattern: Annotated[
         str | None, typer.Argument(metavar="PATTERN", show_default=False, help=_PATTERN)
     ] = None,
-    limit: Annotated[int, typer.Option(min=0, help="How many to show; 0 for all.")] = 50,
+    limit: Annotated[int, typer.Option(min=0, help="Number of tokens to show; 0 for all.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List revoke tokens and pause switches, and say how many more there are."""
+    """List revoke tokens and pause switches."""
     with command_context("tokens list", huey_name) as huey:
         patterns = [] if pattern is None else [pattern]
         output = view.JsonList() if as_json else view.TextList()
@@ -90,7 +90,7 @@ def show(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Show one token: its state, how long it is valid, and where its task is."""
+    """Show the state of one token, and where its task is."""
     with command_context("tokens show", huey_name) as huey:
         matches = [
             token for token in TokenList(huey, [name]) if name in (token.name, token.entry.key)
@@ -121,10 +121,10 @@ def delete(
     apply: Apply = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete the tokens that you name, also those of tasks that may still run.
+    """Delete tokens and pause switches by name.
 
-    Without --apply the command says what it would delete, and how many stopped tasks that lets run.
-    A token that is written again meanwhile is left alone.
+    Unlike sweep, the command also deletes tokens of tasks that may still run: these tasks then run.
+    Without --apply it says how many. A token that is written again meanwhile is left alone.
     """
     with command_context("tokens delete", huey_name) as huey:
         with progress("reading tokens") as show_status:

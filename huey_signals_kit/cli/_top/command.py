@@ -31,10 +31,10 @@ _WIDEST = 120
 """Columns; longer lines are no easier to read."""
 
 HELP = """\b
-Running tasks and counts are those of the last heartbeat of each process, which
-it writes every 5 seconds. Rates are of the last 15 seconds. "-" means unknown:
-"done" is counted only with sinks= in install_handlers(). "~" before a time: by
-the clock of another host.
+Running tasks and counts are from the last heartbeat of each process, which it
+writes every 5 seconds. Rates are of the last 15 seconds. "-" means unknown:
+"done" is counted only with sinks= in install_handlers(). "~" before a time
+means: by the clock of another host.
 
 \b
 Exit codes:
