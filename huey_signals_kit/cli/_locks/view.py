@@ -91,11 +91,11 @@ def print_released(
     title = "released" if apply else "would be released"
     print_table((title, "held for", "holder", "alive"), map(_row, locks))
     if not apply:
-        words = options or _quote_names(locks)
-        print_apply_command("locks release", "--apply", huey_name, *words)
-
-
-def _quote_names(locks: Sequence[LockInfo]) -> list[str]:
-    """Return the names for a shell, after ``--`` if one could be mistaken for an option."""
-    names = [quote(lock.name) for lock in locks]
-    return ["--", *names] if any(name.startswith("-") for name in names) else names
+        names = [quote(lock.name) for lock in locks]
+        if options:
+            words = [huey_name, *options, "--apply"]
+        elif any(name.startswith("-") for name in names):
+            words = ["--apply", huey_name, "--", *names]
+        else:
+            words = [huey_name, *names, "--apply"]
+        print_apply_command("locks release", *words)
