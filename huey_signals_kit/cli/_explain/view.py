@@ -25,7 +25,7 @@ from .._shared.durations import format_duration, format_time
 from .._shared.terminal import print_command, print_text, printable
 from .._shared.wording import pluralize, verb
 
-_MOST_PLACES = 5
+_MOST_LOCATIONS = 5
 
 _STEPS = {
     "stage": "later stage",
@@ -52,7 +52,7 @@ def print_task(explanation: Explanation, huey_name: str) -> None:
     print_text(f"Task {explanation.task_id}{name}")
     for sentence in _sentences(explanation):
         print_text(sentence, first="  ")
-    parent = next((place for place in explanation.places if place.path), None)
+    parent = next((location for location in explanation.places if location.path), None)
     if parent:
         print_text()
         print_text("To explain the task that it waits for:")
@@ -60,13 +60,14 @@ def print_task(explanation: Explanation, huey_name: str) -> None:
 
 
 def _sentences(explanation: Explanation) -> Iterator[str]:
-    places = explanation.places[:_MOST_PLACES]
-    for place in places:
-        if place.path:
-            yield _describe_nested(place, explanation)
+    """Yield all that is known of the task: places, obstacles, result, then doubts."""
+    locations = explanation.places[:_MOST_LOCATIONS]
+    for location in locations:
+        if location.path:
+            yield _describe_nested(location, explanation)
         else:
-            yield _describe_own(place, explanation)
-    more = len(explanation.places) - len(places) + explanation.more
+            yield _describe_own(location, explanation)
+    more = len(explanation.places) - len(locations) + explanation.more
     if more:
         yield f"And at {pluralize(more, 'more place')}."
     yield from map(_describe_chord, explanation.chords)
@@ -92,65 +93,67 @@ def _sentences(explanation: Explanation) -> Iterator[str]:
     yield from _doubts(explanation)
 
 
-def _describe_own(place: Location, explanation: Explanation) -> str:
+def _describe_own(location: Location, explanation: Explanation) -> str:
     """Return where the task itself is, as opposed to one that leads to it."""
-    if place.where == "queue":
-        sentence = f"Queued: {_describe_position(place)}."
-        if _is_in_future(place, explanation):
-            eta = _format_eta(place.eta, explanation)
+    if location.where == "queue":
+        sentence = f"Queued: {_describe_position(location)}."
+        if _is_in_future(location, explanation):
+            eta = _format_eta(location.eta, explanation)
             sentence += f" A worker will move it to the schedule, for {eta}."
         return sentence
-    if place.where == "schedule":
-        if place.eta is None:
+    if location.where == "schedule":
+        if location.eta is None:
             return "Scheduled: due now."
-        is_past = not _is_in_future(place, explanation)
+        is_past = not _is_in_future(location, explanation)
         past = ", which is past: it moves to the queue next" if is_past else ""
-        return f"Scheduled for {_format_eta(place.eta, explanation)}{past}."
-    process = _describe_process(place)
-    if place.where == "due":
-        if place.alive is False:
+        return f"Scheduled for {_format_eta(location.eta, explanation)}{past}."
+    process = _describe_process(location)
+    if location.where == "due":
+        if location.alive is False:
             return f"Probably lost: {process} dequeued it, or a task that leads to it, and is dead."
         return (
             f"In flight: {process} has dequeued it, or a task that leads to it, but is not running "
             "it. It is about to be queued, or has just ended."
         )
-    if place.alive is False:
+    if location.alive is False:
         return (
             f"Was running in {process}, which is dead: it will not end, and Huey does not run it "
             "again by itself."
         )
-    return f"Running {_describe_since(place)}, in {process} ({_LIVENESS[place.alive]})."
+    return f"Running {_describe_since(location)}, in {process} ({_LIVENESS[location.alive]})."
 
 
-def _describe_nested(place: Location, explanation: Explanation) -> str:
+def _describe_nested(location: Location, explanation: Explanation) -> str:
     """Return how another task leads to this one."""
-    state = _describe_state(place, explanation)
-    parent = f"{place.task_name} {place.task_id}, which {state}"
-    if place.path == ("argument",):
+    state = _describe_state(location, explanation)
+    parent = f"{location.task_name} {location.task_id}, which {state}"
+    if location.path == ("argument",):
         return f"Its id is in the arguments of {parent}; that task may enqueue it."
-    if place.path == ("nested",):
+    if location.path == ("nested",):
         return (
             f"Belongs to {parent}: as a later stage, an error handler or a chord callback, or by "
             "its id in the arguments."
         )
-    role = " of the ".join(_STEPS.get(step, step) for step in reversed(place.path))
+    role = " of the ".join(_STEPS.get(step, step) for step in reversed(location.path))
     article = "an" if role[0] in "aeiou" else "a"
     return f"Waits as {article} {role} of {parent}."
 
 
-def _describe_state(place: Location, explanation: Explanation) -> str:
-    if place.where == "queue":
-        return f"is queued ({_describe_position(place)})"
-    if place.where == "schedule":
-        eta = f" for {_format_eta(place.eta, explanation)}" if place.eta else ""
+def _describe_state(location: Location, explanation: Explanation) -> str:
+    """Return where a task that leads to this one is, as a clause after its name."""
+    if location.where == "queue":
+        return f"is queued ({_describe_position(location)})"
+    if location.where == "schedule":
+        eta = f" for {_format_eta(location.eta, explanation)}" if location.eta else ""
         return f"is scheduled{eta}"
-    if place.alive is False:
-        return f"was running in {_describe_process(place)}, which is dead"
-    return f"is running {_describe_since(place)} in {_describe_process(place)}"
+    if location.alive is False:
+        return f"was running in {_describe_process(location)}, which is dead"
+    return f"is running {_describe_since(location)} in {_describe_process(location)}"
 
 
-def _describe_position(place: Location) -> str:
-    least, most = place.before or 0, place.before_most
+def _describe_position(location: Location) -> str:
+    """Return how many tasks come before it; a range if the storage defines no order."""
+    least, most = location.before or 0, location.before_most
     if most is not None and most != least:
         return f"{least:,} to {most:,} tasks come before it"
     if not least:
@@ -158,27 +161,30 @@ def _describe_position(place: Location) -> str:
     return f"{pluralize(least, 'task')} {verb(least, 'come')} before it"
 
 
-def _describe_process(place: Location) -> str:
-    return f"process {place.pid} on host {place.host}"
+def _describe_process(location: Location) -> str:
+    return f"process {location.pid} on host {location.host}"
 
 
-def _describe_since(place: Location) -> str:
-    if place.since is None:
+def _describe_since(location: Location) -> str:
+    """Return how long it has been running; the clock of another host is not compared."""
+    if location.since is None:
         return "for an unknown time"
-    if place.host == gethostname():
-        seconds = (datetime.now(timezone.utc) - place.since).total_seconds()
+    if location.host == gethostname():
+        seconds = (datetime.now(timezone.utc) - location.since).total_seconds()
         return f"for about {format_duration(seconds)}"
-    return f"since {format_time(place.since)} UTC by the clock of that host"
+    return f"since {format_time(location.since)} UTC by the clock of that host"
 
 
-def _is_in_future(place: Location, explanation: Explanation) -> bool:
+def _is_in_future(location: Location, explanation: Explanation) -> bool:
+    """Return whether the task at `location` is scheduled for later."""
     try:
-        return place.eta is not None and place.eta > explanation.now
+        return location.eta is not None and location.eta > explanation.now
     except TypeError:  # a time with a zone, unlike those that Huey writes
         return True
 
 
 def _format_eta(moment: datetime | None, explanation: Explanation) -> str:
+    """Return a time of the Huey with its time zone."""
     if moment is None:
         return "?"
     default_zone = "UTC" if explanation.utc else "local time"
@@ -187,15 +193,17 @@ def _format_eta(moment: datetime | None, explanation: Explanation) -> str:
 
 
 def _describe_chord(chord: Chord) -> str:
-    done = ""
+    """Return the parts of a chord, as seen from a part or from the callback."""
+    ended = ""
     if chord.done is not None:
-        done = f", of which {chord.done:,} {verb(chord.done, 'have')} ended"
+        ended = f", of which {chord.done:,} {verb(chord.done, 'have')} ended"
     if chord.part is None:
-        return f"Its chord has {pluralize(chord.size, 'part')}{done}; it runs after all of them."
-    return f"Part {chord.part:,} of a chord with {pluralize(chord.size, 'part')}{done}."
+        return f"Its chord has {pluralize(chord.size, 'part')}{ended}; it runs after all of them."
+    return f"Part {chord.part:,} of a chord with {pluralize(chord.size, 'part')}{ended}."
 
 
 def _describe_revocation(token: Revocation, explanation: Explanation) -> str:
+    """Return whether `token` keeps the task from running, and until when."""
     is_pause = token.key.startswith("rt:")
     name = f"{'the pause switch of its task' if is_pause else 'its own token'}, {token.key}"
     if not token.readable:
@@ -213,6 +221,7 @@ def _describe_revocation(token: Revocation, explanation: Explanation) -> str:
 
 
 def _describe_lock(lock: LockInfo) -> str:
+    """Return since when the task holds `lock`, and whether its process is alive."""
     since = ""
     if lock.since is not None:
         since = f" since {format_time(lock.since)} UTC by the clock of {lock.host}"
@@ -221,6 +230,7 @@ def _describe_lock(lock: LockInfo) -> str:
 
 
 def _describe_skips(skips: list[SkippedAttempt]) -> str:
+    """Return when the task was last skipped because of a lock."""
     last = skips[-1]
     lock = f"lock '{last.lock}'" if last.lock else "a lock without a name"
     times = f"{pluralize(len(skips), 'time')} recently, last " if len(skips) > 1 else ""
@@ -232,6 +242,7 @@ def _describe_skips(skips: list[SkippedAttempt]) -> str:
 
 
 def _describe_result(result: StoredResult, task_id: str) -> str:
+    """Return how the task ended, with its result or error as far as it is short enough."""
     size = pluralize(result.size, "byte")
     if result.kind == "unreadable":
         return f"Has a result of {size}, which cannot be read."
@@ -260,7 +271,7 @@ def _doubts(explanation: Explanation) -> Iterator[str]:
     if looked.untold:
         tasks = pluralize(looked.untold, "task")
         yield f"Workers run {tasks} that cannot be looked into; the task may be in there, too."
-    is_waiting = any(place.where in ("queue", "schedule") for place in explanation.places)
+    is_waiting = any(location.where in ("queue", "schedule") for location in explanation.places)
     if is_waiting and not looked.workers:
         yield "No worker is known on this queue: none is running, or none that has the kit."
 

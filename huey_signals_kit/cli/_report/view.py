@@ -50,6 +50,7 @@ def find_problems(report: Report, huey: Any) -> list[str]:
 
 
 def _unreadable(report: Report, huey: Any) -> list[str]:
+    """Return a sentence for each kind of data that cannot be read, and what that blocks."""
     unreadable, problems = report.unreadable, []
     if unreadable.values:
         problems.append(
@@ -108,6 +109,7 @@ def print_report(report: Report, huey_name: str, problems: list[str]) -> None:
 
 
 def _print_kinds(report: Report) -> None:
+    """Print how many keys of each kind are stored, and how many bytes they take."""
     rows = [
         (kind.replace("_", " "), total.keys, total.bytes)
         for kind, total in report.kinds.items()
@@ -125,6 +127,7 @@ def _print_kinds(report: Report) -> None:
 
 
 def _print_errors(report: Report) -> None:
+    """Print the stored errors by class, most frequent first."""
     if report.errors:
         rows = [
             (name, number, f"{report.kept[name]:,} on purpose" if name in report.kept else "")
@@ -134,6 +137,7 @@ def _print_errors(report: Report) -> None:
 
 
 def _print_tokens(report: Report) -> None:
+    """Print the revoke tokens by state."""
     tokens = report.tokens
     first = f", first at {_format_iso(tokens.oldest_mark)}" if tokens.oldest_mark else ""
     rows = [
@@ -148,6 +152,7 @@ def _print_tokens(report: Report) -> None:
 
 
 def _print_pauses(report: Report) -> None:
+    """Print the pause switches by name, and which tasks this process does not know."""
     pauses = report.pauses
     rows = []
     for state, names in (("active", pauses.active), ("expired", pauses.expired)):
@@ -165,6 +170,7 @@ def _print_pauses(report: Report) -> None:
 
 
 def _print_locks(report: Report) -> None:
+    """Print how many locks are held by living, dead and unknown holders."""
     locks = report.locks
     rows = [
         ("alive", locks.held - locks.stale - locks.unclaimed, ""),
@@ -177,6 +183,7 @@ def _print_locks(report: Report) -> None:
 
 
 def _print_messages(report: Report) -> None:
+    """Print how many messages wait in the queue and in the schedule."""
     schedule, times = report.schedule, ""
     if schedule.first:
         times = _format_iso(schedule.first)
@@ -188,6 +195,7 @@ def _print_messages(report: Report) -> None:
 
 
 def _print_processes(report: Report) -> None:
+    """Print the processes with the kit, and the tasks that they are running."""
     if not report.consumers:
         print_text("No process is known to work on this queue; only processes with the kit are.")
         print_text()
@@ -206,6 +214,7 @@ def _print_processes(report: Report) -> None:
 
 
 def _describe_running(process: Consumer) -> str:
+    """Return the running tasks of a process by name, with how many runs of each."""
     if not process.running:
         return "nothing"
     names = [str(running["task"]) for running in process.running]
@@ -214,6 +223,7 @@ def _describe_running(process: Consumer) -> str:
 
 
 def _print_counters(report: Report) -> None:
+    """Print a table for each metric, highest count first."""
     by_metric: dict[str, list[tuple[str, int]]] = {}
     for counter in report.counters:
         labels = " ".join(value for name, value in counter["labels"].items() if name != "queue")
@@ -225,6 +235,7 @@ def _print_counters(report: Report) -> None:
 
 
 def _print_cleanup(report: Report, huey_name: str) -> None:
+    """Print the commands that delete what is no longer needed."""
     lock_errors = _count_lock_errors(report)
     if report.tokens.orphaned:
         print_text(f"To delete {pluralize(report.tokens.orphaned, 'orphaned revoke token')}:")
