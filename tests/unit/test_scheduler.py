@@ -1,4 +1,4 @@
-"""The tick: one thread a process, jobs at their own intervals, again after a fork."""
+"""The scheduler: one thread a process, jobs at their own intervals, again after a fork."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections import Counter
 
 import pytest
 
@@ -383,7 +384,11 @@ def test_sinks_are_right_in_parent_and_child_forked_while_the_locks_are_held():
         work(1)
         """
     )
-    assert lines == ["parent 3", "child 2", "parent 3"]
+    sent = Counter()
+    for line in lines:  # the parent may send part of its counts early, on a busy machine
+        name, value = line.split()
+        sent[name] += int(value)
+    assert sent == {"parent": 6, "child": 2}
 
 
 def test_the_end_of_the_process_sends_what_is_left():
