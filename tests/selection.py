@@ -6,7 +6,7 @@ the three usual storages, and ``--all-storages`` takes everything.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import product
 from typing import Any
 
@@ -95,14 +95,17 @@ def combinations(*axes: Sequence[Any]) -> list[Any]:
     """
     rows = range(max(map(len, axes)))
     quick = [tuple(axis[row % len(axis)] for axis in axes) for row in rows]
-    return [
-        values if values in quick else pytest.param(*values, marks=pytest.mark.slow)
-        for values in product(*axes)
-    ]
+    return slow_except(quick, [*product(*axes)])
 
 
-def slow_except(quick: Sequence[Any], values: Sequence[Any]) -> list[Any]:
-    """Return the values for `pytest.mark.parametrize`; those that are not in `quick` are slow."""
-    return [
-        value if value in quick else pytest.param(value, marks=pytest.mark.slow) for value in values
-    ]
+def slow_except(quick: Collection[Any], values: Sequence[Any]) -> list[Any]:
+    """Return the values for `pytest.mark.parametrize`; those that are not in `quick` are slow.
+
+    A tuple has the values of several parameters.
+    """
+    return [value if value in quick else _slow(value) for value in values]
+
+
+def _slow(value: Any) -> Any:
+    values = value if isinstance(value, tuple) else (value,)
+    return pytest.param(*values, marks=pytest.mark.slow)

@@ -31,6 +31,7 @@ from huey_signals_kit.upkeep import LockInfo, LockInspector
 from tests import servers
 from tests.consumer import top_app
 from tests.consumer.harness import running_consumer
+from tests.selection import slow_except
 from tests.support import delete_kit_data, hold, kit_data, put_kit_data, wait_until
 from tests.terminal import terminal
 
@@ -200,7 +201,9 @@ def numbers(view, label):
     return rows[0].split(label)[1].split() if rows else []
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "signum", slow_except([signal.SIGTERM], [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+)
 def test_a_signal_leaves_the_terminal_as_it_was_found(sqlite_shop, watch, signum):
     """Its settings, its cursor, its first screen; the exit code is the other commands'."""
     view = watch(sqlite_shop)
@@ -401,7 +404,7 @@ def test_ctrl_c_ends_it_while_the_first_look_hangs(frozen_shop, watch, options):
     assert view.left_as_found
 
 
-@pytest.mark.parametrize("options", [[], ["--once"], ["--json"]])
+@pytest.mark.parametrize("options", slow_except([[]], [[], ["--once"], ["--json"]]))
 def test_a_storage_that_cannot_be_used_at_the_start_ends_it(folder, watch, options):
     """As it ends the other commands, and the terminal was never taken."""
     folder.name = "mine.huey"

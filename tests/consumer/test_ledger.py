@@ -12,7 +12,7 @@ import pytest
 from huey_signals_kit.ledger import HEARTBEAT_SECONDS, open_ledger
 from tests.consumer.harness import ROOT, running_consumer
 from tests.consumer.ledger_app import GATE, declare, summary
-from tests.selection import combinations
+from tests.selection import combinations, slow_except
 from tests.support import kit_data, results, wait_until
 
 APP = "tests.consumer.ledger_app"
@@ -47,6 +47,7 @@ def setting(request, make_place, make_huey, tmp_path, monkeypatch):
     return place, huey, declare(huey), consumer
 
 
+@pytest.mark.parametrize("setting", slow_except(["redis"], KINDS), indirect=True)
 def test_after_graceful_stops_the_totals_are_exactly_the_work_done(setting):
     """One consumer with threads, one with processes: the sum of both, and no record is left."""
     place, huey, (quick, _), consumer = setting
@@ -63,6 +64,7 @@ def test_after_graceful_stops_the_totals_are_exactly_the_work_done(setting):
     assert found["records"] == 0
 
 
+@pytest.mark.parametrize("setting", slow_except(["sqlite"], KINDS), indirect=True)
 def test_kill_9_loses_at_most_the_last_interval_and_doubles_nothing(setting):
     """What it had written when it was killed is in the totals for good, once, after all is over."""
     place, huey, (quick, _), consumer = setting
@@ -140,6 +142,7 @@ else:
 """
 
 
+@pytest.mark.parametrize("setting", slow_except(["redis"], KINDS), indirect=True)
 @pytest.mark.parametrize("counts", [True, False])
 def test_an_application_writes_only_if_it_has_counted(setting, counts):
     """A script that ran a task leaves its counts; one that did nothing leaves nothing."""

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from itertools import product
 from types import SimpleNamespace
 
 import pytest
@@ -20,7 +21,7 @@ from huey_signals_kit.ledger import HEARTBEAT_SECONDS, open_ledger
 from huey_signals_kit.upkeep import LockInspector, release_stale
 from tests.consumer.harness import ROOT, running_consumer
 from tests.consumer.locks_app import GATES, HOST, declare
-from tests.selection import combinations
+from tests.selection import slow_except
 from tests.support import wait_until
 
 APP = "tests.consumer.locks_app"
@@ -98,7 +99,10 @@ def setting(request, make_place, make_huey, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("setting", "worker"),
-    combinations(["sqlite", "redis", "redis-expire", "postgres"], ["process", "thread"]),
+    slow_except(
+        [("redis", "process")],
+        [*product(["sqlite", "redis", "redis-expire", "postgres"], ["process", "thread"])],
+    ),
     indirect=["setting"],
 )
 def test_a_lock_of_a_killed_worker_is_seen_and_freed_and_no_other(setting, worker):

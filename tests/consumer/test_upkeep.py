@@ -16,6 +16,7 @@ import pytest
 from huey_signals_kit.upkeep import report, sweep_tokens
 from tests.consumer.harness import ROOT, running_consumer
 from tests.consumer.upkeep_app import declare
+from tests.selection import slow_except
 from tests.support import HAS_ENQUEUED, results, tokens, wait_until
 
 APP = "tests.consumer.upkeep_app"
@@ -121,9 +122,7 @@ def counts_of(huey):
     return counts
 
 
-@pytest.mark.parametrize(
-    "setting", [pytest.param("sqlite", marks=pytest.mark.slow), "redis"], indirect=True
-)
+@pytest.mark.parametrize("setting", slow_except(["redis"], KINDS), indirect=True)
 def test_all_see_the_same_and_kill_9_doubles_nothing(setting):
     """Sums of both consumers and the application, while they run and when one was killed."""
     commands, huey = setting.commands, setting.huey
@@ -181,7 +180,10 @@ sweep_tokens(Place(*sys.argv[1:4]).open(), on_progress=hold)
 
 @pytest.mark.parametrize(
     ("setting", "where"),
-    [("sqlite", "on this host"), ("sqlite", "on another host"), ("redis", "on another host")],
+    slow_except(
+        [("redis", "on another host")],
+        [("sqlite", "on this host"), ("sqlite", "on another host"), ("redis", "on another host")],
+    ),
     indirect=["setting"],
 )
 def test_a_sweep_killed_half_way_is_gone_on_with(setting, where):
@@ -205,6 +207,7 @@ def test_a_sweep_killed_half_way_is_gone_on_with(setting, where):
     assert tokens(huey) == {f"r:{waiting.id}"}
 
 
+@pytest.mark.parametrize("setting", slow_except(["sqlite"], KINDS), indirect=True)
 def test_many_who_sweep_at_once_delete_each_token_once(setting):
     """Also those that do not wait for one another: who cannot get its turn deletes nothing."""
     commands, huey, place = setting.commands, setting.huey, setting.place

@@ -61,13 +61,13 @@ def python(*parts):
 @pytest.mark.parametrize(
     "parts",
     slow_except(
-        [(IMPORT, INIT, KIT), (KIT, INIT)],
+        [[IMPORT, INIT, KIT], [KIT, INIT]],
         [
-            (IMPORT, INIT, KIT),
-            (IMPORT, KIT, INIT),
-            (KIT, IMPORT, INIT),
-            (KIT, INIT),
-            (KIT, INIT, INIT),
+            [IMPORT, INIT, KIT],
+            [IMPORT, KIT, INIT],
+            [KIT, IMPORT, INIT],
+            [KIT, INIT],
+            [KIT, INIT, INIT],
         ],
     ),
     ids=["init-kit", "import-kit-init", "kit-import-init", "kit-init", "kit-init-init"],

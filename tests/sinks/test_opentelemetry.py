@@ -11,6 +11,7 @@ import pytest
 from huey.signals import SIGNAL_COMPLETE
 
 from huey_signals_kit import install_handlers
+from tests.selection import slow_except
 from tests.sinks.conftest import enqueue
 
 pytest.importorskip("opentelemetry.sdk.metrics")
@@ -258,7 +259,7 @@ def test_a_forked_child_observes_its_own_counts():
     assert run_script(script) == ["[('one', 2)]", "[('one', 3), ('two', 3)]"]
 
 
-@pytest.mark.parametrize("worker", ["process", "thread"])
+@pytest.mark.parametrize("worker", slow_except(["process"], ["process", "thread"]))
 def test_the_last_counts_of_a_worker_are_exported(consumer_with_sink, worker):
     """Also of one that Huey forked, where the SDK itself would not export when it ends."""
     with consumer_with_sink("opentelemetry", worker) as (consumer, huey, output):

@@ -11,6 +11,7 @@ from sentry_sdk.transport import Transport
 
 from huey_signals_kit import install_handlers
 from huey_signals_kit.sinks.sentry import SentrySink, can_count
+from tests.selection import slow_except
 from tests.sinks.conftest import enqueue
 from tests.support import wait_until
 
@@ -129,7 +130,7 @@ def test_a_sentry_that_is_too_old_is_refused(make_huey, monkeypatch, version):
 
 
 @needs_count
-@pytest.mark.parametrize("worker", ["process", "thread"])
+@pytest.mark.parametrize("worker", slow_except(["process"], ["process", "thread"]))
 def test_the_last_counts_of_a_worker_arrive(consumer_with_sink, worker):
     """Also of one that Huey forked, where Sentry itself would not send them when it ends."""
     with consumer_with_sink("sentry", worker) as (consumer, huey, output):

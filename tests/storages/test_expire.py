@@ -255,7 +255,10 @@ def test_switching_to_immediate_mode_and_back(any_kind, make_huey, quick):
 
 @pytest.mark.parametrize(
     ("kind", "worker"),
-    [*((kind, "thread") for kind in KINDS if kind != "memory"), ("redis", "process")],
+    [
+        *((kind, "thread") for kind in KINDS if kind != "memory"),
+        pytest.param("redis", "process", marks=pytest.mark.slow),
+    ],
 )
 def test_another_process_removes_what_a_killed_one_has_stored(
     make_place, make_huey, tmp_path, kind, worker

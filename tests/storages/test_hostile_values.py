@@ -107,7 +107,9 @@ def test_compressed_and_signed(make_place, serializer, tmp_path):
     assert found["unreadable"] > 15
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "file", "redis", "redis-expire"])
+@pytest.mark.parametrize(
+    "kind", slow_except(["redis"], ["sqlite", "file", "redis", "redis-expire"])
+)
 def test_in_the_kits_own_keys(make_place, kind, tmp_path, thorough):
     """Marks, heartbeats, totals, leases: what is not the kit's own form counts as none."""
     every = 2 if OPTIONS[kind] is EVERY_PROTOCOL and thorough else 4

@@ -13,6 +13,7 @@ from huey_signals_kit import install_handlers, uninstall_handlers
 from huey_signals_kit.integrations import quiet_logs
 from tests.consumer.app import declare as declare_app
 from tests.consumer.harness import running_consumer
+from tests.selection import slow_except
 from tests.support import hold, run_all
 
 HERE = __name__
@@ -237,7 +238,7 @@ def test_a_lock_without_a_name_and_many_tasks(make_huey, caplog):
     json.dumps(record.huey_tasks)
 
 
-@pytest.mark.parametrize("worker", ["thread", "process", "greenlet"])
+@pytest.mark.parametrize("worker", slow_except(["process"], ["thread", "process", "greenlet"]))
 def test_a_worker_that_stops_says_what_it_has(make_place, make_huey, tmp_path, worker):
     """All skips are in the summaries of the consumer's processes, and no line of Huey's."""
     place = make_place("sqlite")
