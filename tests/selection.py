@@ -53,6 +53,8 @@ class Selection:
         if removed:
             removed[0].config.hook.pytest_deselected(items=removed)
             items[:] = [item for item in items if self._selects(item)]
+        if self._all:
+            items[:] = _spread(items)
 
     def require(self, kind: str) -> None:
         """Fail a test that opens a storage which this run leaves out."""
@@ -68,6 +70,22 @@ class Selection:
             and params.get("any_kind", self._chosen[0]) in self._chosen
             and _storages(item, params) <= self._allowed
         )
+
+
+def _spread(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return the tests with those that wait long, such as for consumers, spread over the run.
+
+    Otherwise one process of xdist would be left with many of them at the end.
+    """
+    waiting = [item for item in items if _waits_long(item)]
+    others = [item for item in items if not _waits_long(item)]
+    places = {item: 0.9 * number / len(waiting) for number, item in enumerate(waiting)}
+    places |= {item: number / len(others) for number, item in enumerate(others)}
+    return sorted(items, key=places.__getitem__)
+
+
+def _waits_long(item: pytest.Item) -> bool:
+    return item.get_closest_marker("slow") is not None or item.path.parent.name == "consumer"
 
 
 def _known(names: str) -> tuple[str, ...]:
