@@ -11,6 +11,7 @@ from typing import Protocol
 from .._checks import short
 from .fork import reset_in_child
 from .log import RateLimitedErrors, log_error
+from .threads import forward_interrupt
 
 RETRY_PAUSES = (0.1, 0.3)
 """Seconds before each retry of a job that fails in its last run."""
@@ -122,6 +123,8 @@ class Job:
         except BaseException as exc:  # such as gevent.Timeout: one job must not end the others
             if type(exc).__name__ == "GreenletExit":
                 raise
+            if isinstance(exc, KeyboardInterrupt) and forward_interrupt(exc):
+                return False, None
             return False, exc
         finally:
             self._running.release()

@@ -7,6 +7,7 @@ blocks the whole native thread, and with it every greenlet, so it must be replac
 from __future__ import annotations
 
 import _thread
+import sys
 import threading
 from typing import Any
 
@@ -28,6 +29,26 @@ def _start(thread: threading.Thread) -> None:
         thread.start()
     except RuntimeError:  # the interpreter is ending; run on this thread instead
         thread.run()
+
+
+def forward_interrupt(exc: KeyboardInterrupt) -> bool:
+    """Raise a `KeyboardInterrupt` in the main greenlet; return False if that is not needed.
+
+    Under gevent, Python runs a signal handler in whichever greenlet is running, so Ctrl-C may
+    interrupt a job of the kit. The job's thread would swallow it, and the program would not end.
+    Without gevent only the main thread is interrupted.
+
+    Args:
+        exc: The exception that the greenlet has caught.
+    """
+    gevent: Any = sys.modules.get("gevent")
+    if gevent is None:
+        return False
+    hub = gevent.get_hub()
+    if gevent.getcurrent() is hub.parent:
+        return False
+    hub.handle_system_error(KeyboardInterrupt, exc)
+    return True
 
 
 class RenewedLock:

@@ -420,3 +420,33 @@ def test_a_kit_without_jobs_starts_no_thread(make_huey):
     huey.task()(lambda: 1)()
     run_all(huey)
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("own_thread", [False, True])
+def test_ctrl_c_during_a_job_reaches_the_main_greenlet(own_thread):
+    """Under gevent a signal handler runs in whichever greenlet is running."""
+    pytest.importorskip("gevent")
+    lines = python(
+        f"""
+        from gevent import monkey
+        monkey.patch_all()
+        import os, signal, time
+        from huey_signals_kit.runtime.scheduler import scheduler
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        runs = []
+        def job():
+            runs.append(1)
+            if len(runs) == 1:
+                os.kill(os.getpid(), signal.SIGINT)
+        scheduler.every(0.01, job, "job", own_thread={own_thread})
+        scheduler.start()
+        try:
+            time.sleep(30)
+        except KeyboardInterrupt:
+            print("interrupted")
+        while len(runs) < 3:
+            time.sleep(0.01)
+        print("the job goes on")
+        """
+    )
+    assert lines == ["interrupted", "the job goes on"]
