@@ -25,6 +25,7 @@ from tests.cli.conftest import FAR, LONG
 from tests.consumer import top_app
 from tests.consumer.harness import running_consumer
 from tests.consumer.ledger_app import GATE, declare
+from tests.selection import slow_except
 from tests.support import hold, put_kit_data, run_all, store, wait_until
 
 GONE = replace(this_process(), pid=2**22 + 5, start_time=17)
@@ -110,6 +111,7 @@ def test_local_time(sqlite_shop):
     assert "Scheduled for 2099-01-01 00:00:00 (local time)." in told(sqlite_shop, task)
 
 
+@pytest.mark.parametrize("kind", slow_except(["sqlite"], ["sqlite", "redis"]), indirect=True)
 def test_running_in_a_real_consumer(shop, tmp_path, monkeypatch):
     """Where and for how long, and what comes after it; then its result."""
     gate = tmp_path / "gate"
@@ -133,6 +135,7 @@ def test_running_in_a_real_consumer(shop, tmp_path, monkeypatch):
     assert "Succeeded: its result is 1" in told(shop, task)
 
 
+@pytest.mark.parametrize("kind", slow_except(["redis"], ["sqlite", "redis"]), indirect=True)
 def test_skipped_in_a_real_consumer(shop, tmp_path, monkeypatch):
     """Says when, and on which lock, although nothing of it is stored."""
     monkeypatch.setenv(top_app.GATE, str(tmp_path / "gate"))
@@ -143,13 +146,15 @@ def test_skipped_in_a_real_consumer(shop, tmp_path, monkeypatch):
         pid = consumer.process.pid
 
         def skips():
-            return [each for task in tasks for each in explain(shop.huey, task.id).skipped]
+            return [
+                each for task in tasks for each in explain(shop.huey, task.id, patience=0).skipped
+            ]
 
         consumer.wait_until(skips, "a skip in the ledger")
         (skip,) = skips()
         assert (skip.lock, skip.host, skip.pid) == (top_app.LOCK, this_process().host, pid)
         assert abs(skip.at.timestamp() - time.time()) < 60
-        (task,) = (each for each in tasks if explain(shop.huey, each.id).skipped)
+        (task,) = (each for each in tasks if explain(shop.huey, each.id, patience=0).skipped)
         words = told(shop, task)
         at = f"{skip.at:%H:%M:%S} UTC on {skip.at:%Y-%m-%d}"
         assert f"Skipped at {at}: lock '{top_app.LOCK}' was held." in words

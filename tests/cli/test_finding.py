@@ -16,6 +16,7 @@ pytest.importorskip("typer", exc_type=ImportError)
 pytest.importorskip("rich", exc_type=ImportError)
 
 from huey_signals_kit.cli._shared.redact import redact
+from tests.selection import slow_except
 from tests.support import Unavailable, huey_class, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -364,7 +365,7 @@ def test_a_mistake_of_the_kit_is_not_taken_for_a_storage(sqlite_shop, monkeypatc
         sqlite_shop.run("report", sqlite_shop.name)
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", slow_except([signal.SIGINT], [signal.SIGINT, signal.SIGTERM]))
 def test_interrupted(folder, signum):
     """Quietly, with the exit code that shells know, even while the module is imported."""
     folder.write("mine", "import time, pathlib\npathlib.Path('here').touch()\ntime.sleep(60)\n")

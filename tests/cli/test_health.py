@@ -413,6 +413,7 @@ def test_a_kit_that_is_uninstalled_leaves_no_file(sqlite_shop, run_dir):
     wait_until(lambda: not list(run_dir.iterdir()), 30, "no file")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["redis", "postgres"])
 def test_a_consumer_on_another_host(make_shop, tmp_path, run_dir, monkeypatch, kind):
     """Is good for the queue once its record was seen to change, and no longer when it is killed."""

@@ -19,6 +19,7 @@ from huey_signals_kit.ledger import open_ledger
 from huey_signals_kit.upkeep import sweep_tokens
 from huey_signals_kit.upkeep.tokens import marks
 from huey_signals_kit.upkeep.tokens.sweeper import LEASE, LEASE_SECONDS
+from tests.selection import slow_except
 from tests.support import delete_kit_data, kit_data, store, tokens
 
 TWO_LOOKS = (
@@ -161,7 +162,7 @@ def hangs(shop):
     return process
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", slow_except([signal.SIGTERM], [signal.SIGINT, signal.SIGTERM]))
 def test_one_signal_ends_it_while_the_storage_hangs(frozen_shop, signum):
     """The lease is not waited for any longer than a moment."""
     process = hangs(frozen_shop(b"hscan"))

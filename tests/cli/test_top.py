@@ -105,6 +105,7 @@ def found(shop):
     return json.loads(ran.out)
 
 
+@pytest.mark.parametrize("kind", slow_except(["redis"], ["sqlite", "redis"]), indirect=True)
 def test_a_real_consumer_is_shown_once(shop, work):
     """Who runs what and holds which lock, who was turned away, and what was counted."""
     consumer, ids = work(shop)

@@ -14,6 +14,7 @@ from huey_signals_kit.jobs.native_heartbeat import NativeHeartbeat
 from huey_signals_kit.ledger._ledger import open_backend
 from tests.consumer.greenlet_app import EVERY, GATES, declare
 from tests.consumer.harness import running_consumer
+from tests.selection import slow_except
 from tests.servers import redis_server
 from tests.support import KINDS, Place, wait_until
 
@@ -86,7 +87,9 @@ def test_a_task_that_does_not_yield_is_heard(kind, make_place, make_huey, starte
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
-@pytest.mark.parametrize("rules", [[], ["-@scripting"], ["-eval", "-script"]])
+@pytest.mark.parametrize(
+    "rules", slow_except([[], ["-@scripting"]], [[], ["-@scripting"], ["-eval", "-script"]])
+)
 def test_on_a_redis_that_is_full_or_runs_no_scripts(rules, started, tmp_path):
     """A script may write on a full server; without scripts the value is written plainly."""
     with redis_server(*FULL) as url:

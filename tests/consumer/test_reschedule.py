@@ -10,7 +10,7 @@ from huey.api import Huey
 
 from tests.consumer.harness import running_consumer
 from tests.consumer.reschedule_app import declare
-from tests.selection import combinations
+from tests.selection import combinations, slow_except
 from tests.support import Place, hold, locks, results, store, stored_errors
 
 APP = "tests.consumer.reschedule_app"
@@ -50,7 +50,7 @@ def test_all_run_in_the_end_and_one_at_a_time(
     assert left(huey) == (0, 0)
 
 
-@pytest.mark.parametrize("worker", ["thread", "process"])
+@pytest.mark.parametrize("worker", slow_except(["process"], ["thread", "process"]))
 def test_none_waits_for_ever(
     make_place: Callable[..., Place], make_huey: Callable[..., Huey], tmp_path: Path, worker: str
 ) -> None:

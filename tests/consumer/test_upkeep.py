@@ -122,7 +122,7 @@ def counts_of(huey):
     return counts
 
 
-@pytest.mark.parametrize("setting", slow_except(["redis"], KINDS), indirect=True)
+@pytest.mark.slow
 def test_all_see_the_same_and_kill_9_doubles_nothing(setting):
     """Sums of both consumers and the application, while they run and when one was killed."""
     commands, huey = setting.commands, setting.huey

@@ -25,6 +25,7 @@ from huey_signals_kit.inflight.tasks import in_flight_ids
 from huey_signals_kit.ledger import UnreadableLedger, open_ledger
 from huey_signals_kit.store.unpickle import trusted
 from tests.consumer.harness import ROOT
+from tests.selection import combinations
 
 WAIT = 30
 
@@ -137,9 +138,9 @@ MOMENTS = [
 ]
 
 
-@pytest.mark.parametrize("late", [False, True])
-@pytest.mark.parametrize("retries", [0, 1])
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(
+    ("moment", "retries", "late"), combinations(MOMENTS, [0, 1], [False, True])
+)
 def test_it_is_in_hand_until_what_follows_is_enqueued(
     make_huey, moment, retries, late, monkeypatch
 ):

@@ -14,6 +14,7 @@ from uuid import uuid4
 import pytest
 
 from huey_signals_kit import install_handlers
+from tests.selection import slow_except
 from tests.sinks.conftest import enqueue
 from tests.support import wait_until
 
@@ -43,7 +44,7 @@ def port_of(consumer, output):
     return int(told)
 
 
-@pytest.mark.parametrize("worker", ["process", "thread"])
+@pytest.mark.parametrize("worker", slow_except(["process"], ["process", "thread"]))
 def test_the_consumers_parent_shows_the_work_of_all_workers(consumer_with_sink, tmp_path, worker):
     """While it runs nothing goes back, in the end the totals are the work; its folder is gone."""
     seen = []
@@ -63,7 +64,7 @@ def test_the_consumers_parent_shows_the_work_of_all_workers(consumer_with_sink, 
         assert list(counter) == sorted(counter)
 
 
-@pytest.mark.parametrize("worker", ["process", "thread"])
+@pytest.mark.parametrize("worker", slow_except(["process"], ["process", "thread"]))
 def test_after_a_graceful_stop_another_process_shows_all_of_it(
     consumer_with_sink, make_huey, tmp_path, monkeypatch, worker
 ):

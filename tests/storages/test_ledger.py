@@ -22,6 +22,7 @@ from huey_signals_kit.runtime.process_id import ProcessId, process_with_pid, thi
 from huey_signals_kit.upkeep import report
 from tests.consumer.harness import ROOT
 from tests.locks import watched
+from tests.selection import slow_except
 from tests.support import (
     HAS_ENQUEUED,
     REDIS_KINDS,
@@ -721,7 +722,7 @@ signal.raise_signal(signal.SIGTERM)  # as uvicorn does when it has shut down
 
 
 @pytest.mark.skipif(not HAS_ENQUEUED, reason="this Huey does not say so")
-@pytest.mark.parametrize("kind", ["sqlite", "file", "redis"])
+@pytest.mark.parametrize("kind", slow_except(["redis"], ["sqlite", "file", "redis"]))
 def test_an_application_that_ends_by_a_signal_loses_nothing_and_leaves_no_record(
     make_place, make_huey, kind
 ):
