@@ -74,6 +74,7 @@ INTERRUPTED = """
                     work(huey)
             return trace
 
+        sys._getframe().f_trace_opcodes = True  # Python 3.12 wants it before settrace
         sys.settrace(trace)
         try:
             work(huey)
