@@ -6,6 +6,7 @@ import datetime
 import subprocess
 import sys
 import threading
+from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -78,7 +79,7 @@ def test_a_schedule_that_is_being_read_is_waited_for(make_huey):
     huey.storage.read_schedule = lambda *rest: (read(*rest), held())[0]
     with ThreadPoolExecutor(1) as pool, scheduling(huey, held):
         asked = pool.submit(open_ledger(huey).running_ids)
-        with pytest.raises(TimeoutError):
+        with pytest.raises(futures.TimeoutError):
             asked.result(timeout=0.3)
         held.go_on.set()
         assert asked.result(timeout=WAIT) in (ids, set())
