@@ -73,6 +73,7 @@ def install_handlers(
         AlreadyInstalled: The Huey has a kit with other arguments, and `replace` is False.
         TypeError: An argument has the wrong type.
         ValueError: An argument has an unknown or impossible value.
+        ImportError: The package of a sink is missing or too old.
     """
     refuse_unknown("install_handlers()", unknown, install_handlers)
     validate_flag(replace, "replace=")

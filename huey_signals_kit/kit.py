@@ -56,6 +56,8 @@ class Kit:
             huey: The Huey.
             settings: The arguments of `install_handlers`.
         """
+        lock_errors = LockErrors(settings.lock_exceptions)
+        should_delete_token = token_policy(settings.clean_tokens)
         self.huey, self.settings = huey, settings
         self.registry = Registry(f"of {huey.name}")
         self.registry.include(default_registry)
@@ -66,7 +68,6 @@ class Kit:
         self._counter = counter = MetricCounter(huey.name)
         self._reporter = reporter = Reporter(huey, counter)
         self._jobs = jobs = JobGroup(reporter.job_failed)
-        lock_errors = LockErrors(settings.lock_exceptions)
         self._task_option = TaskOption(lock_errors)
         self._wait_messages = WaitMessages(huey)
         self._expiry = Expiry(huey, jobs, reporter)
@@ -76,7 +77,7 @@ class Kit:
             meters_signals=settings.sinks is not None,
             lock_labels=counter.lock_labels,
             increment=counter.add,
-            should_delete_token=token_policy(settings.clean_tokens),
+            should_delete_token=should_delete_token,
             carry_waits=self._wait_messages.begin,
             announce=reporter.announce,
         )
@@ -173,7 +174,8 @@ class Kit:
             dry_run: Only report what would be deleted.
 
         Raises:
-            upkeep.SweepStopped: The storage became unreachable; its `report` has what was done.
+            upkeep.SweepStopped: It failed halfway, as when the storage became unreachable;
+                its `report` has what was done.
         """
         return self._token_sweep_job.sweep(min_age, dry_run)
 
@@ -198,7 +200,8 @@ class Kit:
                 task, `KEEP` of a handler).
 
         Raises:
-            upkeep.PurgeStopped: The storage became unreachable; its `report` has what was done.
+            upkeep.PurgeStopped: It failed halfway, as when the storage became unreachable;
+                its `report` has what was done.
         """
         return upkeep.purge_errors(self.huey, exceptions, dry_run, kept=kept)
 
@@ -227,7 +230,8 @@ class Kit:
             name: The name of the lock.
 
         Raises:
-            upkeep.LockHeld: A living process holds the lock, or it is unknown whether one does.
+            upkeep.LockHeld: A living process holds the lock, it is unknown whether one does, or it
+                is a semaphore.
         """
         return self._stale_lock_job.release(name)
 

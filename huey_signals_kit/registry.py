@@ -80,6 +80,7 @@ class Registry:
         Raises:
             TypeError: An argument has the wrong type.
             ValueError: An argument has a value that cannot match.
+            RuntimeError: The kit of this registry has been uninstalled.
         """
         refuse_unknown("on()", unknown, self.on)
         options = validate_options(signals, exceptions, tasks, when, priority, background, name)

@@ -31,7 +31,7 @@ def only_the_last_counts(event: Event) -> Verdict | None:
     print(f"attempt {event.attempt} of {event.task_name}: {event.exception}")
     if event.will_retry:
         return DROP
-    print("giving up: somebody should look at this")
+    print("giving up: this order needs attention")
     return None  # no verdict: Huey stores the error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -55,6 +56,15 @@ def pytest_report_header(config: pytest.Config) -> str:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the tests of other storages, and the slow ones."""
     Selection(config).apply(items)
+
+
+@pytest.fixture(autouse=True)
+def huey_log_level():
+    """Restore the level of Huey's logger, which all tests of a process share."""
+    logger = logging.getLogger("huey")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")
@@ -170,7 +180,7 @@ class _Yard:
 
     def clear(self) -> None:
         for huey, _ in self._opened:
-            held_locks_of(huey).forget()  # else the tick goes on for a queue that is gone
+            held_locks_of(huey).forget()  # else the heartbeat goes on for a queue that is gone
             uninstall_handlers(huey)
         for job in scheduler.jobs:
             if job.name == "heartbeat":

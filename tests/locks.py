@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import replace
 
+from huey.api import Task
+
 from huey_signals_kit.ledger import HEARTBEAT_SECONDS, observing
 from huey_signals_kit.locks.holder import HolderEncoder
 from huey_signals_kit.runtime.process_id import ProcessId, this_process
@@ -18,11 +20,12 @@ def key(huey, name):
     return f"{huey.name}.lock.{name}"
 
 
-def taken_by(huey, name, place, beats=True, incarnation=5):
+def taken_by(huey, name, place, beats=True, incarnation=5, task_id=None):
     """A lock as a process at *place* takes it."""
     text = HolderEncoder()
     text.set_has_heartbeat(beats)
-    written = huey.serializer.deserialize(text.write(None, huey.serializer)).split("\n")
+    task = None if task_id is None else Task(id=task_id)
+    written = huey.serializer.deserialize(text.write(task, huey.serializer)).split("\n")
     written[1:5] = [str(place.pid), str(place.start_time), place.host, place.pid_namespace]
     process = written[6].partition("@")[0]
     written[6] = f"{process}@{incarnation}" if incarnation else process

@@ -13,7 +13,7 @@ from typing import Any
 from huey.api import Task, TaskWrapper
 
 from .._checks import listed, name_of, nearest, short, validate_call
-from ..huey_internals.facts import SIGNALS
+from ..huey_internals.facts import SIGNALS, task_name
 
 _COLLECTIONS = (list, tuple, set, frozenset)
 
@@ -69,12 +69,12 @@ class TaskFilter:
         others = [item for item in items if not isinstance(item, str)]
         self._classes = frozenset(_task_class(item) for item in others)
         self._pattern = re.compile("|".join(map(translate, globs))) if globs else None
-        self.spec = (*sorted(globs), *sorted(map(_class_name, self._classes)))
+        self.spec = (*sorted(globs), *sorted(map(task_name, self._classes)))
 
     def __call__(self, task: object) -> bool:
         """Return whether the filter matches a task."""
         cls = type(task)
-        return cls in self._classes or bool(self._pattern and self._pattern.match(_class_name(cls)))
+        return cls in self._classes or bool(self._pattern and self._pattern.match(task_name(cls)))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, TaskFilter):
@@ -164,7 +164,3 @@ def _task_class(item: object) -> type[Any]:
     raise TypeError(
         f"tasks= of on() takes globs over 'module.name' and task functions, got {short(item)}{hint}"
     )
-
-
-def _class_name(cls: type[Any]) -> str:
-    return f"{cls.__module__}.{cls.__name__}"

@@ -37,8 +37,8 @@ class HandlerSource(Protocol):
 class Receiver:
     """The receiver that one kit connects to the signals of its Huey.
 
-    The receiver is connected only to signals that a handler listens to. Work that needs a round
-    trip to the storage is left to the scheduler.
+    It is connected only to signals that a handler listens to. The receiver itself makes no round
+    trip to the storage; a few handlers do.
 
     Args:
         huey: The Huey.
@@ -70,7 +70,7 @@ class Receiver:
         self._listeners: dict[str, tuple[Handler, ...]] = {}
         self.connections = SignalConnections(huey)
 
-    def update(self, added: Handler | None = None) -> None:
+    def update(self, added: Handler | None) -> None:
         """Connect to the signals that the handlers listen to.
 
         Args:

@@ -1,4 +1,4 @@
-"""Reports of a kit: signals to subscribers, failures to the log, and counts of both."""
+"""Reports of a kit: signals to subscribers, failures to the log and in counts."""
 
 from __future__ import annotations
 

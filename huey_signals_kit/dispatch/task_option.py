@@ -10,6 +10,7 @@ from typing import Any
 
 from .._checks import listed, nearest, short
 from .._lock_errors import LockErrors
+from ..huey_internals.facts import task_name
 from ..runtime.log import log_error
 from ..verdict import BY_NAME, Verdict, expire
 
@@ -31,7 +32,7 @@ class TaskOption:
         if _is_number(option):
             with suppress(ValueError):
                 return expire(option)
-        self._log_invalid(f"{type(task).__module__}.{type(task).__name__}", option)
+        self._log_invalid(task_name(type(task)), option)
         return None
 
     @staticmethod

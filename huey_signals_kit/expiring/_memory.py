@@ -10,6 +10,7 @@ import threading
 from typing import Any
 
 from ..runtime.fork import reset_in_child
+from ..store import MemoryStore
 from ._entry import BATCH, Entry
 
 
@@ -67,8 +68,4 @@ class MemoryResults(InMemoryIndex):
     """The backend for ``MemoryStorage``: a result that is taken by mistake is put back."""
 
     def _delete(self, storage: Any, key: str, value: bytes) -> None:
-        results = storage._results
-        if results.get(key) == value:
-            removed = results.pop(key, value)
-            if removed != value:
-                results.setdefault(key, removed)
+        MemoryStore(storage).compare_and_delete(key, value)

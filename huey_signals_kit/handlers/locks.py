@@ -43,9 +43,10 @@ vars(expire_lock_errors)["makes_a_handler"] = True
 class ExpireLockErrors:
     """The handler that `expire_lock_errors` returns; two with the same time are equal.
 
-    A process deletes expired errors of all processes: from its start if a handler has `may_expire`,
-    else from the first error that the process itself stores with an expiry. A user's handler may
-    have `may_expire` too.
+    A process deletes expired errors of all processes: from its start if a handler has `may_expire`
+    (a user's handler may have it too), a worker also from its start if a user's handler may return
+    `expire` or a task has ``lock_errors`` in seconds, and any process from the first error that it
+    stores with an expiry.
     """
 
     verdict: Verdict

@@ -18,7 +18,7 @@ from huey.api import Huey, Task
 from .facts import CAUGHT_EXCEPTIONS
 
 _NEAR = 13
-"""Number of frames between a receiver or a log filter and Huey's own frame, at most."""
+"""Number of frames that are searched from a receiver or a log filter for Huey's own frame."""
 
 _FAR = 200
 """Number of frames that are searched for the task that acquires a lock."""
@@ -117,7 +117,8 @@ def current_execution() -> TaskExecution | None:
     """Return the innermost execution that the caller runs in, or None.
 
     The type of ``self`` is checked because other libraries, which tasks call, have functions named
-    ``_execute`` too.
+    ``_execute`` too. An ``_execute`` that a subclass of Huey overrides counts as well; `caught` is
+    None there.
     """
     frame = _find_frame(sys._getframe(1), ("_execute",), sys.maxsize, Huey)
     if frame is None:

@@ -91,8 +91,7 @@ class InFlight:
         self.has_worker = False
         """Whether a worker has started in this process."""
 
-    def _after_fork(self) -> None:
-        self.forget()
+    _after_fork = forget
 
     def finished(self, thread_id: int) -> None:
         """Record that a thread has finished its message: it dequeues the next one, or ends.

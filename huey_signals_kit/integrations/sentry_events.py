@@ -18,6 +18,7 @@ from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED
 
 from ..dispatch.receiver import Receiver
 from ..event import Context, Event
+from ..huey_internals.facts import task_name
 from ..huey_internals.stack import TaskExecution, current_execution
 from ..runtime.log import ErrorReporter
 from .recent_skips import Skips
@@ -31,7 +32,7 @@ class _Processor:
 
     def __init__(self) -> None:
         self.kits: WeakValueDictionary[int, SentryEvents] = WeakValueDictionary()
-        """The kits by the id of their Huey."""
+        """The `SentryEvents` of each kit, by the identity of its Huey."""
 
     def register(self) -> None:
         """Register with Sentry, now or as soon as it is imported."""
@@ -117,8 +118,7 @@ class SentryEvents:
             reported = _exception_of_task(event, hint, running)
             if reported is not None and self.suppresses(running.task, reported):
                 return None
-            cls = type(running.task)
-            skips = self.skips.recent(f"{cls.__module__}.{cls.__name__}")
+            skips = self.skips.recent(task_name(type(running.task)))
             return with_skips(event, skips) if skips else event
         except Exception as exc:
             self._failed("in an event for Sentry", exc)

@@ -13,9 +13,9 @@ has counted. Which processes write one:
 
 A few processes with workers, each on another host, also observe the records of the other processes.
 
-When the process ends, or the kit is uninstalled, the last record is sealed and its counters are
-added to the totals. While the process still holds locks, the heartbeat continues, because the
-record is the only evidence for other hosts that these locks have a living holder.
+When the process ends, or the kit is uninstalled, the last record is marked as the last, and its
+counters are added to the totals. While the process still holds locks, the heartbeat continues,
+because the record is the only evidence for other hosts that these locks have a living holder.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ class HeartbeatWriter:
         counter: Everything that the kit has counted in this process.
         jobs: The jobs of the kit.
         locks: The locks that this process holds.
-        reporter: Logs what prevented a record from naming the tasks in flight.
+        reporter: Logs what prevented a record from naming the tasks in flight, and failures of the
+            native thread.
         on_worker_detected: Called when a worker runs whose start hook was missed.
         stale_after: Seconds of silence after which others count this process as dead.
     """

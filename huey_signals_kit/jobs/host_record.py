@@ -7,8 +7,8 @@ work: if the file gets old, the process has run no Python code. The folder is
 folder cannot be written, there is no file, and no error is reported.
 
 The folder for temporary files is writable by all users, so the reader and the writer both expect
-hostile files: a folder of another user is not used, a file is never written through a link, and
-only regular files of bounded size are read.
+hostile files: by default only the folder of the own user is used (root also reads the others), a
+file is never written through a link, and only regular files of bounded size are read.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ from typing import Any
 from weakref import ref
 
 from ..runtime.fork import reset_in_child
-from ..runtime.process_id import ProcessId, process_with_pid, this_process
+from ..runtime.process_id import ProcessId, parse_process, process_with_pid, this_process
 from ..runtime.scheduler import scheduler
-from ..runtime.threads import start_thread
+from ..runtime.threads import forward_interrupt, start_thread
 
 RUN_DIR = "HUEY_SIGNALS_RUN_DIR"
 WRITE_SECONDS = 10.0
 _PROCESS_FIELDS = ("host", "space", "pid", "born")
+"""The stored names of the fields of `ProcessId`, which other versions read."""
 _SUFFIX = ".json"
 _MAX_BYTES = 1 << 20
 _EXPIRED_SECONDS = 3600.0
@@ -122,6 +123,9 @@ class HostRecordWriter:
         while not stopped.is_set():
             try:
                 self._write()
+            except KeyboardInterrupt as exc:
+                if not forward_interrupt(exc):
+                    raise
             except (OSError, ValueError):
                 self._is_folder_ready = False  # it may have been removed, and made by another user
             stopped.wait(WRITE_SECONDS)
@@ -306,11 +310,7 @@ def _process_as_json(process: ProcessId) -> dict[str, Any]:
 
 
 def _process(content: dict[str, Any]) -> ProcessId:
-    process = ProcessId(*(content[name] for name in _PROCESS_FIELDS))
-    # The process id becomes part of a path, and is printed.
-    if type(process.pid) is not int or type(process.start_time) is not int or process.pid <= 0:
-        raise ValueError("not a process")
-    return process
+    return parse_process(*(content[name] for name in _PROCESS_FIELDS))
 
 
 def _remove_dead(folder: Path) -> None:

@@ -25,7 +25,7 @@ from ..metrics.counter import MetricCounter
 from ..metrics.names import LOCKS_RELEASED, STALE_LOCKS
 from ..runtime.scheduler import JobGroup
 from ..signals import lock_released, stale_lock_found
-from ..store import Keys, is_read_whole, lock_name_pages, open_store
+from ..store import Keys, is_read_whole, open_store
 from .heartbeat import HeartbeatWriter, has_shared_ledger
 
 CHOICES = ("report", "release")
@@ -126,7 +126,7 @@ class StaleLockJob:
         """Release stale locks, and return them.
 
         Args:
-            min_age: Seconds for which a lock without a holder must be seen unchanged.
+            min_age: Seconds for which a lock that no process claims must be seen unchanged.
             names: Only these locks, and without waiting for holders in doubt; by default all.
         """
         result = upkeep.release_stale(self._huey, min_age, inspector=self.inspector, names=names)
@@ -161,7 +161,10 @@ class StaleLockJob:
             if is_read_whole(store):
                 self._passed = self._known_names()
                 return set(), True
-            self._pages, self._passed = lock_name_pages(store, Keys(self._huey)), set()
+            keys, self._passed = Keys(self._huey), set()
+            self._pages = (
+                [keys.lock_name(key) for key in page] for page in store.keys(keys.lock_prefix)
+            )
         # The iterator is put back only if it has more pages: after an error a new pass begins.
         pages, self._pages, names = self._pages, None, set[str]()
         for _ in range(_PAGES):

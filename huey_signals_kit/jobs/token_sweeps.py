@@ -12,6 +12,7 @@ from ..metrics.counter import MetricCounter
 from ..metrics.names import TOKENS_CLEANED
 from ..runtime.fork import reset_in_child
 from ..runtime.scheduler import JobGroup
+from ..runtime.threads import forwarding_interrupts
 from ..signals import sweep_finished
 from .heartbeat import HeartbeatWriter
 
@@ -85,7 +86,7 @@ class TokenSweepJob:
             dry_run: Only report what would be deleted.
 
         Raises:
-            SweepStopped: The storage became unreachable.
+            SweepStopped: It failed halfway, as when the storage became unreachable.
         """
         try:
             report = self._sweeper.sweep(min_age, dry_run)
@@ -103,7 +104,9 @@ class TokenSweepJob:
 
     def _on_tick(self) -> None:
         if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._sweep_if_due, name=_JOB, daemon=True)
+            self._thread = threading.Thread(
+                target=forwarding_interrupts(self._sweep_if_due), name=_JOB, daemon=True
+            )
             self._thread.start()
 
     def _sweep_if_due(self) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import astuple
 from uuid import uuid4
 
 from ..runtime.fork import reset_in_child
-from ..runtime.process_id import FOREIGN_DATA_ERRORS, LARGEST_PID, ProcessId, this_process
+from ..runtime.process_id import FOREIGN_DATA_ERRORS, ProcessId, parse_process, this_process
 from ..runtime.threads import RenewedLock
 from ._backend import AtomicKeyValue
 
@@ -107,8 +108,7 @@ class Lease:
         # The sequence number makes each value different, so that a renewal is seen as a change.
         self._sequence += 1
         own = this_process()
-        process = [own.host, own.pid_namespace, own.pid, own.start_time]
-        return json.dumps([self._id, self._sequence, self._seconds, process]).encode("ascii")
+        return json.dumps([self._id, self._sequence, self._seconds, astuple(own)]).encode("ascii")
 
     def _is_own(self, stored: bytes | None) -> bool:
         return stored is not None and _parse(stored)[0] == self._id
@@ -130,10 +130,7 @@ def _parse(raw: bytes) -> tuple[str, float, ProcessId | None]:
         if len(raw) > _LARGEST:
             raise ValueError(f"{len(raw)} bytes")
         lease_id, _, seconds, process = json.loads(raw.decode("ascii"))
-        host, pid_namespace, pid, start_time = process
-        if not 0 < int(pid) <= LARGEST_PID:
-            raise ValueError(f"the pid {pid!r}")
-        holder = ProcessId(str(host), str(pid_namespace), int(pid), int(start_time))
+        holder = parse_process(*process)
         return str(lease_id), float(seconds) if 0 < seconds <= _LONGEST else 0.0, holder
     except FOREIGN_DATA_ERRORS:
         return "", 0.0, None

@@ -95,7 +95,7 @@ class Ledger:
     def write(
         self, record: Heartbeat, observe: bool = False, detector: FailureDetector | None = None
     ) -> None:
-        """Write the record of this process, in one round trip.
+        """Write the record of this process, usually in one round trip; the first takes more.
 
         The stored record may have another id and fewer counters: if others thought the process
         dead, and have added its counters to the totals.

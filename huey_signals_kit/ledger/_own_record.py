@@ -146,7 +146,7 @@ class OwnRecord:
         self._acknowledged = True
         """Whether the last candidate is known to be stored (or, without any, that none is)."""
         self._refused = False
-        """Whether the last candidate is known to have been refused."""
+        """Whether the last candidate was refused, unless a client has tried twice."""
         _of_this_process[os.getpid(), self.id] = self._huey
 
     @property
@@ -254,7 +254,7 @@ class OwnRecord:
     def _on_missing(self, backend: LedgerBackend) -> None:
         raw = backend.get(TOTALS)
         folded = try_load_totals(raw)
-        # A candidate that was refused was never stored, so it cannot have been folded.
+        # A candidate that was refused was not stored, unless a client has tried twice.
         last = self._candidates[-2:][0 if self._refused else -1][1]
         if raw is None or folded is not None:
             self._current.note_maybe_folded(last)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ..inflight.tasks import RunningTask
 from ..metrics import serialize
 from ..metrics.values import Totals
-from ..runtime.process_id import FOREIGN_DATA_ERRORS, LARGEST_PID, ProcessId
+from ..runtime.process_id import FOREIGN_DATA_ERRORS, ProcessId, parse_process
 from ._failure_detector import STALE_AFTER, SilenceNote
 
 _VERSION = 1
@@ -151,7 +151,7 @@ def _load(raw: bytes) -> Heartbeat:
         raise ValueError(f"the version {content['version']!r}")
     return Heartbeat(
         id=_text(content["id"]),
-        process=_process(*content["place"]),
+        process=parse_process(*content["place"]),
         worker=_text(content["worker"]),
         started=_number(content["started"]),
         sequence=_whole(content["sequence"]),
@@ -179,12 +179,6 @@ def _skip(task_id: Any, lock: Any, at: Any) -> LockSkip:
 
 def _note(peer: Any, value: Any, seconds: Any) -> SilenceNote:
     return _text(peer), _text(value), _whole(seconds)
-
-
-def _process(host: Any, pid_namespace: Any, pid: Any, start_time: Any) -> ProcessId:
-    if not 0 < _whole(pid) <= LARGEST_PID:
-        raise ValueError(f"the pid {pid!r}")
-    return ProcessId(_text(host), _text(pid_namespace), pid, _whole(start_time))
 
 
 def _text(value: Any) -> str:

@@ -50,8 +50,8 @@ def key_of(held_key: HeldKey) -> str:
 class HeldLocks:
     """The locks of one Huey that this process holds.
 
-    A thread adds to `held`, and removes from it, only its own acquisitions, each in one step. So
-    acquiring and releasing wait for no other thread.
+    On the usual path a thread adds to `held`, and removes from it, only its own acquisitions, each
+    in one step. So acquiring and releasing wait for no other thread.
 
     Two cases need more than that. A lock can be released while its ``with`` block is still open, by
     ``clear()`` or because the thread acquires the same lock again; the end of that block must then
@@ -81,8 +81,7 @@ class HeldLocks:
         self.storage: Any = None
         """The shared storage on which this process last acquired a lock."""
 
-    def _after_fork(self) -> None:
-        self.forget()
+    _after_fork = forget
 
     def forget_manager(self) -> None:
         """Record that no kit is installed."""

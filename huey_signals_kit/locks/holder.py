@@ -30,8 +30,8 @@ from ..runtime.fork import reset_in_child
 from ..runtime.process_id import (
     FOREIGN_DATA_ERRORS,
     INCARNATION,
-    LARGEST_PID,
     ProcessId,
+    parse_process,
     this_process,
 )
 
@@ -167,12 +167,10 @@ def _holder(
 ) -> Holder:
     name = None if length == "-" else rest[: int(length)]
     nanoseconds, _, task_id = rest[len(name or "") :].partition(" ")
-    if not 0 < int(pid) <= LARGEST_PID:
-        raise ValueError(f"invalid pid {pid}")
     return Holder(
         acquisition_id=f"{process}-{int(nanoseconds)}",
         since=int(nanoseconds) / 1e9,
-        process=ProcessId(host, pid_namespace, int(pid), int(start_time)),
+        process=parse_process(host, pid_namespace, int(pid), int(start_time)),
         has_heartbeat=has_heartbeat == "b",
         task_id=None if name is None else task_id,
         task_name=name,

@@ -11,6 +11,7 @@ from typing import Any
 
 from huey.signals import SIGNAL_COMPLETE, SIGNAL_EXECUTING
 
+from ..huey_internals.facts import task_name
 from .names import BOUNDS, SIGNALS, TASK_SECONDS
 from .values import Durations, Totals
 
@@ -32,7 +33,7 @@ class Attempts:
 
     Append to ``completed[task_class]`` or ``failed[task_class]``. An attempt in `completed` is
     also counted as the signals ``executing`` and ``complete``; an attempt in `failed` is not,
-    because its signals are counted by the receivers of `Meter`.
+    because `Meter` counts its signals.
 
     Args:
         on_new_class: Called when the first attempt of a class completes in a process.
@@ -70,12 +71,12 @@ class Attempts:
 
     def _count(self, task_class: type, signal: str, count: int) -> None:
         if count:
-            key = (_name(task_class), signal)
+            key = (task_name(task_class), signal)
             self._signals[key] = self._signals.get(key, 0) + count
 
     def _add(self, task_class: type, seconds: list[float]) -> None:
         if seconds:
-            name = _name(task_class)
+            name = task_name(task_class)
             self._durations[name] = self._durations.get(name, Durations()) + _histogram(seconds)
 
     def totals(self) -> Totals:
@@ -83,10 +84,6 @@ class Attempts:
         signals: Totals = {(SIGNALS, *key): count for key, count in self._signals.items()}
         durations: Totals = {(TASK_SECONDS, task): value for task, value in self._durations.items()}
         return {**signals, **durations}
-
-
-def _name(task_class: type) -> str:
-    return f"{task_class.__module__}.{task_class.__name__}"
 
 
 def _drain(items: list[Any]) -> list[Any]:

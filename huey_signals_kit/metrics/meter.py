@@ -2,8 +2,8 @@
 
 The obvious way is to connect receivers for ``executing`` and ``complete``, but Huey calls them for
 every task, which costs a twentieth of an ordinary task. So Huey's ``_execute`` is wrapped instead:
-the wrapper takes the time and appends it to a list. Receivers are connected only for the signals of
-attempts that end in another way (an error, a held lock, a retry), and note the task in
+the wrapper takes the time and appends it to a list. Receivers are connected only for the other
+signals; those of attempts that end in another way (an error, a held lock, a retry) note the task in
 `_attempts_ended`. When the wrapper gets control back, an attempt that is not noted there was
 completed, so the ordinary attempt needs no receiver at all.
 """

@@ -1,4 +1,4 @@
 """The parts that run beside the workers: scheduler thread, background threads, forks, the log.
 
-This room knows no signal of Huey.
+Nothing here depends on the signals of Huey.
 """

@@ -18,7 +18,7 @@ from weakref import WeakSet
 from .fork import reset_in_child
 from .log import log_error
 from .scheduler import DRAIN_SECONDS, scheduler
-from .threads import start_thread
+from .threads import forwarding_interrupts, start_thread
 
 CAPACITY = 1000
 """Number of events that wait for one handler, at most; then the oldest is dropped."""
@@ -86,7 +86,7 @@ class Background(Generic[Item]):
         # A new lock for each thread: gevent may have patched `threading` since the last start.
         self._wake = wake = threading.Lock()
         wake.acquire()
-        work, name = self._work, self._name
+        work, name = forwarding_interrupts(self._work), self._name
         thread = threading.Thread(target=work, args=(wake,), name=name, daemon=True)
         self._thread = thread
         try:

@@ -1,8 +1,8 @@
 """Reset objects in a forked child: locks, threads and counts of the parent are not its own.
 
-A lock that another thread of the parent held at the moment of the fork is held in the child for
-ever, because that thread does not exist there. So every object with a lock or a thread registers
-here, and makes new ones in the child before any other code runs. One hook of the interpreter serves
+A lock that another thread of the parent held at the moment of the fork is held in the child
+forever, because that thread does not exist there. So every object with a lock or a thread registers
+here, and makes new ones before `os.fork` returns in the child. One hook of the interpreter serves
 them all: such hooks can never be removed, while these objects come and go with their kits.
 """
 

@@ -11,7 +11,7 @@ from typing import Protocol
 from .._checks import short
 from .fork import reset_in_child
 from .log import RateLimitedErrors, log_error
-from .threads import forward_interrupt
+from .threads import forward_interrupt, forwarding_interrupts
 
 RETRY_PAUSES = (0.1, 0.3)
 """Seconds before each retry of a job that fails in its last run."""
@@ -212,7 +212,9 @@ class LastRun:
 
 def spawn(target: Callable[[], object]) -> threading.Thread | None:
     """Start a daemon thread; return None if none can be started, as late at exit."""
-    thread = threading.Thread(target=target, name="huey-signals-kit-job", daemon=True)
+    thread = threading.Thread(
+        target=forwarding_interrupts(target), name="huey-signals-kit-job", daemon=True
+    )
     try:
         thread.start()
     except RuntimeError:

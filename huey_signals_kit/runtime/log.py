@@ -118,7 +118,7 @@ class RateLimitedErrors:
         more, failures.logged = count - failures.logged, count if due else failures.logged
         failures.turn.append(now if due else last)
         if last is None:
-            text = "%s failed %s; the task goes on. Its next failures are counted, not shown."
+            text = "%s failed %s; no task is affected. Its next failures are counted, not shown."
             log_error(text, name, doing, exc_info=exc, failed=name, failures=more)
         elif due:
             text = "%s failed %d more times, last: %s"

@@ -15,8 +15,8 @@ T = TypeVar("T")
 class PerHuey(Generic[T]):
     """A factory that returns the same object whenever it is called with the same Huey.
 
-    Hueys are told apart by identity, not by equality or hash: a subclass may define its own, or be
-    unhashable. So a `WeakKeyDictionary` does not work here.
+    Hueys are distinguished by identity, not by equality or hash: a subclass may define its own,
+    or be unhashable. So a `WeakKeyDictionary` does not work here.
 
     Args:
         factory: Makes the object of one Huey.

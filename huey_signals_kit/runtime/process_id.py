@@ -24,10 +24,11 @@ After ``exec`` a process has the same pid and start time, but a later incarnatio
 holds the locks and runs the tasks of the program before.
 """
 
-LARGEST_PID = 2**31 - 1
+_LARGEST_PID = 2**31 - 1
+_LARGEST_START_TIME = 2**63 - 1
 
 FOREIGN_DATA_ERRORS = (LookupError, TypeError, ValueError, ArithmeticError, RecursionError)
-"""The exceptions that parsing a value can raise that the kit did not write."""
+"""The exceptions that parsing can raise if the kit did not write the value."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,30 @@ class ProcessId:
             return None
         start_time = _start_time(self.pid)
         return None if 0 in (start_time, self.start_time) else start_time == self.start_time
+
+
+def parse_process(
+    host: object, pid_namespace: object, pid: object, start_time: object
+) -> ProcessId:
+    """Return the process that a record names.
+
+    Args:
+        host: The stored host.
+        pid_namespace: The stored pid namespace.
+        pid: The stored pid. It becomes part of a path, is printed and is passed to the system.
+        start_time: The stored start time.
+
+    Raises:
+        TypeError: A value has the wrong type.
+        ValueError: No process has such a pid or start time.
+    """
+    if not isinstance(host, str) or not isinstance(pid_namespace, str):
+        raise TypeError("a host or a pid namespace that is not a string")
+    if type(pid) is not int or type(start_time) is not int:
+        raise TypeError("a pid or a start time that is not an integer")
+    if not 0 < pid <= _LARGEST_PID or not 0 <= start_time <= _LARGEST_START_TIME:
+        raise ValueError(f"the pid {pid} or the start time {start_time}")
+    return ProcessId(host, pid_namespace, pid, start_time)
 
 
 def process_with_pid(pid: int) -> ProcessId:

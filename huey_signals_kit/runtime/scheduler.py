@@ -29,7 +29,7 @@ from contextlib import suppress
 
 from .fork import reset_in_child
 from .job import Job, LastRun, OnFailure
-from .threads import start_thread
+from .threads import forwarding_interrupts, start_thread
 
 DRAIN_SECONDS = 5.0
 """Seconds that a process that ends waits for the events queued for background handlers."""
@@ -126,7 +126,9 @@ class Scheduler:
             if self.thread is None and self.jobs and not self._starting:
                 self._starting = True
                 self._register_finalizer()
-                thread = threading.Thread(target=self._loop, name="huey-signals-kit", daemon=True)
+                thread = threading.Thread(
+                    target=forwarding_interrupts(self._loop), name="huey-signals-kit", daemon=True
+                )
                 with suppress(RuntimeError):  # no thread: the caller must not fail
                     start_thread(thread)
                     self.thread = thread

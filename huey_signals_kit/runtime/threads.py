@@ -9,6 +9,7 @@ from __future__ import annotations
 import _thread
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 
@@ -35,7 +36,7 @@ def forward_interrupt(exc: KeyboardInterrupt) -> bool:
     """Raise a `KeyboardInterrupt` in the main greenlet; return False if that is not needed.
 
     Under gevent, Python runs a signal handler in whichever greenlet is running, so Ctrl-C may
-    interrupt a job of the kit. The job's thread would swallow it, and the program would not end.
+    interrupt a thread of the kit. The thread would swallow it, and the program would not end.
     Without gevent only the main thread is interrupted.
 
     Args:
@@ -49,6 +50,23 @@ def forward_interrupt(exc: KeyboardInterrupt) -> bool:
         return False
     hub.handle_system_error(KeyboardInterrupt, exc)
     return True
+
+
+def forwarding_interrupts(target: Callable[..., object]) -> Callable[..., None]:
+    """Return the target of a thread that passes Ctrl-C on, see `forward_interrupt`.
+
+    Args:
+        target: The function to run; an interrupt ends it.
+    """
+
+    def run(*args: Any) -> None:
+        try:
+            target(*args)
+        except KeyboardInterrupt as exc:
+            if not forward_interrupt(exc):
+                raise
+
+    return run
 
 
 class RenewedLock:

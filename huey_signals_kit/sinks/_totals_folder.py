@@ -23,7 +23,7 @@ from typing import Any
 
 from ..metrics.serialize import dump, load
 from ..metrics.values import Totals, merge
-from ..runtime.process_id import ProcessId
+from ..runtime.process_id import ProcessId, parse_process
 
 PREFIX = "huey-signals-"
 SUFFIX = ".json"
@@ -181,8 +181,7 @@ def replace_file(path: str, text: str) -> None:
 def _process(content: dict[str, Any]) -> ProcessId | None:
     if "place" not in content:
         return None
-    host, pid_namespace, pid, start_time = content["place"]
-    return ProcessId(str(host), str(pid_namespace), int(pid), int(start_time))
+    return parse_process(*content["place"])
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from ._kit_data import (
     open_kit_store,
     redis_key,
 )
-from ._open import REDIS, family_of, is_read_whole, is_shared, lock_name_pages, open_store
+from ._open import REDIS, family_of, is_read_whole, is_shared, open_store
 from .backends.files import file_lock
 from .backends.generic import UnsupportedStorage
 from .backends.memory import MemoryStore
@@ -61,7 +61,6 @@ __all__ = [
     "is_shared",
     "kit_folder",
     "kit_queue",
-    "lock_name_pages",
     "open_kit_store",
     "open_store",
     "peewee_connected",

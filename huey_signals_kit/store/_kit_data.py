@@ -95,9 +95,13 @@ def open_kit_store(huey: Any, part: str, storage: Any = None) -> KitStore:
     """
     storage = huey.storage if storage is None else storage
     if not is_shared(storage):
-        # In the storage, so that the data lives as long and belongs to that storage alone.
-        in_memory: KitStore = vars(storage).setdefault(_IN_MEMORY, _memory_store())
-        return in_memory
+        # Kept in the storage object, so that the data lives as long as the storage; like the data
+        # of other storages it stays when the kit is uninstalled.
+        attributes = vars(storage)
+        found: KitStore | None = attributes.get(_IN_MEMORY)
+        if found is not None:
+            return found
+        return cast(KitStore, attributes.setdefault(_IN_MEMORY, _memory_store()))
     family = family_of(storage)
     if family is None:
         return SerializedStore(huey, storage)

@@ -9,7 +9,7 @@ the module of its function, because a wrapper or a mixin may have put it there.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from huey import storage as storages
@@ -21,7 +21,6 @@ from .backends.memory import MemoryStore
 from .backends.peewee import PeeweeStore
 from .backends.redis_hash import RedisHashStore
 from .backends.redis_keys import RedisKeysStore
-from .keys import Keys
 from .protocol import Store
 
 # Backends do not call these methods. A subclass that overrides one may keep its results in another
@@ -121,12 +120,6 @@ def is_shared(storage: Any) -> bool:
 def is_read_whole(store: Store) -> bool:
     """Return whether a search for keys by prefix reads all results, or all their names."""
     return isinstance(store, (GenericStore, FileStore))
-
-
-def lock_name_pages(store: Store, keys: Keys) -> Iterator[list[str]]:
-    """Yield the names of the locks in `store`, page by page; a page may be empty."""
-    for page in store.keys(keys.lock_prefix):
-        yield [keys.lock_name(key) for key in page]
 
 
 def _overrides(storage: Any, methods: tuple[str, ...]) -> bool:

@@ -90,7 +90,7 @@ class Reader:
             message, all_messages = load(data)
             ids = {match.decode() for match in _GENERATED.findall(data)}
         if type(message) is not StoredMessage:
-            raise Unreadable(f"a {type(message).__name__} where a message of Huey is expected")
+            raise Unreadable(f"no message of Huey, but a value of type {type(message).__name__}")
         ids.update(map(_valid_id, all_messages))
         return _read_message(message, frozenset(ids))
 

@@ -15,6 +15,9 @@ from .keys import TOKEN
 from .protocol import Entry, Store
 
 ID_SIZE = 16
+MAX_VALUE = 4096
+"""Bytes of a value that are more than Huey writes into any token."""
+
 KEY_LENGTH = 38
 """Characters of the key of a token with a generated id: ``r:`` and the id."""
 
@@ -39,7 +42,7 @@ class Tokens(NamedTuple):
 
 
 def read_tokens(store: Store) -> Iterator[Tokens]:
-    """Yield all tokens of the store; a value that is too large to be fetched is ``b""``."""
+    """Yield all tokens of the store; a value of more than `MAX_VALUE` bytes is ``b""``."""
     for batch in store.entries(TOKEN):
         yield _group(batch)
 
@@ -97,7 +100,9 @@ def _group(batch: Iterable[Entry]) -> Tokens:
     others: list[Entry] = []
     for entry in batch:
         if len(entry.key) == KEY_LENGTH and entry.key.isascii():
-            by_value.setdefault(entry.value, []).append(entry)
+            # Foreign: it is kept, and must not fill the memory of a sweep.
+            value = entry.value if len(entry.value) <= MAX_VALUE else b""
+            by_value.setdefault(value, []).append(entry)
         else:
             others.append(entry)
     generated: dict[bytes, bytes] = {}

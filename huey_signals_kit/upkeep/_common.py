@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Stopped(RuntimeError):
-    """The error of work that stopped because the storage became unreachable.
+    """The error of work that failed halfway, as when the storage became unreachable.
 
     Its `report` has what was done until then.
 

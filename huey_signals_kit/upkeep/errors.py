@@ -104,7 +104,7 @@ def purge_errors(
         on_progress: Called repeatedly with the report so far.
 
     Raises:
-        PurgeStopped: The storage became unreachable.
+        PurgeStopped: It failed halfway, as when the storage became unreachable.
         TypeError: An argument has another type.
         ValueError: A name is not an identifier, or there is none.
     """

@@ -27,12 +27,12 @@ from huey_signals_kit.cli import app
 from huey_signals_kit.cli._demo import command
 from huey_signals_kit.cli._demo.consumer import Consumer
 from huey_signals_kit.cli._demo.figures import Figures
+from huey_signals_kit.cli._demo.redis import mask_url
 from huey_signals_kit.cli._demo.rounds import Comparison
 from huey_signals_kit.cli._demo.settings import Settings
 from huey_signals_kit.cli._demo.storages import DemoStorage
 from huey_signals_kit.cli._demo.work import Plan
 from huey_signals_kit.cli._shared.exits import CommandError
-from huey_signals_kit.cli._shared.redis import mask_url
 from tests.selection import slow_except
 from tests.support import wait_until
 

@@ -242,7 +242,10 @@ def test_what_is_no_reason_to_restart(sqlite_shop, run_dir, said):
 def test_files_of_others_are_passed_over(sqlite_shop, run_dir):
     """Whatever lies there."""
     write(run_dir)
-    for number, text in enumerate(("", "[]", "{}", "null", '{"queue": 1}', "[" * 100_000)):
+    huge = {"host": this_process().host, "space": this_process().pid_namespace, "pid": 2**40}
+    place = json.dumps({**json.loads(write(run_dir).read_text()), "place": {**huge, "born": 5}})
+    texts = ("", "[]", "{}", "null", '{"queue": 1}', "[" * 100_000, place)
+    for number, text in enumerate(texts):
         (run_dir / f"{number}-0.json").write_text(text)
     (run_dir / "folder.json").mkdir()
     assert answer(sqlite_shop, "--here")[0] == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import uuid
 
 import pytest
 
@@ -57,8 +58,8 @@ def test_what_is_stale_is_freed_when_asked_to(shop):
     assert ran.out.startswith("Dry run: nothing is changed.")
     assert ran.row("dead")[1:] == [str(GONE.pid), "on", GONE.host, "no"]
     assert ran.words.endswith(
-        "1 lock names no holder: released by a command like this one, at least 15 minutes after "
-        "the first that found it unchanged."
+        "No process claims 1 lock. A second command like this one, at least 15 minutes later, "
+        "releases what it finds unchanged."
     )
     assert ran.fits()
     assert names(shop.huey) == ["bare", "dead"]
@@ -70,6 +71,17 @@ def test_what_is_stale_is_freed_when_asked_to(shop):
     assert names(shop.huey) == ["bare"]
     ran = shop.run("locks", "release", shop.name, "--stale", "--apply")
     assert ran.out.startswith("Nothing was released.")
+
+
+def test_the_id_of_the_task_that_held_a_released_lock_can_be_copied(sqlite_shop):
+    """Once the lock is released, nothing else has the id."""
+    task_id = str(uuid.uuid4())
+    taken_by(sqlite_shop.huey, "dead", GONE, task_id=task_id)
+    listed = sqlite_shop.run("locks", sqlite_shop.name)
+    released = sqlite_shop.run("locks", "release", sqlite_shop.name, "--stale", "--apply")
+    for ran in (listed, released):
+        assert ran.fits()
+        assert ran.row(task_id) == ["dead"]
 
 
 def test_by_name(shop):

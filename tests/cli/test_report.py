@@ -87,8 +87,8 @@ def test_an_empty_queue(sqlite_shop):
         ),
         (
             lambda huey: huey.storage.enqueue(b"junk"),
-            "1 message in the queue or the schedule cannot be read: until then, no sweep and no "
-            "purge deletes anything",
+            "1 message in the queue or the schedule cannot be read: as long as that is so, "
+            "no sweep and no purge deletes anything",
         ),
         (
             lambda huey: huey.put("rt:old.gone", (None, False)),

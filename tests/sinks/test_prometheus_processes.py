@@ -458,6 +458,20 @@ def test_an_unreadable_file_of_ended_processes_stops_the_folding(tmp_path, ended
     assert set(reported) == {str(tmp_path / ENDED)}
 
 
+def test_a_file_with_a_pid_that_no_process_has_is_not_read(tmp_path, ended_place):
+    """The number of a process goes to the operating system, which takes no such number."""
+    place = [this_process().host, this_process().pid_namespace, 2**40, 5]
+    (tmp_path / "huey-signals-x.json").write_text(
+        json.dumps({**json.loads(row(SIGNALS_KEY, 1)), "place": place})
+    )
+    write_ended(tmp_path, ended_place, 2)
+    reported = []
+    folder = TotalsFolder(str(tmp_path), lambda what, exc: reported.append(what))
+    folder.fold("own")
+    assert folder.totals("own") == {tuple(SIGNALS_KEY): 2}
+    assert set(reported) == {str(tmp_path / "huey-signals-x.json")}
+
+
 FOLD = """
     import os, signal, sys
     from huey_signals_kit.sinks import _totals_folder as module

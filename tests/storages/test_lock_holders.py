@@ -753,9 +753,10 @@ def test_two_hueys_whose_names_redis_cannot_tell_apart_look_after_locks_of_their
         kit._stale_lock_job._lease.release()
 
 
-def test_a_kit_uninstalled_in_a_forked_child_leaves_the_parent_its_lock(make_huey):
+@pytest.mark.parametrize("kind", ["redis", "file"])
+def test_a_kit_uninstalled_in_a_forked_child_leaves_the_parent_its_lock(make_huey, kind):
     """The child ends a block that the parent has entered."""
-    huey = make_huey("redis")
+    huey = make_huey(kind)
     kit = install_handlers(huey)
     with huey.lock_task("held") as lock:
         pid = os.fork()

@@ -95,7 +95,11 @@ def steady(value):
     """Return JSON without the time of reading and without sentences, which may be reworded."""
     if isinstance(value, dict):
         pairs = ((k, v) for k, v in value.items() if " " not in k)
-        found = {k: steady(v) for k, v in pairs if k not in ("seconds", "now", "silent")}
+        found = {
+            k: v if k == "storage" else steady(v)
+            for k, v in pairs
+            if k not in ("seconds", "now", "silent")
+        }
         sentences = sorted(v for k, v in value.items() if " " in k)
         return {**found, "sentences": sentences} if sentences else found
     if isinstance(value, list):

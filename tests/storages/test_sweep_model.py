@@ -199,8 +199,8 @@ class Queue(RuleBasedStateMachine):
     @rule(data=st.data(), form=st.sampled_from(FORMS))
     def revoke(self, data, form):
         """Any task, wherever it is, or was, in every form."""
-        this_process = data.draw(st.booleans()) and sorted(self.alive())
-        task_id = data.draw(st.sampled_from(this_process or self.ids))
+        alive = data.draw(st.booleans()) and sorted(self.alive())
+        task_id = data.draw(st.sampled_from(alive or self.ids))
         until = {"until some day": FAR, "until soon": self.now + 5 * HOUR}.get(form)
         if form == "by task":
             self.huey.revoke(huey_package.api.Task(id=task_id))

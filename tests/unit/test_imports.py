@@ -80,11 +80,16 @@ def imports_of(path):
         if isinstance(node, ast.ImportFrom) and node.level:
             base = parts[: len(parts) - node.level]
             names = [node.module] if node.module else [alias.name for alias in node.names]
+            if node.module:
+                names += [f"{node.module}.{alias.name}" for alias in node.names]
             for name in names:
                 target = (*base, *name.split("."))
                 is_file = PACKAGE.joinpath(*target).with_suffix(".py").exists()
                 is_folder = PACKAGE.joinpath(*target).is_dir()
-                yield target if is_file or is_folder else (*base, "__init__")
+                if is_file or is_folder:
+                    yield target
+                elif not node.module:
+                    yield (*base, "__init__")
 
 
 FILES = sorted(PACKAGE.rglob("*.py"))

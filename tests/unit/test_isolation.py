@@ -72,7 +72,7 @@ def test_failures_are_logged_at_most_once_a_minute_each(caplog):
         now[0] = 100.0 + moment
         failures.report(name, "on a signal", ValueError(f"at {moment}"))
     said = [(bool(r.exc_info), r.getMessage()) for r in own_records(caplog)]
-    text = "{} failed on a signal; the task goes on. Its next failures are counted, not shown."
+    text = "{} failed on a signal; no task is affected. Its next failures are counted, not shown."
     assert said == [
         (True, text.format("a")),
         (True, text.format("b")),
@@ -230,7 +230,7 @@ def test_failures_that_interrupt_the_report_of_another_are_counted(caplog):
     now[0] = 61.0
     failures.report("a", "on a signal", ValueError("later"))
     assert [record.getMessage() for record in own_records(caplog)] == [
-        "a failed on a signal; the task goes on. Its next failures are counted, not shown.",
+        "a failed on a signal; no task is affected. Its next failures are counted, not shown.",
         "a failed 2 more times, last: ValueError('later')",
     ]
 

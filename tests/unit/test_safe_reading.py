@@ -198,7 +198,7 @@ def test_instances_of_any_class_become_placeholders(protocol):
     names = [each.name for each in found]
     assert names[:3] == ["trap", "OrderedDict", "Counter"]
     assert names[-1] == "Pair"
-    assert repr(found[1]) == "<foreign collections.OrderedDict>"
+    assert repr(found[1]) == "<opaque collections.OrderedDict>"
 
 
 Pair = namedtuple("Pair", "one two")
@@ -435,7 +435,7 @@ def test_several_parts_of_gzip_are_one_value():
 
 @pytest.mark.parametrize("options", [{}, {"use_zlib": True}])
 def test_a_zip_bomb_is_not_unpacked(options):
-    """A few kilobytes that would be 200 megabytes stop at the bound."""
+    """At most 200 kilobytes that would be 200 megabytes stop at the bound."""
     huey = MemoryHuey("x", serializer=Serializer(compression=True, **options))
     pack = zlib.compressobj(9, zlib.DEFLATED, 15 if options else 31)
     raw = b"".join(pack.compress(bytes(2**24)) for _ in range(12)) + pack.flush()
@@ -516,7 +516,7 @@ def test_what_such_a_serializer_gives_may_be_no_message():
     """Then nobody knows which ids stand in it."""
     reader = Reader(MemoryHuey("x", serializer=Json()))
     assert reader.value(b'{"a": 1}') == {"a": 1}
-    with over("a dict where a message"):
+    with over("a value of type dict"):
         reader.message(b'{"id": "a"}')
     with over("Json"):
         reader.value(b"{")
@@ -633,9 +633,9 @@ def test_a_long_pipeline_is_read():
 @pytest.mark.parametrize(
     ("value", "why"),
     [
-        ((1, 2), "a tuple where a message"),
-        (Error({}), "a Error where a message"),
-        (Hidden(1), "a Opaque where a message"),
+        ((1, 2), "a value of type tuple"),
+        (Error({}), "a value of type Error"),
+        (Hidden(1), "a value of type Opaque"),
         (Message(Hidden(1), "a.b", *[None] * 6), "without an id"),
         (Message("id", Hidden(1), *[None] * 6), "or without the name"),
         (Message("id", "a.b", *[None] * 6, Message("x", None)), "or without the name"),

@@ -450,3 +450,37 @@ def test_ctrl_c_during_a_job_reaches_the_main_greenlet(own_thread):
         """
     )
     assert lines == ["interrupted", "the job goes on"]
+
+
+def test_ctrl_c_during_a_background_handler_reaches_the_main_greenlet():
+    """The next event is handled by a new thread."""
+    pytest.importorskip("gevent")
+    lines = python(
+        """
+        from gevent import monkey
+        monkey.patch_all()
+        import os, signal, time
+        from huey import MemoryHuey
+        from huey_signals_kit import install_handlers
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        huey = MemoryHuey("x")
+        kit = install_handlers(huey)
+        handled = []
+        @kit.on("enqueued", background=True)
+        def handle(event):
+            handled.append(1)
+            if len(handled) == 1:
+                os.kill(os.getpid(), signal.SIGINT)
+        job = huey.task()(lambda: None)
+        job()
+        try:
+            time.sleep(30)
+        except KeyboardInterrupt:
+            print("interrupted")
+        job()
+        while len(handled) < 2:
+            time.sleep(0.01)
+        print("the next event is handled")
+        """
+    )
+    assert lines == ["interrupted", "the next event is handled"]

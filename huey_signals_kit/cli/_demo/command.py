@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from .._shared import redis as redis_access
 from .._shared.command import print_json
 from .._shared.exits import CommandError, exit_codes
 from .._shared.interrupts import Interrupts
 from .._shared.terminal import console
+from . import redis as redis_access
 from . import view
 from .rounds import Comparison, compare
 from .storages import storage_factory

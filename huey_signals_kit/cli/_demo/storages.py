@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from huey import RedisHuey, SqliteHuey
 
-from .._shared import redis
+from . import redis
 
 # Only lower-case letters and digits: Huey removes all other characters from its keys.
 _NAME_PREFIX = "hueysignalsdemo"

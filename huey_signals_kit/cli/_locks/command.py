@@ -90,7 +90,7 @@ def release(
         str,
         typer.Option(
             metavar="AGE",
-            help="With --stale: a lock that names no holder is released when two commands, at "
+            help="With --stale: a lock that no process claims is released when two commands, at "
             "least this long apart, found it unchanged.",
         ),
     ] = DEFAULT_AGE,
@@ -103,7 +103,7 @@ def release(
     and no consumer watches it, the command watches it itself with --apply. This takes the
     stale_after seconds (120) of the holder and up to 15 more.
 
-    A lock that names no holder, such as one of Huey without the kit, is released by name, or with
+    A lock that no process claims, such as one of Huey without the kit, is released by name, or with
     --stale by a second command after AGE.
     """
     with command_context("locks release", huey_name) as huey:
@@ -169,7 +169,7 @@ def _release_named(huey: Any, huey_name: str, names: list[str], apply: bool, as_
             released.append(lock)
         else:
             kept.append(
-                f"the lock {lock.name!r} was freed, or acquired by another task: left alone"
+                f"the lock {lock.name!r} was released, or acquired by another task: left alone"
             )
     if as_json:
         infos_released = [lock.as_dict() for lock in released]

@@ -11,7 +11,7 @@ from .._shared.durations import format_seconds
 from .._shared.lock_cells import format_held_for
 from .._shared.tables import print_table
 from .._shared.terminal import print_command, print_text
-from .._shared.wording import pluralize, verb
+from .._shared.wording import pluralize
 
 _ALIVE = {True: "yes", False: "no", None: "?"}
 
@@ -23,14 +23,18 @@ def print_locks(locks: Sequence[LockInfo], huey_name: str) -> None:
         return
     rows = [(*_row(lock), lock.skips) for lock in locks]
     print_table(("lock", "held for", "holder", "alive", "skips/h"), rows, numbers=(4,))
-    # Ids are too long for the first table: folded, they could not be copied.
-    if tasks := [(lock.task_id, lock.name) for lock in locks if lock.task_id]:
-        print_text()
-        print_table(("task id", "holds the lock"), tasks)
+    _print_tasks(locks)
     if any(lock.alive is False for lock in locks):
         print_text()
         print_text("To release the locks of dead processes:")
         print_command("locks release", huey_name, "--stale", "--apply")
+
+
+def _print_tasks(locks: Sequence[LockInfo]) -> None:
+    # In a table of their own: in the first one, ids would be folded and could not be copied.
+    if tasks := [(lock.task_id, lock.name) for lock in locks if lock.task_id]:
+        print_text()
+        print_table(("task id", "lock"), tasks)
 
 
 def _row(lock: LockInfo) -> tuple[str, str, str, str]:
@@ -52,7 +56,7 @@ def print_stale(outcome: Release, huey_name: str, age: float, apply: bool) -> No
     Args:
         outcome: What was released.
         huey_name: The Huey as named by the user, for the command to copy.
-        age: Shortest time between two commands that release a lock without a holder, in seconds.
+        age: Shortest time between two commands that release an unclaimed lock, in seconds.
         apply: Whether the locks were released.
     """
     print_released(outcome.released, huey_name, apply, ["--stale"])
@@ -60,9 +64,8 @@ def print_stale(outcome: Release, huey_name: str, age: float, apply: bool) -> No
         count = len(outcome.waiting)
         print_text()
         print_text(
-            f"{pluralize(count, 'lock')} {verb(count, 'name')} no holder: released by a command "
-            f"like this one, at least {format_seconds(age)} after the first that found it "
-            "unchanged."
+            f"No process claims {pluralize(count, 'lock')}. A second command like this one, at "
+            f"least {format_seconds(age)} later, releases what it finds unchanged."
         )
 
 
@@ -90,6 +93,7 @@ def print_released(
         return
     title = "released" if apply else "would be released"
     print_table((title, "held for", "holder", "alive"), map(_row, locks))
+    _print_tasks(locks)
     if not apply:
         names = [quote(lock.name) for lock in locks]
         if options:

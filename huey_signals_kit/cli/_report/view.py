@@ -60,15 +60,16 @@ def _unreadable(report: Report, huey: Any) -> list[str]:
     if unreadable.messages:
         problems.append(
             f"{pluralize(unreadable.messages, 'message')} in the queue or the schedule cannot be "
-            "read: until then, no sweep and no purge deletes anything"
+            "read: as long as that is so, no sweep and no purge deletes anything"
         )
     if unreadable.records:
         places = join_limited(describe_record(huey, name) for name in unreadable.records)
         problems.append(
             f"{pluralize(len(unreadable.records), 'record')} of the ledger cannot be read "
-            f"({places}): until then, no sweep and no purge deletes anything. Run the same version "
-            "of huey-signals-kit in all processes of this queue, then delete a record that still "
-            "cannot be read. Only its counts are lost; a living process writes its record again: "
+            f"({places}): as long as that is so, no sweep and no purge deletes anything. Run the "
+            "same version of huey-signals-kit in all processes of this queue, then delete a record "
+            "that still cannot be read. Only its counts are lost; a living process writes its "
+            "record again: "
             f"huey-signals forget HUEY --record {unreadable.records[0]} --apply"
         )
     return problems

@@ -100,8 +100,8 @@ def find_storage(traceback: TracebackType | None) -> Any:
 def storage_errors(huey: Any) -> Iterator[None]:
     """Turn an error of the storage of `huey` into a `CommandError` that names the storage.
 
-    A full disk under the output of the command, a closed pipe and a bug of the kit are told apart
-    from it: each is an exception that a storage raises, too.
+    Not a full disk under the output of the command, a closed pipe or a bug of the kit, although a
+    storage can raise the same exceptions.
     """
     try:
         yield

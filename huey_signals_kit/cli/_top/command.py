@@ -62,8 +62,8 @@ def top(
 ) -> None:
     """Show live which tasks run where, and who holds which lock.
 
-    Nothing is changed. The whole store is read for at most a tenth of the time. If the output is no
-    terminal, the command prints one update and exits.
+    Nothing is changed. The whole store and its locks are read for at most a tenth of the time
+    each. If the output is no terminal, the command prints one update and exits.
     """
     with command_context("top", huey_name) as huey:
         # Checked here, because the range check of typer accepts nan.

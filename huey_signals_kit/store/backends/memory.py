@@ -80,7 +80,8 @@ class MemoryStore:
     def compare_and_set(self, key: str, old: bytes, new: bytes) -> bool:
         """Write `new` if the value is `old`, under the lock that ``put_if_empty`` uses.
 
-        The key is missing for a moment; the lock keeps Huey's ``put_if_empty`` out meanwhile.
+        The key is missing for a moment; since Huey 3.0 the lock keeps ``put_if_empty``
+        out meanwhile.
         """
         stored_key = self._stored_key(key)
         with self._storage._lock:

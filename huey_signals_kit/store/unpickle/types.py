@@ -39,7 +39,7 @@ class Opaque:
         self.name = name
 
     def __repr__(self) -> str:
-        return f"<foreign {self.module}.{self.name}>"
+        return f"<opaque {self.module}.{self.name}>"
 
 
 class Constructor(Opaque):

@@ -3,8 +3,8 @@
 Nothing is changed, and no value is unpickled. All places where a task can be are searched in the
 direction in which tasks move: schedule, queue, running. A task that leaves a place before it is
 read is found in the next one. There is one gap: a worker that has just dequeued the task names it
-in its next heartbeat, up to five seconds later. So if the task was found nowhere, the search is
-repeated after every worker has written one.
+in its next heartbeat, up to five seconds later. So if the task was not found for certain, the
+search is repeated after every worker has written one.
 """
 
 from __future__ import annotations

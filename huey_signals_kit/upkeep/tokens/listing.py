@@ -189,7 +189,7 @@ def delete_named_tokens(
         on_progress: Called repeatedly with the report so far.
 
     Raises:
-        TokensStopped: The storage became unreachable.
+        TokensStopped: It failed halfway, as when the storage became unreachable.
     """
     validate_flag(dry_run, "dry_run= of delete_named_tokens()")
     tokens, store = TokenList(huey, patterns), open_store(huey)

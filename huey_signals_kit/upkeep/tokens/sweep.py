@@ -162,7 +162,7 @@ class TokenSweep:
         """Read all tokens, slice by slice, and delete the due ones of each slice.
 
         Raises:
-            SweepStopped: The storage became unreachable, or this process has lost the lease.
+            SweepStopped: The sweep failed halfway, as when the storage became unreachable.
         """
         self._started = time.monotonic()
         try:

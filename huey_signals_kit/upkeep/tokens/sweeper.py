@@ -66,7 +66,7 @@ def sweep_tokens(
         on_progress: Called repeatedly with the report so far.
 
     Raises:
-        SweepStopped: The storage became unreachable.
+        SweepStopped: It failed halfway, as when the storage became unreachable.
     """
     huey = check_huey(huey, "sweep_tokens()")
     return Sweeper(huey, clock).sweep(min_age, dry_run, wait=wait, on_progress=on_progress)

@@ -10,7 +10,7 @@ from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from .exits import CommandError, UsageError
+from .._shared.exits import CommandError, UsageError
 
 _EXAMPLE = "redis://localhost:6379/0"
 _SCHEMES = ("redis://", "rediss://", "unix://")
