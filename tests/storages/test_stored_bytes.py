@@ -150,6 +150,8 @@ def form(value):
             found["totals"] = {key: each for key, each in rows if key not in OPTIONAL}
         if "folder" in value:
             found["folder"] = type(value["folder"]).__name__
+        if "ids" in value:  # a process that continues in a new record has more than one id
+            found["ids"] = form([str(each).partition(".")[0] for each in value["ids"]])
         return found
     if isinstance(value, list):
         forms = [form(each) for each in value]
