@@ -1,0 +1,1 @@
+"""Parts for other frameworks; each needs the package of the framework."""
