@@ -12,6 +12,7 @@ from huey import signals
 
 from ._checks import short
 from ._lock_errors import LockErrors, lock_name
+from .huey_internals.django_tasks import SHIM_NAME, task_name
 from .huey_internals.facts import FAILURE_SIGNALS
 from .huey_internals.stack import Timing, timing_in
 from .verdict import Verdict
@@ -77,6 +78,7 @@ class Event:
 
     # Set by the built-in handlers, so that each acts once even if several registrations match.
     _signal_counted = _skip_counted = _skip_remembered = False
+    _is_django_task = False
 
     def __init__(
         self,
@@ -88,7 +90,10 @@ class Event:
         context: Context = _DETACHED,
     ) -> None:
         cls = type(task)
-        self._task_name = f"{cls.__module__}.{cls.__name__}"
+        name = f"{cls.__module__}.{cls.__name__}"  # Hot path: `task_name` in line.
+        if name == SHIM_NAME:
+            self._is_django_task, name = True, task_name(task)
+        self._task_name = name
         self._signal = signal
         self._task = task
         self._huey = huey
@@ -144,7 +149,10 @@ class Event:
 
     @property
     def task_name(self) -> str:
-        """``module.name``, as Huey registers the task and as ``tasks=`` matches it."""
+        """``module.name``, as Huey registers the task and as ``tasks=`` matches it.
+
+        For one of Django's own tasks it is the module path of the function.
+        """
         return self._task_name
 
     @property

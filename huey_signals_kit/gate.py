@@ -29,6 +29,7 @@ from huey.utils import Error
 
 from ._checks import short
 from ._lock_errors import lock_name
+from .huey_internals.django_tasks import SHIM, SHIM_NAME, task_name
 from .huey_internals.patch import MethodPatch
 from .runtime.log import ErrorReporter
 from .verdict import Verdict
@@ -165,7 +166,7 @@ class Gate:
             verdict.plan.cancel()
             delattr(task, _ATTACHED)
             verdict = None
-        if getattr(task, "lock_errors", None) is not None:
+        if getattr(task, "lock_errors", None) is not None or task.name == SHIM:
             verdict = self._task_verdict(task, exception) or verdict
         return verdict
 
@@ -323,9 +324,10 @@ def _changed_metadata(
 
 def _decision_of(task: Any, verdict: Verdict) -> StoreDecision:
     cls = type(task)
-    # Hot path: most tasks have no pipeline.
+    name = f"{cls.__module__}.{cls.__name__}"
+    # Hot path: `task_name` in line, and most tasks have no pipeline.
     keys = frozenset((task.id,)) if task.on_complete is None else _stage_ids(task)
-    return keys, f"{cls.__module__}.{cls.__name__}", verdict
+    return keys, name if name != SHIM_NAME else task_name(task), verdict
 
 
 def _text(exception: BaseException) -> str:

@@ -13,7 +13,8 @@ from typing import Any
 from huey.api import Task, TaskWrapper
 
 from .._checks import listed, name_of, nearest, short, validate_call
-from ..huey_internals.facts import SIGNALS, task_name
+from ..huey_internals.django_tasks import path_of_function, task_name
+from ..huey_internals.facts import SIGNALS, class_name
 
 _COLLECTIONS = (list, tuple, set, frozenset)
 
@@ -56,10 +57,11 @@ def validate_exceptions(exceptions: object) -> tuple[type[BaseException], ...] |
 class TaskFilter:
     """A filter that matches tasks by globs over ``module.name`` and by task functions.
 
-    `spec` has the globs and the names of the task functions, sorted.
+    A function of a Django task, or its object, matches by its module path. `spec` has the globs and
+    the names of the task functions, sorted.
     """
 
-    __slots__ = ("_classes", "_pattern", "spec")
+    __slots__ = ("_classes", "_paths", "_pattern", "spec")
 
     def __init__(self, tasks: object) -> None:
         items = list(tasks) if isinstance(tasks, _COLLECTIONS) else [tasks]
@@ -67,22 +69,32 @@ class TaskFilter:
             raise ValueError("tasks= of on() got an empty list, which matches nothing")
         globs = [_validate_glob(item) for item in items if isinstance(item, str)]
         others = [item for item in items if not isinstance(item, str)]
-        self._classes = frozenset(_task_class(item) for item in others)
+        paths = [path_of_function(item) for item in others]
+        self._paths = frozenset(path for path in paths if path is not None)
+        self._classes = frozenset(
+            _task_class(item) for item, path in zip(others, paths, strict=True) if path is None
+        )
         self._pattern = re.compile("|".join(map(translate, globs))) if globs else None
-        self.spec = (*sorted(globs), *sorted(map(task_name, self._classes)))
+        self.spec = (*sorted(globs), *sorted([*map(class_name, self._classes), *self._paths]))
 
     def __call__(self, task: object) -> bool:
         """Return whether the filter matches a task."""
-        cls = type(task)
-        return cls in self._classes or bool(self._pattern and self._pattern.match(task_name(cls)))
+        if type(task) in self._classes:
+            return True
+        name = task_name(task)
+        return name in self._paths or bool(self._pattern and self._pattern.match(name))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, TaskFilter):
             return NotImplemented
-        return (self.spec, self._classes) == (other.spec, other._classes)
+        return self._key == other._key
 
     def __hash__(self) -> int:
-        return hash((self.spec, self._classes))
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple[object, ...]:
+        return self.spec, self._classes, self._paths
 
 
 def validate_tasks(tasks: object) -> TaskFilter | None:
@@ -160,7 +172,9 @@ def _task_class(item: object) -> type[Any]:
         item = item.task_class
     if isinstance(item, type) and issubclass(item, Task):
         return item
-    hint = " (declare it with @huey.task() first)" if inspect.isfunction(item) else ""
+    hint = ""
+    if inspect.isfunction(item):
+        hint = " (declare it with @huey.task() first, or as a Django task in its own module)"
     raise TypeError(
         f"tasks= of on() takes globs over 'module.name' and task functions, got {short(item)}{hint}"
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from .._checks import listed, nearest, short
 from .._lock_errors import LockErrors
-from ..huey_internals.facts import task_name
+from ..huey_internals.django_tasks import lock_errors_of, task_name
 from ..runtime.log import log_error
 from ..verdict import BY_NAME, Verdict, expire
 
@@ -26,13 +26,15 @@ class TaskOption:
         """Return the verdict of the option of `task`; None if invalid, or no lock error."""
         if not self._lock_errors.match(exception):
             return None
-        option = task.lock_errors
+        option = lock_errors_of(task)
+        if option is None:
+            return None
         if isinstance(option, str) and option in BY_NAME:
             return BY_NAME[option]
         if _is_number(option):
             with suppress(ValueError):
                 return expire(option)
-        self._log_invalid(task_name(type(task)), option)
+        self._log_invalid(task_name(task), option)
         return None
 
     @staticmethod

@@ -16,6 +16,7 @@ from huey.utils import normalize_time
 
 from .._checks import name_of, short, validate_seconds
 from ..event import Event
+from ..huey_internals.django_tasks import lock_errors_of
 from ..metrics.names import HANDLER_ERRORS
 from ..runtime.log import log, log_error
 from ..verdict import DROP, Verdict
@@ -97,7 +98,7 @@ class RescheduleLocked:
     @staticmethod
     def _has_own_lock_errors_option(event: Event) -> bool:
         task, exception = event._task, event._exception
-        if getattr(task, "lock_errors", None) is None or exception is None:
+        if exception is None or lock_errors_of(task) is None:
             return False
         return event._context.task_verdict(task, exception) is not None
 

@@ -12,6 +12,8 @@ from typing import Any
 from huey import exceptions, signals
 from huey.api import Huey
 
+from .django_tasks import SHIM_NAME
+
 SIGNALS = frozenset(
     {value for name, value in vars(signals).items() if name.startswith("SIGNAL_")}
     # Signals that were added after 2.5: a handler may name them on every version.
@@ -74,7 +76,7 @@ def passed_exception(signal: str, passed: Iterable[object]) -> BaseException | N
     return next((argument for argument in passed if isinstance(argument, BaseException)), None)
 
 
-def task_name(task_class: type) -> str:
+def class_name(task_class: type) -> str:
     """Return ``module.name`` of a task class, as Huey writes it into messages."""
     return f"{task_class.__module__}.{task_class.__name__}"
 
@@ -106,8 +108,11 @@ def real_huey(candidate: object) -> Huey | None:
 
 
 def declared_tasks(huey: Any) -> list[str]:
-    """Return the names, ``module.name``, of the tasks that are declared in this process."""
-    return list(huey._registry._registry.copy())
+    """Return the names, ``module.name``, of the tasks that are declared in this process.
+
+    The task that runs Django's own tasks is left out, because it is never counted under its name.
+    """
+    return [name for name in huey._registry._registry.copy() if name != SHIM_NAME]
 
 
 def known_locks(huey: Any, limit: int) -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..huey_internals.facts import task_name
+from ..huey_internals.django_tasks import name_in_message, task_name
 from ..store import Reader, Unreadable, ids_in_plain
 from .claims import DESERIALIZING, ClaimedMessage, in_flight_of
 
@@ -117,7 +117,7 @@ def _parse(reader: Reader, raw: bytes) -> TaskIds | str:
         return str(exc)
     if len(message.ids) > MOST_IDS:
         return f"more than {MOST_IDS:,} ids"
-    return TaskIds(message.id, message.name, message.ids)
+    return TaskIds(message.id, name_in_message(message.fields), message.ids)
 
 
 def _ids_of_task(task: Any) -> TaskIds | None:
@@ -127,7 +127,7 @@ def _ids_of_task(task: Any) -> TaskIds | None:
         ids = ids_in_plain([getattr(task, "args", None), getattr(task, "kwargs", None)])
         if len(ids) > MOST_IDS:
             return None
-        return TaskIds(str(task.id), task_name(type(task)), frozenset(ids.union(nested)))
+        return TaskIds(str(task.id), task_name(task), frozenset(ids.union(nested)))
     except Exception:
         return None
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._lock_errors import lock_name
-from ..huey_internals.facts import LOCKED_MESSAGE, REVOKED_MESSAGE, task_name
+from ..huey_internals.django_tasks import task_name
+from ..huey_internals.facts import LOCKED_MESSAGE, REVOKED_MESSAGE
 from ..huey_internals.stack import task_being_logged
 from ..runtime.fork import reset_in_child
 from ..runtime.log import ErrorReporter, log
@@ -83,7 +84,7 @@ class QuietLogs:
         huey, task = task_being_logged()
         if huey is not self._huey:
             return False
-        line = (self._lock_in(record), task_name(type(task)))
+        line = (self._lock_in(record), task_name(task))
         with self._lock:
             self._removed[line] += 1
         if scheduler.thread is None:

@@ -18,7 +18,7 @@ from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED
 
 from ..dispatch.receiver import Receiver
 from ..event import Context, Event
-from ..huey_internals.facts import task_name
+from ..huey_internals.django_tasks import lock_errors_of, task_name
 from ..huey_internals.stack import TaskExecution, current_execution
 from ..runtime.log import ErrorReporter
 from .recent_skips import Skips
@@ -118,7 +118,7 @@ class SentryEvents:
             reported = _exception_of_task(event, hint, running)
             if reported is not None and self.suppresses(running.task, reported):
                 return None
-            skips = self.skips.recent(task_name(type(running.task)))
+            skips = self.skips.recent(task_name(running.task))
             return with_skips(event, skips) if skips else event
         except Exception as exc:
             self._failed("in an event for Sentry", exc)
@@ -135,7 +135,7 @@ class SentryEvents:
         """
         if not self._context.lock_errors.match(exception):
             return False
-        if getattr(task, "lock_errors", None) is not None:
+        if lock_errors_of(task) is not None:
             verdict = self._context.task_verdict(task, exception)
             if verdict is not None:
                 return verdict.action != "keep"

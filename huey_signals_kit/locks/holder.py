@@ -25,7 +25,7 @@ from uuid import uuid4
 
 from huey.serializer import Serializer
 
-from ..huey_internals.facts import task_name
+from ..huey_internals.django_tasks import is_django_task, metric_key, task_name
 from ..runtime.fork import reset_in_child
 from ..runtime.process_id import (
     FOREIGN_DATA_ERRORS,
@@ -97,8 +97,9 @@ class HolderEncoder:
         )
         self._head = "\n".join(map(str, lines))
         # A new dict: another thread may be adding a template with the old head to the old one.
-        self._templates: dict[type, tuple[Any, int, bytes, bytes]] = {}
-        """By task class: the serializer, the length of the stamp, the bytes around it."""
+        self._templates: dict[type | str, tuple[Any, int, bytes, bytes]] = {}
+        """By the class of a task, or the name of a Django task: the serializer, the length of the
+        stamp, the bytes around it."""
 
     def write(self, task: Any, serializer: Any) -> bytes:
         """Return the value for a lock that is acquired now.
@@ -117,28 +118,32 @@ class HolderEncoder:
         known, length, before, after = self._templates.get(type(task), _NO_TEMPLATE)
         if known is serializer and len(stamp) == length:
             return before + stamp + after
-        self._add_template(type(task), len(stamp), serializer)
-        return self._serialized(type(task), f"{now} {task.id}", serializer)
+        if is_django_task(task):
+            known, length, before, after = self._templates.get(task_name(task), _NO_TEMPLATE)
+            if known is serializer and len(stamp) == length:
+                return before + stamp + after
+        self._add_template(task, len(stamp), serializer)
+        return self._serialized(task_name(task), f"{now} {task.id}", serializer)
 
-    def _serialized(self, task_class: type | None, stamp: str, serializer: Any) -> bytes:
-        name = "" if task_class is None else task_name(task_class)
+    def _serialized(self, name: str | None, stamp: str, serializer: Any) -> bytes:
         # The length of the name is written because a name, and an id, may contain any character.
-        text = f"{self._head}\n{'-' if task_class is None else len(name)}\n{name}{stamp}"
+        length = "-" if name is None else len(name)
+        text = f"{self._head}\n{length}\n{name or ''}{stamp}"
         raw = serializer.serialize(text)
         return raw.encode() if isinstance(raw, str) else bytes(raw)
 
-    def _add_template(self, task_class: type, length: int, serializer: Any) -> None:
+    def _add_template(self, task: Any, length: int, serializer: Any) -> None:
         """Add a template, if two serialized values differ in nothing but their stamps."""
         if type(serializer) is not Serializer:
             return
-        templates = self._templates
+        templates, name = self._templates, task_name(task)
         stamps = "0" * length, "1" * length
-        first, second = (self._serialized(task_class, stamp, serializer) for stamp in stamps)
+        first, second = (self._serialized(name, stamp, serializer) for stamp in stamps)
         before, found, after = first.partition(stamps[0].encode())
         if found and before + stamps[1].encode() + after == second:
             if len(templates) >= _MOST_TEMPLATES:
                 templates.clear()
-            templates[task_class] = serializer, length, before, after
+            templates[metric_key(task)] = serializer, length, before, after
 
 
 def parse_holder(value: Any) -> Holder | None:

@@ -11,29 +11,29 @@ from typing import Any
 
 from huey.signals import SIGNAL_COMPLETE, SIGNAL_EXECUTING
 
-from ..huey_internals.facts import task_name
+from ..huey_internals.facts import class_name
 from .names import BOUNDS, SIGNALS, TASK_SECONDS
 from .values import Durations, Totals
 
 
-class _Lists(dict[type, "list[Any]"]):
-    """A list for each task class: a mapping that fills itself, also under threads."""
+class _Lists(dict["type | str", "list[Any]"]):
+    """A list for each `metric_key` of a task: a mapping that fills itself, also under threads."""
 
     def __init__(self, on_new_class: Callable[[], object] | None = None) -> None:
         self._on_new_class = on_new_class
 
-    def __missing__(self, task_class: type) -> list[Any]:
+    def __missing__(self, key: type | str) -> list[Any]:
         if self._on_new_class is not None:
             self._on_new_class()
-        return self.setdefault(task_class, [])
+        return self.setdefault(key, [])
 
 
 class Attempts:
-    """The durations in seconds of attempts, in a list for each task class.
+    """The durations in seconds of attempts, in a list for each `metric_key` of a task.
 
-    Append to ``completed[task_class]`` or ``failed[task_class]``. An attempt in `completed` is
-    also counted as the signals ``executing`` and ``complete``; an attempt in `failed` is not,
-    because `Meter` counts its signals.
+    Append to ``completed[key]`` or ``failed[key]``. An attempt in `completed` is also counted as
+    the signals ``executing`` and ``complete``; an attempt in `failed` is not, because `Meter`
+    counts its signals.
 
     Args:
         on_new_class: Called when the first attempt of a class completes in a process.
@@ -57,26 +57,25 @@ class Attempts:
         Only one thread at a time may call this.
         """
         count = 0
-        for task_class, durations in list(self.completed.items()):
+        for key, durations in list(self.completed.items()):
+            name, drained = _name(key), _drain(durations)
+            count += len(drained)
+            self._count(name, SIGNAL_EXECUTING, len(drained))
+            self._count(name, SIGNAL_COMPLETE, len(drained))
+            self._add(name, drained)
+        for key, durations in list(self.failed.items()):
             drained = _drain(durations)
             count += len(drained)
-            self._count(task_class, SIGNAL_EXECUTING, len(drained))
-            self._count(task_class, SIGNAL_COMPLETE, len(drained))
-            self._add(task_class, drained)
-        for task_class, durations in list(self.failed.items()):
-            drained = _drain(durations)
-            count += len(drained)
-            self._add(task_class, drained)
+            self._add(_name(key), drained)
         return count > 0
 
-    def _count(self, task_class: type, signal: str, count: int) -> None:
+    def _count(self, name: str, signal: str, count: int) -> None:
         if count:
-            key = (task_name(task_class), signal)
+            key = (name, signal)
             self._signals[key] = self._signals.get(key, 0) + count
 
-    def _add(self, task_class: type, seconds: list[float]) -> None:
+    def _add(self, name: str, seconds: list[float]) -> None:
         if seconds:
-            name = task_name(task_class)
             self._durations[name] = self._durations.get(name, Durations()) + _histogram(seconds)
 
     def totals(self) -> Totals:
@@ -84,6 +83,10 @@ class Attempts:
         signals: Totals = {(SIGNALS, *key): count for key, count in self._signals.items()}
         durations: Totals = {(TASK_SECONDS, task): value for task, value in self._durations.items()}
         return {**signals, **durations}
+
+
+def _name(key: type | str) -> str:
+    return key if isinstance(key, str) else class_name(key)
 
 
 def _drain(items: list[Any]) -> list[Any]:

@@ -17,6 +17,7 @@ from typing import Any
 from huey.signals import SIGNAL_COMPLETE, SIGNAL_ERROR, SIGNAL_EXECUTING, SIGNAL_RETRYING
 
 from .._lock_errors import LockErrors
+from ..huey_internals.django_tasks import SHIM, SHIM_NAME, metric_key, task_name
 from ..huey_internals.facts import SIGNALS, is_own_method, passed_exception
 from ..huey_internals.patch import SignalConnections
 from ..runtime.scheduler import JobGroup, scheduler
@@ -98,8 +99,9 @@ class Meter:
             self._huey._execute = self._original
 
     def _on_signal(self, signal: str, task: Any, /, *_: object, **__: object) -> None:
-        task_class = type(task)
-        self._counter.add((METRIC, f"{task_class.__module__}.{task_class.__name__}", signal))
+        cls = type(task)
+        name = f"{cls.__module__}.{cls.__name__}"  # Hot path: `task_name` in line.
+        self._counter.add((METRIC, name if name != SHIM_NAME else task_name(task), signal))
         self._counter.aggregate_if_large()
         if scheduler.thread is None:
             scheduler.start()
@@ -135,7 +137,8 @@ class Meter:
             except BaseException:
                 record(task, None)
                 raise
-            if ended:
+            # By the name of its class a task may be one of Django's own, which has another key.
+            if ended or task.name == SHIM:
                 record(task, clock() - start)
             else:
                 completed[type(task)].append(clock() - start)
@@ -164,9 +167,9 @@ class Meter:
         if seconds is None or was_busy is not None:
             self._on_signal(SIGNAL_EXECUTING, task)
             if seconds is not None and was_busy:
-                self._attempts.failed[type(task)].append(seconds)
+                self._attempts.failed[metric_key(task)].append(seconds)
         else:
-            self._attempts.completed[type(task)].append(seconds)
+            self._attempts.completed[metric_key(task)].append(seconds)
 
 
 class _Original:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from ...huey_internals.django_tasks import name_in_message
 from ...store import Reader, ReadMessage, Store, Unreadable
 from .model import ARGUMENT, NESTED, QUEUE, SCHEDULE, Explanation, Location
 from .nested import ChordConfig, NestedTask, find_in
@@ -128,7 +129,8 @@ class MessageSearch:
         # A user's serializer can make messages of another class, in which tasks are not found.
         unknown = NESTED if self._reader.is_trusted else ARGUMENT
         path = (unknown,) if task is None else task.path
-        return Location(where, message.name, message.id, path, eta=message.eta)
+        name = name_in_message(message.fields)
+        return Location(where, name, message.id, path, eta=message.eta)
 
     def _note_task(self, task: NestedTask) -> None:
         self._explanation.task_name = task.task_name

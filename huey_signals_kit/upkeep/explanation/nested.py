@@ -6,11 +6,12 @@ from typing import Any, NamedTuple, TypeGuard
 
 from huey.registry import Message
 
+from ...huey_internals.django_tasks import name_in_message
 from ...store.reader import StoredMessage
 from .model import CALLBACK, HANDLER, STAGE
 
 # The fields of Huey's Message.
-_ID, _NAME, _ON_COMPLETE, _ON_ERROR, _CHORD = 0, 1, 8, 9, 13
+_ID, _ON_COMPLETE, _ON_ERROR, _CHORD = 0, 8, 9, 13
 # The fields of a chord's configuration.
 _CALLBACK = 3
 _MIN_FIELDS = 10
@@ -57,7 +58,7 @@ def find_in(fields: tuple[Any, ...], task_id: str) -> NestedTask | None:
             continue
         seen.add(id(message))
         if str(message[_ID]) == task_id:
-            return NestedTask(path, str(message[_NAME]), _chord_ahead(message), called_by)
+            return NestedTask(path, name_in_message(message), _chord_ahead(message), called_by)
         chord, callback = _chord_of(message)
         # The last one is searched first: a pipeline before a callback before an error handler.
         rest.append((message[_ON_ERROR], _extend(path, HANDLER), None))

@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from ..._checks import check_huey, validate_flag
+from ...huey_internals.django_tasks import name_in_message
 from ...ledger import Ledger, UnreadableLedger, open_ledger
 from ...store import UPKEEP, open_kit_store, open_store
 from ...store.keys import PAUSE, TOKEN, Keys, Kind, is_generated
@@ -230,7 +231,8 @@ def find_task(huey: Any, task_id: str, ledger: Ledger | None = None) -> list[Tas
     for place, batches in (("schedule", store.scheduled()), ("queue", store.queued())):
         for message in _messages(batches, reader):
             if task_id in message.ids:
-                locations.append(TaskLocation(place, message.name, message.id != task_id))
+                name = name_in_message(message.fields)
+                locations.append(TaskLocation(place, name, message.id != task_id))
     for process in (ledger or open_ledger(huey)).snapshot().processes:
         for task in () if process.gone else process.heartbeat.running:
             if task_id in (task.task_id, *task.nested):

@@ -1,0 +1,1 @@
+"""A Django project with the app, and Django's own tasks."""
