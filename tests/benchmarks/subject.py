@@ -104,7 +104,7 @@ class Subject:
     def prepare(self, kind: str, count: int) -> list[Any]:
         """Empty the store, and take *count* tasks from the queue that a worker would execute."""
         self.huey.flush()
-        self.huey.lock_task(LOCK).acquire()
+        self.huey.lock_task(LOCK).__enter__()
         for _ in range(count):
             result = self._tasks[kind]()
             if kind == "revoked":
