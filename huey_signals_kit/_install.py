@@ -121,6 +121,22 @@ def uninstall_handlers(huey: Any) -> None:
         kit.uninstall()
 
 
+def restore_kit(kit: Kit) -> None:
+    """Install a kit again that was uninstalled, with its handlers and counts.
+
+    A kit that is on its Huey now is uninstalled.
+    """
+    with ExitStack() as after_unlock, configuration.lock:
+        current = get_kit(kit.huey)
+        if current is kit:
+            return
+        kit.start_sinks()
+        if current is not None:
+            after_unlock.callback(current.shutdown)
+            current.detach()
+        kit.install()
+
+
 def get_kit(huey: Any) -> Kit | None:
     """Return the kit that is installed on `huey`, or None."""
     huey = check_huey(huey, "get_kit()")

@@ -11,6 +11,8 @@ from .dispatch.handler import (
     FailureHook,
     Handler,
     HandlerFunction,
+    Wrapper,
+    add_wrapper,
     make_handler,
     run,
     sort_handlers,
@@ -273,6 +275,17 @@ default_registry = Registry("default")
 """The registry of the module's `on`; the registry of every kit includes it."""
 
 on = default_registry.on
+
+
+def wrap_handlers(wrapper: Wrapper) -> None:
+    """Call every handler of users through `wrapper` from now on, under every kit.
+
+    For frameworks, which have to prepare and clean up around code of users. Nothing is added to the
+    path of a handler where this was never called.
+    """
+    with configuration.lock:
+        add_wrapper(wrapper)
+        default_registry._changed()
 
 
 def _log_failure(handler: Handler, event: Event, exc: BaseException) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MethodType
 from typing import Any, NoReturn
 
@@ -29,8 +29,12 @@ FailureHook = Callable[["Handler", Event, BaseException], None]
 """Called with a handler that raised, the event and the exception."""
 Submitted = tuple["Handler", Event, FailureHook]
 """An event for a handler that runs in the background."""
+Wrapper = Callable[[Callable[[Event], Any], bool], Callable[[Event], Any]]
+"""Returns what is called in place of a function; the flag says whether it is a background handler.
+"""
 
 _registration_numbers = itertools.count()
+_wrappers: list[Wrapper] = []
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +57,8 @@ class Handler:
     """Whether the handler listens to a signal on which a verdict decides something."""
     background: Background[Submitted] | None
     """Runs the function on its own thread; None if a worker runs it."""
+    call: HandlerFunction
+    """What is called with an event: `function`, or what a `Wrapper` made of it."""
 
     def __repr__(self) -> str:
         parts = [f"on {'/'.join(sorted(self.signals)) if self.signals else 'every signal'}"]
@@ -138,6 +144,23 @@ class Handler:
         )
 
 
+def add_wrapper(wrapper: Wrapper) -> None:
+    """Have every handler of users be called through `wrapper`, once the receivers are updated."""
+    if wrapper not in _wrappers:
+        _wrappers.append(wrapper)
+
+
+def wrapped(handler: Handler) -> Handler:
+    """Return the handler as it is called: a user's own through every wrapper that was added."""
+    if handler.is_builtin:
+        return handler
+    for wrapper in _wrappers:
+        in_background = handler.background is not None
+        when = handler.when and wrapper(handler.when, False)
+        handler = replace(handler, call=wrapper(handler.call, in_background), when=when)
+    return handler
+
+
 def sort_handlers(handlers: Iterable[Handler]) -> tuple[Handler, ...]:
     """Return handlers by descending priority, then by `order`; no two are registered alike."""
     by_registration: dict[Hashable, Handler] = {}
@@ -166,7 +189,7 @@ def run(handlers: Iterable[Handler], event: Event, failed: FailureHook) -> Verdi
             if handler.background is not None:
                 handler.background.submit((handler, event, failed))
                 continue
-            answer = handler.function(event)
+            answer = handler.call(event)
             if answer is not None:
                 if answer.__class__ is not Verdict or not handler.decides:
                     handler.reject_verdict(answer)
@@ -190,7 +213,7 @@ def run(handlers: Iterable[Handler], event: Event, failed: FailureHook) -> Verdi
 def _run_in_background(submitted: Submitted) -> None:
     handler, event, failed = submitted
     try:
-        answer = handler.function(event)
+        answer = handler.call(event)
         if answer is not None:
             handler.reject_verdict(answer)
     except BaseException as exc:
@@ -256,4 +279,5 @@ def make_handler(function: object, options: dict[str, Any]) -> Handler:
         order=next(_registration_numbers),
         filtered=filtered,
         decides=signals is None or bool(signals & FAILURE_SIGNALS),
+        call=checked,
     )

@@ -57,5 +57,16 @@ class TaskOption:
         )
 
 
+def why_invalid(option: object) -> str | None:
+    """Return which values ``lock_errors`` takes if `option` is none of them, else None."""
+    if isinstance(option, str) and option in BY_NAME:
+        return None
+    if _is_number(option):
+        with suppress(ValueError, TypeError):
+            expire(option)  # type: ignore[arg-type]
+            return None
+    return f"{nearest(option, BY_NAME)} Allowed are {listed(BY_NAME)}, and seconds above 0.".strip()
+
+
 def _is_number(given: object) -> bool:
     return isinstance(given, (int, float)) and not isinstance(given, bool)

@@ -133,3 +133,16 @@ def task_in_frames(frame: FrameType) -> Any:
     """Return the task that `frame` runs in, or None."""
     found = _find_frame(frame, ("execute",), _FAR, Task)
     return None if found is None else found.f_locals["self"]
+
+
+def is_between_tasks() -> bool:
+    """Return whether the caller runs on a thread of a consumer, outside of every task."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_name
+        if name == "execute" and isinstance(frame.f_locals.get("self"), Task):
+            return False
+        if name == "loop" and frame.f_globals.get("__name__") == "huey.consumer":
+            return True
+        frame = frame.f_back
+    return False

@@ -81,8 +81,18 @@ def running_consumer(
     `install` has the arguments for `install_handlers`; None leaves Huey bare. `app` is the
     module whose `huey` it is, and `options` are more of the consumer's own.
     """
-    command = [f"{app}.huey", "-k", worker, "-w", str(workers), *options]
-    consumer = _start(place, log, command, install)
+    command = [f"{app}.huey", "-k", worker, "-w", str(workers), *options, *OPTIONS]
+    command = [sys.executable, "-m", "huey.bin.huey_consumer", *command]
+    with run_consumer(command, log, ROOT, _environment(place, worker, install)) as consumer:
+        yield consumer
+
+
+@contextmanager
+def run_consumer(
+    command: Sequence[str], log: Path, folder: Path, environment: dict[str, str]
+) -> Iterator[Consumer]:
+    """Runs a consumer by any command; stopped gracefully if nobody has done so before."""
+    consumer = _start(command, log, folder, environment)
     try:
         consumer.wait_until(lambda: _is_up(consumer.process.pid), "the consumer to be up")
         yield consumer
@@ -94,13 +104,13 @@ def running_consumer(
         os.close(consumer.lifeline)
 
 
-def _start(place: Place, log: Path, options: list[str], install: dict[str, Any] | None) -> Consumer:
+def _start(command: Sequence[str], log: Path, folder: Path, env: dict[str, str]) -> Consumer:
     ours, theirs = os.pipe()
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "huey.bin.huey_consumer", *options, *OPTIONS],
-            cwd=ROOT,
-            env=_environment(place, options[2], install),
+            command,
+            cwd=folder,
+            env=env,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -45,8 +45,17 @@ Examples:
 """
 
 
-class _ListByDefault(TyperGroup):
+class ListByDefault(TyperGroup):
     """A group in which ``locks HUEY`` means ``locks list HUEY``."""
+
+    takes_huey = True
+    """Whether the commands have the argument HUEY; if not, ``locks`` means ``locks list``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Parse the words after ``locks``."""
+        if not self.takes_huey and (args or [""])[0] not in ("--help", *self.commands):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command; a first word that is neither a command nor an option is a Huey."""
@@ -55,7 +64,7 @@ class _ListByDefault(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-locks = typer.Typer(cls=_ListByDefault, no_args_is_help=True, rich_markup_mode=None)
+locks = typer.Typer(cls=ListByDefault, no_args_is_help=True, rich_markup_mode=None)
 
 
 @locks.callback(epilog=HELP)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..._checks import nearest
 
+DJANGO_HUEY = "django_huey"
 SETTING = "DJANGO_SETTINGS_MODULE"
 _IN_MANAGE = re.compile(rf"""['"]{SETTING}['"]\s*[,\]=)]+\s*['"]([\w.]+)['"]""")
 
@@ -72,14 +73,36 @@ def explain_missing_settings(exc: BaseException, huey_name: str) -> str | None:
 
 
 def immediate_mode_hint(huey: Any) -> str:
-    """Return a hint if `huey` is the one of djhuey, whose immediate mode follows DEBUG."""
+    """Return a hint if the immediate mode of `huey` follows DEBUG: of djhuey or django-huey."""
     djhuey = sys.modules.get("huey.contrib.djhuey")
-    if djhuey is None or getattr(djhuey, "HUEY", None) is not huey:
+    if djhuey is not None and getattr(djhuey, "HUEY", None) is huey:
+        setting = "HUEY"
+    elif any(huey is each for each in _queues_of_django_huey().values()):
+        setting = "a queue of DJANGO_HUEY"
+    else:
         return ""
     return (
-        ". In Django's settings, HUEY without 'immediate' takes the value of DEBUG: "
+        f". In Django's settings, {setting} without 'immediate' takes the value of DEBUG: "
         "add 'immediate': False if a consumer works on the queue"
     )
+
+
+def django_huey_queue(name: str) -> Any:
+    """Return the Huey of a queue of django-huey; raise `LookupError` with a message if none.
+
+    The module ``django_huey`` must have been imported.
+    """
+    queues = _queues_of_django_huey()
+    if name in queues:
+        return queues[name]
+    names = ", ".join(f"{DJANGO_HUEY}:{each}" for each in queues)
+    problem = f"DJANGO_HUEY has no queue {name!r}.{nearest(name, queues)}"
+    raise LookupError(f"{problem if name else 'name a queue.'} The queues are {names}")
+
+
+def _queues_of_django_huey() -> dict[str, Any]:
+    config = getattr(sys.modules.get(DJANGO_HUEY), "config", None)
+    return dict(getattr(config, "hueys_setting", None) or {})
 
 
 def _is_django_error(exc: BaseException, name: str) -> bool:

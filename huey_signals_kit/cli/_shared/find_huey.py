@@ -38,6 +38,8 @@ _MOST_HUEYS = 10
 def find_huey(name: str) -> Any:
     """Return the Huey named ``package.module.attribute`` or ``package.module:attribute``.
 
+    A queue of django-huey, which no attribute holds, is named ``django_huey:queue``.
+
     Raises:
         UsageError: There is no such Huey, importing its module fails, or its data is in the memory
             of another process.
@@ -46,7 +48,12 @@ def find_huey(name: str) -> Any:
     module_name, attribute = _split(name)
     module = _import(module_name, name)
     try:
-        value = getattr(module, attribute)
+        if module_name == django_setup.DJANGO_HUEY:
+            value = django_setup.django_huey_queue(attribute)
+        else:
+            value = getattr(module, attribute)
+    except LookupError as exc:
+        raise UsageError(printable(str(exc))) from None
     except AttributeError:
         if (submodule := _import_submodule(module, attribute)) is not None:
             raise UsageError(f"{name} is a module, not a Huey. {_list_hueys(submodule)}") from None
@@ -68,6 +75,8 @@ def find_huey(name: str) -> Any:
 def _split(name: str) -> tuple[str, str]:
     """Return the module and the attribute that `name` consists of."""
     module, separator, attribute = name.rpartition(":" if ":" in name else ".")
+    if module == django_setup.DJANGO_HUEY or name == django_setup.DJANGO_HUEY:
+        return django_setup.DJANGO_HUEY, attribute if separator else ""
     parts = [*module.split("."), attribute]
     if separator and all(part.isidentifier() for part in parts):
         return module, attribute

@@ -14,6 +14,18 @@ from rich.text import Text
 WIDTH = 80
 
 
+class Program:
+    """How the user calls this command line, for messages and for commands to copy."""
+
+    def __init__(self) -> None:
+        self.name = "huey-signals"
+        self.words_for_huey: dict[str, str] = {}
+        """What the user writes in place of the name of a Huey, if it is not the name."""
+
+
+program = Program()
+
+
 def console(*, stderr: bool = False) -> Console:
     """Return a console of at most 80 columns; rich decides whether it has colours."""
     terminal = Console(stderr=stderr, highlight=False, markup=False)
@@ -51,12 +63,13 @@ def print_text(text: str = "", *, first: str = "") -> None:
 
 def print_command(*words: str) -> None:
     """Print a command to copy, on a line of its own that is never folded."""
-    typer.echo(f"  huey-signals {' '.join(map(printable, words))}")
+    words = tuple(program.words_for_huey.get(word, word) for word in words)
+    typer.echo(f"  {program.name} {' '.join(printable(word) for word in words if word)}")
 
 
 def print_error(command: str, message: object) -> None:
     """Print a message of a command on stderr."""
-    typer.echo(f"huey-signals {command}: {message}", err=True)
+    typer.echo(f"{program.name} {command}: {message}", err=True)
 
 
 def printable(text: object) -> str:

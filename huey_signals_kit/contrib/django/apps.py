@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.core.checks import register
+from django.core.signals import setting_changed
 
-from ... import install_handlers
-from ._queues import find_queues
+from ...registry import wrap_handlers
+from ._checks import check_project
+from ._connections import with_closed_connections
+from ._installation import installation
 
 
 class HueySignalsConfig(AppConfig):  # type: ignore[misc]
@@ -16,6 +20,12 @@ class HueySignalsConfig(AppConfig):  # type: ignore[misc]
     verbose_name = "Huey signals"
 
     def ready(self) -> None:
-        """Install the kit on every queue of the project."""
-        for queue in find_queues():
-            install_handlers(queue.huey)
+        """Install the kit on every queue of the project.
+
+        No thread is started, no storage is used and no module ``tasks`` is imported. A mistake in
+        the settings is logged, and reported by the system checks; it does not stop the project.
+        """
+        register(check_project, "huey_signals")
+        setting_changed.connect(installation.on_setting_changed, dispatch_uid="huey_signals")
+        wrap_handlers(with_closed_connections)
+        installation.start()

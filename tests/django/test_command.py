@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 pytest.importorskip("typer", exc_type=ImportError)
 pytest.importorskip("rich", exc_type=ImportError)
 pytest.importorskip("django")
 
-from tests.cli.conftest import ROOT, SECONDS, Ran
+from tests.django.project import SETTING, Project
 
 HUEY = "huey.contrib.djhuey.HUEY"
-SETTING = "DJANGO_SETTINGS_MODULE"
 SETTINGS = """
-INSTALLED_APPS += ["huey.contrib.djhuey", "store"]
+INSTALLED_APPS += ["huey.contrib.djhuey"]
 HUEY = {"huey_class": "huey.SqliteHuey", "name": "shop", "filename": BASE_DIR / "queue.db"}
 """
 A_QUEUE = 'HUEY["immediate"] = False\n'
@@ -46,52 +41,9 @@ HUEY.put("rt:site_jobs.nightly", (None, False))
 """
 
 
-class Project:
-    """A project named ``shop`` with the app ``store``, in a folder of its own."""
-
-    def __init__(self, path):
-        self.path = path
-        command = [sys.executable, "-m", "django", "startproject", "shop", str(path)]
-        subprocess.run(command, check=True, cwd=path)
-        (path / "store").mkdir()
-        (path / "store" / "__init__.py").touch()
-        (path / "store" / "tasks.py").write_text(TASKS)
-        self.add(SETTINGS)
-
-    def add(self, text):
-        """Add *text* to the settings."""
-        with (self.path / "shop" / "settings.py").open("a") as file:
-            file.write(text)
-
-    def python(self, script):
-        """Run *script* in the project."""
-        self._run([sys.executable, "-c", script], {SETTING: "shop.settings"})
-
-    def command(self, *words, settings="shop.settings", cwd=None):
-        """Run ``huey-signals`` as its own script does, whose folder is not the project's."""
-        script = "import sys; sys.path.remove(''); from huey_signals_kit.__main__ import main; "
-        environment = {SETTING: settings} if settings is not None else {}
-        return self._run(
-            [sys.executable, "-c", f"{script}main()", *words], environment, cwd, check=False
-        )
-
-    def _run(self, command, environment, cwd=None, check=True):
-        own = {key: value for key, value in os.environ.items() if key != SETTING}
-        ran = subprocess.run(
-            command,
-            cwd=cwd or self.path,
-            env={**own, "PYTHONPATH": str(ROOT), "COLUMNS": "80", **environment},
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-        )
-        assert not check or ran.returncode == 0, ran.stderr
-        return Ran(ran.returncode, ran.stdout, ran.stderr)
-
-
 @pytest.fixture
 def project(tmp_path):
-    return Project(tmp_path)
+    return Project(tmp_path, SETTINGS, TASKS)
 
 
 @pytest.mark.parametrize("more", [A_QUEUE, AN_INSTANCE])

@@ -1,0 +1,69 @@
+"""The system checks ``huey_signals.E001`` and so on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage
+from django.utils.module_loading import autodiscover_modules
+
+from ..._checks import short
+from ...dispatch.task_option import why_invalid
+from ...huey_internals.facts import task_name
+from ._installation import installation
+from ._problems import Problem
+from ._queues import Queue
+
+
+def check_project(**_: Any) -> list[Any]:
+    """Return what is wrong with the settings, the handlers and the tasks of the project."""
+    problems = [*installation.problems, *_immediate_queues(), *_invalid_tasks()]
+    return [
+        CheckMessage(each.level, each.text, hint=each.hint, id=f"huey_signals.{each.code}")
+        for each in problems
+    ]
+
+
+def _immediate_queues() -> Iterator[Problem]:
+    for queue in installation.queues:
+        if queue.huey.immediate and settings.DEBUG and _follows_debug(queue):
+            yield Problem(
+                "W001",
+                f"The queue {queue.name!r} is in immediate mode because DEBUG is True: no consumer "
+                "gets its tasks.",
+                f"Add 'immediate': False to {queue.where} if a consumer works on the queue, and "
+                "'immediate': True if none does.",
+            )
+
+
+def _follows_debug(queue: Queue) -> bool:
+    return queue.setting is not None and "immediate" not in queue.setting
+
+
+def _invalid_tasks() -> Iterator[Problem]:
+    yield from _import_tasks()
+    for queue in installation.queues:
+        for task in list(queue.huey._registry._registry.values()):
+            option = getattr(task, "lock_errors", None)
+            hint = None if option is None else why_invalid(option)
+            if hint is not None:
+                yield Problem(
+                    "E009", f"The task {task_name(task)} has lock_errors={short(option)}.", hint
+                )
+
+
+def _import_tasks() -> Iterator[Problem]:
+    """Import the tasks of every app, if the command is ``check``: others may do without them."""
+    if sys.argv[1:2] != ["check"]:
+        return
+    try:
+        autodiscover_modules("tasks")
+    except Exception as exc:
+        yield Problem(
+            "W005",
+            f"The tasks were not checked: importing them raised {type(exc).__name__}: {exc}.",
+            "A consumer cannot start either; correct the module.",
+        )

@@ -1,0 +1,57 @@
+"""Database connections of Django around the handlers of users.
+
+Django closes connections that are too old or broken at both ends of a web request, and djhuey does
+so around a ``db_task``. A handler runs outside of both, on a worker or on a thread of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.db import close_old_connections, connections
+
+from ...event import Event
+from ...huey_internals.stack import is_between_tasks
+
+Function = Callable[[Event], Any]
+
+
+def with_closed_connections(function: Function, in_background: bool) -> Function:
+    """Return `function` with connections closed around it, where no other code uses them.
+
+    - On a thread of the kit, and on that of a consumer between two tasks: old ones, before and
+      after.
+    - Anywhere else the handler runs inside other code, such as a task or a view that enqueues a
+      task, and that code may have a cursor or a transaction open. Only connections that the
+      handler itself has opened are closed.
+
+    Args:
+        function: The function of a handler, or its ``when=``.
+        in_background: Whether it runs on a thread of the kit.
+    """
+
+    @wraps(function)
+    def call(event: Event) -> Any:
+        if in_background or is_between_tasks():
+            close_old_connections()
+            try:
+                return function(event)
+            finally:
+                close_old_connections()
+        before = _open_connections()
+        try:
+            return function(event)
+        finally:
+            for connection in _open_connections():
+                if connection not in before and not connection.in_atomic_block:
+                    connection.close()
+
+    return call
+
+
+def _open_connections() -> list[Any]:
+    """Return the connections of this thread to a database."""
+    initialized = connections.all(initialized_only=True)
+    return [connection for connection in initialized if connection.connection is not None]

@@ -1,0 +1,54 @@
+"""The module ``huey_handlers`` of each app, imported as ``admin`` is."""
+
+from __future__ import annotations
+
+import traceback
+from importlib import import_module
+
+from django.apps import apps
+from django.utils.module_loading import module_has_submodule
+
+from ...registry import default_registry
+from ._problems import Problem
+
+MODULE = "huey_handlers"
+
+
+def import_handlers() -> list[Problem]:
+    """Import the handlers of every app; return which could not be imported.
+
+    The handlers that such a module has registered before its error are removed.
+    """
+    problems = []
+    for app in apps.get_app_configs():
+        before = list(default_registry)
+        try:
+            import_module(f"{app.name}.{MODULE}")
+        except Exception as exc:
+            if isinstance(exc, ModuleNotFoundError) and not module_has_submodule(
+                app.module, MODULE
+            ):
+                continue
+            for handler in default_registry:
+                if handler not in before:
+                    default_registry.remove(handler)
+            problems.append(_describe(f"{app.name}.{MODULE}", exc))
+    return problems
+
+
+def _describe(module: str, exc: Exception) -> Problem:
+    frames = [
+        frame
+        for frame in traceback.extract_tb(exc.__traceback__)
+        if "<frozen" not in frame.filename and frame.filename not in (__file__, _IMPORTLIB)
+    ]
+    where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    return Problem(
+        "E010",
+        f"The handlers in {module} are not registered: importing it raised "
+        f"{type(exc).__name__}: {exc}{where}.",
+        f"Correct {module}; 'python manage.py shell -c \"import {module}\"' shows the traceback.",
+    )
+
+
+_IMPORTLIB = import_module("importlib").__file__

@@ -1,0 +1,127 @@
+"""The kits that the app installs, when Django starts and when a test overrides the setting."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from ..._checks import listed
+from ..._install import AlreadyInstalled, get_kit, install_handlers, restore_kit
+from ...kit import Kit
+from ...runtime.log import log
+from ._handlers import import_handlers
+from ._options import SETTING, Options, read_options
+from ._problems import Problem, describe
+from ._queues import Queue, find_queues
+
+_NO_QUEUE = Problem(
+    "W003",
+    "The project has no Huey on which to install the kit.",
+    "Write the setting HUEY (huey.contrib.djhuey) or DJANGO_HUEY (django-huey).",
+)
+
+
+class Installation:
+    """The kits of this process that the app has installed, and what is wrong with the settings."""
+
+    def __init__(self) -> None:
+        self.queues: list[Queue] = []
+        self._is_started = False
+        self._handler_problems: list[Problem] = []
+        self._problems: list[Problem] = []
+        self._kits: dict[str, Kit] = {}
+        """The kits that the app has installed, by queue."""
+        self._overridden: list[tuple[dict[str, Kit], list[Problem]]] = []
+        """The kits and problems before each override of the setting that is in effect."""
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What is wrong with the settings and with the handlers of the apps."""
+        return [*self._handler_problems, *self._problems]
+
+    def start(self) -> None:
+        """Import the handlers of every app, and install the kit on every queue.
+
+        Django calls this again when a test overrides ``INSTALLED_APPS``; then only handlers of
+        further apps are new.
+        """
+        self._handler_problems = import_handlers()
+        _log(self._handler_problems)
+        if not self._is_started:
+            self._is_started = True
+            self._install_all()
+
+    def on_setting_changed(self, *, setting: str, enter: bool = True, **_: Any) -> None:
+        """Follow an override of the setting, and put the former kits back at its end."""
+        if setting != SETTING:
+            return
+        if enter or not self._overridden:
+            if enter:
+                self._overridden.append((self._kits.copy(), self._problems))
+            self._install_all()
+            return
+        former_kits, self._problems = self._overridden.pop()
+        for queue in self.queues:
+            former = former_kits.get(queue.name)
+            if former is None:
+                self._uninstall(queue)
+            elif self._is_free(queue):
+                restore_kit(former)
+                self._kits[queue.name] = former
+
+    def _install_all(self) -> None:
+        self.queues, problems = find_queues()
+        options, mistakes = read_options([queue.name for queue in self.queues])
+        problems += mistakes
+        for queue in self.queues:
+            if queue.name in options:
+                problem = self._install(queue, options[queue.name])
+                problems += [problem] if problem else []
+            else:
+                self._uninstall(queue)
+        if not self.queues and not problems:
+            problems.append(_NO_QUEUE)
+        self._problems = problems
+        _log(problems)
+        without = [queue.name for queue in self.queues if get_kit(queue.huey) is None]
+        if without:
+            log(logging.ERROR, "Because of this, no kit is installed on: %s.", listed(without))
+
+    def _install(self, queue: Queue, options: Options) -> Problem | None:
+        """Install the kit on one queue, or return what prevents this."""
+        own = self._kits.get(queue.name)
+        if own is not None and own.installed:
+            options = {**options, "replace": True}
+        try:
+            self._kits[queue.name] = install_handlers(queue.huey, **options)
+        except AlreadyInstalled as exc:
+            return Problem(
+                "W002",
+                f"The kit is installed twice on the queue {queue.name!r}, by the code of the "
+                f"project and by {SETTING}, with different arguments: {exc}",
+                f"Remove the call of install_handlers(), and write its arguments in {SETTING}. "
+                "The kit of the code stays.",
+            )
+        except Exception as exc:
+            self._uninstall(queue)
+            return describe("E012", SETTING, exc)
+        return None
+
+    def _uninstall(self, queue: Queue) -> None:
+        """Remove the kit from a queue, if the app has installed it."""
+        kit = self._kits.pop(queue.name, None)
+        if kit is not None:
+            kit.uninstall()
+
+    def _is_free(self, queue: Queue) -> bool:
+        """Return whether a queue has no kit, or one that the app has installed."""
+        return get_kit(queue.huey) in (None, self._kits.get(queue.name))
+
+
+def _log(problems: list[Problem]) -> None:
+    for problem in problems:
+        log(problem.level, "%s", problem)
+
+
+installation = Installation()
+"""The one of this process."""

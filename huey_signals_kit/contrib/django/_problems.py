@@ -1,0 +1,42 @@
+"""What is wrong with the settings: shown by the system checks, and logged when Django starts."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+
+# Where the messages of the kit pass from what is wrong to what to write.
+_REMEDY = re.compile(r"(?<=\.) (?=[A-Z])|; |: (?=pip install)")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A mistake in the settings or in the code of the project."""
+
+    code: str
+    """``E001`` for an error, ``W001`` for a warning."""
+    text: str
+    hint: str | None = None
+
+    @property
+    def level(self) -> int:
+        """The level of the log and of the check."""
+        return logging.ERROR if self.code.startswith("E") else logging.WARNING
+
+    def __str__(self) -> str:
+        return f"{self.text} {self.hint or ''}".strip() + f" (huey_signals.{self.code})"
+
+
+def describe(code: str, where: str, exc: BaseException) -> Problem:
+    """Return the problem for an exception that an argument caused.
+
+    Args:
+        code: The code of the problem.
+        where: The expression of the argument, such as ``HUEY_SIGNALS['preset']``.
+        exc: The exception, with a message of this package.
+    """
+    text, *remedy = _REMEDY.split(str(exc), maxsplit=1)
+    text = text.removesuffix(".")
+    hint = remedy[0] if remedy else f"Correct {where}"
+    return Problem(code, f"{where}: {text}.", f"{hint[0].upper()}{hint[1:].removesuffix('.')}.")
