@@ -12,7 +12,7 @@ from django.utils.module_loading import autodiscover_modules
 
 from ..._checks import short
 from ...dispatch.task_option import why_invalid
-from ...huey_internals.facts import task_name
+from ...huey_internals.facts import class_name
 from ._installation import installation
 from ._problems import Problem
 from ._queues import Queue
@@ -51,7 +51,7 @@ def _invalid_tasks() -> Iterator[Problem]:
             hint = None if option is None else why_invalid(option)
             if hint is not None:
                 yield Problem(
-                    "E009", f"The task {task_name(task)} has lock_errors={short(option)}.", hint
+                    "E009", f"The task {class_name(task)} has lock_errors={short(option)}.", hint
                 )
 
 
