@@ -51,6 +51,7 @@ def test_every_row() -> None:
     check_rows()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_valgrind")
 def test_every_row_that_needs_no_valgrind() -> None:
     """Without valgrind, the instructions are missing from the table, and it says why."""

@@ -159,6 +159,7 @@ def check_figures(terminal: Terminal, *options: str) -> None:
     assert terminal.left == []
 
 
+@pytest.mark.slow
 def test_redis_is_left_as_it_was(terminal: Terminal, redis_url: str) -> None:
     """Its figures are those of SQLite, no key of the demo stays, and no other key is touched."""
     foreign = {b"huey.results.app": b"1", b"huey.redis.demo": b"2", b"foreign": b"3"}
@@ -188,6 +189,7 @@ def test_plain_output(terminal: Terminal) -> None:
     assert lines[-3:] == THREE_LINES
 
 
+@pytest.mark.slow
 def test_progress_bar(terminal: Terminal) -> None:
     """A person sees a bar for each round on stderr; stdout has the figures and nothing else."""
     ours, theirs = pty.openpty()
@@ -249,7 +251,7 @@ def test_help() -> None:
 @pytest.mark.parametrize(
     ("storage", "signum"),
     slow_except(
-        [("sqlite", signal.SIGINT), ("redis", signal.SIGTERM)],
+        [("sqlite", signal.SIGINT)],
         [*product(["sqlite", "redis"], [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])],
     ),
     indirect=["storage"],
@@ -278,6 +280,7 @@ def test_killed(terminal: Terminal) -> None:
     wait_until(lambda: not _runs(consumer), SECONDS, "the consumer to end")
 
 
+@pytest.mark.slow
 def test_consumer_dies(terminal: Terminal) -> None:
     """When the consumer dies, the demo says how, shows the end of its log, and fails."""
     process, consumer = terminal.start_midway()
@@ -305,6 +308,7 @@ def test_log_tail_hides_the_password(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_background_job(terminal: Terminal) -> None:
     """As a shell's background job, where SIGINT is ignored, it still stops its consumers."""
     ignoring = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *DEMO]
@@ -312,6 +316,7 @@ def test_background_job(terminal: Terminal) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_script_in_a_foreign_folder(terminal: Terminal) -> None:
     """The script `huey-signals` is the same as `python -m huey_signals_kit`.
 

@@ -25,6 +25,7 @@ from huey_signals_kit import Registry, install_handlers, upkeep
 from huey_signals_kit.handlers import RescheduleLocked
 from huey_signals_kit.ledger import open_ledger
 from huey_signals_kit.runtime.process_id import this_process
+from tests.selection import slow_except
 from tests.stored_bytes import process, write
 from tests.stored_bytes.process import is_of_process
 from tests.support import hold, run_all, stored_errors, tokens, wait_until
@@ -121,6 +122,7 @@ def test_skips_of_the_last_hour_are_counted_from_the_stored_note(before, seconds
     assert {each.name: each.skips for each in locks} == {"bare": 0, "held": skips, "outside": 0}
 
 
+@pytest.mark.parametrize("before", slow_except(["sqlite"], KINDS), indirect=True)
 def test_every_command_says_the_same_of_what_was_stored(before):
     """All values are those that the version before has printed, under the same names."""
     before.load(edit=noted(60))
@@ -197,6 +199,7 @@ def are_alike(one, other) -> bool:
     return one == other or ([] in (one, other) and isinstance(one, type(other)))
 
 
+@pytest.mark.parametrize("before", slow_except(["sqlite"], KINDS), indirect=True)
 def test_the_same_forms_are_written_today(before):
     """A process of today writes the same keys and fields, and nothing else."""
     pytest.importorskip("gevent")
