@@ -7,13 +7,25 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.cli.conftest import Ran
 from tests.consumer.harness import OPTIONS, ROOT, Consumer, run_consumer
 
 SETTING = "DJANGO_SETTINGS_MODULE"
 SECONDS = 60
+
+
+@cache
+def _startproject() -> dict[str, str]:
+    """Return the files that the command makes, by path."""
+    with TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "django", "startproject", "shop", folder]
+        subprocess.run(command, check=True, cwd=folder)
+        files = [path for path in Path(folder).rglob("*.py") if path.is_file()]
+        return {str(path.relative_to(folder)): path.read_text() for path in files}
 
 
 class Project:
@@ -27,8 +39,8 @@ class Project:
 
     def __init__(self, path: Path, settings: str = "", tasks: str = "") -> None:
         self.path = path
-        command = [sys.executable, "-m", "django", "startproject", "shop", str(path)]
-        subprocess.run(command, check=True, cwd=path)
+        for file, text in _startproject().items():
+            self.write(file, text)
         self.write("store/__init__.py", "")
         self.write("store/tasks.py", tasks)
         self.add(f"INSTALLED_APPS += ['store']\n{settings}")

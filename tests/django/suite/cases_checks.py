@@ -1,0 +1,121 @@
+"""The system checks."""
+
+from __future__ import annotations
+
+import sys
+from unittest.mock import patch
+
+from django.conf import settings
+from django.core.checks import run_checks
+from django.test import SimpleTestCase, override_settings
+
+from huey_signals_kit import Registry, install_handlers, uninstall_handlers
+
+HUEY = settings.HUEY
+PATH = "tests.django.suite.objects"
+MISTAKES = {
+    # setting: the code, parts of the text and of the hint
+    "a list": (["preset"], "E001", "is not a dict", "Write HUEY_SIGNALS = {"),
+    "a string": ("observe", "E001", "is not a dict", "Write HUEY_SIGNALS = {"),
+    "a number": (5, "E001", "is not a dict", "Write HUEY_SIGNALS = {"),
+    "queues": ({"queues": []}, "E001", "HUEY_SIGNALS['queues'] is", "'queues'] = {"),
+    "a queue": ({"queues": {"suite": 1}}, "E001", "['suite'] is", "['suite'] = {"),
+    "argument": ({"presets": 1}, "E002", "presets", "Did you mean 'preset'?"),
+    "no string": ({3: 1}, "E002", "HUEY_SIGNALS[3]", "The arguments are"),
+    "of a queue": ({"queues": {"suite": {"sink": 1}}}, "E002", "['suite']['sink']", "'sinks'?"),
+    "preset": ({"preset": "quite-locks"}, "E003", "unknown preset", "'quiet-locks'?"),
+    "no preset": ({"preset": None}, "E003", "got None", "The names are"),
+    "presets": ({"preset": ["observe", 7]}, "E003", "got 7", "The names are"),
+    "registry": ({"preset": f"{PATH}.number"}, "E003", "got 3", "The names are"),
+    "sink": ({"sinks": "promethues"}, "E004", "promethues", "Did you mean 'prometheus'?"),
+    "no sink": ({"sinks": [object]}, "E004", "no method send", "Give an object"),
+    "extra": ({"sinks": "prometheus"}, "E005", "not installed", "Pip install 'huey-signals-kit"),
+    "module": ({"preset": "shop.nothing"}, "E006", "No module named 'shop'", "Write the path"),
+    "attribute": ({"registry": f"{PATH}.nothing"}, "E006", "does not define", "Write the path"),
+    "no path": ({"registry": "handlers"}, "E006", "'handlers'", "Write the path"),
+    "class": ({"lock_exceptions": ["Busy"]}, "E006", "'Busy'", "Write the path"),
+    "no exception": ({"lock_exceptions": f"{PATH}.number"}, "E007", "3", "Write lock_exceptions"),
+    "no registry": ({"registry": f"{PATH}.number"}, "E007", "3", "Correct HUEY_SIGNALS"),
+    "flag": ({"sentry": "no"}, "E007", "True or False", "Correct HUEY_SIGNALS['sentry']"),
+    "replace": ({"replace": 1}, "E007", "True or False", "Correct HUEY_SIGNALS['replace']"),
+    "seconds": ({"stale_after": 5}, "E007", "at least 30", "Correct"),
+    "interval": ({"sweep_interval": "1h"}, "E007", "sweep_interval=", "Correct"),
+    "tokens": ({"clean_tokens": "allways"}, "E007", "allways", "Did you mean 'always'?"),
+    "locks": ({"stale_locks": "free"}, "E007", "'free'", ""),
+    "queue": ({"queues": {"suit": {}}}, "E008", "no such queue", "Did you mean 'suite'?"),
+}
+
+
+def messages():
+    """Return what the checks of the app report."""
+    return run_checks(tags=["huey_signals"])
+
+
+class Checks(SimpleTestCase):
+    """What ``manage.py check`` says."""
+
+    def test_nothing_is_wrong(self):
+        """In this project."""
+        self.assertEqual(messages(), [])
+
+    def test_each_mistake_in_the_setting_has_a_hint(self):
+        """And stops no project: the log says it too."""
+        for name, (setting, code, text, hint) in MISTAKES.items():
+            with (
+                self.subTest(name),
+                patch.dict(sys.modules, {"prometheus_client": None}),
+                self.assertLogs("huey_signals_kit", "ERROR"),
+                override_settings(HUEY_SIGNALS=setting),
+            ):
+                [message] = messages()
+                self.assertEqual(message.id, f"huey_signals.{code}")
+                self.assertIn(text, message.msg)
+                self.assertIn(hint, message.hint)
+
+    def test_all_mistakes_are_named_at_once(self):
+        """Not only the first."""
+        setting = {"preset": "x", "sinks": "y", "stale_after": 0, "queues": {"z": {}}}
+        with (
+            self.assertLogs("huey_signals_kit", "ERROR"),
+            override_settings(HUEY_SIGNALS=setting),
+        ):
+            codes = [message.id[-4:] for message in messages()]
+        self.assertEqual(codes, ["E003", "E004", "E007", "E008"])
+
+    def test_two_kits_on_one_queue(self):
+        """One that the code has installed, and other arguments in the setting."""
+        with override_settings():
+            uninstall_handlers(HUEY)
+            with (
+                install_handlers(HUEY, registry=Registry("of the code")),
+                self.assertLogs("huey_signals_kit", "WARNING"),
+                override_settings(HUEY_SIGNALS={"preset": "observe"}),
+            ):
+                [message] = messages()
+        self.assertEqual(message.id, "huey_signals.W002")
+        self.assertIn("'suite'", message.msg)
+        self.assertIn("Remove the call of install_handlers()", message.hint)
+        with override_settings(HUEY_SIGNALS={}):
+            pass
+
+    def test_a_task_with_a_wrong_verdict_for_its_lock_errors(self):
+        """Text, a number or a flag."""
+        for option, hint in (("dorp", "Did you mean 'drop'?"), (-1, "seconds"), (True, "Allowed")):
+            with self.subTest(option=option):
+                task = HUEY.task(lock_errors=option)(wrong)
+                [message] = messages()
+                task.unregister()
+                self.assertEqual(message.id, "huey_signals.E009")
+                self.assertIn(f"{__name__}.wrong has lock_errors={option!r}", message.msg)
+                self.assertIn(hint, message.hint)
+
+    def test_a_task_with_a_verdict(self):
+        """Each of those that there are."""
+        for option in ("keep", "drop", 60, 0.5, None):
+            task = HUEY.task(lock_errors=option)(wrong)
+            self.assertEqual(messages(), [])
+            task.unregister()
+
+
+def wrong():
+    """Run."""
