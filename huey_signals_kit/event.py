@@ -57,6 +57,8 @@ class Context:
     """Keeps a skip of a task, by its name, for the events that the task sends to Sentry."""
     should_delete_token: Callable[[Event], object] = _do_nothing
     """Returns whether the revoke token of an event's task can be deleted."""
+    cancel_django_record: Callable[[Any], object] = _do_nothing
+    """Has the record of a revoked Django task say that the task was revoked."""
     carry_waits: Callable[[], object] = _do_nothing
     """Begins to write into messages of rescheduled tasks how long each task has been waiting."""
     announce: Callable[..., object] = _do_nothing

@@ -74,6 +74,16 @@ class ExpiringErrors(Protocol):
         """
 
 
+class DjangoRecords(Protocol):
+    """The records that Huey's backend stores of Django's own tasks."""
+
+    def apply(self, task: Any, exception: BaseException, verdict: Verdict, /) -> None:
+        """Do with the record of a task that failed what the verdict says."""
+
+    def reset(self, task: Any, exception_class: type, /) -> None:
+        """Have the record say that the task will run again."""
+
+
 class GateReporter(ErrorReporter, Protocol):
     """A reporter of what the gate does."""
 
@@ -108,6 +118,7 @@ class Gate:
         huey: The Huey.
         task_option: Returns the verdicts of tasks with ``lock_errors`` of their own.
         expiry: Stores errors that expire.
+        django_records: Changes the records of Django's own tasks.
         reporter: Counts and announces suppressed results, and logs failures.
     """
 
@@ -116,11 +127,13 @@ class Gate:
         huey: Any,
         task_option: TaskVerdicts,
         expiry: ExpiringErrors,
+        django_records: DjangoRecords,
         reporter: GateReporter,
     ) -> None:
         self._huey = huey
         self._task_verdict = task_option.verdict
         self._put_expiring = expiry.put
+        self._django_records = django_records
         self._suppressed = reporter.result_suppressed
         self._failed = reporter.kit_failed
         self._gate_id = object()  # not the gate, which a task would keep alive
@@ -179,6 +192,8 @@ class Gate:
             if self._active and len(args) > 1:
                 try:
                     verdict = self._verdict(args[0], args[1])
+                    if verdict is not None and args[0].name == SHIM and not args[0].retries:
+                        self._django_records.apply(args[0], args[1], verdict)
                     if verdict is not None and verdict.action != "keep" and not is_overridden:
                         return _short_metadata(args[0], args[1], verdict)
                 except Exception as exc:
@@ -200,6 +215,8 @@ class Gate:
             if attached is not None:
                 delattr(task, _ATTACHED)
                 verdict: Verdict | None = attached[0]
+                if verdict is not None and verdict.action != "keep" and task.name == SHIM:
+                    self._django_records.reset(task, attached[2])
                 if verdict is not None and verdict.plan is not None:
                     return verdict.plan.requeue(original, timestamp)
             return original(task, timestamp, *args, **options)

@@ -9,6 +9,7 @@ from typing import Any
 from . import upkeep
 from ._lock_errors import LockErrors
 from ._settings import Settings
+from .dispatch.django_records import DjangoRecords
 from .dispatch.handler import Handler
 from .dispatch.receiver import Receiver
 from .dispatch.reporter import Reporter
@@ -71,6 +72,7 @@ class Kit:
         self._task_option = TaskOption(lock_errors)
         self._wait_messages = WaitMessages(huey)
         self._expiry = Expiry(huey, jobs, reporter)
+        django_records = DjangoRecords(huey, self._expiry, reporter)
         self._context = Context(
             lock_errors=lock_errors,
             task_verdict=self._task_option.verdict,
@@ -78,10 +80,11 @@ class Kit:
             lock_labels=counter.lock_labels,
             increment=counter.add,
             should_delete_token=should_delete_token,
+            cancel_django_record=django_records.cancel,
             carry_waits=self._wait_messages.begin,
             announce=reporter.announce,
         )
-        gate = Gate(huey, self._task_option, self._expiry, reporter)
+        gate = Gate(huey, self._task_option, self._expiry, django_records, reporter)
         self._receiver = Receiver(huey, self._context, self, gate, counter, reporter)
         self._sinks = SinkRunner(huey, read_sinks(settings.sinks or ()), counter, self, jobs)
         worker_hooks = WorkerHooks(huey, self._on_worker_start, self._on_worker_stop)

@@ -71,6 +71,11 @@ class Reporter:
         """Log that the kit's own code raised."""
         self._failures.report("The kit itself", where, exc, ("kit", where))
 
+    def record_failed(self, exc: Exception) -> None:
+        """Log and count that the record of a Django task could not be changed."""
+        self._failures.report("The record of a Django task", "to follow the verdict", exc)
+        self._increment((HANDLER_ERRORS, "django_record"))
+
     def stale_lock(self, name: str, host: str | None, pid: int | None, released: bool) -> None:
         """Log that a lock is held by a process that is dead.
 

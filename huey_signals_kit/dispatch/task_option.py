@@ -1,6 +1,7 @@
 """``@huey.task(lock_errors=...)``: the verdict that a task declares for its own lock errors.
 
-The value is ``"keep"``, ``"drop"``, or a number of seconds, as for `expire`.
+The value is ``"keep"``, ``"drop"``, or a number of seconds, as for `expire`. One of Django's own
+tasks has the value as an attribute of its function, see `huey_signals_kit.contrib.django`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from typing import Any
 
 from .._checks import listed, nearest, short
 from .._lock_errors import LockErrors
-from ..huey_internals.django_tasks import lock_errors_of, task_name
+from ..huey_internals.django_tasks import SHIM_NAME, lock_errors_of, task_name
 from ..runtime.log import log_error
 from ..verdict import BY_NAME, Verdict, expire
+
+_django_seconds: list[Any] = []
+"""The numbers of seconds that Django tasks were declared with in this process."""
 
 
 class TaskOption:
@@ -29,19 +33,18 @@ class TaskOption:
         option = lock_errors_of(task)
         if option is None:
             return None
-        if isinstance(option, str) and option in BY_NAME:
-            return BY_NAME[option]
-        if _is_number(option):
-            with suppress(ValueError):
-                return expire(option)
-        self._log_invalid(task_name(task), option)
-        return None
+        verdict = _verdict_of(option)
+        if verdict is None:
+            self._log_invalid(task_name(task), option)
+        return verdict
 
     @staticmethod
     def expires_errors_of(huey: Any) -> bool:
         """Return whether a task that is declared on `huey` has a number of seconds."""
-        tasks = tuple(huey._registry._registry.values())
-        return any(_is_number(getattr(task, "lock_errors", None)) for task in tasks)
+        tasks = huey._registry._registry.copy()
+        if _django_seconds and SHIM_NAME in tasks:
+            return True
+        return any(_is_number(getattr(task, "lock_errors", None)) for task in tasks.values())
 
     def _log_invalid(self, task_name: str, given: object) -> None:
         if task_name in self._logged:
@@ -59,13 +62,35 @@ class TaskOption:
 
 def why_invalid(option: object) -> str | None:
     """Return which values ``lock_errors`` takes if `option` is none of them, else None."""
-    if isinstance(option, str) and option in BY_NAME:
+    if _verdict_of(option) is not None:
         return None
-    if _is_number(option):
-        with suppress(ValueError, TypeError):
-            expire(option)  # type: ignore[arg-type]
-            return None
     return f"{nearest(option, BY_NAME)} Allowed are {listed(BY_NAME)}, and seconds above 0.".strip()
+
+
+def declare_django_option(option: object) -> None:
+    """Validate the ``lock_errors`` of a Django task.
+
+    Raises:
+        TypeError: It is neither a string nor a number.
+        ValueError: It is another string, or a number of seconds that is too small or too large.
+    """
+    if _verdict_of(option) is None:
+        error = ValueError if isinstance(option, str) or _is_number(option) else TypeError
+        raise error(
+            f"lock_errors() takes {listed(BY_NAME)}, or seconds above 0 and at most ten years, got "
+            f"{short(option)}.{nearest(option, BY_NAME)}"
+        )
+    if _is_number(option):
+        _django_seconds.append(option)
+
+
+def _verdict_of(option: Any) -> Verdict | None:
+    if isinstance(option, str) and option in BY_NAME:
+        return BY_NAME[option]
+    if _is_number(option):
+        with suppress(ValueError):
+            return expire(option)
+    return None
 
 
 def _is_number(given: object) -> bool:

@@ -54,6 +54,14 @@ class ExpiringBackend(Protocol):
     A backend has no storage of its own, because ``huey.immediate`` may replace the storage.
     """
 
+    @property
+    def has_index(self) -> bool:
+        """Whether `schedule` writes a record with the digest of the error.
+
+        Such a record may be written before the error. Without one, `schedule` gives a time to live
+        to whatever is stored under the key.
+        """
+
     def put(self, storage: Any, entry: Entry) -> Any:
         """Store the error, and what is needed to delete it when it is due."""
 

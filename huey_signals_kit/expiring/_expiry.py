@@ -14,6 +14,7 @@ from huey.utils import Error
 from ..runtime.fork import reset_in_child
 from ..runtime.log import ErrorReporter, is_away
 from ..runtime.scheduler import JobGroup, scheduler
+from ..store import open_store
 from ._entry import Entry, ExpiringBackend, as_text, small_error
 from ._files import Files
 from ._memory import InMemoryIndex, MemoryResults
@@ -102,10 +103,7 @@ class Expiry:
         Raises:
             Exception: The storage's own exception, if it is unreachable.
         """
-        if not self._has_begun:
-            self.begin()
-        if scheduler.thread is None:
-            scheduler.start()
+        self._ensure_deletion()
         due = time.time() + seconds
         small = small_error(error.metadata, due, self._huey.serializer.serialize, whole)
         if put_error is not None:
@@ -117,6 +115,33 @@ class Expiry:
             return answer
         value = self._huey.serializer.serialize(small)
         return self._with_fallback("put", Entry(as_text(key), value, seconds, due))
+
+    def replace(self, key: str, old: bytes, new: bytes, due: float) -> bool:
+        """Replace a stored value by one that expires; return whether it was still `old`.
+
+        Args:
+            key: The key of the value.
+            old: The stored value.
+            new: The value that expires, serialized.
+            due: When it expires, in seconds since the epoch.
+        """
+        self._ensure_deletion()
+        store, storage = open_store(self._huey), self._huey.storage
+        entry = Entry(key, new, due - time.time(), due)
+        # If the process is killed between the two, no value stays that nothing would delete.
+        if self._backend(storage).has_index:
+            self._with_fallback("schedule", entry)
+            return store.compare_and_set(key, old, new)
+        if not store.compare_and_set(key, old, new):
+            return False
+        self._with_fallback("schedule", entry)
+        return True
+
+    def _ensure_deletion(self) -> None:
+        if not self._has_begun:
+            self.begin()
+        if scheduler.thread is None:
+            scheduler.start()
 
     def delete_due(self) -> None:
         """Delete all errors that are due."""

@@ -48,6 +48,8 @@ class Files:
     the two, only that file is left, and is deleted when it is due.
     """
 
+    has_index = True
+
     def __init__(self) -> None:
         self._last_looks: dict[str, tuple[float, float]] = {}
         """For each path of a storage, when all folders were listed, and when any folders were."""

@@ -21,6 +21,8 @@ class InMemoryIndex:
     deletion is lost.
     """
 
+    has_index = True
+
     def __init__(self) -> None:
         self._heap: list[tuple[float, str, bytes]] = []
         """For each error, the time when it is due, its key and its value."""

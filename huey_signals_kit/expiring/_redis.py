@@ -31,6 +31,8 @@ return #due""")
 class RedisKeys:
     """The backend for ``RedisExpireStorage``, where each result is a key that can expire."""
 
+    has_index = False
+
     def put(self, storage: Any, entry: Entry) -> None:
         """Store the error with its time to live, in place of the storage's own."""
         pipe = storage.conn.pipeline()
@@ -53,6 +55,8 @@ class RedisHash:
     Whether the server has a time to live for fields is found out by the first `put`, which writes
     the index and the time to live. The answer is remembered for each connection pool.
     """
+
+    has_index = True
 
     def __init__(self) -> None:
         self._has_field_ttl: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()

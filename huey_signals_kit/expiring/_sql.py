@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from ..store import kit_queue, peewee_connected
 from ._entry import BATCH, DIGEST_LENGTH, Entry, digest
@@ -41,6 +41,7 @@ class SqlRows:
     """Whether the storage's ``sql`` must be asked to commit."""
     lock_rows: str = ""
     """The end of a query that locks rows and skips those that another process has locked."""
+    has_index: ClassVar[bool] = True
 
     def put(self, storage: Any, entry: Entry) -> None:
         """Write the error and its row, in one statement."""
@@ -112,6 +113,8 @@ POSTGRES = SqlRows(
 
 class PeeweeRows:
     """The backend for ``huey.contrib.sql_huey``: the same rows, in peewee's query language."""
+
+    has_index = True
 
     def put(self, storage: Any, entry: Entry) -> None:
         """Write the error and its row, in one statement."""

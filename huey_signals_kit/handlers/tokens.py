@@ -30,8 +30,13 @@ def delete_spent_token(event: Event) -> None:
     decides. The token of a periodic task stays, and so does that of an ``on_error`` task, because
     Huey enqueues both again by itself. The token of a task class (``rt:``) stays. The deletion
     takes one round trip.
+
+    The record of one of Django's own tasks says from then on that the task was revoked, whether or
+    not the token is deleted. Otherwise the record would say READY for ever.
     """
     task, context = event._task, event._context
+    if event._is_django_task:
+        context.cancel_django_record(task)
     # Huey enqueues an on_error task again by itself, for each failed attempt and each member of
     # a group. Only the exception among its arguments tells such a task from others.
     for argument in task.args:

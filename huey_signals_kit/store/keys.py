@@ -10,6 +10,7 @@ from huey.api import Huey
 TOKEN = "r:"
 PAUSE = "rt:"
 CHORD = "chord:"
+DJANGO = "djt."
 OWN = "huey-signals:"
 LOCK = ".lock."
 RATE = ".rl."
@@ -30,6 +31,8 @@ class Kind(str, Enum):
     LOCK = "lock"
     RATE = "rate_window"
     CHORD = "chord_part"
+    DJANGO = "django_result"
+    DJANGO_ERROR = "django_error"
     OWN = "kit"
 
     def __str__(self) -> str:
@@ -52,11 +55,16 @@ class Keys:
             (TOKEN, Kind.TOKEN),
             (PAUSE, Kind.PAUSE),
             (CHORD, Kind.CHORD),
+            (DJANGO, Kind.DJANGO),
             (OWN, Kind.OWN),
         )
 
     def kind(self, key: str) -> Kind:
-        """Return the kind of `key`; an error is a `Kind.RESULT` here, only its value shows it."""
+        """Return the kind of `key`.
+
+        An error is a `Kind.RESULT` here, and that of a Django task a `Kind.DJANGO`, because only
+        their values show it.
+        """
         for prefix, kind in self._prefixes:
             if key.startswith(prefix):
                 return kind

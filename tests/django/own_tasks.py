@@ -21,13 +21,23 @@ if not settings.configured:
 from huey.contrib.djhuey import close_db, tasks_backend
 
 try:
-    from django.tasks import task
+    from django.tasks import default_task_backend, task
+    from django.tasks.exceptions import TaskResultDoesNotExist
     from django.tasks.signals import task_finished
 except ImportError:
-    from django_tasks import task
+    from django_tasks import default_task_backend, task
+    from django_tasks.exceptions import TaskResultDoesNotExist
     from django_tasks.signals import task_finished
 
-__all__ = ["record", "task_finished", "tasks_on"]
+from huey_signals_kit.contrib.django import lock_errors
+
+__all__ = [
+    "TaskResultDoesNotExist",
+    "default_task_backend",
+    "finished_tasks",
+    "record",
+    "tasks_on",
+]
 
 LOCK = "report"
 
@@ -47,6 +57,21 @@ def record(huey: Any, task_id: str) -> Any:
     return huey.get(f"djt.{task_id}", peek=True)
 
 
+@contextmanager
+def finished_tasks():
+    """Collect the ids and states of tasks for which Django's ``task_finished`` is sent."""
+    seen: list[tuple[str, str]] = []
+
+    def receive(task_result, **named):
+        seen.append((task_result.id, str(task_result.status)))
+
+    task_finished.connect(receive, weak=False)
+    try:
+        yield seen
+    finally:
+        task_finished.disconnect(receive)
+
+
 @task
 def greet(name="you"):
     """Succeed."""
@@ -64,6 +89,27 @@ def guarded():
     """Need a lock."""
     with tasks_backend.HUEY.lock_task(LOCK):
         return "done"
+
+
+@task
+@lock_errors("keep")
+def keeps():
+    """Need a lock; its lock errors are stored."""
+    return guarded.func()
+
+
+@task
+@lock_errors("drop")
+def drops():
+    """Need a lock; its lock errors are not stored."""
+    return guarded.func()
+
+
+@task
+@lock_errors(60)
+def expires():
+    """Need a lock; its lock errors are stored for a minute."""
+    return guarded.func()
 
 
 @task(takes_context=True)

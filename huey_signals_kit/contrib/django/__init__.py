@@ -3,3 +3,7 @@
 It installs the kit on the queues of the project, with the arguments in the setting
 ``HUEY_SIGNALS``.
 """
+
+from ._lock_errors import lock_errors
+
+__all__ = ["lock_errors"]
