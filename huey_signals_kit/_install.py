@@ -91,26 +91,36 @@ def install_handlers(
         stale_after=stale_after,
     )
     current = get_kit(huey)
-    if current is not None and current.settings == settings:
+    if current is not None and current.has_settings(settings):
         return current
     # Without the lock, because a preset may import modules that register handlers.
     kit = Kit(huey, settings)
     with ExitStack() as after_unlock, configuration.lock:
         current = get_kit(huey)
         if current is not None:
-            if current.settings == settings:
+            if current.has_settings(settings):
                 return current
             if not replace:
-                raise AlreadyInstalled(
-                    f"{huey.name!r} has a kit with {current.settings.difference(settings)}; got "
-                    f"{settings.difference(current.settings)}. Pass replace=True to replace it"
-                )
+                raise AlreadyInstalled(_difference(current, settings))
         kit.start_sinks()
         if current is not None:
             after_unlock.callback(current.shutdown)
             current.detach()
         kit.install()
     return kit
+
+
+def _difference(current: Kit, settings: Settings) -> str:
+    remedy = (
+        "The kit is that of a running test (installed(), record() or the fixture huey_signals): "
+        "import or create the application before these"
+        if current.is_test
+        else "Pass replace=True to replace it"
+    )
+    return (
+        f"{current.huey.name!r} has a kit with {current.settings.difference(settings)}; got "
+        f"{settings.difference(current.settings)}. {remedy}"
+    )
 
 
 def uninstall_handlers(huey: Any) -> None:

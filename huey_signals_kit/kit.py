@@ -24,6 +24,7 @@ from .inflight.patch import QueuePatch
 from .integrations.quiet_logs import QuietLogs
 from .integrations.sentry_events import SentryEvents
 from .jobs.heartbeat import HeartbeatWriter, has_shared_ledger
+from .jobs.silent_heartbeat import SilentHeartbeat
 from .jobs.stale_locks import StaleLockJob
 from .jobs.token_sweeps import TokenSweepJob
 from .locks.lost_locks import LostLocks
@@ -50,12 +51,14 @@ class Kit:
     preset run after all of these, so the verdict of a user's handler comes first and decides.
     """
 
-    def __init__(self, huey: Any, settings: Settings) -> None:
+    def __init__(self, huey: Any, settings: Settings, is_test: bool = False) -> None:
         """Build all components; `install` puts them on the Huey.
 
         Args:
             huey: The Huey.
             settings: The arguments of `install_handlers`.
+            is_test: Whether the kit exists for the time of a test: it writes no record, and starts
+                no upkeep by itself.
         """
         lock_errors = LockErrors(settings.lock_exceptions)
         should_delete_token = token_policy(settings.clean_tokens)
@@ -101,15 +104,20 @@ class Kit:
         lost_locks = LostLocks(str(huey.name), counter, jobs, lambda: self.installed)
         events = LockEvents(self._on_lock_acquired, lost_locks.add, reporter.kit_failed, counter)
         lock_patch = LockPatch(huey, events)
-        self._heartbeat = HeartbeatWriter(
+        self._heartbeat = (SilentHeartbeat if is_test else HeartbeatWriter)(
             huey, counter, jobs, lock_patch, reporter, self._on_worker_start, settings.stale_after
         )
+        self.is_test = is_test
+        self.original: Kit | None = None
+        """The kit that the kit of a test stands in for."""
+        self.stand_in: Kit | None = None
+        """The kit of a test that stands in for this one."""
         self._context.record_skip = self._heartbeat.recent_skips.append
         job_args = huey, settings, self._heartbeat, counter, reporter, jobs
         self._token_sweep_job = TokenSweepJob(*job_args)
         self._stale_lock_job = StaleLockJob(*job_args)
         queue_patch = QueuePatch(huey, self._heartbeat.on_scheduler_detected)
-        self._components += (queue_patch, lock_patch, self._token_sweep_job, self._heartbeat)
+        self._components += (queue_patch, lock_patch, self._token_sweep_job)
 
     def __repr__(self) -> str:
         state = "installed on" if self.installed else "not installed on"
@@ -153,6 +161,8 @@ class Kit:
             ValueError: The metric, a label or a signal is unknown; the message lists the known.
             TypeError: The value of a label is not a string.
         """
+        if self.stand_in is not None:
+            return self.stand_in.count(metric, **labels)
         return self._counter.total(metric, labels)
 
     def flush(self) -> None:
@@ -295,7 +305,7 @@ class Kit:
     def install(self) -> None:
         """Install all components on the Huey, under the configuration lock."""
         try:
-            for component in self._components:
+            for component in (*self._components, self._heartbeat):
                 component.install()
             for registry in (self.registry, self._preset):
                 registry.watch(self._on_registry_change)
@@ -312,15 +322,33 @@ class Kit:
 
         Call `shutdown` afterwards, without the lock.
         """
+        self._heartbeat.uninstall()
+        self.remove(f"this kit is no longer installed on {self.huey.name!r}")
+        self._sinks.uninstall()
+
+    def remove(self, why: str) -> None:
+        """Remove all patches and receivers, as `detach` does, but leave sinks and jobs as they are.
+
+        `install` puts them back.
+
+        Args:
+            why: The reason, for code that registers a handler on this kit meanwhile.
+        """
         if self.installed:
             delattr(self.huey, ATTRIBUTE)
         for registry in (self.registry, self._preset):
             registry.watch(None)
-        self.registry.close(f"this kit is no longer installed on {self.huey.name!r}")
+        self.registry.close(why)
         self._receiver.disconnect()
         for component in reversed(self._components):
             component.uninstall()
-        self._sinks.uninstall()
+
+    def has_settings(self, settings: Settings) -> bool:
+        """Return whether this kit, or the one that it stands in for, has these settings."""
+        original = self.original
+        return self.settings == settings or (
+            original is not None and original.has_settings(settings)
+        )
 
     def shutdown(self) -> None:
         """Send the remaining counts, and end the jobs of this kit."""
@@ -332,6 +360,8 @@ class Kit:
         may_expire = any(handler.may_return_expire for handler in self.handlers)
         if may_expire or self._task_option.expires_errors_of(self.huey):
             self._expiry.begin()
+        if self.is_test:
+            return
         self._heartbeat.on_worker_start()
         self._token_sweep_job.on_worker_start()
         self._stale_lock_job.on_worker_start()

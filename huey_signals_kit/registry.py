@@ -165,6 +165,36 @@ class Registry:
                 other._includers.add(self)
                 self._changed()
 
+    def exclude(self, other: Registry) -> None:
+        """Undo `include`; do nothing if `other` is not included directly."""
+        with configuration.lock:
+            if other in self._included:
+                self._included.remove(other)
+                other._includers.discard(self)
+                self._changed()
+
+    def restore_point(self) -> Callable[[], None]:
+        """Return a function that restores the present handlers of this and included registries.
+
+        What was registered, removed or included since is undone.
+        """
+        with configuration.lock:
+            saved = [
+                (each, each._own.copy(), each._included.copy()) for each in self._with_included()
+            ]
+
+        def restore() -> None:
+            with configuration.lock:
+                for registry, own, included in saved:
+                    for other in registry._included.copy():
+                        if other not in included:
+                            registry.exclude(other)
+                    if registry._own != own:
+                        registry._own = own
+                        registry._changed()
+
+        return restore
+
     def copy(self) -> Registry:
         """Return a new registry with the handlers that this one has now."""
         return self | Registry()

@@ -38,19 +38,23 @@ def validate_signals(signals: Iterable[object]) -> frozenset[str] | None:
     return frozenset(map(str, signals)) or None
 
 
-def validate_exceptions(exceptions: object) -> tuple[type[BaseException], ...] | None:
-    """Return the exception classes to match, or None to match any event."""
+def validate_exceptions(
+    exceptions: object, who: str = "exceptions= of on()"
+) -> tuple[type[BaseException], ...] | None:
+    """Return the exception classes to match, or None to match any event.
+
+    Args:
+        exceptions: The argument.
+        who: The argument's name, for messages.
+    """
     if exceptions is None:
         return None
     classes = exceptions if isinstance(exceptions, tuple) else (exceptions,)
     for each in classes:
         if not (isinstance(each, type) and issubclass(each, BaseException)):
-            raise TypeError(
-                f"exceptions= of on() takes an exception class or a tuple of them, "
-                f"got {short(each)}"
-            )
+            raise TypeError(f"{who} takes an exception class or a tuple of them, got {short(each)}")
     if not classes:
-        raise ValueError("exceptions= of on() got an empty tuple, which matches nothing")
+        raise ValueError(f"{who} got an empty tuple, which matches nothing")
     return classes
 
 
@@ -59,20 +63,24 @@ class TaskFilter:
 
     A function of a Django task, or its object, matches by its module path. `spec` has the globs and
     the names of the task functions, sorted.
+
+    Args:
+        tasks: A glob, a task function, or a collection of these.
+        who: The argument's name, for messages.
     """
 
     __slots__ = ("_classes", "_paths", "_pattern", "spec")
 
-    def __init__(self, tasks: object) -> None:
+    def __init__(self, tasks: object, who: str = "tasks= of on()") -> None:
         items = list(tasks) if isinstance(tasks, _COLLECTIONS) else [tasks]
         if not items:
-            raise ValueError("tasks= of on() got an empty list, which matches nothing")
-        globs = [_validate_glob(item) for item in items if isinstance(item, str)]
+            raise ValueError(f"{who} got an empty list, which matches nothing")
+        globs = [_validate_glob(item, who) for item in items if isinstance(item, str)]
         others = [item for item in items if not isinstance(item, str)]
         paths = [path_of_function(item) for item in others]
         self._paths = frozenset(path for path in paths if path is not None)
         self._classes = frozenset(
-            _task_class(item) for item, path in zip(others, paths, strict=True) if path is None
+            _task_class(item, who) for item, path in zip(others, paths, strict=True) if path is None
         )
         self._pattern = re.compile("|".join(map(translate, globs))) if globs else None
         self.spec = (*sorted(globs), *sorted([*map(class_name, self._classes), *self._paths]))
@@ -126,12 +134,12 @@ def validate_handler(function: object) -> Callable[[Any], Any]:
     return validate_call(function, "the handler of on()")
 
 
-def _validate_glob(glob: str) -> str:
+def _validate_glob(glob: str, who: str) -> str:
     fault = next((why for is_bad, why in _BAD_GLOBS if is_bad(glob)), None)
     if fault is not None:
         several = [each.strip() for each in glob.split(",")]
         text = fault.format(glob=glob, stripped=glob.strip(), several=several)
-        raise ValueError(f"tasks= of on() got {short(glob)}, {text}")
+        raise ValueError(f"{who} got {short(glob)}, {text}")
     return glob
 
 
@@ -167,7 +175,7 @@ _BAD_GLOBS: tuple[tuple[Callable[[str], object], str], ...] = (
 """Predicates over a glob, each with the text about a glob for which it is true."""
 
 
-def _task_class(item: object) -> type[Any]:
+def _task_class(item: object, who: str) -> type[Any]:
     if isinstance(item, TaskWrapper):
         item = item.task_class
     if isinstance(item, type) and issubclass(item, Task):
@@ -176,5 +184,5 @@ def _task_class(item: object) -> type[Any]:
     if inspect.isfunction(item):
         hint = " (declare it with @huey.task() first, or as a Django task in its own module)"
     raise TypeError(
-        f"tasks= of on() takes globs over 'module.name' and task functions, got {short(item)}{hint}"
+        f"{who} takes globs over 'module.name' and task functions, got {short(item)}{hint}"
     )

@@ -61,7 +61,8 @@ class Receiver:
         self._huey = huey
         self._context = context
         self._source = source
-        self._gate = gate
+        self.attach = gate.attach
+        """Called with the task, the exception and the verdict of each failed attempt."""
         self._counter = counter
         self._pending = counter.pending
         self._reporter = reporter
@@ -129,7 +130,7 @@ class Receiver:
             self._reporter.kit_failed(f"on {signal}", exc)
         finally:
             if raised is not None and signal in FAILURE_SIGNALS:
-                self._gate.attach(task, raised, verdict)
+                self.attach(task, raised, verdict)
 
     def _announce(self, event: Event) -> None:
         if event.signal == SIGNAL_REVOKED:

@@ -82,7 +82,6 @@ class WaitMessages:
     """A patch of one Huey that writes the states of tasks into messages and reads them."""
 
     def __init__(self, huey: Any) -> None:
-        self._huey = huey
         self._patch = MethodPatch(huey)
         self._utc: bool = huey.utc
         self._begun = False
@@ -101,7 +100,6 @@ class WaitMessages:
     def uninstall(self) -> None:
         """Restore both methods."""
         self._patch.remove()
-        self._patch = MethodPatch(self._huey)
         self._begun = False
 
     def _around_serialize(self, original: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,7 +2,8 @@
 
 Three things are patched: methods (`MethodPatch`), receivers of signals (`SignalConnections`), and
 the hooks of workers (`WorkerHooks`). Other code may patch the same instance before or after the
-kit. So each class removes only what it has added itself, and keeps what it found.
+kit. So each class removes only what it has added itself, and keeps what it found. A kit that is
+suspended and resumed later finds its place again: `MethodPatch.wrap` and `CallOrder`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ Wrapper = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 Receiver = Callable[..., None]
 
+HOOKS = ("_startup", "_shutdown")
+"""The attributes of a Huey that have the hooks of its workers, by name."""
+
 _HOOK_NAME = "huey_signals_kit"
 
 
@@ -29,20 +33,33 @@ class MethodPatch:
         self._originals: dict[str, Any] = {}
         """Replaced attributes that other code had set on the instance."""
         self._wrappers: dict[str, Any] = {}
+        self._covered: dict[str, Any] = {}
+        """What `remove` has found in place of a wrapper: other code has wrapped it again."""
 
     def wrap(self, name: str, wrapper: Wrapper) -> None:
-        """Replace the method `name` by ``wrapper(original)``."""
+        """Replace the method `name` by ``wrapper(original)``.
+
+        Do nothing if the wrapper of an earlier call is still there, such as below one of other
+        code that `remove` has left.
+        """
         original = getattr(self._huey, name)
-        if not is_own_method(self._huey, name, original):
+        if original is self._covered.pop(name, None) or original is self._wrappers.get(name):
+            return
+        if is_own_method(self._huey, name, original):
+            self._originals.pop(name, None)
+        else:
             self._originals[name] = original
         self._wrappers[name] = wrapper(original)
         setattr(self._huey, name, self._wrappers[name])
 
     def remove(self) -> None:
         """Restore every method; if other code has wrapped it again since, leave that wrapper."""
-        for name, wrapper in self._wrappers.items():
-            if getattr(self._huey, name) is not wrapper:
+        for name, wrapper in self._wrappers.copy().items():
+            current = getattr(self._huey, name)
+            if current is not wrapper:
+                self._covered[name] = current
                 continue
+            del self._wrappers[name]
             if name in self._originals:
                 setattr(self._huey, name, self._originals[name])
             else:
@@ -107,7 +124,7 @@ class WorkerHooks:
             on_stop(multiprocessing.parent_process() is not None)
 
         self._huey = huey
-        self._hooks: dict[str, Callable[[], None]] = {"_startup": start, "_shutdown": stop}
+        self._hooks: dict[str, Callable[[], None]] = dict(zip(HOOKS, (start, stop), strict=True))
 
     def install(self) -> None:
         """Add the hooks, under a name of their own because Huey keys hooks by name.
@@ -125,3 +142,36 @@ class WorkerHooks:
             if hooks.get(_HOOK_NAME) is hook:
                 others = {name: other for name, other in hooks.items() if name != _HOOK_NAME}
                 setattr(self._huey, kind, others)
+
+
+class CallOrder:
+    """The order in which one Huey calls its receivers and hooks, to restore it later.
+
+    Args:
+        huey: The Huey.
+    """
+
+    def __init__(self, huey: Any) -> None:
+        self._huey = huey
+        self._receivers = {signal: [*each] for signal, each in huey._signal.receivers.items()}
+        self._hooks = {kind: [*getattr(huey, kind)] for kind in HOOKS}
+
+    def restore(self) -> None:
+        """Put every receiver and hook back in its place; what was added since comes last."""
+        receivers = self._huey._signal.receivers
+        for signal, before in self._receivers.items():
+            if receivers.get(signal):
+                receivers[signal] = _in_order(before, receivers[signal])
+        for kind, names in self._hooks.items():
+            hooks = getattr(self._huey, kind)
+            setattr(self._huey, kind, {name: hooks[name] for name in _in_order(names, hooks)})
+
+
+def _in_order(before: Iterable[Any], now: Iterable[Any]) -> list[Any]:
+    """Return the items of `now` in the order of `before`; the others come last."""
+    others, known = list(now), []
+    for item in before:
+        if item in others:
+            others.remove(item)
+            known.append(item)
+    return known + others

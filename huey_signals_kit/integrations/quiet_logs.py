@@ -51,6 +51,7 @@ class QuietLogs:
         self._jobs = jobs
         self._failed = reporter.kit_failed
         self._logger = logging.getLogger("huey")
+        self._has_job = False
         self._after_fork()
         reset_in_child(self)
 
@@ -63,7 +64,9 @@ class QuietLogs:
         """Begin to remove lines."""
         self._since = time.monotonic()
         self._logger.addFilter(self)
-        self._jobs.every(INTERVAL, self.summarize, "quiet_logs")
+        if not self._has_job:
+            self._has_job = True
+            self._jobs.every(INTERVAL, self.summarize, "quiet_logs")
 
     def uninstall(self) -> None:
         """Let every line pass; the last summary is logged when the jobs are flushed."""

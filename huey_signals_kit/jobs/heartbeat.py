@@ -103,6 +103,7 @@ class HeartbeatWriter:
         self._log_failure = reporter.job_failed
         self._is_scheduled = False
         self._is_uninstalled = False
+        self._is_suspended = False
         self._is_closed = False
         self._is_unsupported = False
         self._native = NativeHeartbeat(huey)
@@ -142,6 +143,17 @@ class HeartbeatWriter:
     def uninstall(self) -> None:
         """Have the next call of `write` deregister the process, unless it holds locks."""
         self._is_uninstalled = True
+
+    def suspend(self) -> None:
+        """Write nothing until `resume`, if this process has not written a record yet.
+
+        If it has, the heartbeat continues: a process that falls silent looks dead.
+        """
+        self._is_suspended = not self._sequence
+
+    def resume(self) -> None:
+        """Undo `suspend`."""
+        self._is_suspended = False
 
     def close(self) -> None:
         """Continue with a job of its own while locks are held; the kit's jobs are cancelled."""
@@ -199,6 +211,8 @@ class HeartbeatWriter:
         )
 
     def _on_tick(self) -> None:
+        if self._is_suspended:
+            return
         # Huey takes another storage when it is switched to immediate mode.
         if has_shared_ledger(self._huey) or self._shows_locks():
             self.write()

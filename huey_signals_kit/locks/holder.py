@@ -61,16 +61,20 @@ class Holder:
 
 
 class HolderEncoder:
-    """A writer of values for the locks that this process acquires.
+    """A writer of values for the locks that one process acquires.
 
     Hot path: called for every acquisition. Within one process and one task class, two values differ
     only in the time and the task's id. Huey's own serializer is a pickle, which stores a string as
     it is, after its length. So the bytes around that part are kept as a template for each class,
     and are used again for every stamp of the same length. This is checked by serializing a second
     string, not assumed; other serializers are always called.
+
+    Args:
+        process: The process; None for this one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, process: ProcessId | None = None) -> None:
+        self._other_process = process
         self._after_fork()
         reset_in_child(self)
 
@@ -85,7 +89,7 @@ class HolderEncoder:
         if has_heartbeat is self._has_heartbeat:
             return
         self._has_heartbeat = has_heartbeat
-        process, flag = this_process(), "b" if has_heartbeat else "-"
+        process, flag = self._other_process or this_process(), "b" if has_heartbeat else "-"
         lines = (
             _FORMAT,
             process.pid,

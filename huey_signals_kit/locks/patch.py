@@ -43,10 +43,14 @@ class LockPatch:
         self._manager = LockManager(huey, self._encoder, events)
         self._held_locks = self._manager.held_locks
         self._patch = MethodPatch(huey)
+        self._is_supported: bool | None = None
+        """Whether this Huey has Huey's own locks, found out when the kit is installed."""
 
     def install(self) -> None:
         """Wrap both methods; do nothing if this Huey's class has locks of its own."""
-        if _has_hueys_locks(self._huey):
+        if self._is_supported is None:
+            self._is_supported = _has_hueys_locks(self._huey)
+        if self._is_supported:
             self._manager.active = True
             self._held_locks.manager = weakref.ref(self._manager)
             self._patch.wrap("lock_task", self._lock_task)

@@ -19,7 +19,7 @@ from huey.signals import SIGNAL_COMPLETE, SIGNAL_ERROR, SIGNAL_EXECUTING, SIGNAL
 from .._lock_errors import LockErrors
 from ..huey_internals.django_tasks import SHIM, SHIM_NAME, metric_key, task_name
 from ..huey_internals.facts import SIGNALS, is_own_method, passed_exception
-from ..huey_internals.patch import SignalConnections
+from ..huey_internals.patch import MethodPatch, SignalConnections
 from ..runtime.scheduler import JobGroup, scheduler
 from .counter import MetricCounter
 from .names import SIGNALS as METRIC
@@ -33,6 +33,8 @@ _BUSY = frozenset({SIGNAL_ERROR, SIGNAL_RETRYING, "timeout"})
 """The signals among them after which an attempt is timed, unless its error is a lock error."""
 
 _AGGREGATE_SECONDS = 1.0
+_NO_TASK = 0
+"""The id of no task."""
 _COUNTED_BY_WRAPPER = frozenset({SIGNAL_EXECUTING, SIGNAL_COMPLETE})
 
 
@@ -67,36 +69,29 @@ class Meter:
         self._attempts = counter.attempts
         self._attempts_ended: dict[int, bool] = {}
         """By `id` of a task whose attempt did not complete: whether a worker was busy with it."""
-        self._original: Callable[..., Any] | None = None
-        """The ``_execute`` of another wrapper; None if it is the method of Huey's class."""
-        self._wrapper: Callable[..., Any] = self._wrap(type(huey))
-        self._is_active = True
+        self._patch = MethodPatch(huey)
+        self._wrapper: Callable[..., Any]
+        self._is_active = False
+        self._has_job = False
 
     def install(self) -> None:
         """Wrap ``_execute`` of this Huey, and connect the receivers."""
-        current = self._huey._execute
-        self._original = None if is_own_method(self._huey, "_execute", current) else current
-        # The method of the class is looked up at each call, because Sentry, for one, may patch the
-        # class later.
-        owner = type(self._huey) if self._original is None else _Original(self._original)
-        self._wrapper = self._wrap(owner)
-        self._jobs.every(_AGGREGATE_SECONDS, self._counter.aggregate, "counts")
-        self._huey._execute = self._wrapper
+        self._is_active = True
+        self._attempts_ended.pop(_NO_TASK, None)
+        if not self._has_job:
+            self._has_job = True
+            self._jobs.every(_AGGREGATE_SECONDS, self._counter.aggregate, "counts")
+        self._patch.wrap("_execute", self._wrap)
         self._connections.connect(self._on_attempt_end, _OTHER_ENDS)
         self._connections.connect(self._on_signal, SIGNALS - _OTHER_ENDS - _COUNTED_BY_WRAPPER)
 
     def uninstall(self) -> None:
         """Stop counting; a wrapper that other code has put around this one since stays."""
         self._is_active = False
-        # The id of no task. With it the mapping is never empty, so an attempt that still runs in
-        # this wrapper takes the slow way, which checks `_is_active`.
-        self._attempts_ended[0] = False
-        if self._huey._execute is not self._wrapper:
-            return
-        if self._original is None:
-            del self._huey._execute
-        else:
-            self._huey._execute = self._original
+        # With this item the mapping is never empty, so an attempt that still runs in this wrapper
+        # takes the slow way, which checks `_is_active`.
+        self._attempts_ended[_NO_TASK] = False
+        self._patch.remove()
 
     def _on_signal(self, signal: str, task: Any, /, *_: object, **__: object) -> None:
         cls = type(task)
@@ -115,12 +110,12 @@ class Meter:
         self._attempts_ended.setdefault(id(task), was_busy)
         self._on_signal(signal, task)
 
-    def _wrap(self, owner: Any) -> Callable[..., Any]:
-        """Return the wrapper of ``_execute``, which is the hot path of every task.
-
-        Args:
-            owner: An object whose ``_execute`` is called with the Huey as the first argument.
-        """
+    def _wrap(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the wrapper of ``_execute``, which is the hot path of every task."""
+        # The method of the class is looked up at each call, because Sentry, for one, may patch the
+        # class later.
+        is_own = is_own_method(self._huey, "_execute", original)
+        owner: Any = type(self._huey) if is_own else _Original(original)
         huey, ended, clock = self._huey, self._attempts_ended, time.monotonic
         completed, record, nested = (
             self._attempts.completed,
@@ -144,6 +139,7 @@ class Meter:
                 completed[type(task)].append(clock() - start)
             return value
 
+        self._wrapper = execute
         return execute
 
     def _execute_nested(self, task: Any, timestamp: Any) -> Any:

@@ -1,0 +1,36 @@
+"""A heartbeat that writes nothing, for kits that exist for the time of a test."""
+
+from __future__ import annotations
+
+from .heartbeat import HeartbeatWriter
+
+
+class SilentHeartbeat(HeartbeatWriter):
+    """A `HeartbeatWriter` without a record: other processes do not see this kit.
+
+    It still has the ledger, which the methods of a kit such as `Kit.locks` read.
+    """
+
+    def install(self) -> None:
+        """Do nothing."""
+
+    def uninstall(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def on_worker_start(self) -> None:
+        """Do nothing."""
+
+    def on_worker_stop(self) -> None:
+        """Do nothing."""
+
+    def on_scheduler_detected(self) -> None:
+        """Do nothing."""
+
+    def on_lock_acquired(self) -> None:
+        """Do nothing."""
+
+    def write(self) -> None:
+        """Do nothing."""
