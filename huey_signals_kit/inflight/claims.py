@@ -93,6 +93,20 @@ class InFlight:
 
     _after_fork = forget
 
+    def restore_point(self) -> Callable[[], None]:
+        """Return a function that forgets what was dequeued since, such as in a test."""
+        known = {id(each): each for each in (*self.by_thread.values(), *self.still_referenced)}
+
+        def restore() -> None:
+            for thread_id, claim in self.by_thread.copy().items():
+                if id(claim) not in known:
+                    self.by_thread[thread_id] = None
+            self.still_referenced[:] = [
+                claim for claim in self.still_referenced if id(claim) in known
+            ]
+
+        return restore
+
     def finished(self, thread_id: int) -> None:
         """Record that a thread has finished its message: it dequeues the next one, or ends.
 

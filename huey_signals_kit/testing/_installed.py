@@ -14,6 +14,7 @@ from .._install import get_kit, install_handlers
 from .._settings import Settings
 from ..handlers.tokens import CleanTokens
 from ..huey_internals.patch import CallOrder
+from ..inflight.claims import in_flight_of
 from ..kit import Kit
 from ..presets import AnyPreset
 from ..registry import Registry
@@ -101,7 +102,8 @@ class Installed:
             kit.start_sinks()
             if original is not None:
                 kit.registry.include(original.registry)
-            self._restore = [each.restore_point() for each in (kit.registry, kit._preset)]
+            changing = (kit.registry, kit._preset, in_flight_of(self._huey))
+            self._restore = [each.restore_point() for each in changing]
             self._call_order = CallOrder(self._huey)
             self._suspend_original(kit)
             try:

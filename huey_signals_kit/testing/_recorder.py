@@ -89,7 +89,7 @@ class Recorder:
             for name, signal in _SIGNALS.items():
                 subscriber = partial(self._on_announcement, name)
                 signal.connect(subscriber, sender=self.huey, weak=False)
-                undo.callback(signal.disconnect, subscriber, sender=self.huey)
+                undo.callback(signal.disconnect, subscriber)  # with sender= a reference stays
             self._undo = undo.pop_all()
         self._kit = kit
         return self
@@ -218,7 +218,7 @@ class Recorder:
 
     def _count(self, found: Collection[object], what: str, task: object, *more: object) -> Count:
         self.kit  # noqa: B018 - raises if the recorder has not begun
-        about = [f"of {_task_text(task)}"] if task is not None else []
+        about = [f"of {'/'.join(_globs(task))}"] if task is not None else []
         about += [f"with {each}" for each in more if each is not None]
         return Count(len(found), " ".join([what, *about]), self._lines)
 
@@ -300,16 +300,14 @@ def _task_matcher(task: object) -> Callable[[str], bool]:
     """Return a function that says whether a task's ``module.name`` is meant by `task`."""
     if task is None:
         return lambda name: True
-    items = task if isinstance(task, (list, tuple, set, frozenset)) else [task]
-    wanted = TaskFilter([_as_glob(item) for item in items], "the task of a recorder").spec
+    wanted = _globs(task)
     return lambda name: any(_is_named(name, each) for each in wanted)
 
 
-def _as_glob(task: object) -> object:
-    """Return ``*.name`` for the name of a function."""
-    is_name = isinstance(task, str) and task.isidentifier()
-    return f"*.{task}" if is_name else task
-
-
-def _task_text(task: object) -> str:
-    return "/".join(TaskFilter(task).spec) if not isinstance(task, str) else task
+def _globs(task: object) -> tuple[str, ...]:
+    """Return globs over ``module.name``; the mere name of a function becomes ``*.name``."""
+    items = task if isinstance(task, (list, tuple, set, frozenset)) else [task]
+    globs = [
+        f"*.{each}" if isinstance(each, str) and each.isidentifier() else each for each in items
+    ]
+    return TaskFilter(globs, "the task of a recorder").spec

@@ -67,10 +67,36 @@ def test_importing_imports_neither_sentry_nor_any_sinks_library():
     script = f"""
 import sys, huey
 before = set(sys.modules)
-import huey_signals_kit
+from huey_signals_kit import *
+assert "huey_signals_kit.kit" in sys.modules
 print(*[name for name in {HEAVY!r} if name in set(sys.modules) - before])
 """
     assert python(script) == []
+
+
+def test_pytest_imports_neither_huey_nor_the_kit_with_the_plugin():
+    """It loads the plugin in every run, also of projects that never use it."""
+    script = """
+import sys, pytest
+before = set(sys.modules)
+import huey_signals_kit.testing.pytest_plugin
+print(*sorted(name for name in set(sys.modules) - before))
+"""
+    added = python(script)
+    names = ["", ".testing", ".testing.pytest_plugin"]
+    assert [each for each in added if "huey" in each] == [f"huey_signals_kit{n}" for n in names]
+    assert len(added) < 10
+
+
+@pytest.mark.parametrize("name", sorted({*huey_signals_kit.__all__, "signals", "presets"}))
+def test_each_public_name_is_imported_when_it_is_first_used(name):
+    """In a process that has used no other, by attribute; an unknown one is an AttributeError."""
+    script = f"""
+import huey_signals_kit
+assert not hasattr(huey_signals_kit, "unknown") and not hasattr(huey_signals_kit, "_unknown")
+print(huey_signals_kit.{name} is not None)
+"""
+    assert python(script) == ["True"]
 
 
 def imports_of(path):
