@@ -82,6 +82,7 @@ class Recorder:
         with ExitStack() as undo:
             if self._options or kit is None or not kit.is_test:
                 kit = undo.enter_context(self._installed)
+            self._kit = kit
             handler = kit.registry.add(self._on_event, priority=math.inf, name="the recorder")
             undo.callback(_forget, kit, handler)
             undo.callback(setattr, kit._receiver, "attach", kit._receiver.attach)
@@ -91,7 +92,6 @@ class Recorder:
                 signal.connect(subscriber, sender=self.huey, weak=False)
                 undo.callback(signal.disconnect, subscriber)  # with sender= a reference stays
             self._undo = undo.pop_all()
-        self._kit = kit
         return self
 
     def __exit__(
@@ -269,8 +269,7 @@ class Recorder:
     ) -> None:
         """Attach a verdict to a task as `Gate.attach` does, and record it."""
         attach(task, exception, verdict)
-        if getattr(task, "lock_errors", None) is not None:
-            verdict = self.kit._context.task_verdict(task, exception) or verdict
+        verdict = self.kit._context.task_verdict(task, exception) or verdict
         event = self._last.get(str(task.id))
         if verdict is not None and event is not None:
             reschedules = verdict.plan is not None
