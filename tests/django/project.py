@@ -104,4 +104,5 @@ class Project:
         """The environment of every command, without a settings module."""
         own = {key: value for key, value in os.environ.items() if key != SETTING}
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        return {**own, "PYTHONPATH": path, "COLUMNS": "80"}
+        python = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        return {**own, "PYTHONPATH": path, "PATH": python, "COLUMNS": "80"}
