@@ -39,6 +39,10 @@ class Kind(str, Enum):
         return self.value
 
 
+OF_DJANGO = frozenset({Kind.DJANGO, Kind.DJANGO_ERROR})
+"""The kinds of keys that only Huey's backend for Django's own tasks makes."""
+
+
 class Keys:
     """The classification of the keys in the result store of one Huey."""
 

@@ -12,6 +12,9 @@ Left alone, and counted in the report, are:
 - a key that may belong to another queue, where the name of one queue is a prefix of the other's
   (`Keys.is_of_this_queue`).
 
+The record of one of Django's own tasks counts as an error while its status is FAILED, by the class
+path in it alone; the text of its traceback may have anything in it.
+
 Parts of a chord are no results, because the callback of the chord waits for them. An error of Huey
 before 3.4 is the same for a task that was locked and for a task that asked for the result of a
 locked one, so both count as lock errors.
@@ -29,9 +32,10 @@ from typing import Any
 from huey.utils import Error
 
 from .._checks import check_huey, short, validate_flag
+from ..huey_internals.django_records import parse_record
 from ..ledger import UnreadableLedger, open_ledger
 from ..store import Store, open_store
-from ..store.keys import Keys, Kind
+from ..store.keys import DJANGO, Keys, Kind
 from ..store.protocol import Entry
 from ..store.reader import Reader, Unreadable
 from ._common import Stopped
@@ -77,6 +81,39 @@ class PurgeReport:
     stopped: str = ""
     """The reason why deleting stopped, if it did."""
     dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class StoredError:
+    """An error in the store: Huey's own, or that of one of Django's own tasks."""
+
+    class_name: str
+    """The name of its class without a module, ``"?"`` if it is unknown or ambiguous."""
+    is_kept: bool
+    """Whether it was stored on purpose."""
+    expires: bool
+    """Whether the kit has given it a time to live."""
+    key: object
+    """The key under which the task that it names is stored."""
+    is_of_django: bool = False
+
+
+def stored_error(key: str, kind: Kind, value: Any) -> StoredError | None:
+    """Return a stored value as an error; None if it is none.
+
+    Args:
+        key: The key of the value.
+        kind: The kind of the key.
+        value: The value, read as data.
+    """
+    if isinstance(value, Error):
+        metadata: dict[Any, Any] = value.metadata if isinstance(value.metadata, dict) else {}
+        name, kept, task_id = class_of(value), metadata.get("kept") is True, metadata.get("task_id")
+        return StoredError(name, kept, "expires" in metadata, task_id)
+    record = parse_record(value, key[len(DJANGO) :]) if kind is Kind.DJANGO else None
+    if record is None or record.error is None:
+        return None
+    return StoredError(record.error_class, record.is_kept, record.expires, key, True)
 
 
 class PurgeStopped(Stopped):
@@ -138,11 +175,6 @@ def class_of(error: Error) -> str:
     if not raised or raised[-1] == named:
         return named
     return raised[0] if len(raised) == 1 else "?"
-
-
-def is_kept(error: Error) -> bool:
-    """Return whether an error was stored on purpose, by its metadata."""
-    return isinstance(error.metadata, dict) and error.metadata.get("kept") is True
 
 
 def _raised_classes(traceback: str) -> list[str]:
@@ -233,29 +265,35 @@ class _Purge:
     def _matches(self, entry: Entry) -> bool:
         """Count an entry; return whether it is an error to delete."""
         self._counts["scanned"] += 1
-        if self._keys.kind(entry.key) is not Kind.RESULT:
+        kind = self._keys.kind(entry.key)
+        if kind not in (Kind.RESULT, Kind.DJANGO):
             return False
         try:
             value = self._reader.value(entry.value)
         except Unreadable:
             self._counts["unreadable"] += 1
             return False
-        if not isinstance(value, Error):
+        error = stored_error(entry.key, kind, value)
+        if error is None:
             return False
         self._counts["errors"] += 1
-        if class_of(value) not in self._classes:
+        if error.class_name not in self._classes:
             return False
         self._counts["matched"] += 1
-        if "expires" in value.metadata:
+        if error.expires:
             self._counts["expiring"] += 1
             return False
-        if is_kept(value) and not self._with_kept:
+        if error.is_kept and not self._with_kept:
             self._counts["kept"] += 1
             return False
-        if not self._keys.is_of_this_queue(entry.key, value.metadata.get("task_id")):
+        if not self._keys.is_of_this_queue(entry.key, error.key):
             self._counts["undecided"] += 1
             return False
         return True
+
+    def _is_live(self, key: str) -> bool:
+        # A key of the form of a Django record may also be the id of a user's own.
+        return self._live_ids.has(key) or self._live_ids.has(key.removeprefix(DJANGO))
 
     def _delete(self, errors: list[Entry]) -> None:
         if not errors:
@@ -267,7 +305,7 @@ class _Purge:
         if not self._live_ids.is_complete:
             self.stopped = "a message cannot be read: its task may still run"
             return
-        due = [(entry.key, entry.value) for entry in errors if not self._live_ids.has(entry.key)]
+        due = [(entry.key, entry.value) for entry in errors if not self._is_live(entry.key)]
         pending = len(errors) - len(due)
         deleted = len(due) if self._dry_run else len(self._store.compare_and_delete_many(due))
         self._counts.update(pending=pending, deleted=deleted, undecided=-pending - deleted)

@@ -78,7 +78,7 @@ def _sentences(explanation: Explanation) -> Iterator[str]:
         yield _describe_skips(explanation.skipped)
     if explanation.result:
         yield _describe_result(explanation.result, explanation.task_id)
-    if not explanation.places and not explanation.result and not explanation.skipped:
+    if not explanation.places and not explanation.has_ended and not explanation.skipped:
         yield (
             "It is not queued, scheduled or known to be running, nor part of such a task, and it "
             "has no result."
@@ -244,6 +244,8 @@ def _describe_skips(skips: list[SkippedAttempt]) -> str:
 def _describe_result(result: StoredResult, task_id: str) -> str:
     """Return how the task ended, with its result or error as far as it is short enough."""
     size = pluralize(result.size, "byte")
+    if result.kind == "status":
+        return f"Its record for Django says {result.text}."
     if result.kind == "unreadable":
         return f"Has a result of {size}, which cannot be read."
     if result.kind == "value":

@@ -14,11 +14,12 @@ from collections.abc import Callable
 from typing import Any
 
 from ..._checks import check_huey, short
+from ...huey_internals.django_tasks import SHIM_NAME
 from ...ledger import HEARTBEAT_SECONDS, Ledger, Process, Snapshot, open_ledger
 from ...metrics.labels import sanitize_label
 from ...metrics.names import LABELS, LOCK_SKIPS
 from ...store import BATCH, Keys, Kind, Reader, open_store
-from ...store.keys import CHORD, PAUSE, TOKEN
+from ...store.keys import CHORD, DJANGO, PAUSE, TOKEN
 from .._common import to_datetime
 from ..locks.inspection import LockInspector
 from .messages import MAX_LOCATIONS, MessageSearch
@@ -34,7 +35,7 @@ from .model import (
     SkippedAttempt,
 )
 from .nested import ChordConfig
-from .result import read_result
+from .result import read_django_record, read_result
 
 _PATIENCE_SECONDS = HEARTBEAT_SECONDS + 2.0
 _POLL_SECONDS = 0.2
@@ -71,7 +72,7 @@ def explain(
         raise TypeError(f"explain() takes the id of a task, got {short(task_id)}")
     ledger, on_progress = ledger or open_ledger(huey), on_progress or (lambda text: None)
     explanation = _Search(huey, task_id, ledger, on_progress).run()
-    if explanation.result is None and not any(map(_is_certain, explanation.places)):
+    if not explanation.has_ended and not any(map(_is_certain, explanation.places)):
         _wait_for_workers(ledger, patience, on_progress)
         explanation = _Search(huey, task_id, ledger, on_progress).run()
     return explanation
@@ -120,6 +121,7 @@ class _Search:
         self._explanation = Explanation(
             task_id, str(huey.name), self._store.name, bool(huey.utc), huey._get_timestamp()
         )
+        self._is_django_task = False
         self._messages = MessageSearch(
             self._store,
             self._reader,
@@ -177,9 +179,16 @@ class _Search:
             self._explanation.more += 1
 
     def _read_result(self) -> None:
-        if self._keys.kind(self._id) is Kind.RESULT:
-            (raw,) = self._store.get([self._id])
-            self._explanation.result = None if raw is None else read_result(self._reader, raw)
+        if self._keys.kind(self._id) is not Kind.RESULT:
+            return
+        explanation = self._explanation
+        raw, record = self._store.get([self._id, DJANGO + self._id])
+        if record is not None:
+            self._is_django_task = True
+            explanation.result, name = read_django_record(self._reader, record, self._id)
+            explanation.task_name = explanation.task_name or name
+        if raw is not None:  # the error of a Django task, with its text
+            explanation.result = read_result(self._reader, raw)
 
     def _find_locks(self) -> None:
         for lock in LockInspector(self._huey, self._ledger).all():
@@ -209,6 +218,7 @@ class _Search:
     def _read_tokens(self) -> None:
         keys = [TOKEN + self._id]
         keys += [PAUSE + self._explanation.task_name] if self._explanation.task_name else []
+        keys += [PAUSE + SHIM_NAME] if self._is_django_task else []
         for key, raw in zip(keys, self._store.get(keys), strict=True):
             if raw is not None:
                 self._explanation.tokens.append(self._revocation(key, raw))

@@ -81,13 +81,14 @@ class StoredResult:
     """The stored result of the task."""
 
     kind: str
-    """``"value"``, ``"error"`` or ``"unreadable"``."""
+    """``"value"``, ``"error"`` or ``"unreadable"``; ``"status"`` for a Django task that has not
+    ended, as far as its record says."""
     size: int
     """The size of the stored value in bytes."""
     class_name: str | None = None
     """The class of the value or of the error; None if it cannot be read."""
     text: str | None = None
-    """The value or the error as text; None if that is too long."""
+    """The value, the error or the status as text; None if that is too long."""
     of_task: str | None = None
     """For an error of another task, an earlier stage: the id of that task."""
 
@@ -157,6 +158,11 @@ class Explanation:
     def known(self) -> bool:
         """Whether the task was found anywhere."""
         return bool(self.places or self.tokens or self.locks or self.result or self.skipped)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the task has a result."""
+        return self.result is not None and self.result.kind != "status"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the explanation as plain values for JSON."""

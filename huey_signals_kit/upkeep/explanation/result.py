@@ -6,6 +6,8 @@ from typing import Any
 
 from huey.utils import Error
 
+from ...huey_internals.django_records import FAILED, SUCCESSFUL, parse_record
+from ...huey_internals.django_tasks import module_path
 from ...store import Reader, Unreadable, children
 from ...store.reader import Opaque
 from ..errors import class_of
@@ -37,6 +39,29 @@ def read_result(reader: Reader, raw: bytes) -> StoredResult:
         text if isinstance(text, str) and len(text) <= MAX_LENGTH else None,
         of_task if isinstance(of_task, str) else None,
     )
+
+
+def read_django_record(reader: Reader, raw: bytes, task_id: str) -> tuple[StoredResult, str | None]:
+    """Return a description of the record of a Django task, and the name of the task.
+
+    Args:
+        reader: The reader of the Huey.
+        raw: The stored record.
+        task_id: The id of the task.
+    """
+    try:
+        record = parse_record(reader.value(raw), task_id)
+    except Unreadable:
+        record = None
+    if record is None:
+        return StoredResult("unreadable", len(raw)), None
+    name = module_path((record.fields.get("task_path"),))
+    if record.status == SUCCESSFUL:
+        value = record.fields.get("return_value")
+        return StoredResult("value", len(raw), _class_name(value), _text(value)), name
+    if record.status == FAILED:
+        return StoredResult("error", len(raw), record.error_class), name
+    return StoredResult("status", len(raw), text=record.status), name
 
 
 def _class_name(value: Any) -> str:

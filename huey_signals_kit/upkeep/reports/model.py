@@ -114,9 +114,10 @@ class Report:
     trusted_serializer: bool
     """Whether the serializer is the user's own; then values are read by it."""
     kinds: dict[str, KindTotal] = field(default_factory=dict)
-    """The keys of each kind."""
+    """The keys of each kind. The kinds of Django's own tasks are there if this process has declared
+    the task that runs these, or a key of the kind was found."""
     errors: dict[str, int] = field(default_factory=dict)
-    """The number of stored errors by the name of their class."""
+    """The number of stored errors by the name of their class, those of Django tasks included."""
     kept: dict[str, int] = field(default_factory=dict)
     """The number of errors among them that were stored on purpose."""
     tokens: TokenCounts = field(default_factory=TokenCounts)

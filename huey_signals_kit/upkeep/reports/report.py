@@ -14,18 +14,17 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from huey.utils import Error
-
 from ..._checks import check_huey
+from ...huey_internals.django_tasks import SHIM_NAME
 from ...ledger import Ledger, Snapshot, open_ledger
 from ...metrics.values import Totals, merge, to_sample
 from ...store import UPKEEP, Entry, Store, open_kit_store, open_store
-from ...store.keys import PAUSE, TOKEN, Keys, Kind
+from ...store.keys import OF_DJANGO, PAUSE, TOKEN, Keys, Kind
 from ...store.reader import Reader, ReadMessage, Unreadable
 from .._common import to_datetime
 from .._ids import pack_id
 from .._task_registry import is_declared
-from ..errors import class_of, is_kept
+from ..errors import stored_error
 from ..locks.inspection import LockInspector
 from ..tokens import marks
 from .model import Consumer, KindTotal, Report
@@ -73,7 +72,9 @@ class _ReportBuilder:
         self._now = huey._get_timestamp()
         self._live: set[bytes] = set()
         self._etas: list[datetime] = []
-        self._kinds: dict[str, KindTotal] = {str(kind): KindTotal() for kind in Kind}
+        # The kinds of Django's own tasks only where a project has such tasks.
+        kinds = set(Kind) if SHIM_NAME in huey._registry._registry else set(Kind) - OF_DJANGO
+        self._kinds = {str(kind): KindTotal() for kind in Kind if kind in kinds}
         self._errors: Counter[str] = Counter()
         self._kept: Counter[str] = Counter()
         self._report = Report(
@@ -157,22 +158,21 @@ class _ReportBuilder:
             self._count_pause(entry)
         elif kind is Kind.LOCK:
             self._locks[self._keys.lock_name(entry.key)] = entry.value
-        elif kind is Kind.RESULT:
-            kind = self._count_result(entry)
-        total = self._kinds[str(kind)]
+        elif kind in (Kind.RESULT, Kind.DJANGO):
+            kind = self._count_result(entry, kind)
+        total = self._kinds.setdefault(str(kind), KindTotal())
         total.keys += 1
         total.bytes += entry.size
 
-    def _count_result(self, entry: Entry) -> Kind:
+    def _count_result(self, entry: Entry, kind: Kind) -> Kind:
         """Count an error, if it is one; return the kind of the entry."""
-        value = self._read_value(entry)
-        if not isinstance(value, Error):
-            return Kind.RESULT
-        name = class_of(value)
-        self._errors[name] += 1
-        if is_kept(value):
-            self._kept[name] += 1
-        return Kind.ERROR
+        error = stored_error(entry.key, kind, self._read_value(entry))
+        if error is None:
+            return kind
+        self._errors[error.class_name] += 1
+        if error.is_kept:
+            self._kept[error.class_name] += 1
+        return Kind.DJANGO_ERROR if error.is_of_django else Kind.ERROR
 
     def _count_token(self, entry: Entry) -> None:
         if not self._reader.is_token(entry.value):
