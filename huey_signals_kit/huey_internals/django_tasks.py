@@ -22,6 +22,9 @@ SHIM = "djtasks.run"
 SHIM_NAME = f"{BACKEND}.{SHIM}"
 """``module.name`` of that task, as Huey writes it into messages."""
 
+LOGGERS = ("django.tasks", "django_tasks")
+"""The loggers to which Django logs each task that ends, with the exception of one that failed."""
+
 _TASK_MODULES = ("django.tasks.base", "django_tasks.base")
 _LONGEST_PATH = 300
 # The fields of Huey's Message.

@@ -18,6 +18,7 @@ from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED
 
 from ..dispatch.receiver import Receiver
 from ..event import Context, Event
+from ..huey_internals.django_tasks import LOGGERS as DJANGO_LOGGERS
 from ..huey_internals.django_tasks import lock_errors_of, task_name
 from ..huey_internals.stack import TaskExecution, current_execution
 from ..runtime.log import ErrorReporter
@@ -154,14 +155,17 @@ def _exception_of_task(
 ) -> BaseException | None:
     """Return the exception that ended the task, if the event was made for it.
 
-    Such an event comes from Sentry's HueyIntegration or from Huey's own log line. An event that
-    the user's code captures or logs is left alone, even if it has the same exception.
+    Such an event comes from Sentry's HueyIntegration or from Huey's own log line, and for one of
+    Django's own tasks from Django's log line. An event that the user's code captures or logs is
+    left alone, even if it has the same exception.
     """
     exc_info = hint.get("exc_info") or (None, None, None)
     exception: BaseException | None = exc_info[1]
     if exception is not None and _mechanism(event) == "huey":
         return exception
     logged_in = getattr(hint.get("log_record"), "funcName", None)
+    if event.get("logger") in DJANGO_LOGGERS and logged_in == "log_task_finished":
+        return exception
     if event.get("logger") != "huey" or logged_in != "_execute":
         return None
     # Huey's log line about a lock has no exception; it is an event if warnings become events.
