@@ -9,6 +9,7 @@ pytest.importorskip("rich", exc_type=ImportError)
 pytest.importorskip("django")
 
 from tests.django.project import SETTING, Project
+from tests.selection import slow_except
 
 HUEY = "huey.contrib.djhuey.HUEY"
 SETTINGS = """
@@ -46,7 +47,7 @@ def project(tmp_path):
     return Project(tmp_path, SETTINGS, TASKS)
 
 
-@pytest.mark.parametrize("more", [A_QUEUE, AN_INSTANCE])
+@pytest.mark.parametrize("more", slow_except([A_QUEUE], [A_QUEUE, AN_INSTANCE]))
 def test_the_tasks_of_the_project_are_known(project, more):
     """In its folder, with the setting HUEY a dict or a Huey."""
     project.add(more)
@@ -66,6 +67,7 @@ def test_a_module_that_needs_django_set_up(project):
     assert (ran.code, ran.err) == (0, "")
 
 
+@pytest.mark.slow
 def test_only_switches_that_stop_nothing_call_for_a_person(project):
     """Of a task that was removed; not of one whose module nobody has imported."""
     project.add(A_QUEUE)
@@ -85,6 +87,7 @@ def test_only_switches_that_stop_nothing_call_for_a_person(project):
     }
 
 
+@pytest.mark.slow
 def test_a_backend_of_django_tasks_declares_no_other_task(project):
     """Its one task says nothing of those that are not imported, as where their import fails."""
     project.add(A_QUEUE)
@@ -104,7 +107,7 @@ def test_a_backend_of_django_tasks_declares_no_other_task(project):
     )
 
 
-@pytest.mark.parametrize("settings", [None, ""])
+@pytest.mark.parametrize("settings", slow_except([None], [None, ""]))
 def test_without_the_setting_it_says_what_is_missing(project, settings):
     """With the settings module that manage.py names."""
     ran = project.command("report", HUEY, settings=settings)
@@ -116,6 +119,7 @@ def test_without_the_setting_it_says_what_is_missing(project, settings):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
@@ -146,6 +150,7 @@ def test_immediate_mode_of_a_new_project(project):
     assert ran.err.endswith("add 'immediate': False if a consumer works on the queue\n")
 
 
+@pytest.mark.slow
 def test_a_setting_that_has_nothing_to_do_with_the_huey(project):
     """Is no reason to refuse another Huey; that its tasks are missing is said."""
     (project.path / "plain.py").write_text(

@@ -44,7 +44,10 @@ print(kit and kit.settings.preset, [t.name for t in threading.enumerate()],
 NOTHING_MORE = "['MainThread'] False"
 
 
-@pytest.mark.parametrize("huey", [REDIS, INSTANCE], ids=["dict", "instance"])
+@pytest.mark.parametrize(
+    "huey",
+    [pytest.param(REDIS, id="dict"), pytest.param(INSTANCE, id="instance", marks=pytest.mark.slow)],
+)
 def test_a_server_starts_with_the_kit_and_nothing_more(tmp_path, huey):
     """No thread, no connection and no module ``tasks``."""
     project = Project(tmp_path, APP + huey, TASKS)
@@ -52,6 +55,7 @@ def test_a_server_starts_with_the_kit_and_nothing_more(tmp_path, huey):
     assert (ran.out, ran.err) == (f"('quiet-locks',) {NOTHING_MORE}\n", "")
 
 
+@pytest.mark.slow
 def test_check_names_all_mistakes_and_a_server_starts_with_them(tmp_path):
     """In the settings, in a module of handlers, and in a task."""
     mistakes = 'HUEY_SIGNALS = {"preset": "quite-locks", "stale_lock": "release"}\n'
@@ -128,6 +132,7 @@ def test_the_command_line_of_the_project(tmp_path):
     assert [each["name"] for each in json.loads(ran.out)["tokens"]] == ["store.tasks.import_orders"]
 
 
+@pytest.mark.slow
 def test_queues_of_django_huey(tmp_path):
     """Each has its own arguments over the common ones, and its name in the command line."""
     queue = '{"huey_class": "huey.SqliteHuey", "filename": BASE_DIR / "q.db", "immediate": False}'
