@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -37,19 +36,22 @@ __all__ = [
 ]
 
 _MODULES = ("_install", "dispatch.handler", "event", "kit", "presets", "registry", "verdict")
+_PUBLIC_MODULES = ("handlers", "presets", "signals", "sinks", "upkeep")
 
 
-def __getattr__(name: str) -> Any:
-    """Import a name, or a module of this package, when it is first used.
+if not TYPE_CHECKING:  # else type checkers would accept any name
 
-    pytest imports the plugin in `testing`, and so this file, in every run of every project. Huey
-    and the kit take more time to import than pytest itself.
-    """
-    if name in __all__:
-        modules = (import_module(f".{module}", __name__) for module in _MODULES)
-        value = next(getattr(module, name) for module in modules if hasattr(module, name))
-        globals()[name] = value
-        return value
-    if not name.startswith("_") and find_spec(f".{name}", __name__) is not None:
-        return import_module(f".{name}", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        """Import a name, or a public module, when it is first used.
+
+        pytest imports the plugin in `testing`, and so this file, in every run of every project.
+        Huey and the kit take more time to import than pytest itself.
+        """
+        if name in __all__:
+            modules = (import_module(f".{module}", __name__) for module in _MODULES)
+            value = next(getattr(module, name) for module in modules if hasattr(module, name))
+            globals()[name] = value
+            return value
+        if name in _PUBLIC_MODULES:
+            return import_module(f".{name}", __name__)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

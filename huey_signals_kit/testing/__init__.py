@@ -33,11 +33,13 @@ __all__ = [
 _FILES = ("_held_lock", "_installed", "_recorder", "_records", "_counts")
 
 
-def __getattr__(name: str) -> Any:
-    """Import a name when it is first used, because pytest imports this folder in every run."""
-    if name in __all__:
-        for file in _FILES:
-            module = import_module(f".{file}", __name__)
-            if hasattr(module, name):
-                return getattr(module, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # else type checkers would accept any name
+
+    def __getattr__(name: str) -> Any:
+        """Import a name when it is first used, because pytest imports this folder in every run."""
+        if name in __all__:
+            for file in _FILES:
+                module = import_module(f".{file}", __name__)
+                if hasattr(module, name):
+                    return getattr(module, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

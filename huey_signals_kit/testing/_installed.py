@@ -96,6 +96,8 @@ class Installed:
         if self._kit is not None:
             raise RuntimeError(f"{self._who} of {self._huey.name!r} was begun twice; call it again")
         original = self._original = get_kit(self._huey)
+        if original is not None:
+            finish_background(original)  # events of earlier tests
         # Without the lock, because a preset may import modules that register handlers.
         kit = Kit(self._huey, _settings(original, self._options), is_test=True)
         with configuration.lock:

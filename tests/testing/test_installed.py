@@ -496,6 +496,23 @@ def test_background_handlers_finish_before_the_block_ends(make_huey):
     assert [handler.name for handler in kit.handlers if handler.background] != []
 
 
+def test_background_handlers_finish_earlier_events_before_the_block_begins(make_huey):
+    """So that a test does not see what the one before it has caused."""
+    huey, go, seen = make_huey(), threading.Event(), []
+    kit = install_handlers(huey)
+
+    @kit.on("complete", background=True)
+    def slow(event):
+        go.wait(10)
+        seen.append(event.task_name)
+
+    huey.task(name="t")(lambda: None)()
+    run_all(huey)
+    threading.Timer(0.05, go.set).start()
+    with installed(huey):
+        assert len(seen) == 1
+
+
 def test_immediate_mode_is_left_as_it_is(make_huey):
     """The kit of a test works in it, and a Huey without it stays without it."""
     huey = MemoryHuey("now", immediate=True)

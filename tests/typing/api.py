@@ -29,6 +29,14 @@ from huey_signals_kit.signals import lock_skipped
 from huey_signals_kit.sinks import BOUNDS, Durations, Sample, Sink
 from huey_signals_kit.sinks.opentelemetry import OpenTelemetrySink
 from huey_signals_kit.sinks.prometheus import PrometheusSink
+from huey_signals_kit.testing import (
+    HeldLock,
+    RecordedEvent,
+    Recorder,
+    held_lock,
+    installed,
+    record,
+)
 from huey_signals_kit.upkeep import LockHeld, LockInfo, PurgeReport, Report, SweepReport
 
 huey: Any = None
@@ -156,6 +164,26 @@ try:
 except AlreadyInstalled:
     uninstall_handlers(huey)
 
+with installed(huey) as tested, installed(huey, "observe", sinks=Collector(), sentry=False):
+    in_test: Kit = tested
+
+with record(huey, ["observe", Registry()], clean_tokens="never") as recorded:
+    recorder: Recorder = recorded
+    skipped: int = recorded.skips("reports.*", lock="report")
+    assert recorded.errors([tell, "*.pay"], (ValueError, KeyError)) == 0
+    assert not recorded.suppressed(verdict=DROP)
+    assert recorded.tokens() + recorded.handler_errors()
+    events: list[RecordedEvent] = recorded.events
+    print(recorded.signals()[-1], events[0].lock, recorded.verdicts[0].verdict == KEEP)
+    print(recorded.deleted_tokens[0].key, recorded.announcements[0].data["event"])
+    print(recorded.kit.count("huey_lock_skips_total"))
+
+with held_lock(huey, "report") as held_by_test:
+    other_holder: HeldLock = held_by_test
+    print(other_holder.name, other_holder.is_held)
+
+record(huey, presett="observe")  # type: ignore[call-arg]
+held_lock(huey, huey.lock, "report")  # type: ignore[call-arg]
 install_handlers(huey, stale_locks="release", replace=True)
 install_handlers(huey, stale_locks=True)  # type: ignore[arg-type]
 install_handlers(huey, sinks=[3])  # type: ignore[list-item]

@@ -9,8 +9,10 @@ import functools
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import huey_signals_kit
 from huey_signals_kit import DROP, Event, Registry, Verdict, install_handlers, on, register_preset
 from huey_signals_kit.sinks import Sample
+from huey_signals_kit.testing import installed
 
 huey: Any = None
 registry = Registry()
@@ -83,6 +85,12 @@ install_handlers(huey, ["observe", "quiet"])  # type: ignore[list-item]
 install_handlers(huey, sinks="promotheus")  # type: ignore[arg-type]
 install_handlers(huey, sinks=["auto", "statsd"])  # type: ignore[list-item]
 install_handlers(huey, stale_locks="free")  # type: ignore[arg-type]
+
+
+print(huey_signals_kit.instal_handlers)  # type: ignore[attr-defined]
+print(huey_signals_kit.testing.recorded)  # type: ignore[attr-defined]
+installed(huey, sinks="promotheus")  # type: ignore[arg-type]
+installed(huey, replace=True)  # type: ignore[call-arg]
 
 
 class AsynchronousSink:
