@@ -47,10 +47,10 @@ from ..locks.held import held_locks_of
 from ..locks.patch import LockPatch
 from ..metrics.counter import MetricCounter
 from ..metrics.values import Totals, difference, merge
-from ..runtime.fork import reset_in_child
+from ..runtime.fork import prepare_fork, reset_in_child
 from ..runtime.process_id import INCARNATION, this_process
-from ..runtime.scheduler import JobGroup, scheduler
-from ..store import UnsupportedStorage, is_shared
+from ..runtime.scheduler import FORK_SECONDS, JobGroup, scheduler
+from ..store import UnsupportedStorage, close_connection, is_shared
 from .host_record import HostRecordWriter
 from .native_heartbeat import NativeHeartbeat
 
@@ -116,6 +116,13 @@ class HeartbeatWriter:
         self._host = HostRecordWriter(huey)
         self._after_fork()
         reset_in_child(self)
+        prepare_fork(self)
+
+    def _before_fork(self) -> None:
+        # As Huey's consumer does before it forks; the heartbeat may have connected again since.
+        if self._sequence:
+            with suppress(Exception):
+                close_connection(self._huey.storage, FORK_SECONDS)
 
     def _after_fork(self) -> None:
         # A random id, because the number of an ended process may be given to another one.

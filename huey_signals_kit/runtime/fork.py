@@ -4,6 +4,8 @@ A lock that another thread of the parent held at the moment of the fork is held 
 forever, because that thread does not exist there. So every object with a lock or a thread registers
 here, and makes new ones before `os.fork` returns in the child. One hook of the interpreter serves
 them all: such hooks can never be removed, while these objects come and go with their kits.
+
+Before a fork, an object can bring what the child would share with the parent into a safe state.
 """
 
 from __future__ import annotations
@@ -17,7 +19,12 @@ class _Resettable(Protocol):
     def _after_fork(self) -> None: ...
 
 
+class _Forkable(Protocol):
+    def _before_fork(self) -> None: ...
+
+
 _registered: WeakSet[_Resettable] = WeakSet()
+_forkable: WeakSet[_Forkable] = WeakSet()
 
 
 def reset_in_child(resettable: _Resettable) -> None:
@@ -28,10 +35,24 @@ def reset_in_child(resettable: _Resettable) -> None:
     _registered.add(resettable)
 
 
+def prepare_fork(forkable: _Forkable) -> None:
+    """Call ``forkable._before_fork()`` before every fork while the object exists.
+
+    The jobs of the scheduler are paused at that moment. The object is referenced weakly.
+    """
+    _forkable.add(forkable)
+
+
+def _prepare_all() -> None:
+    for forkable in list(_forkable):
+        forkable._before_fork()
+
+
 def _reset_all() -> None:
     for resettable in list(_registered):
         resettable._after_fork()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_all)
+    # The scheduler registers later, and the last hook before a fork is called first.
+    os.register_at_fork(before=_prepare_all, after_in_child=_reset_all)

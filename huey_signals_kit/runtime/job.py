@@ -82,6 +82,9 @@ class Job:
 
     def _after_fork(self) -> None:
         self._running = threading.Lock()
+        self._runner: int | None = None
+        """The thread that is running the job."""
+        self._run_since = 0.0
         self._requested = threading.Event()
         self._last_runs: deque[LastRun] = deque()
         self._cancelled = False
@@ -118,6 +121,7 @@ class Job:
         """
         if not self._running.acquire(timeout=timeout):
             return False, None
+        self._runner, self._run_since = threading.get_ident(), time.monotonic()
         try:
             self._function()
         except BaseException as exc:  # such as gevent.Timeout: one job must not end the others
@@ -127,8 +131,24 @@ class Job:
                 return False, None
             return False, exc
         finally:
+            self._runner = None
             self._running.release()
         return True, None
+
+    def pause(self, seconds: float) -> Callable[[], object] | None:
+        """Keep the job from running, and return a function that lets it run again.
+
+        Return None if that is impossible: the calling thread is running the job, or a run takes
+        longer than `seconds`, for example because a server does not answer.
+
+        Args:
+            seconds: The duration of a run for which this call waits.
+        """
+        if self._runner == threading.get_ident():
+            return None
+        since = time.monotonic() if self._runner is None else self._run_since
+        running, timeout = self._running, since + seconds - time.monotonic()
+        return running.release if running.acquire(timeout=max(timeout, 0)) else None
 
     def fail_last(self, exc: BaseException) -> None:
         """Report that the last run of the job failed."""

@@ -22,6 +22,7 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import multiprocessing.util
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -39,6 +40,9 @@ END_SECONDS = 0.8
 
 A worker process waits for so long, then its consumer: less than two seconds together.
 """
+
+FORK_SECONDS = 0.5
+"""Seconds that a run of a job may delay a fork."""
 
 ASK_SECONDS = 1.0
 """Seconds between two calls of a job's `when`."""
@@ -67,6 +71,8 @@ class Scheduler:
         """The thread in this process, if it was started."""
         self.ending = False
         """Whether every job is in its last run."""
+        self._resume: dict[int, list[Callable[[], object]]] = {}
+        """What resumes the jobs that a fork has paused, by the thread that forks."""
 
     def _renew_lock(self) -> None:
         self._made_by = threading.Lock
@@ -183,6 +189,22 @@ class Scheduler:
             callback()
         self.flush(self.jobs)
 
+    def pause(self) -> None:
+        """Pause every job, because this thread is about to fork.
+
+        A job that writes to the storage holds Huey's own lock of that storage. A child that is
+        forked meanwhile would wait for this lock forever.
+        """
+        callbacks = self._resume[threading.get_ident()] = []
+        for job in self.jobs:
+            if (resume := job.pause(FORK_SECONDS)) is not None:
+                callbacks.append(resume)
+
+    def resume(self) -> None:
+        """Resume the jobs that `pause` has paused; a forked child has new locks."""
+        for resume in self._resume.pop(threading.get_ident(), ()):
+            resume()
+
     def _loop(self) -> None:
         try:
             while self._wait():
@@ -223,6 +245,9 @@ class Scheduler:
 
 scheduler = Scheduler()
 """The scheduler of this process."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=scheduler.pause, after_in_parent=scheduler.resume)
 
 
 class JobGroup:

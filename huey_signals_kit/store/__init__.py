@@ -18,7 +18,7 @@ from ._kit_data import (
     open_kit_store,
     redis_key,
 )
-from ._open import REDIS, family_of, is_read_whole, is_shared, open_store
+from ._open import REDIS, close_connection, family_of, is_read_whole, is_shared, open_store
 from .backends.files import file_lock
 from .backends.generic import UnsupportedStorage
 from .backends.memory import MemoryStore
@@ -54,6 +54,7 @@ __all__ = [
     "Unreadable",
     "UnsupportedStorage",
     "children",
+    "close_connection",
     "family_of",
     "file_lock",
     "ids_in_plain",

@@ -117,6 +117,23 @@ def is_shared(storage: Any) -> bool:
     return not isinstance(storage, (storages.MemoryStorage, storages.BlackHoleStorage))
 
 
+def close_connection(storage: Any, seconds: float) -> None:
+    """Close the connection of a storage that a forked child would share with this process.
+
+    That is the one connection of an SQL storage, for all threads. A Redis client opens its own in
+    the child. Before Huey 3, each thread has a connection of its own.
+
+    Args:
+        storage: The storage; the next call of a method connects again.
+        seconds: Seconds to wait while another thread uses the connection; then it is left open.
+    """
+    lock: Any = getattr(storage, "lock", None)
+    is_sql = isinstance(storage, getattr(storages, "BaseSqlStorage", ()))
+    if is_sql and hasattr(lock, "acquire") and lock.acquire(timeout=seconds):
+        lock.release()
+        storage.close()
+
+
 def is_read_whole(store: Store) -> bool:
     """Return whether a search for keys by prefix reads all results, or all their names."""
     return isinstance(store, (GenericStore, FileStore))

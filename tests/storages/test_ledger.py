@@ -28,6 +28,7 @@ from tests.support import (
     REDIS_KINDS,
     delete_kit_data,
     kit_data,
+    locks,
     put_kit_data,
     wait_until,
 )
@@ -651,6 +652,23 @@ def test_a_forked_child_does_not_hold_its_parents_lease(make_huey):
         os._exit(lease.held or lease.renew() or lease.acquire())
     assert os.waitpid(child, 0)[1] == 0
     assert lease.renew()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+def test_a_forked_child_does_not_share_the_connection_of_the_heartbeat(make_huey, kind):
+    """Huey's consumer closes the connection before it forks; the heartbeat has opened it again."""
+    huey = make_huey(kind)
+    if not hasattr(huey.storage, "_conn"):
+        pytest.skip("before Huey 3, each thread has a connection")
+    kit = install_handlers(huey)
+    with huey.lock_task("import"):
+        kit.report()  # writes the record, because this process holds a lock
+        assert huey.storage._conn is not None
+        child = os.fork()
+        if child == 0:
+            os._exit(huey.storage._conn is not None)
+    assert os.waitpid(child, 0)[1] == 0
+    assert locks(huey) == set()
 
 
 def test_a_lease_that_is_not_renewed_is_free_after_its_time(

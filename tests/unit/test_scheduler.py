@@ -326,6 +326,57 @@ def test_a_child_forked_while_a_job_is_running_can_run_it():
     assert lines == ["True"]
 
 
+def test_a_child_is_not_forked_while_a_job_holds_a_lock_of_the_storage():
+    """A preloading gunicorn forks at any moment; its worker would wait for that lock forever."""
+    lines = python(
+        """
+        import os, threading, time
+        from huey_signals_kit.runtime import scheduler as module
+        module.FORK_SECONDS = 60
+        lock, inside = threading.Lock(), threading.Event()
+        def work():
+            with lock:
+                inside.set()
+                time.sleep(0.2)
+        module.scheduler.every(0.01, work, "work", own_thread=True)
+        module.scheduler.start()
+        for _ in range(3):
+            inside.clear()
+            inside.wait(10)
+            pid = os.fork()
+            if pid == 0:
+                print(lock.acquire(timeout=5), flush=True)
+                os._exit(0)
+            os.waitpid(pid, 0)
+        """
+    )
+    assert lines == ["True"] * 3
+
+
+def test_a_job_may_fork():
+    """A fork waits for other jobs, not for the one that forks."""
+    lines = python(
+        """
+        import os, threading
+        from huey_signals_kit.runtime import scheduler as module
+        module.FORK_SECONDS = 3600
+        done = threading.Event()
+        def work():
+            pid = os.fork()
+            if pid == 0:
+                os._exit(0)
+            os.waitpid(pid, 0)
+            done.set()
+        module.scheduler.every(0.01, work, "work", own_thread=True)
+        module.scheduler.start()
+        print(done.wait(10))
+        done.clear()
+        print(done.wait(10))
+        """
+    )
+    assert lines == ["True", "True"]
+
+
 def test_what_is_to_come_before_the_end_comes_before_the_last_jobs():
     """A background handler may count something, which a sink is still to have."""
     lines = python(
