@@ -9,7 +9,8 @@ from pathlib import Path
 
 from huey_signals_kit import available_presets, get_kit
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+README_FILE = Path(__file__).parent.parent / "README.md"
+README = README_FILE.read_text()
 
 
 def blocks(language):
@@ -30,6 +31,17 @@ def test_the_code_runs_as_it_stands():
     exec(code, names)
     with names["kit"] as kit:
         assert get_kit(names["huey"]) is kit
+
+
+def test_the_lines_of_each_framework_are_those_of_its_page():
+    """A row of "Where to put the line" that links a page says what the page says."""
+    rows = re.findall(r"^\| .*recipes/(\w+\.md).* \|.*\| (.+) \|$", README, re.MULTILINE)
+    lines = {page: re.findall(r"`([^`]+\))`", cell) for page, cell in rows}
+    assert {"flask.md", "fastapi.md"} <= set(lines)
+    for page, shown in lines.items():
+        code = (README_FILE.parent / "recipes" / page).read_text()
+        # A page may pass options besides.
+        assert all(line.removesuffix(")") in code for line in shown), page
 
 
 def test_every_preset_is_in_the_table():
