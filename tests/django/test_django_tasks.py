@@ -12,6 +12,7 @@ from huey_signals_kit.huey_internals.django_tasks import SHIM_NAME
 from huey_signals_kit.huey_internals.django_tasks import task_name as name_of_task
 from huey_signals_kit.huey_internals.facts import declared_tasks
 from huey_signals_kit.integrations.quiet_logs import QuietLogs
+from huey_signals_kit.testing import record
 from tests.support import hold, run_all
 
 # Needs Django with its tasks, and Huey 3.5.
@@ -203,3 +204,25 @@ def test_a_task_of_that_name_in_another_module(huey):
     own("a.b")
     run_all(huey)
     assert seen == [f"{own.task_class.__module__}.djtasks.run"]
+
+
+def test_the_tools_for_tests_take_them(huey):
+    """The task, its function, and a glob."""
+    with record(huey) as recorded:
+        hold(huey, own_tasks.LOCK)
+        own_tasks.guarded.enqueue()
+        own_tasks.keeps.enqueue()
+        run_all(huey)
+    tasks = (own_tasks.guarded, own_tasks.guarded.func, "*.guarded", None)
+    assert [recorded.skips(each) for each in tasks] == [1, 1, 1, 2]
+    assert {each.task_name: str(each.verdict) for each in recorded.verdicts} == {
+        f"{TASKS}.guarded": "DROP",
+        f"{TASKS}.keeps": "KEEP",
+    }
+
+
+def test_a_function_that_no_task_was_made_from(huey):
+    """Is refused, as a filter by it would match nothing."""
+    kit = install_handlers(huey)
+    with pytest.raises(TypeError, match="or as a Django task in its own module"):
+        kit.on(tasks=run_all)

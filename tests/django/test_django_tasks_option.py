@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import re
+from pathlib import Path
+
 import pytest
 from huey import MemoryHuey
 
+from huey_signals_kit import install_handlers
 from huey_signals_kit.dispatch import task_option
 from huey_signals_kit.dispatch.task_option import TaskOption
+from tests.support import hold, run_all
 
 own_tasks = pytest.importorskip("tests.django.own_tasks", exc_type=ImportError)
 lock_errors = own_tasks.lock_errors
@@ -79,3 +85,33 @@ def test_a_worker_deletes_expired_errors_from_its_start(make_huey, monkeypatch, 
     assert TaskOption.expires_errors_of(huey) is False
     with own_tasks.tasks_on(huey):
         assert TaskOption.expires_errors_of(huey) is begins
+
+
+def test_the_recipe_declares_it():
+    """The code of the page ``recipes/django.md`` runs, on both versions of Django."""
+    page = Path(__file__).parents[2] / "recipes" / "django.md"
+    section = page.read_text().split("## Django's own tasks")[1]
+    (code,) = (
+        each for each in re.findall(r"```python\n(.*?)```", section, re.S) if "@task" in each
+    )
+    module = own_tasks.task.__module__.partition(".tasks.")[0].partition(".")[0]
+    if module == "django_tasks":
+        code = code.replace("from django.tasks import", "from django_tasks import")
+    names = {"__name__": own_tasks.__name__}
+    exec(code, names)
+    assert names["import_orders"].func.lock_errors == "keep"
+    assert names["import_orders"].module_path == f"{own_tasks.__name__}.import_orders"
+
+
+def test_an_attribute_that_was_set_by_hand_and_is_wrong(make_huey, monkeypatch, caplog):
+    """Is ignored and logged once, with the name of the function."""
+    monkeypatch.setattr(own_tasks.guarded.func, "lock_errors", "kep", raising=False)
+    huey = make_huey()
+    install_handlers(huey)
+    hold(huey, own_tasks.LOCK)
+    with own_tasks.tasks_on(huey), caplog.at_level(logging.ERROR, "huey_signals_kit"):
+        ids = [own_tasks.guarded.enqueue().id for _ in range(2)]
+        run_all(huey)
+    assert [own_tasks.record(huey, task_id) for task_id in ids] == [None, None]
+    text = f"Task {own_tasks.__name__}.guarded has lock_errors='kep', which is ignored."
+    assert caplog.text.count(text) == 1

@@ -428,3 +428,71 @@ def test_a_stage_of_a_pipeline(memory_huey):
     memory_huey.execute(task)
     assert own_tasks.record(memory_huey, task_id) is None
     assert stored_errors(memory_huey) == {}
+
+
+class Bomb:
+    """An object whose unpickling is seen."""
+
+    def __reduce__(self):
+        return (exec, ("raise SystemExit('the pickle has run')",))
+
+
+def test_nothing_in_the_record_of_a_revoked_task_runs(memory_huey):
+    """It is left alone, and the token is deleted."""
+    kit = install_handlers(memory_huey)
+    task_id = own_tasks.greet.enqueue().id
+    memory_huey.revoke_by_id(task_id)
+    record = {**own_tasks.record(memory_huey, task_id), "args": [Bomb()]}
+    raw = memory_huey.serializer.serialize(record)
+    memory_huey.storage.put_data(f"djt.{task_id}", raw)
+    run_all(memory_huey)
+    assert raw_record(memory_huey, task_id) == raw
+    assert tokens(memory_huey) == set()
+    assert kit.count("huey_handler_errors_total") == 0
+
+
+@pytest.mark.parametrize("path", ["no.such.module", "", 3, None])
+def test_a_revoked_task_whose_function_is_gone(memory_huey, path):
+    """Has failed all the same; that Django is sent nothing is logged and counted."""
+    kit = install_handlers(memory_huey)
+    task_id = own_tasks.greet.enqueue().id
+    memory_huey.revoke_by_id(task_id)
+    record = {**own_tasks.record(memory_huey, task_id), "task_path": path}
+    memory_huey.put_result(f"djt.{task_id}", record)
+    with own_tasks.finished_tasks() as finished:
+        run_all(memory_huey)
+    assert (own_tasks.record(memory_huey, task_id)["status"], finished) == ("FAILED", [])
+    assert kit.count("huey_handler_errors_total", handler="django_record") == 1
+    assert tokens(memory_huey) == set()
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "FAILED", "SUCCESSFUL"])
+def test_a_revoked_task_that_has_been_started(memory_huey, status):
+    """Keeps its record: it may be running, and what it has returned is not lost."""
+    install_handlers(memory_huey)
+    task_id = own_tasks.greet.enqueue().id
+    memory_huey.revoke_by_id(task_id)
+    record = {**own_tasks.record(memory_huey, task_id), "status": status}
+    memory_huey.put_result(f"djt.{task_id}", record)
+    run_all(memory_huey)
+    assert own_tasks.record(memory_huey, task_id) == record
+
+
+def test_a_reader_during_the_change(memory_huey, monkeypatch):
+    """Sees the record before or after it, each complete."""
+    brief = Registry("brief")
+    brief.add(expire_lock_errors(60), "locked")
+    install_handlers(memory_huey, preset=brief)
+    hold(memory_huey, own_tasks.LOCK)
+    task_id = own_tasks.guarded.enqueue().id
+    seen = []
+
+    def read():
+        result = own_tasks.default_task_backend.get_result(task_id)
+        seen.append((str(result.status), bool(result.errors[0].traceback)))
+
+    read_with(monkeypatch, read)
+    run_all(memory_huey)
+    monkeypatch.undo()
+    read()
+    assert seen == [("FAILED", True), ("FAILED", False)]
