@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 from ..._checks import listed
@@ -37,7 +38,7 @@ class Installation:
     @property
     def problems(self) -> list[Problem]:
         """What is wrong with the settings and with the handlers of the apps."""
-        return [*self._handler_problems, *self._problems]
+        return [*self._handler_problems, *self._problems, *self._replaced_kits()]
 
     def start(self) -> None:
         """Import the handlers of every app, and install the kit on every queue.
@@ -63,11 +64,13 @@ class Installation:
         former_kits, self._problems = self._overridden.pop()
         for queue in self.queues:
             former = former_kits.get(queue.name)
+            if get_kit(queue.huey) not in (None, self._kits.get(queue.name)):
+                continue  # installed by a test, which removes it
             if former is None:
                 self._uninstall(queue)
-            elif self._is_free(queue):
+            else:
                 restore_kit(former)
-                self._kits[queue.name] = former
+        self._kits = former_kits
 
     def _install_all(self) -> None:
         self.queues, problems = find_queues()
@@ -89,23 +92,26 @@ class Installation:
 
     def _install(self, queue: Queue, options: Options) -> Problem | None:
         """Install the kit on one queue, or return what prevents this."""
-        own = self._kits.get(queue.name)
+        current, own = get_kit(queue.huey), self._kits.get(queue.name)
+        if current is not None and current.is_test:
+            return None  # of huey_signals_kit.testing; the kit of the app is suspended
         if own is not None and own.installed:
             options = {**options, "replace": True}
         try:
             self._kits[queue.name] = install_handlers(queue.huey, **options)
         except AlreadyInstalled as exc:
-            return Problem(
-                "W002",
-                f"The kit is installed twice on the queue {queue.name!r}, by the code of the "
-                f"project and by {SETTING}, with different arguments: {exc}",
-                f"Remove the call of install_handlers(), and write its arguments in {SETTING}. "
-                "The kit of the code stays.",
-            )
+            self._kits.pop(queue.name, None)
+            return _installed_twice(queue, str(exc))
         except Exception as exc:
             self._uninstall(queue)
             return describe("E012", SETTING, exc)
         return None
+
+    def _replaced_kits(self) -> Iterator[Problem]:
+        for queue in self.queues:
+            own, current = self._kits.get(queue.name), get_kit(queue.huey)
+            if own is not None and current not in (None, own) and not current.is_test:
+                yield _installed_twice(queue, f"the code has replaced the kit of {SETTING}.")
 
     def _uninstall(self, queue: Queue) -> None:
         """Remove the kit from a queue, if the app has installed it."""
@@ -113,9 +119,15 @@ class Installation:
         if kit is not None:
             kit.uninstall()
 
-    def _is_free(self, queue: Queue) -> bool:
-        """Return whether a queue has no kit, or one that the app has installed."""
-        return get_kit(queue.huey) in (None, self._kits.get(queue.name))
+
+def _installed_twice(queue: Queue, reason: str) -> Problem:
+    return Problem(
+        "W002",
+        f"The kit is installed twice on the queue {queue.name!r}, by the code of the project and "
+        f"by {SETTING}, with different arguments: {reason}",
+        f"Remove the call of install_handlers(), and write its arguments in {SETTING}. Until then "
+        "the kit of the code stays.",
+    )
 
 
 def _log(problems: list[Problem]) -> None:

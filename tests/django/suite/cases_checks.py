@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
+from io import StringIO
 from unittest.mock import patch
 
 from django.conf import settings
 from django.core.checks import run_checks
+from django.core.management import CommandError, call_command
 from django.test import SimpleTestCase, override_settings
 
-from huey_signals_kit import Registry, install_handlers, uninstall_handlers
+from huey_signals_kit import Registry, get_kit, install_handlers, uninstall_handlers
+from huey_signals_kit._install import restore_kit
+from huey_signals_kit.testing import installed
 
 HUEY = settings.HUEY
 PATH = "tests.django.suite.objects"
@@ -44,6 +49,20 @@ MISTAKES = {
     "locks": ({"stale_locks": "free"}, "E007", "'free'", ""),
     "queue": ({"queues": {"suit": {}}}, "E008", "no such queue", "Did you mean 'suite'?"),
 }
+
+
+class CommandLine(SimpleTestCase):
+    """``call_command("huey_signals", ...)``."""
+
+    def test_an_exit_code_is_an_exception(self):
+        """With the code, here that of a queue in memory, which no other process can read."""
+        if find_spec("typer") is None:
+            self.skipTest("the extra cli is not installed")
+        output = StringIO()
+        with self.assertRaises(CommandError) as raised:
+            call_command("huey_signals", "report", stderr=output)
+        self.assertEqual(raised.exception.returncode, 2)
+        self.assertIn("its data is in the memory of the process", output.getvalue())
 
 
 def messages():
@@ -97,6 +116,32 @@ class Checks(SimpleTestCase):
         self.assertIn("Remove the call of install_handlers()", message.hint)
         with override_settings(HUEY_SIGNALS={}):
             pass
+
+    def test_a_kit_that_the_code_has_replaced(self):
+        """After Django has started, as in a module ``tasks``."""
+        kit = get_kit(HUEY)
+        with install_handlers(HUEY, preset="observe", replace=True):
+            [message] = messages()
+            with override_settings(HUEY_SIGNALS={"preset": "observe"}):
+                pass
+        self.assertEqual(message.id, "huey_signals.W002")
+        self.assertIn("the code has replaced the kit of HUEY_SIGNALS", message.msg)
+        restore_kit(kit)
+
+    def test_the_kit_of_a_test_is_none_of_these(self):
+        """And is left alone by an override, because the test restores the former kit."""
+        kit = get_kit(HUEY)
+        with installed(HUEY, preset="observe"):
+            current = get_kit(HUEY)
+            with override_settings(HUEY_SIGNALS={"preset": "tidy-tokens"}):
+                self.assertIs(get_kit(HUEY), current)
+            with (
+                self.assertLogs("huey_signals_kit", "ERROR"),
+                override_settings(HUEY_SIGNALS={"preset": "quite-locks"}),
+            ):
+                self.assertIs(get_kit(HUEY), current)
+            self.assertEqual(messages(), [])
+        self.assertIs(get_kit(HUEY), kit)
 
     def test_a_task_with_a_wrong_verdict_for_its_lock_errors(self):
         """Text, a number or a flag."""

@@ -8,7 +8,6 @@ from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, connections, transaction
 from django.test import TestCase, TransactionTestCase
-from huey.consumer import Worker
 
 from huey_signals_kit import get_kit
 from tests.support import HAS_ENQUEUED
@@ -40,7 +39,8 @@ def use_database(event):
 
 def run_worker():
     """Run one turn of a worker, as a consumer does on each of its threads."""
-    Worker(HUEY, threading.Event(), 0.01, 0.01, 1).loop()
+    worker, _ = HUEY.create_consumer(workers=1, periodic=False).worker_threads[0]
+    worker.loop()
 
 
 def open_databases():

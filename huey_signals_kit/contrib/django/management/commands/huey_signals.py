@@ -34,8 +34,11 @@ class Command(BaseCommand):  # type: ignore[misc]
     def run_from_argv(self, argv: list[str]) -> None:
         """Run the command line of ``manage.py``; end the process with the exit code."""
         program = _program(argv)
-        command, run = _command_line(program)
         args = list(_without_django_options(argv[2:]))
+        queue = None
+        if args[:1] == ["--queue"]:
+            queue, args = args[1] if len(args) > 1 else "", args[2:]
+        command, run = _command_line(program, queue)
         run(lambda: command(args=args, prog_name=program))
 
     def print_help(self, prog_name: str, subcommand: str) -> None:
@@ -78,7 +81,7 @@ def _command_line(program: str, default: str | None = None) -> tuple[Any, Any]:
             f"{program} needs {exc.name}, which is not installed; "
             "run: pip install 'huey-signals-kit[cli]'"
         )
-    return embed(program, lambda queue: _huey_name(queue or default)), run
+    return embed(program, lambda queue: _huey_name(default if queue is None else queue)), run
 
 
 def _huey_name(name: str | None) -> str:
