@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 pytest.importorskip("typer", exc_type=ImportError)
@@ -124,12 +122,15 @@ call_command("check", fail_level="WARNING")
 def test_the_command_line_of_the_project(tmp_path):
     """All of it, without the argument HUEY."""
     project = Project(tmp_path, APP + SQLITE, TASKS)
-    project.python("import shop.wsgi; from store.tasks import import_orders as t; t.revoke()")
+    project.python(
+        "import shop.wsgi; from store.tasks import import_orders as task; task.revoke();"
+        "task.huey.revoke_by_id('5f0c1f7e-0d4c-4c55-9d53-1f3f5b9c3a10')"
+    )
     ran = project.manage("huey_signals", "report")
     assert (ran.code, ran.err) == (0, "")
     assert ran.row("store.tasks.import_orders") == ["active"]
-    ran = project.manage("huey_signals", "tokens", "list", "--json", "--settings=shop.settings")
-    assert [each["name"] for each in json.loads(ran.out)["tokens"]] == ["store.tasks.import_orders"]
+    ran = project.manage("huey_signals", "sweep", "--settings=shop.settings", "--min-age", "2d")
+    assert ran.out.splitlines()[-1] == "  manage.py huey_signals sweep --apply --min-age 2d"
 
 
 @pytest.mark.slow

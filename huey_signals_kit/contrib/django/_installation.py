@@ -12,7 +12,7 @@ from ...kit import Kit
 from ...runtime.log import log
 from ._handlers import import_handlers
 from ._options import SETTING, Options, read_options
-from ._problems import Problem, describe
+from ._problems import Problem, describe, split_remedy
 from ._queues import Queue, find_queues
 
 _NO_QUEUE = Problem(
@@ -101,7 +101,7 @@ class Installation:
             self._kits[queue.name] = install_handlers(queue.huey, **options)
         except AlreadyInstalled as exc:
             self._kits.pop(queue.name, None)
-            return _installed_twice(queue, str(exc))
+            return _installed_twice(queue, split_remedy(exc)[0])
         except Exception as exc:
             self._uninstall(queue)
             return describe("E012", SETTING, exc)

@@ -36,7 +36,14 @@ def describe(code: str, where: str, exc: BaseException) -> Problem:
         where: The expression of the argument, such as ``HUEY_SIGNALS['preset']``.
         exc: The exception, with a message of this package.
     """
-    text, *remedy = _REMEDY.split(str(exc), maxsplit=1)
-    text = text.removesuffix(".")
-    hint = remedy[0] if remedy else f"Correct {where}"
-    return Problem(code, f"{where}: {text}.", f"{hint[0].upper()}{hint[1:].removesuffix('.')}.")
+    text, remedy = split_remedy(exc)
+    if not remedy:
+        allowed = re.search(r" takes (.+), got ", text)
+        remedy = f"It takes {allowed[1]}." if allowed else f"Correct {where}."
+    return Problem(code, f"{where}: {text}", remedy)
+
+
+def split_remedy(exc: BaseException) -> tuple[str, str]:
+    """Return what is wrong and what to write, as sentences, from a message of this package."""
+    text, *remedy = (f"{part.removesuffix('.')}." for part in _REMEDY.split(str(exc), maxsplit=1))
+    return text, "".join(f"{each[0].upper()}{each[1:]}" for each in remedy)

@@ -118,7 +118,7 @@ def _describe_failure(setting: str, exc: BaseException, output: str) -> Problem:
     reason = lines[-1] if is_exit and lines else f"{type(exc).__name__}: {short_text(exc)}"
     return Problem(
         "E011",
-        f"No Huey can be made from the setting {setting}: {reason}",
+        f"No Huey can be made from the setting {setting}: {reason.removesuffix('.')}.",
         f"Correct {setting}; no consumer can start with it either.",
     )
 
