@@ -54,7 +54,7 @@ def read_options(queue_names: Iterable[str]) -> tuple[dict[str, Options], list[P
         more, mistakes = _read(own.get(name, {}), f"{where}[{name!r}]")
         problems += mistakes
         if is_common_valid and not mistakes:
-            options[name] = {**common, **more}
+            options[name] = _with_sinks({**common, **more})
     problems += [
         _unknown_queue(where, name, queue_names) for name in own if name not in queue_names
     ]
@@ -91,7 +91,7 @@ def _resolve(name: str, value: Any) -> Any:
     if name == "preset":
         return _each(value, lambda item: _object(item, available_presets()))
     if name == "sinks":
-        return _each(value, lambda item: _instance(_object(item, get_args(SinkName))))
+        return _each(value, lambda item: _object(item, get_args(SinkName)))
     if name == "clean_tokens":
         return _object(value)
     if name == "registry" and isinstance(value, str):
@@ -112,8 +112,12 @@ def _object(value: Any, names: Iterable[str] = ()) -> Any:
     return import_string(value) if is_path else value
 
 
-def _instance(value: Any) -> Any:
-    return value() if isinstance(value, type) else value
+def _with_sinks(options: Options) -> Options:
+    """Return the arguments with instances of sinks that are classes: each queue has its own."""
+    if "sinks" not in options:
+        return options
+    sinks = _each(options["sinks"], lambda item: item() if isinstance(item, type) else item)
+    return {**options, "sinks": sinks}
 
 
 def _validate(name: str, value: Any) -> None:
@@ -122,7 +126,7 @@ def _validate(name: str, value: Any) -> None:
         validate_flag(value, "replace=")
         return
     arguments = {each: default for each, default in _DEFAULTS.items() if each != "replace"}
-    Kit(MemoryHuey("settings"), Settings.read(**{**arguments, name: value}))
+    Kit(MemoryHuey("settings"), Settings.read(**_with_sinks({**arguments, name: value})))
 
 
 def _no_dict(where: str, given: object) -> Problem:

@@ -8,6 +8,7 @@ from django.test import SimpleTestCase, modify_settings, override_settings
 from huey.exceptions import TaskLockedException
 
 from huey_signals_kit import get_kit, install_handlers, uninstall_handlers
+from huey_signals_kit.contrib.django._options import read_options
 from tests.django.suite import huey_handlers, objects
 
 HUEY = settings.HUEY
@@ -115,6 +116,13 @@ class Override(SimpleTestCase):
             self.assertIsInstance(option("sinks")[1], objects.Sink)
             self.assertEqual(option("lock_exceptions"), (objects.Busy, TaskLockedException))
             self.assertIs(option("clean_tokens"), objects.clean)
+
+    def test_each_queue_has_a_sink_of_its_own(self):
+        """If the setting names a class."""
+        options, _ = read_options(["suite", "another"])
+        sinks = [each["sinks"] for each in options.values()]
+        self.assertEqual([type(sink) for sink in sinks], [objects.Sink] * 2)
+        self.assertIsNot(*sinks)
 
     def test_no_setting_means_the_defaults(self):
         """Whether it is missing or None."""
