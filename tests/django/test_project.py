@@ -39,6 +39,15 @@ kit = get_kit(HUEY)
 print(kit and kit.settings.preset, [t.name for t in threading.enumerate()],
       "store.tasks" in sys.modules)
 """
+HANDLERS = """
+from huey_signals_kit import on
+
+@on("error")
+def removed_after_the_error_below(event):
+    pass
+
+import no_module
+"""
 NOTHING_MORE = "['MainThread'] False"
 
 
@@ -59,7 +68,7 @@ def test_check_names_all_mistakes_and_a_server_starts_with_them(tmp_path):
     mistakes = 'HUEY_SIGNALS = {"preset": "quite-locks", "stale_lock": "release"}\n'
     tasks = TASKS.replace("@db_task()", '@db_task(lock_errors="dorp")')
     project = Project(tmp_path, APP + SQLITE + mistakes, tasks)
-    project.write("store/huey_handlers.py", "from huey_signals_kit import on\nimport no_module\n")
+    project.write("store/huey_handlers.py", HANDLERS)
     ran = project.manage("check")
     assert ran.code == 1
     for text in (
@@ -73,8 +82,9 @@ def test_check_names_all_mistakes_and_a_server_starts_with_them(tmp_path):
         "raised ModuleNotFoundError: No module named 'no_module'",
     ):
         assert text in ran.err
-    ran = project.python(AFTER_START)
-    assert ran.out == f"None {NOTHING_MORE}\n"
+    count = "from huey_signals_kit.registry import default_registry as on; print(len(on))"
+    ran = project.python(AFTER_START + count)
+    assert ran.out == f"None {NOTHING_MORE}\n0\n"
     assert "Did you mean 'quiet-locks'?" in ran.err
 
 

@@ -75,7 +75,8 @@ class Installation:
     def _install_all(self) -> None:
         self.queues, problems = find_queues()
         options, mistakes = read_options([queue.name for queue in self.queues])
-        problems += mistakes
+        # If a Huey cannot be made, the names of its queues are unknown.
+        problems += [each for each in mistakes if each.code != "E008" or not problems]
         for queue in self.queues:
             if queue.name in options:
                 problem = self._install(queue, options[queue.name])
