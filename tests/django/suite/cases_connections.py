@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from unittest.mock import patch
 
 from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
@@ -130,8 +131,8 @@ class Connections(_WithHandler, TransactionTestCase):
         run_worker()
         self.assertEqual(seen, [True])
 
-    def test_a_handler_in_the_background_leaves_none_open(self):
-        """On its own thread, whose connections no other code closes."""
+    def run_in_background(self):
+        """Return what a handler sees open before, during and after the first of two events."""
         done = threading.Event()
 
         def read(event):
@@ -147,7 +148,16 @@ class Connections(_WithHandler, TransactionTestCase):
         self.assertTrue(done.wait(30))
         (first, before), during, (second, after), _ = seen
         self.assertIs(first, second)
-        self.assertEqual((before, during, after), ([], ["default", "other"], []))
+        return before, during, after
+
+    def test_a_handler_in_the_background_leaves_none_open(self):
+        """On its own thread, whose connections no other code closes."""
+        self.assertEqual(self.run_in_background(), ([], ["default", "other"], []))
+
+    def test_a_handler_in_the_background_uses_a_young_connection_again(self):
+        """As long as CONN_MAX_AGE allows."""
+        with patch.dict(connections.settings["default"], CONN_MAX_AGE=None):
+            self.assertEqual(self.run_in_background(), ([], ["default", "other"], ["default"]))
 
     def test_immediate_mode(self):
         """Every handler runs inside other code."""
