@@ -23,6 +23,9 @@ from ..verdict import Verdict
 _ATTEMPTS = 3
 """The number of times that a record is read again because it has changed meanwhile."""
 
+_LARGEST_SMALL = 4096
+"""Bytes up to which a record that expires has the arguments of its task."""
+
 Write = Callable[[Store, str, bytes, DjangoRecord], bool]
 """Changes a record; returns False if its value was no longer the one that was read."""
 
@@ -71,6 +74,8 @@ class DjangoRecords:
             if verdict.seconds is not None:
                 due = time.time() + verdict.seconds
                 new = self._serialize(record.small(due))
+                if len(new) > _LARGEST_SMALL:
+                    new = self._serialize(record.small(due, has_arguments=False))
                 return self._expiry.replace(key, raw, new, due)
             if verdict.action == "drop":
                 return store.compare_and_delete(key, raw)

@@ -60,13 +60,15 @@ class DjangoRecord:
         """Return the fields of a record whose error is stored on purpose."""
         return {**self.fields, "kept": True}
 
-    def small(self, due: float) -> dict[str, Any]:
+    def small(self, due: float, has_arguments: bool = True) -> dict[str, Any]:
         """Return the fields without the texts of tracebacks, and with the last error alone.
 
         Args:
             due: When the record expires, in seconds since the epoch.
+            has_arguments: Whether the arguments of the task are left in.
         """
-        return {**self.fields, "errors": [[self.error, ""]], "expires": due}
+        arguments: dict[str, Any] = {} if has_arguments else {"args": [], "kwargs": {}}
+        return {**self.fields, **arguments, "errors": [[self.error, ""]], "expires": due}
 
     def ready(self) -> dict[str, Any]:
         """Return the fields as they were before the last attempt, as far as they are known."""

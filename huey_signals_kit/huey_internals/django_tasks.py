@@ -41,7 +41,7 @@ def task_name(task: Any) -> str:
     """Return the name of a task: ``module.name``, or the module path of a Django task."""
     cls = type(task)
     name = f"{cls.__module__}.{cls.__name__}"
-    return _name(name, task.args) if name == SHIM_NAME else name
+    return (module_path(task.args) if name == SHIM_NAME else None) or name
 
 
 def metric_key(task: Any) -> type | str:
@@ -56,11 +56,8 @@ def name_in_message(fields: tuple[Any, ...]) -> str:
         fields: The fields of Huey's ``Message``, read as data.
     """
     name = str(fields[_NAME])
-    return _name(name, fields[_ARGS]) if name == SHIM_NAME and len(fields) > _ARGS else name
-
-
-def _name(name: str, args: Any) -> str:
-    return module_path(args) or name
+    is_shim = name == SHIM_NAME and len(fields) > _ARGS
+    return (module_path(fields[_ARGS]) if is_shim else None) or name
 
 
 def module_path(args: Any) -> str | None:

@@ -404,6 +404,26 @@ def test_a_large_record_is_changed_too(memory_huey):
     assert (record["status"], len(record["args"][0])) == ("READY", 1_000_000)
 
 
+def test_a_small_record_is_small(huey):
+    """It expires on every storage, so it does not have arguments of a megabyte."""
+    brief = Registry("brief")
+    brief.add(expire_lock_errors(0.1), "locked")
+    kit = install_handlers(huey, preset=brief)
+    hold(huey, own_tasks.LOCK)
+    task_id = own_tasks.guarded_with_context.enqueue("x" * 2_000_000).id
+    seen = []
+    huey.post_execute()(lambda *_: seen.append(len(raw_record(huey, task_id))))
+    run_all(huey)
+    assert seen
+    assert seen[0] < 700
+
+    def is_gone():
+        kit._expiry.delete_due()
+        return f"djt.{task_id}" not in store(huey)
+
+    wait_until(is_gone, 10, "the record to expire")
+
+
 def test_two_kits_change_their_own_records_alone(make_huey):
     """The kit of a Huey that does not run the Django tasks does nothing to them."""
     huey, other = make_huey(), make_huey()
