@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -31,6 +32,7 @@ from huey_signals_kit.metrics.names import BOUNDS, LABELS
 from huey_signals_kit.metrics.values import Durations
 from huey_signals_kit.runtime.process_id import this_process
 from huey_signals_kit.upkeep import report
+from tests.cli.conftest import ROOT
 from tests.locks import ELSEWHERE, GONE, taken_by
 from tests.support import put_kit_data, run_all, wait_until
 
@@ -323,6 +325,14 @@ def test_bad_options(sqlite_shop, option):
     assert sqlite_shop.run("export", sqlite_shop.name, *option).code == 2
 
 
+def run_python(script, cwd=None):
+    """Run *script*; some packages install a module ``tests``, which this folder has to precede."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-c", script], cwd=cwd, env=environment, capture_output=True, text=True
+    )
+
+
 def test_it_says_which_extra_it_needs(sqlite_shop):
     """Without prometheus-client there is one line, not a traceback."""
     script = (
@@ -331,9 +341,7 @@ def test_it_says_which_extra_it_needs(sqlite_shop):
         "from huey_signals_kit.cli import app\n"
         f"app(['export', '{sqlite_shop.name}', '--once'])\n"
     )
-    ran = subprocess.run(
-        [sys.executable, "-c", script], cwd=sqlite_shop.path, capture_output=True, text=True
-    )
+    ran = run_python(script, cwd=sqlite_shop.path)
     assert (ran.returncode, ran.stdout, ran.stderr) == (
         1,
         "",
@@ -441,7 +449,7 @@ def test_a_kit_in_the_module_counts_in(sqlite_shop):
     )
     huey = shop.huey
     huey.lock_task("held").__enter__()
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    ran = run_python(script)
     assert ran.returncode == 0, ran.stderr
     found = samples(shop.run("export", shop.name, "--once").out)
     assert found["huey_lock_skips_total", "held", f"{shop.module}.guarded"] == 1
