@@ -24,6 +24,8 @@ SHIM_NAME = f"{BACKEND}.{SHIM}"
 
 LOGGERS = ("django.tasks", "django_tasks")
 """The loggers to which Django logs each task that ends, with the exception of one that failed."""
+LOG_FUNCTION = "log_task_finished"
+"""The function of Django that does that."""
 
 _TASK_MODULES = ("django.tasks.base", "django_tasks.base")
 _LONGEST_PATH = 300

@@ -9,10 +9,14 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
+from huey.exceptions import TaskLockedException
+
 from .._lock_errors import lock_name
+from ..huey_internals.django_tasks import LOG_FUNCTION as DJANGO_LOG_FUNCTION
+from ..huey_internals.django_tasks import LOGGERS as DJANGO_LOGGERS
 from ..huey_internals.django_tasks import task_name
 from ..huey_internals.facts import LOCKED_MESSAGE, REVOKED_MESSAGE
-from ..huey_internals.stack import task_being_logged
+from ..huey_internals.stack import current_execution, task_being_logged
 from ..runtime.fork import reset_in_child
 from ..runtime.log import ErrorReporter, log
 from ..runtime.scheduler import JobGroup, scheduler
@@ -32,6 +36,9 @@ class QuietLogs:
     All Hueys share one logger. A summary is a warning, because Huey's consumer shows no lower level
     of other loggers. If the kit's own code raises, the line passes.
 
+    About a locked task that is one of Django's own, Django logs an error with a traceback before Huey
+    logs its line. That error is removed, too, and only Huey's line is counted.
+
     Args:
         huey: The Huey.
         labels: The label of each lock's name; the number of labels is bounded.
@@ -50,7 +57,7 @@ class QuietLogs:
         self._labels = labels
         self._jobs = jobs
         self._failed = reporter.kit_failed
-        self._logger = logging.getLogger("huey")
+        self._loggers = [logging.getLogger(name) for name in ("huey", *DJANGO_LOGGERS)]
         self._has_job = False
         self._after_fork()
         reset_in_child(self)
@@ -63,18 +70,22 @@ class QuietLogs:
     def install(self) -> None:
         """Begin to remove lines."""
         self._since = time.monotonic()
-        self._logger.addFilter(self)
+        for logger in self._loggers:
+            logger.addFilter(self)
         if not self._has_job:
             self._has_job = True
             self._jobs.every(INTERVAL, self.summarize, "quiet_logs")
 
     def uninstall(self) -> None:
         """Let every line pass; the last summary is logged when the jobs are flushed."""
-        self._logger.removeFilter(self)
+        for logger in self._loggers:
+            logger.removeFilter(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether a record passes; `logging` calls this for every line of every Huey."""
         try:
+            if record.name in DJANGO_LOGGERS:
+                return not self._is_own_skip(record)
             if record.msg not in (LOCKED_MESSAGE, REVOKED_MESSAGE):
                 return True
             return not self._count_if_own(record)
@@ -93,6 +104,14 @@ class QuietLogs:
         if scheduler.thread is None:
             scheduler.start()
         return True
+
+    def _is_own_skip(self, record: logging.LogRecord) -> bool:
+        """Return whether Django logs that a task of this Huey was locked, as Huey will, too."""
+        exception = record.exc_info[1] if record.exc_info else None
+        if record.funcName != DJANGO_LOG_FUNCTION or not isinstance(exception, TaskLockedException):
+            return False
+        execution = current_execution()
+        return execution is not None and execution.huey is self._huey
 
     def _lock_in(self, record: logging.LogRecord) -> str | None:
         if record.msg == REVOKED_MESSAGE:

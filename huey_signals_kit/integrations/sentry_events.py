@@ -18,6 +18,7 @@ from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED
 
 from ..dispatch.receiver import Receiver
 from ..event import Context, Event
+from ..huey_internals.django_tasks import LOG_FUNCTION as DJANGO_LOG_FUNCTION
 from ..huey_internals.django_tasks import LOGGERS as DJANGO_LOGGERS
 from ..huey_internals.django_tasks import lock_errors_of, task_name
 from ..huey_internals.stack import TaskExecution, current_execution
@@ -164,7 +165,7 @@ def _exception_of_task(
     if exception is not None and _mechanism(event) == "huey":
         return exception
     logged_in = getattr(hint.get("log_record"), "funcName", None)
-    if event.get("logger") in DJANGO_LOGGERS and logged_in == "log_task_finished":
+    if event.get("logger") in DJANGO_LOGGERS and logged_in == DJANGO_LOG_FUNCTION:
         return exception
     if event.get("logger") != "huey" or logged_in != "_execute":
         return None

@@ -110,6 +110,39 @@ def test_quiet_logs_name_the_function(huey, caplog):
     assert f"({TASKS}.guarded 1)" in caplog.text
 
 
+def lines_of_django(caplog):
+    """Return what Django has logged about failed tasks."""
+    loggers = ("django.tasks", "django_tasks")
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name in loggers and record.levelno == logging.ERROR
+    ]
+
+
+@pytest.mark.parametrize(("quiet", "lines"), [(True, 1), (False, 2)])
+def test_quiet_logs_leave_out_djangos_error_about_a_skip(huey, caplog, quiet, lines):
+    """Which has a traceback; the error about a real failure stays."""
+    install_handlers(huey, quiet_logs=quiet)
+    hold(huey, own_tasks.LOCK)
+    own_tasks.guarded.enqueue()
+    failed = own_tasks.fail.enqueue().id
+    run_all(huey)
+    logged = lines_of_django(caplog)
+    assert (len(logged), [failed in line for line in logged][-1]) == (lines, True)
+
+
+def test_quiet_logs_of_another_huey_leave_out_nothing(huey, make_huey, caplog):
+    """As each kit has its own setting."""
+    other = make_huey()
+    install_handlers(other, quiet_logs=True)
+    install_handlers(huey)
+    hold(huey, own_tasks.LOCK)
+    own_tasks.guarded.enqueue()
+    run_all(huey)
+    assert len(lines_of_django(caplog)) == 1
+
+
 def test_breadcrumbs_are_kept_by_function(huey):
     """So the events of another Django task do not get them."""
     kit = install_handlers(huey)
