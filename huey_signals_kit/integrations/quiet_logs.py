@@ -36,8 +36,8 @@ class QuietLogs:
     All Hueys share one logger. A summary is a warning, because Huey's consumer shows no lower level
     of other loggers. If the kit's own code raises, the line passes.
 
-    About a locked task that is one of Django's own, Django logs an error with a traceback before Huey
-    logs its line. That error is removed, too, and only Huey's line is counted.
+    About a locked task that is one of Django's own, Django logs an error with a traceback before
+    Huey logs its line. That error is removed, too, and only Huey's line is counted.
 
     Args:
         huey: The Huey.
