@@ -1,4 +1,4 @@
-"""The command line as a command of another program, which knows the Hueys by itself."""
+"""The command line as a command of another program, which finds the Huey itself."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def embed(name: str, find_huey_name: Callable[[str | None], str]) -> Any:
     """
     program.name = name
     command = get_command(app)
-    _adapt(command, find_huey_name)
+    _replace_huey_argument(command, find_huey_name)
     return command
 
 
-def _adapt(command: Any, find_huey_name: Callable[[str | None], str]) -> None:
+def _replace_huey_argument(command: Any, find_huey_name: Callable[[str | None], str]) -> None:
     for text in ("help", "epilog"):
-        setattr(command, text, _describe(getattr(command, text)))
+        setattr(command, text, _with_program_name(getattr(command, text)))
     if isinstance(command, ListByDefault):
         command.takes_huey, command.no_args_is_help = False, False
     for each in getattr(command, "commands", {}).values():
-        _adapt(each, find_huey_name)
+        _replace_huey_argument(each, find_huey_name)
     argument = next((each for each in command.params if each.name == "huey_name"), None)
     if argument is not None:
         command.params[command.params.index(argument)] = _queue_option()
@@ -59,7 +59,7 @@ def _call(
     return callback(huey_name=huey_name, **arguments)
 
 
-def _describe(text: str | None) -> str | None:
+def _with_program_name(text: str | None) -> str | None:
     if text is None:
         return None
     return _EXAMPLE.sub(rf"{program.name} \1", text).replace("huey-signals", program.name)

@@ -72,7 +72,7 @@ def test_check_names_all_mistakes_and_a_server_starts_with_them(tmp_path):
     ran = project.manage("check")
     assert ran.code == 1
     for text in (
-        "(huey_signals.E002) HUEY_SIGNALS['stale_lock'] = 'release' is no argument",
+        "(huey_signals.E002) HUEY_SIGNALS['stale_lock'] = 'release' is not an argument",
         "HINT: Did you mean 'stale_locks'?",
         "(huey_signals.E003) HUEY_SIGNALS['preset']: unknown preset 'quite-locks'.",
         "HINT: Did you mean 'quiet-locks'?",

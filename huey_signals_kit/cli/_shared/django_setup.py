@@ -73,7 +73,7 @@ def explain_missing_settings(exc: BaseException, huey_name: str) -> str | None:
 
 
 def immediate_mode_hint(huey: Any) -> str:
-    """Return a hint if the immediate mode of `huey` follows DEBUG: of djhuey or django-huey."""
+    """Return a hint if `huey` is of djhuey or django-huey: its immediate mode follows DEBUG."""
     djhuey = sys.modules.get("huey.contrib.djhuey")
     if djhuey is not None and getattr(djhuey, "HUEY", None) is huey:
         setting = "HUEY"

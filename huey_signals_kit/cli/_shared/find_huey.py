@@ -38,7 +38,7 @@ _MOST_HUEYS = 10
 def find_huey(name: str) -> Any:
     """Return the Huey named ``package.module.attribute`` or ``package.module:attribute``.
 
-    A queue of django-huey, which no attribute holds, is named ``django_huey:queue``.
+    A queue of django-huey, which is not a module attribute, is named ``django_huey:queue``.
 
     Raises:
         UsageError: There is no such Huey, importing its module fails, or its data is in the memory

@@ -15,7 +15,7 @@ WIDTH = 80
 
 
 class Program:
-    """How the user calls this command line, for messages and for commands to copy."""
+    """The words with which the user calls this command line, for messages and commands to copy."""
 
     def __init__(self) -> None:
         self.name = "huey-signals"

@@ -18,11 +18,11 @@ from ...huey_internals.stack import is_between_tasks
 Function = Callable[[Event], Any]
 
 
-def with_closed_connections(function: Function, in_background: bool) -> Function:
+def close_connections_around(function: Function, in_background: bool) -> Function:
     """Return `function` with connections closed around it, where no other code uses them.
 
-    - On a thread of the kit, and on that of a consumer between two tasks: old ones, before and
-      after.
+    - On a thread of the kit, and on a consumer's thread between two tasks, old connections are
+      closed before and after the call.
     - Anywhere else the handler runs inside other code, such as a task or a view that enqueues a
       task, and that code may have a cursor or a transaction open. Only connections that the
       handler itself has opened are closed.
@@ -54,7 +54,8 @@ def with_closed_connections(function: Function, in_background: bool) -> Function
 def _close_old() -> None:
     """Close connections that are broken, or older than ``CONN_MAX_AGE``, as at a request's end.
 
-    Not one in a transaction, as of a test that runs a worker: Django's own function would.
+    A connection in a transaction stays open, such as that of a test that runs a worker. Django's
+    `close_old_connections` would close it.
     """
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:

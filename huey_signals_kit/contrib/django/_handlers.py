@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import traceback
 from importlib import import_module
 
@@ -15,7 +16,7 @@ MODULE = "huey_handlers"
 
 
 def import_handlers() -> list[Problem]:
-    """Import the handlers of every app; return which could not be imported.
+    """Import the handlers of every app; return a problem for each module that raises.
 
     The handlers that such a module has registered before its error are removed.
     """
@@ -40,7 +41,7 @@ def _describe(module: str, exc: Exception) -> Problem:
     frames = [
         frame
         for frame in traceback.extract_tb(exc.__traceback__)
-        if "<frozen" not in frame.filename and frame.filename not in (__file__, _IMPORTLIB)
+        if "<frozen" not in frame.filename and frame.filename not in (__file__, importlib.__file__)
     ]
     where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
     return Problem(
@@ -49,6 +50,3 @@ def _describe(module: str, exc: Exception) -> Problem:
         f"{type(exc).__name__}: {exc}{where}.",
         f"Correct {module}; 'python manage.py shell -c \"import {module}\"' shows the traceback.",
     )
-
-
-_IMPORTLIB = import_module("importlib").__file__

@@ -12,7 +12,7 @@ from ...kit import Kit
 from ...runtime.log import log
 from ._handlers import import_handlers
 from ._options import SETTING, Options, read_options
-from ._problems import Problem, describe, split_remedy
+from ._problems import Problem, make_problem, split_remedy
 from ._queues import Queue, find_queues
 
 _NO_QUEUE = Problem(
@@ -38,7 +38,7 @@ class Installation:
     @property
     def problems(self) -> list[Problem]:
         """What is wrong with the settings and with the handlers of the apps."""
-        return [*self._handler_problems, *self._problems, *self._replaced_kits()]
+        return [*self._handler_problems, *self._problems, *self._replaced_kit_problems()]
 
     def start(self) -> None:
         """Import the handlers of every app, and install the kit on every queue.
@@ -89,13 +89,17 @@ class Installation:
         _log(problems)
         without = [queue.name for queue in self.queues if get_kit(queue.huey) is None]
         if without:
-            log(logging.ERROR, "Because of this, no kit is installed on: %s.", listed(without))
+            log(
+                logging.ERROR,
+                "No kit is installed on %s, because of the mistakes logged above.",
+                listed(without),
+            )
 
     def _install(self, queue: Queue, options: Options) -> Problem | None:
         """Install the kit on one queue, or return what prevents this."""
         current, own = get_kit(queue.huey), self._kits.get(queue.name)
         if current is not None and current.is_test:
-            return None  # of huey_signals_kit.testing; the kit of the app is suspended
+            return None  # a test's kit is installed, and the app's kit is suspended
         if own is not None and own.installed:
             options = {**options, "replace": True}
         try:
@@ -105,10 +109,10 @@ class Installation:
             return _installed_twice(queue, split_remedy(exc)[0])
         except Exception as exc:
             self._uninstall(queue)
-            return describe("E012", SETTING, exc)
+            return make_problem("E012", SETTING, exc)
         return None
 
-    def _replaced_kits(self) -> Iterator[Problem]:
+    def _replaced_kit_problems(self) -> Iterator[Problem]:
         for queue in self.queues:
             own, current = self._kits.get(queue.name), get_kit(queue.huey)
             if own is not None and current not in (None, own) and not current.is_test:
@@ -137,4 +141,4 @@ def _log(problems: list[Problem]) -> None:
 
 
 installation = Installation()
-"""The one of this process."""
+"""The installation of this process."""

@@ -16,7 +16,7 @@ from ..._settings import Settings
 from ...kit import Kit
 from ...presets import available_presets
 from ...sinks.protocol import SinkName
-from ._problems import Problem, describe
+from ._problems import Problem, make_problem
 
 SETTING = "HUEY_SIGNALS"
 QUEUES = "queues"
@@ -31,32 +31,34 @@ Options = dict[str, Any]
 
 
 def read_options(queue_names: Iterable[str]) -> tuple[dict[str, Options], list[Problem]]:
-    """Return the arguments of each queue without a mistake in its settings, and all mistakes.
+    """Return the arguments by queue, and all mistakes; a queue with a mistake has no arguments.
 
     Args:
         queue_names: The names of the queues of the project.
     """
-    given = getattr(settings, SETTING, None)
-    given = {} if given is None else given
-    if not isinstance(given, dict):
-        return {}, [_no_dict(SETTING, given)]
+    setting = getattr(settings, SETTING, None)
+    setting = {} if setting is None else setting
+    if not isinstance(setting, dict):
+        return {}, [_no_dict(SETTING, setting)]
     problems: list[Problem] = []
-    own = given.get(QUEUES, {})
+    queue_settings = setting.get(QUEUES, {})
     where = f"{SETTING}[{QUEUES!r}]"
-    if not isinstance(own, dict):
-        problems.append(_no_dict(where, own))
-        own = {}
-    common, mistakes = _read({k: v for k, v in given.items() if k != QUEUES}, SETTING)
+    if not isinstance(queue_settings, dict):
+        problems.append(_no_dict(where, queue_settings))
+        queue_settings = {}
+    common, mistakes = _read({k: v for k, v in setting.items() if k != QUEUES}, SETTING)
     is_common_valid = not mistakes and not problems
     problems += mistakes
     options = {}
     for name in queue_names:
-        more, mistakes = _read(own.get(name, {}), f"{where}[{name!r}]")
+        queue_options, mistakes = _read(queue_settings.get(name, {}), f"{where}[{name!r}]")
         problems += mistakes
         if is_common_valid and not mistakes:
-            options[name] = _with_sinks({**common, **more})
+            options[name] = _with_sinks({**common, **queue_options})
     problems += [
-        _unknown_queue(where, name, queue_names) for name in own if name not in queue_names
+        _unknown_queue(where, name, queue_names)
+        for name in queue_settings
+        if name not in queue_names
     ]
     return options, problems
 
@@ -80,20 +82,20 @@ def _read(given: object, where: str) -> tuple[Options, list[Problem]]:
         try:
             _validate(name, options[name])
         except ImportError as exc:
-            problems.append(describe("E005", place, exc))
+            problems.append(make_problem("E005", place, exc))
         except Exception as exc:
-            problems.append(describe(_CODES.get(name, _INVALID), place, exc))
+            problems.append(make_problem(_CODES.get(name, _INVALID), place, exc))
     return options, problems
 
 
 def _resolve(name: str, value: Any) -> Any:
     """Return the value of an argument, with objects in place of their dotted paths."""
     if name == "preset":
-        return _each(value, lambda item: _object(item, available_presets()))
+        return _map(value, lambda item: _import_path(item, available_presets()))
     if name == "sinks":
-        return _each(value, lambda item: _object(item, get_args(SinkName)))
+        return _map(value, lambda item: _import_path(item, get_args(SinkName)))
     if name == "clean_tokens":
-        return _object(value)
+        return _import_path(value)
     if name == "registry" and isinstance(value, str):
         return import_string(value)
     if name == "lock_exceptions" and value is not None:
@@ -102,11 +104,11 @@ def _resolve(name: str, value: Any) -> Any:
     return value
 
 
-def _each(value: Any, resolve: Callable[[Any], Any]) -> Any:
+def _map(value: Any, resolve: Callable[[Any], Any]) -> Any:
     return [resolve(item) for item in value] if isinstance(value, (list, tuple)) else resolve(value)
 
 
-def _object(value: Any, names: Iterable[str] = ()) -> Any:
+def _import_path(value: Any, names: Iterable[str] = ()) -> Any:
     """Return the object of a dotted path; anything else, and each of the `names`, as it is."""
     is_path = isinstance(value, str) and "." in value and value not in names
     return import_string(value) if is_path else value
@@ -116,7 +118,7 @@ def _with_sinks(options: Options) -> Options:
     """Return the arguments with instances of sinks that are classes: each queue has its own."""
     if "sinks" not in options:
         return options
-    sinks = _each(options["sinks"], lambda item: item() if isinstance(item, type) else item)
+    sinks = _map(options["sinks"], lambda item: item() if isinstance(item, type) else item)
     return {**options, "sinks": sinks}
 
 
@@ -139,7 +141,9 @@ def _no_dict(where: str, given: object) -> Problem:
 def _unknown_argument(where: str, name: object, value: object) -> Problem:
     known = [*_DEFAULTS, *([] if where.count("[") > 1 else [QUEUES])]
     hint = f"{nearest(name, known)} The arguments are {listed(known)}.".strip()
-    return Problem("E002", f"{where} = {short(value)} is no argument of install_handlers.", hint)
+    return Problem(
+        "E002", f"{where} = {short(value)} is not an argument of install_handlers.", hint
+    )
 
 
 def _unknown_queue(where: str, name: object, known: Iterable[str]) -> Problem:

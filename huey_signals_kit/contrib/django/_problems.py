@@ -6,7 +6,7 @@ import logging
 import re
 from dataclasses import dataclass
 
-# Where the messages of the kit pass from what is wrong to what to write.
+# The boundary between the problem and the remedy in a message of the kit.
 _REMEDY = re.compile(r"(?<=\.) (?=[A-Z])|; |: (?=pip install)")
 
 
@@ -28,7 +28,7 @@ class Problem:
         return f"{self.text} {self.hint or ''}".strip() + f" (huey_signals.{self.code})"
 
 
-def describe(code: str, where: str, exc: BaseException) -> Problem:
+def make_problem(code: str, where: str, exc: BaseException) -> Problem:
     """Return the problem for an exception that an argument caused.
 
     Args:

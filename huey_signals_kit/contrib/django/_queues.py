@@ -27,7 +27,7 @@ class Queue:
     name: str
     """The key in ``DJANGO_HUEY["queues"]``; for djhuey the name of its Huey."""
     huey: Any
-    import_name: str
+    command_name: str
     """The name of the Huey for the command ``huey-signals``."""
     setting: dict[str, Any] | None
     """The setting that the Huey was made from; None if the setting is a Huey."""
@@ -36,7 +36,7 @@ class Queue:
 
 
 def find_queues() -> tuple[list[Queue], list[Problem]]:
-    """Return the queues that the settings define, and what prevents others from being made."""
+    """Return the queues of the settings, and a problem for each setting that makes none."""
     queues: list[Queue] = []
     problems = []
     for is_used, make, setting in (
@@ -64,7 +64,8 @@ def find_queues() -> tuple[list[Queue], list[Problem]]:
 def uses_djhuey() -> bool:
     """Return whether the project uses ``huey.contrib.djhuey``, whose import makes a Huey.
 
-    In a project with django-huey, others may import it for its decorators (django-huey-monitor).
+    In a project with django-huey, another package, such as django-huey-monitor, may import djhuey
+    only for its decorators.
     """
     if getattr(settings, "HUEY", None) is not None or apps.is_installed(DJHUEY):
         return True

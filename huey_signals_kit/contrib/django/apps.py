@@ -8,7 +8,7 @@ from django.core.signals import setting_changed
 
 from ...registry import wrap_handlers
 from ._checks import check_project
-from ._connections import with_closed_connections
+from ._connections import close_connections_around
 from ._installation import installation
 
 
@@ -23,9 +23,9 @@ class HueySignalsConfig(AppConfig):  # type: ignore[misc]
         """Install the kit on every queue of the project.
 
         No thread is started, no storage is used and no module ``tasks`` is imported. A mistake in
-        the settings is logged, and reported by the system checks; it does not stop the project.
+        the settings is logged and reported by the system checks; it raises nothing here.
         """
         register(check_project, "huey_signals")
         setting_changed.connect(installation.on_setting_changed, dispatch_uid="huey_signals")
-        wrap_handlers(with_closed_connections)
+        wrap_handlers(close_connections_around)
         installation.start()

@@ -146,7 +146,7 @@ class Override(SimpleTestCase):
             self.assertIsNone(get_kit(HUEY))
         self.assertIs(get_kit(HUEY), kit)
         self.assertIn("Did you mean 'quiet-locks'?", logs.output[0])
-        self.assertIn("no kit is installed on: 'suite'", logs.output[1])
+        self.assertIn("No kit is installed on 'suite'", logs.output[1])
 
     def test_a_kit_that_the_test_has_installed_is_left_alone(self):
         """By the beginning of a block and by its end."""

@@ -20,7 +20,7 @@ _FLAGS = ("--traceback", "--no-color", "--force-color", "--skip-checks")
 
 
 class Command(BaseCommand):  # type: ignore[misc]
-    """``manage.py huey_signals COMMAND [--queue NAME]``; the exit codes are its own."""
+    """``manage.py huey_signals COMMAND [--queue NAME]``; exit codes as of ``huey-signals``."""
 
     help = "Show and clean what Huey has stored: report, locks, sweep, purge, top, explain, ..."
     # A mistake in the settings must not prevent a release of a lock.
@@ -95,10 +95,10 @@ def _huey_name(name: str | None) -> str:
         queue = default_queue(queues)
         if queue is None:
             raise ValueError(f"name the queue: the project has {listed(names)}")
-        return queue.import_name
+        return queue.command_name
     for queue in queues:
         if queue.name == name:
-            return queue.import_name
+            return queue.command_name
     raise ValueError(
         f"no queue {short(name)}.{nearest(name, names)} The queues of the project are "
         f"{listed(names)}"
