@@ -190,6 +190,18 @@ def test_wrappers_of_other_code_around_the_kit_stay_and_nothing_runs_twice(make_
     assert lock.pid == os.getpid()
 
 
+def test_a_wrapper_that_other_code_removes_in_the_block_stays_removed(make_huey):
+    """The end of the application's kit does not bring it back."""
+    huey = make_huey()
+    huey.put_result = lambda key, data: None
+    kit = install_handlers(huey)
+    with installed(huey):
+        get_kit(huey).uninstall()
+        del huey.put_result
+    kit.uninstall()
+    assert "put_result" not in vars(huey)
+
+
 def test_counts_begin_at_zero_and_those_of_the_application_are_back_afterwards(make_huey):
     """In the block the application's own kit object answers with the counts of the test."""
     huey = make_huey()
@@ -368,6 +380,12 @@ def test_a_shared_storage_gets_no_data_of_the_kit(make_huey):
     for each in scheduler.jobs:
         each.run()
     assert kit_data(huey) == {}
+    skip(huey, huey.task(name="after")(huey.lock_task("held")(lambda: None)))
+    huey.lock_task("held").__enter__()
+    for each in scheduler.jobs:
+        each.run()
+    assert kit_data(huey) != {}
+    huey.lock_task("held").clear()
     kit.uninstall()
 
 
