@@ -102,7 +102,9 @@ class Kit:
             self._context.add_skip_breadcrumb = sentry.skips.remember
             self._components.append(sentry)
         lost_locks = LostLocks(str(huey.name), counter, jobs, lambda: self.installed)
-        events = LockEvents(self._on_lock_acquired, lost_locks.add, reporter.kit_failed, counter)
+        events = LockEvents(
+            self._on_lock_acquired, lost_locks.add, reporter.kit_failed, counter, is_test
+        )
         lock_patch = LockPatch(huey, events)
         self._heartbeat = (SilentHeartbeat if is_test else HeartbeatWriter)(
             huey, counter, jobs, lock_patch, reporter, self._on_worker_start, settings.stale_after

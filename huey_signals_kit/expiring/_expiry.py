@@ -67,18 +67,17 @@ class Expiry:
     def begin(self) -> None:
         """Delete errors that are due, every `DELETE_SECONDS` from now on."""
         with self._lock:
-            if not self._has_begun:
-                self._has_begun = True
-                # Not at exit, as other processes delete errors too, and a script should not wait.
-                # On its own thread, as a slow storage should not delay the heartbeat.
-                self._jobs.every(
-                    DELETE_SECONDS,
-                    self.delete_due,
-                    "expired errors",
-                    first=0,
-                    run_at_exit=False,
-                    own_thread=True,
-                )
+            self._has_begun = True
+            # Not at exit, as other processes delete errors too, and a script should not wait. On
+            # its own thread, as a slow storage should not delay the heartbeat.
+            self._jobs.every(
+                DELETE_SECONDS,
+                self.delete_due,
+                "expired errors",
+                first=0,
+                run_at_exit=False,
+                own_thread=True,
+            )
 
     def put(
         self,

@@ -58,7 +58,6 @@ class QuietLogs:
         self._jobs = jobs
         self._failed = reporter.kit_failed
         self._loggers = [logging.getLogger(name) for name in ("huey", *DJANGO_LOGGERS)]
-        self._has_job = False
         self._after_fork()
         reset_in_child(self)
 
@@ -72,9 +71,7 @@ class QuietLogs:
         self._since = time.monotonic()
         for logger in self._loggers:
             logger.addFilter(self)
-        if not self._has_job:
-            self._has_job = True
-            self._jobs.every(INTERVAL, self.summarize, "quiet_logs")
+        self._jobs.every(INTERVAL, self.summarize, "quiet_logs")
 
     def uninstall(self) -> None:
         """Let every line pass; the last summary is logged when the jobs are flushed."""

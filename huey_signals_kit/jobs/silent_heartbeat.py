@@ -8,22 +8,11 @@ from .heartbeat import HeartbeatWriter
 class SilentHeartbeat(HeartbeatWriter):
     """A `HeartbeatWriter` without a record: other processes do not see this kit.
 
-    It still has the ledger, which the methods of a kit such as `Kit.locks` read.
+    It still has the ledger, which methods of a kit such as `Kit.locks` read. `Kit` does not call
+    `on_worker_start` of this class.
     """
 
     def install(self) -> None:
-        """Do nothing."""
-
-    def uninstall(self) -> None:
-        """Do nothing."""
-
-    def close(self) -> None:
-        """Do nothing."""
-
-    def on_worker_start(self) -> None:
-        """Do nothing."""
-
-    def on_worker_stop(self) -> None:
         """Do nothing."""
 
     def on_scheduler_detected(self) -> None:

@@ -37,7 +37,6 @@ class LostLocks:
         self._counts = counts
         self._jobs = jobs
         self._is_installed = is_installed
-        self._has_job = False
         self._after_fork()
         reset_in_child(self)
 
@@ -51,8 +50,7 @@ class LostLocks:
         self._labels.append(label)
         if not self._is_installed():  # the jobs were cancelled with the kit
             self.log()
-        elif not self._has_job:
-            self._has_job = True
+        else:
             self._jobs.every(INTERVAL, self.log, "lost locks", first=_FIRST_SECONDS)
         scheduler.start()
 

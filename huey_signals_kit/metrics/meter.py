@@ -72,15 +72,12 @@ class Meter:
         self._patch = MethodPatch(huey)
         self._wrapper: Callable[..., Any]
         self._is_active = False
-        self._has_job = False
 
     def install(self) -> None:
         """Wrap ``_execute`` of this Huey, and connect the receivers."""
         self._is_active = True
         self._attempts_ended.pop(_NO_TASK, None)
-        if not self._has_job:
-            self._has_job = True
-            self._jobs.every(_AGGREGATE_SECONDS, self._counter.aggregate, "counts")
+        self._jobs.every(_AGGREGATE_SECONDS, self._counter.aggregate, "counts")
         self._patch.wrap("_execute", self._wrap)
         self._connections.connect(self._on_attempt_end, _OTHER_ENDS)
         self._connections.connect(self._on_signal, SIGNALS - _OTHER_ENDS - _COUNTED_BY_WRAPPER)

@@ -94,6 +94,10 @@ class Job:
         """Make new locks after gevent has patched `threading`; no thread may hold the old ones."""
         self._after_fork()
 
+    def is_for(self, function: Callable[[], object], name: str) -> bool:
+        """Return whether the job has this function and this name."""
+        return self.name == name and self._function == function
+
     def is_wanted(self) -> bool:
         """Return whether `when` returns True, so that the job is due early."""
         try:

@@ -271,7 +271,9 @@ class JobGroup:
         own_thread: bool = False,
         when: Callable[[], bool] | None = None,
     ) -> None:
-        """Register a job of this group; see `Scheduler.every`."""
+        """Register a job of this group, unless it is registered; see `Scheduler.every`."""
+        if any(job.is_for(function, name) for job in self._jobs):
+            return
         job = scheduler.every(
             interval, function, name, self._on_failure, first, run_at_exit, own_thread, when
         )

@@ -23,6 +23,9 @@ def held_lock(huey: Any, name: str) -> HeldLock:
     What releases it is what releases it in production: ``clear()`` and ``flush_locks()``. At the
     end the lock is released if it is still this one.
 
+    A semaphore of ``lock_task_semaphore`` is kept elsewhere, and only on Redis: to hold it, acquire
+    its slots by ``RedisSemaphore(huey, name, value).acquire()``.
+
     Args:
         huey: The Huey, with a kit or without.
         name: The name of the lock.

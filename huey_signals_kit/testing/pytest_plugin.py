@@ -48,9 +48,10 @@ def huey(request: pytest.FixtureRequest) -> Any:
     named = _options(request).get("huey") or request.config.getini(INI)
     if named:
         return _resolve(named)
-    if _has_django() and _has_djhuey():
-        return resolve_name(f"{_DJHUEY}:HUEY")
-    return pytest.fail(f"The fixtures of huey-signals-kit need a Huey. {_HOW}", pytrace=False)
+    found = _huey_of_django()
+    if found is None:
+        pytest.fail(f"The fixtures of huey-signals-kit need a Huey. {_HOW}", pytrace=False)
+    return found
 
 
 @pytest.fixture
@@ -123,14 +124,16 @@ def _resolve(named: object) -> Any:
         )
 
 
-def _has_django() -> bool:
-    configured: Any = sys.modules.get("django.conf")
-    if configured is not None and configured.settings.configured:
-        return True
-    return "DJANGO_SETTINGS_MODULE" in os.environ and find_spec("django") is not None
-
-
-def _has_djhuey() -> bool:
+def _huey_of_django() -> Any:
+    """Return the Huey of djhuey, or the default queue of django-huey; None without Django."""
+    loaded: Any = sys.modules.get("django.conf")
+    is_named = "DJANGO_SETTINGS_MODULE" in os.environ and find_spec("django") is not None
+    if not is_named and (loaded is None or not loaded.settings.configured):
+        return None
     from django.conf import settings
 
-    return getattr(settings, "HUEY", None) is not None or _DJHUEY in settings.INSTALLED_APPS
+    if getattr(settings, "HUEY", None) is not None or _DJHUEY in settings.INSTALLED_APPS:
+        return resolve_name(f"{_DJHUEY}:HUEY")
+    queues = getattr(settings, "DJANGO_HUEY", None) or {}
+    default = queues.get("default")
+    return default and resolve_name("django_huey:get_queue")(default)

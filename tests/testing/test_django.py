@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import pytest
 
 from tests.testing.projects import pytest_in, python
@@ -149,3 +151,26 @@ def test_django_s_own_runner_needs_no_pytest(project):
         project, "-m", "django", "test", "-p", "test_without.py", DJANGO_SETTINGS_MODULE="settings"
     )
     assert (ran.code, "Ran 5 tests" in ran.out) == (0, True), ran.out
+
+
+@pytest.mark.slow
+def test_the_default_queue_of_django_huey_is_found(project):
+    """In a project without the setting HUEY."""
+    if find_spec("django_huey") is None:
+        pytest.skip("needs django-huey")
+    for path in project.glob("test_*.py"):
+        path.unlink()
+    text = SETTINGS.replace('    "huey.contrib.djhuey",\n', '    "django_huey",\n').replace(
+        "HUEY =", "_ ="
+    )
+    queues = '{"mails": {"huey_class": "huey.MemoryHuey", "name": "m", "immediate": True}}'
+    (project / "settings.py").write_text(
+        f'{text}\nDJANGO_HUEY = {{"default": "mails", "queues": {queues}}}\n'
+    )
+    (project / "test_queue.py").write_text(
+        "def test_queue(huey_signals, huey):\n"
+        "    assert huey_signals.huey is huey\n"
+        "    assert huey.name == 'm'\n"
+    )
+    ran = pytest_in(project)
+    assert ran.outcomes == {"test_queue": "passed"}, ran.out

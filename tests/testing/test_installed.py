@@ -25,7 +25,7 @@ from huey_signals_kit import (
 from huey_signals_kit.registry import default_registry
 from huey_signals_kit.runtime.scheduler import scheduler
 from huey_signals_kit.sinks.protocol import PullSink
-from huey_signals_kit.testing import installed
+from huey_signals_kit.testing import held_lock, installed
 from tests.support import hold, kit_data, run_all, stored_errors, wait_until
 
 
@@ -361,11 +361,14 @@ def test_sinks_of_the_application_get_nothing_and_those_of_the_test_do(make_huey
     assert production.sent == []
 
 
-def test_a_shared_storage_gets_no_data_of_the_kit(make_huey):
+def test_a_shared_storage_gets_no_data_of_the_kit(make_huey, tmp_path, monkeypatch):
     """Neither of the test's kit nor of the application's, with locks, counts and a worker."""
+    monkeypatch.setenv("HUEY_SIGNALS_RUN_DIR", str(tmp_path / "run"))
     huey = make_huey("sqlite")
-    kit, guarded = install_handlers(huey, stale_locks="release", sweep_interval=60), None
+    kit = install_handlers(huey, stale_locks="release", sweep_interval=60)
+    jobs = [job.name for job in scheduler.jobs]
     with installed(huey) as inner:
+        inner._heartbeat.on_scheduler_detected()
         for hook in list(huey._startup.values()):
             hook()
         guarded = guarded_task(huey)
@@ -376,10 +379,16 @@ def test_a_shared_storage_gets_no_data_of_the_kit(make_huey):
         inner.report()
         for hook in list(huey._shutdown.values()):
             hook()
+        with huey.lock_task("mine"), held_lock(huey, "theirs"):
+            assert [job.name for job in scheduler.jobs] == jobs
+            for each in scheduler.jobs:
+                each.run()
+            huey.lock_task("theirs").clear()
         huey.lock_task("held").clear()
     for each in scheduler.jobs:
         each.run()
     assert kit_data(huey) == {}
+    assert not (tmp_path / "run").exists()
     skip(huey, huey.task(name="after")(huey.lock_task("held")(lambda: None)))
     huey.lock_task("held").__enter__()
     for each in scheduler.jobs:

@@ -26,7 +26,9 @@ from huey_signals_kit import (
     register_preset,
     uninstall_handlers,
 )
+from huey_signals_kit._install import restore_kit
 from huey_signals_kit.registry import default_registry
+from huey_signals_kit.runtime.scheduler import scheduler
 from tests.support import hold, results, run_all, stored_errors
 
 
@@ -383,6 +385,21 @@ def test_uninstalling_inside_a_handler_skips_nobody_elses_receiver(make_huey):
     huey.task()(lambda: 1)()
     run_all(huey)
     assert heard == ["complete"]
+
+
+def test_a_restored_kit_has_its_jobs_again(make_huey):
+    """Each once, also if it is restored while it is installed."""
+    huey = make_huey()
+    before = len(scheduler.jobs)
+    kit = install_handlers(huey, "brief-locks", sinks="memory", quiet_logs=True)
+    jobs = sorted(job.name for job in scheduler.jobs[before:])
+    assert jobs == ["counts", "expired errors", "quiet_logs"]
+    for _ in range(2):
+        kit.uninstall()
+        assert len(scheduler.jobs) == before
+        restore_kit(kit)
+        restore_kit(kit)
+        assert sorted(job.name for job in scheduler.jobs[before:]) == jobs
 
 
 def test_an_uninstalled_kit_connects_nothing_any_more(make_huey):
