@@ -47,7 +47,7 @@ from ..locks.held import held_locks_of
 from ..locks.patch import LockPatch
 from ..metrics.counter import MetricCounter
 from ..metrics.values import Totals, difference, merge
-from ..runtime.fork import prepare_fork, reset_in_child
+from ..runtime.fork import call_before_fork, reset_in_child
 from ..runtime.process_id import INCARNATION, this_process
 from ..runtime.scheduler import FORK_SECONDS, JobGroup, scheduler
 from ..store import UnsupportedStorage, close_connection, is_shared
@@ -116,7 +116,7 @@ class HeartbeatWriter:
         self._host = HostRecordWriter(huey)
         self._after_fork()
         reset_in_child(self)
-        prepare_fork(self)
+        call_before_fork(self)
 
     def _before_fork(self) -> None:
         # As Huey's consumer does before it forks; the heartbeat may have connected again since.

@@ -5,7 +5,8 @@ forever, because that thread does not exist there. So every object with a lock o
 here, and makes new ones before `os.fork` returns in the child. One hook of the interpreter serves
 them all: such hooks can never be removed, while these objects come and go with their kits.
 
-Before a fork, an object can bring what the child would share with the parent into a safe state.
+An object can also register a call before each fork, for example to close a connection that the
+child would share.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def reset_in_child(resettable: _Resettable) -> None:
     _registered.add(resettable)
 
 
-def prepare_fork(forkable: _Forkable) -> None:
+def call_before_fork(forkable: _Forkable) -> None:
     """Call ``forkable._before_fork()`` before every fork while the object exists.
 
     The jobs of the scheduler are paused at that moment. The object is referenced weakly.
@@ -43,7 +44,7 @@ def prepare_fork(forkable: _Forkable) -> None:
     _forkable.add(forkable)
 
 
-def _prepare_all() -> None:
+def _call_all() -> None:
     for forkable in list(_forkable):
         forkable._before_fork()
 
@@ -55,4 +56,4 @@ def _reset_all() -> None:
 
 if hasattr(os, "register_at_fork"):
     # The scheduler registers later, and the last hook before a fork is called first.
-    os.register_at_fork(before=_prepare_all, after_in_child=_reset_all)
+    os.register_at_fork(before=_call_all, after_in_child=_reset_all)

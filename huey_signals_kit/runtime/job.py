@@ -146,7 +146,7 @@ class Job:
         longer than `seconds`, for example because a server does not answer.
 
         Args:
-            seconds: The duration of a run for which this call waits.
+            seconds: Seconds since the start of the current run after which this call stops waiting.
         """
         if self._runner == threading.get_ident():
             return None

@@ -72,7 +72,7 @@ class Scheduler:
         self.ending = False
         """Whether every job is in its last run."""
         self._resume: dict[int, list[Callable[[], object]]] = {}
-        """What resumes the jobs that a fork has paused, by the thread that forks."""
+        """For each forking thread, the functions that resume its paused jobs."""
 
     def _renew_lock(self) -> None:
         self._made_by = threading.Lock
@@ -189,7 +189,7 @@ class Scheduler:
             callback()
         self.flush(self.jobs)
 
-    def pause(self) -> None:
+    def pause_for_fork(self) -> None:
         """Pause every job, because this thread is about to fork.
 
         A job that writes to the storage holds Huey's own lock of that storage. A child that is
@@ -200,8 +200,8 @@ class Scheduler:
             if (resume := job.pause(FORK_SECONDS)) is not None:
                 callbacks.append(resume)
 
-    def resume(self) -> None:
-        """Resume the jobs that `pause` has paused; a forked child has new locks."""
+    def resume_after_fork(self) -> None:
+        """Resume the jobs that `pause_for_fork` has paused; a forked child has new locks."""
         for resume in self._resume.pop(threading.get_ident(), ()):
             resume()
 
@@ -247,7 +247,7 @@ scheduler = Scheduler()
 """The scheduler of this process."""
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=scheduler.pause, after_in_parent=scheduler.resume)
+    os.register_at_fork(before=scheduler.pause_for_fork, after_in_parent=scheduler.resume_after_fork)
 
 
 class JobGroup:
