@@ -12,7 +12,7 @@ from huey import signals
 
 from ._checks import short
 from ._lock_errors import LockErrors, lock_name
-from .huey_internals.django_tasks import SHIM_NAME, task_name
+from .huey_internals.django_tasks import RUN_TASK_NAME, task_name
 from .huey_internals.facts import FAILURE_SIGNALS
 from .huey_internals.stack import Timing, timing_in
 from .verdict import Verdict
@@ -58,7 +58,7 @@ class Context:
     should_delete_token: Callable[[Event], object] = _do_nothing
     """Returns whether the revoke token of an event's task can be deleted."""
     cancel_django_record: Callable[[Any], object] = _do_nothing
-    """Has the record of a revoked Django task say that the task was revoked."""
+    """Marks the record of a revoked Django task FAILED."""
     carry_waits: Callable[[], object] = _do_nothing
     """Begins to write into messages of rescheduled tasks how long each task has been waiting."""
     announce: Callable[..., object] = _do_nothing
@@ -93,7 +93,7 @@ class Event:
     ) -> None:
         cls = type(task)
         name = f"{cls.__module__}.{cls.__name__}"  # Hot path: `task_name` in line.
-        if name == SHIM_NAME:
+        if name == RUN_TASK_NAME:
             self._is_django_task, name = True, task_name(task)
         self._task_name = name
         self._signal = signal

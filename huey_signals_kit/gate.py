@@ -29,7 +29,7 @@ from huey.utils import Error
 
 from ._checks import short
 from ._lock_errors import lock_name
-from .huey_internals.django_tasks import SHIM, SHIM_NAME, task_name
+from .huey_internals.django_tasks import RUN_TASK, RUN_TASK_NAME, task_name
 from .huey_internals.patch import MethodPatch
 from .runtime.log import ErrorReporter
 from .verdict import Verdict
@@ -74,14 +74,14 @@ class ExpiringErrors(Protocol):
         """
 
 
-class DjangoRecords(Protocol):
+class RecordChanges(Protocol):
     """The records that Huey's backend stores of Django's own tasks."""
 
     def apply(self, task: Any, exception: BaseException, verdict: Verdict, /) -> None:
-        """Do with the record of a task that failed what the verdict says."""
+        """Apply a verdict to the record of a failed task."""
 
     def reset(self, task: Any, exception_class: type, /) -> None:
-        """Have the record say that the task will run again."""
+        """Mark the record READY, because the task will run again."""
 
 
 class GateReporter(ErrorReporter, Protocol):
@@ -127,7 +127,7 @@ class Gate:
         huey: Any,
         task_option: TaskVerdicts,
         expiry: ExpiringErrors,
-        django_records: DjangoRecords,
+        django_records: RecordChanges,
         reporter: GateReporter,
     ) -> None:
         self._huey = huey
@@ -179,7 +179,7 @@ class Gate:
             verdict.plan.cancel()
             delattr(task, _ATTACHED)
             verdict = None
-        if getattr(task, "lock_errors", None) is not None or task.name == SHIM:
+        if getattr(task, "lock_errors", None) is not None or task.name == RUN_TASK:
             verdict = self._task_verdict(task, exception) or verdict
         return verdict
 
@@ -192,7 +192,7 @@ class Gate:
             if self._active and len(args) > 1:
                 try:
                     verdict = self._verdict(args[0], args[1])
-                    if verdict is not None and args[0].name == SHIM and not args[0].retries:
+                    if verdict is not None and args[0].name == RUN_TASK and not args[0].retries:
                         self._django_records.apply(args[0], args[1], verdict)
                     if verdict is not None and verdict.action != "keep" and not is_overridden:
                         return _short_metadata(args[0], args[1], verdict)
@@ -215,7 +215,7 @@ class Gate:
             if attached is not None:
                 delattr(task, _ATTACHED)
                 verdict: Verdict | None = attached[0]
-                if verdict is not None and verdict.action != "keep" and task.name == SHIM:
+                if verdict is not None and verdict.action != "keep" and task.name == RUN_TASK:
                     self._django_records.reset(task, attached[2])
                 if verdict is not None and verdict.plan is not None:
                     return verdict.plan.requeue(original, timestamp)
@@ -344,7 +344,7 @@ def _decision_of(task: Any, verdict: Verdict) -> StoreDecision:
     name = f"{cls.__module__}.{cls.__name__}"
     # Hot path: `task_name` in line, and most tasks have no pipeline.
     keys = frozenset((task.id,)) if task.on_complete is None else _stage_ids(task)
-    return keys, name if name != SHIM_NAME else task_name(task), verdict
+    return keys, name if name != RUN_TASK_NAME else task_name(task), verdict
 
 
 def _text(exception: BaseException) -> str:

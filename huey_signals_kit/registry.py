@@ -11,9 +11,9 @@ from .dispatch.handler import (
     FailureHook,
     Handler,
     HandlerFunction,
-    Wrapper,
-    add_wrapper,
+    HandlerWrapper,
     make_handler,
+    register_wrapper,
     run,
     sort_handlers,
     validate_options,
@@ -307,14 +307,14 @@ default_registry = Registry("default")
 on = default_registry.on
 
 
-def wrap_handlers(wrapper: Wrapper) -> None:
+def wrap_handlers(wrapper: HandlerWrapper) -> None:
     """Call every handler of users through `wrapper` from now on, under every kit.
 
     For frameworks, which have to prepare and clean up around code of users. Nothing is added to the
     path of a handler where this was never called.
     """
     with configuration.lock:
-        add_wrapper(wrapper)
+        register_wrapper(wrapper)
         default_registry._changed()
 
 

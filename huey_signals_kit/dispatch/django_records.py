@@ -2,8 +2,8 @@
 
 Huey's backend writes a record before Huey emits the signal of the attempt, so that write cannot be
 intercepted: the record is changed afterwards. A change is a compare-and-set of the bytes that were
-read, and only the record of this attempt is changed: one that is FAILED, with the class of the
-exception of the verdict. Where a change fails, the record stays as the backend has written it.
+read. A verdict changes only the record of its attempt: one that is FAILED, with the class of the
+exception. Where a change fails, the record stays as the backend has written it.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class DjangoRecords:
         self._failed = reporter.record_failed
 
     def apply(self, task: Any, exception: BaseException, verdict: Verdict) -> None:
-        """Do with the record of a task that failed what the verdict says about its error.
+        """Apply a verdict to the record of a failed task.
 
         Args:
             task: The task, which will not run again.
@@ -73,18 +73,18 @@ class DjangoRecords:
                 return True
             if verdict.seconds is not None:
                 due = time.time() + verdict.seconds
-                new = self._serialize(record.small(due))
+                new = self._serialize(record.small_fields(due))
                 if len(new) > _LARGEST_SMALL:
-                    new = self._serialize(record.small(due, has_arguments=False))
+                    new = self._serialize(record.small_fields(due, has_arguments=False))
                 return self._expiry.replace(key, raw, new, due)
             if verdict.action == "drop":
                 return store.compare_and_delete(key, raw)
-            return store.compare_and_set(key, raw, self._serialize(record.kept()))
+            return store.compare_and_set(key, raw, self._serialize(record.kept_fields()))
 
         self._change(task, write)
 
     def reset(self, task: Any, exception_class: type) -> None:
-        """Have the record of a task say that the task waits for its next attempt.
+        """Mark the record of a task READY, because the task will run again.
 
         Args:
             task: The task, which Huey is about to enqueue or schedule again.
@@ -95,12 +95,12 @@ class DjangoRecords:
         def write(store: Store, key: str, raw: bytes, record: DjangoRecord) -> bool:
             if record.error != error:
                 return True
-            return store.compare_and_set(key, raw, self._serialize(record.ready()))
+            return store.compare_and_set(key, raw, self._serialize(record.ready_fields()))
 
         self._change(task, write)
 
     def cancel(self, task: Any) -> None:
-        """Have the record of a revoked task say so, and send Django's ``task_finished``.
+        """Mark the record of a revoked task FAILED, and send Django's ``task_finished``.
 
         The record of a task that has been started before is left alone: the task may be running.
         """
@@ -109,7 +109,7 @@ class DjangoRecords:
         def write(store: Store, key: str, raw: bytes, record: DjangoRecord) -> bool:
             if record.status != READY or backend is None:
                 return True
-            fields = record.canceled(backend.timezone.now().isoformat())
+            fields = record.canceled_fields(backend.timezone.now().isoformat())
             if not store.compare_and_set(key, raw, self._serialize(fields)):
                 return False
             _send_finished(backend, fields)
@@ -139,7 +139,7 @@ class DjangoRecords:
 
 
 def _is_foreign(value: Any) -> bool:
-    """Return whether there is an object in a value that was not read, and cannot be written."""
+    """Return whether a value contains an object that the kit does not load."""
     rest, seen = [value], set[int]()
     while rest:
         part = rest.pop()

@@ -29,12 +29,12 @@ FailureHook = Callable[["Handler", Event, BaseException], None]
 """Called with a handler that raised, the event and the exception."""
 Submitted = tuple["Handler", Event, FailureHook]
 """An event for a handler that runs in the background."""
-Wrapper = Callable[[Callable[[Event], Any], bool], Callable[[Event], Any]]
+HandlerWrapper = Callable[[Callable[[Event], Any], bool], Callable[[Event], Any]]
 """Returns what is called in place of a function; the flag says whether it is a background handler.
 """
 
 _registration_numbers = itertools.count()
-_wrappers: list[Wrapper] = []
+_wrappers: list[HandlerWrapper] = []
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,14 +144,14 @@ class Handler:
         )
 
 
-def add_wrapper(wrapper: Wrapper) -> None:
-    """Have every handler of users be called through `wrapper`, once the receivers are updated."""
+def register_wrapper(wrapper: HandlerWrapper) -> None:
+    """Register a wrapper for users' handlers, which receivers apply at their next update."""
     if wrapper not in _wrappers:
         _wrappers.append(wrapper)
 
 
-def wrapped(handler: Handler) -> Handler:
-    """Return the handler as it is called: a user's own through every wrapper that was added."""
+def wrap_handler(handler: Handler) -> Handler:
+    """Return a user's handler with wrapped functions, and a built-in one unchanged."""
     if handler.is_builtin:
         return handler
     for wrapper in _wrappers:

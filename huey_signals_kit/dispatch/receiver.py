@@ -22,7 +22,7 @@ from ..huey_internals.patch import SignalConnections
 from ..huey_internals.stack import caught_by_huey, timing_on_stack
 from ..metrics.counter import AGGREGATE_AT, MetricCounter
 from ..runtime.scheduler import scheduler
-from .handler import Handler, run, wrapped
+from .handler import Handler, run, wrap_handler
 from .reporter import Reporter
 
 
@@ -98,7 +98,7 @@ class Receiver:
         listeners = cache.get(signal)
         if listeners is None:
             listeners = cache[signal] = tuple(
-                wrapped(handler)
+                wrap_handler(handler)
                 for handler in self._source.handlers
                 if handler.listens_to(signal) and handler.function is not self._unneeded
             )

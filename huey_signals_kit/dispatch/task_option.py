@@ -11,7 +11,7 @@ from typing import Any
 
 from .._checks import listed, nearest, short
 from .._lock_errors import LockErrors
-from ..huey_internals.django_tasks import SHIM_NAME, lock_errors_of, task_name
+from ..huey_internals.django_tasks import RUN_TASK_NAME, lock_errors_of, task_name
 from ..runtime.log import log_error
 from ..verdict import BY_NAME, Verdict, expire
 
@@ -42,7 +42,7 @@ class TaskOption:
     def expires_errors_of(huey: Any) -> bool:
         """Return whether a task that is declared on `huey` has a number of seconds."""
         tasks = huey._registry._registry.copy()
-        if _django_seconds and SHIM_NAME in tasks:
+        if _django_seconds and RUN_TASK_NAME in tasks:
             return True
         return any(_is_number(getattr(task, "lock_errors", None)) for task in tasks.values())
 
@@ -60,7 +60,7 @@ class TaskOption:
         )
 
 
-def why_invalid(option: object) -> str | None:
+def hint_for_invalid(option: object) -> str | None:
     """Return which values ``lock_errors`` takes if `option` is none of them, else None."""
     if _verdict_of(option) is not None:
         return None

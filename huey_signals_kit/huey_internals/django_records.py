@@ -2,8 +2,8 @@
 
 The record of a task is a dict under ``djt.<id>`` in the result store, written by ``put_result``
 inside the task. When a function raises, the backend writes the record with the status FAILED, the
-class path and the whole traceback, before Huey handles the exception and emits a signal. A record
-is never written by the kit from its own fields alone: further fields of later versions are kept.
+class path and the whole traceback, before Huey handles the exception and emits a signal. The kit
+keeps fields that it does not know, such as those of later versions.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ class DjangoRecord:
         """Whether the kit has given the record a time to live."""
         return "expires" in self.fields
 
-    def kept(self) -> dict[str, Any]:
+    def kept_fields(self) -> dict[str, Any]:
         """Return the fields of a record whose error is stored on purpose."""
         return {**self.fields, "kept": True}
 
-    def small(self, due: float, has_arguments: bool = True) -> dict[str, Any]:
+    def small_fields(self, due: float, has_arguments: bool = True) -> dict[str, Any]:
         """Return the fields without the texts of tracebacks, and with the last error alone.
 
         Args:
@@ -70,7 +70,7 @@ class DjangoRecord:
         arguments: dict[str, Any] = {} if has_arguments else {"args": [], "kwargs": {}}
         return {**self.fields, **arguments, "errors": [[self.error, ""]], "expires": due}
 
-    def ready(self) -> dict[str, Any]:
+    def ready_fields(self) -> dict[str, Any]:
         """Return the fields as they were before the last attempt, as far as they are known."""
         worker_ids = _list(self.fields.get("worker_ids"))[:-1]
         fields = {
@@ -84,7 +84,7 @@ class DjangoRecord:
             fields.update(started_at=None, last_attempted_at=None)
         return fields
 
-    def canceled(self, finished_at: str) -> dict[str, Any]:
+    def canceled_fields(self, finished_at: str) -> dict[str, Any]:
         """Return the fields of a task that was revoked.
 
         Django has no status for that, and this class is one that it can load.

@@ -17,9 +17,9 @@ from collections.abc import Iterable
 from typing import Any
 
 BACKEND = "huey.contrib.djhuey.tasks_backend"
-SHIM = "djtasks.run"
+RUN_TASK = "djtasks.run"
 """The name of the class of the one Huey task, see `is_django_task`."""
-SHIM_NAME = f"{BACKEND}.{SHIM}"
+RUN_TASK_NAME = f"{BACKEND}.{RUN_TASK}"
 """``module.name`` of that task, as Huey writes it into messages."""
 
 LOGGERS = ("django.tasks", "django_tasks")
@@ -36,17 +36,17 @@ _NAME, _ARGS = 1, 6
 def is_django_task(task: Any) -> bool:
     """Return whether a task of Huey runs a Django task."""
     cls = type(task)
-    return cls.__name__ == SHIM and cls.__module__ == BACKEND
+    return cls.__name__ == RUN_TASK and cls.__module__ == BACKEND
 
 
 def task_name(task: Any) -> str:
     """Return the name of a task: ``module.name``, or the module path of a Django task."""
     cls = type(task)
     name = f"{cls.__module__}.{cls.__name__}"
-    return (module_path(task.args) if name == SHIM_NAME else None) or name
+    return (module_path(task.args) if name == RUN_TASK_NAME else None) or name
 
 
-def metric_key(task: Any) -> type | str:
+def task_key(task: Any) -> type | str:
     """Return the class of a task; for a Django task its name."""
     return task_name(task) if is_django_task(task) else type(task)
 
@@ -58,7 +58,7 @@ def name_in_message(fields: tuple[Any, ...]) -> str:
         fields: The fields of Huey's ``Message``, read as data.
     """
     name = str(fields[_NAME])
-    is_shim = name == SHIM_NAME and len(fields) > _ARGS
+    is_shim = name == RUN_TASK_NAME and len(fields) > _ARGS
     return (module_path(fields[_ARGS]) if is_shim else None) or name
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from huey import exceptions, signals
 from huey.api import Huey
 
-from .django_tasks import SHIM_NAME
+from .django_tasks import RUN_TASK_NAME
 
 SIGNALS = frozenset(
     {value for name, value in vars(signals).items() if name.startswith("SIGNAL_")}
@@ -112,7 +112,7 @@ def declared_tasks(huey: Any) -> list[str]:
 
     The task that runs Django's own tasks is left out, because it is never counted under its name.
     """
-    return [name for name in huey._registry._registry.copy() if name != SHIM_NAME]
+    return [name for name in huey._registry._registry.copy() if name != RUN_TASK_NAME]
 
 
 def known_locks(huey: Any, limit: int) -> list[str]:

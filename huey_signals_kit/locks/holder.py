@@ -25,7 +25,7 @@ from uuid import uuid4
 
 from huey.serializer import Serializer
 
-from ..huey_internals.django_tasks import is_django_task, metric_key, task_name
+from ..huey_internals.django_tasks import is_django_task, task_key, task_name
 from ..runtime.fork import reset_in_child
 from ..runtime.process_id import (
     FOREIGN_DATA_ERRORS,
@@ -147,7 +147,7 @@ class HolderEncoder:
         if found and before + stamps[1].encode() + after == second:
             if len(templates) >= _MOST_TEMPLATES:
                 templates.clear()
-            templates[metric_key(task)] = serializer, length, before, after
+            templates[task_key(task)] = serializer, length, before, after
 
 
 def parse_holder(value: Any) -> Holder | None:

@@ -17,7 +17,7 @@ from .values import Durations, Totals
 
 
 class _Lists(dict["type | str", "list[Any]"]):
-    """A list for each `metric_key` of a task: a mapping that fills itself, also under threads."""
+    """A list for each `task_key` of a task: a mapping that fills itself, also under threads."""
 
     def __init__(self, on_new_class: Callable[[], object] | None = None) -> None:
         self._on_new_class = on_new_class
@@ -29,7 +29,7 @@ class _Lists(dict["type | str", "list[Any]"]):
 
 
 class Attempts:
-    """The durations in seconds of attempts, in a list for each `metric_key` of a task.
+    """The durations in seconds of attempts, in a list for each `task_key` of a task.
 
     Append to ``completed[key]`` or ``failed[key]``. An attempt in `completed` is also counted as
     the signals ``executing`` and ``complete``; an attempt in `failed` is not, because `Meter`

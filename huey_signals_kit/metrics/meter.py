@@ -17,7 +17,7 @@ from typing import Any
 from huey.signals import SIGNAL_COMPLETE, SIGNAL_ERROR, SIGNAL_EXECUTING, SIGNAL_RETRYING
 
 from .._lock_errors import LockErrors
-from ..huey_internals.django_tasks import SHIM, SHIM_NAME, metric_key, task_name
+from ..huey_internals.django_tasks import RUN_TASK, RUN_TASK_NAME, task_key, task_name
 from ..huey_internals.facts import SIGNALS, is_own_method, passed_exception
 from ..huey_internals.patch import MethodPatch, SignalConnections
 from ..runtime.scheduler import JobGroup, scheduler
@@ -33,8 +33,8 @@ _BUSY = frozenset({SIGNAL_ERROR, SIGNAL_RETRYING, "timeout"})
 """The signals among them after which an attempt is timed, unless its error is a lock error."""
 
 _AGGREGATE_SECONDS = 1.0
-_NO_TASK = 0
-"""The id of no task."""
+_INACTIVE_KEY = 0
+"""A key that keeps `_attempts_ended` from being empty while the kit is not installed."""
 _COUNTED_BY_WRAPPER = frozenset({SIGNAL_EXECUTING, SIGNAL_COMPLETE})
 
 
@@ -76,7 +76,7 @@ class Meter:
     def install(self) -> None:
         """Wrap ``_execute`` of this Huey, and connect the receivers."""
         self._is_active = True
-        self._attempts_ended.pop(_NO_TASK, None)
+        self._attempts_ended.pop(_INACTIVE_KEY, None)
         self._jobs.every(_AGGREGATE_SECONDS, self._counter.aggregate, "counts")
         self._patch.wrap("_execute", self._wrap)
         self._connections.connect(self._on_attempt_end, _OTHER_ENDS)
@@ -87,13 +87,13 @@ class Meter:
         self._is_active = False
         # With this item the mapping is never empty, so an attempt that still runs in this wrapper
         # takes the slow way, which checks `_is_active`.
-        self._attempts_ended[_NO_TASK] = False
+        self._attempts_ended[_INACTIVE_KEY] = False
         self._patch.remove()
 
     def _on_signal(self, signal: str, task: Any, /, *_: object, **__: object) -> None:
         cls = type(task)
         name = f"{cls.__module__}.{cls.__name__}"  # Hot path: `task_name` in line.
-        self._counter.add((METRIC, name if name != SHIM_NAME else task_name(task), signal))
+        self._counter.add((METRIC, name if name != RUN_TASK_NAME else task_name(task), signal))
         self._counter.aggregate_if_large()
         if scheduler.thread is None:
             scheduler.start()
@@ -129,8 +129,8 @@ class Meter:
             except BaseException:
                 record(task, None)
                 raise
-            # By the name of its class a task may be one of Django's own, which has another key.
-            if ended or task.name == SHIM:
+            # A task of this name may be a Django task, which is counted by its own name.
+            if ended or task.name == RUN_TASK:
                 record(task, clock() - start)
             else:
                 completed[type(task)].append(clock() - start)
@@ -160,9 +160,9 @@ class Meter:
         if seconds is None or was_busy is not None:
             self._on_signal(SIGNAL_EXECUTING, task)
             if seconds is not None and was_busy:
-                self._attempts.failed[metric_key(task)].append(seconds)
+                self._attempts.failed[task_key(task)].append(seconds)
         else:
-            self._attempts.completed[metric_key(task)].append(seconds)
+            self._attempts.completed[task_key(task)].append(seconds)
 
 
 class _Original:

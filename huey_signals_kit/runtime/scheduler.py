@@ -247,7 +247,9 @@ scheduler = Scheduler()
 """The scheduler of this process."""
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=scheduler.pause_for_fork, after_in_parent=scheduler.resume_after_fork)
+    os.register_at_fork(
+        before=scheduler.pause_for_fork, after_in_parent=scheduler.resume_after_fork
+    )
 
 
 class JobGroup:

@@ -39,7 +39,7 @@ class Kind(str, Enum):
         return self.value
 
 
-OF_DJANGO = frozenset({Kind.DJANGO, Kind.DJANGO_ERROR})
+DJANGO_KINDS = frozenset({Kind.DJANGO, Kind.DJANGO_ERROR})
 """The kinds of keys that only Huey's backend for Django's own tasks makes."""
 
 

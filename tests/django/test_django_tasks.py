@@ -8,7 +8,7 @@ import pytest
 from huey.signals import SIGNAL_COMPLETE, SIGNAL_ERROR
 
 from huey_signals_kit import install_handlers, upkeep
-from huey_signals_kit.huey_internals.django_tasks import SHIM_NAME
+from huey_signals_kit.huey_internals.django_tasks import RUN_TASK_NAME
 from huey_signals_kit.huey_internals.django_tasks import task_name as name_of_task
 from huey_signals_kit.huey_internals.facts import declared_tasks
 from huey_signals_kit.integrations.quiet_logs import QuietLogs
@@ -90,12 +90,12 @@ def test_counts_are_by_function(huey, sinks):
         for name in ("greet", "fail", "guarded")
     }
     assert timed == ({"greet": 2, "fail": 1, "guarded": 0} if sinks else dict.fromkeys(timed, 0))
-    assert kit.count("huey_signals_total", task=SHIM_NAME) == 0
+    assert kit.count("huey_signals_total", task=RUN_TASK_NAME) == 0
 
 
 def test_no_series_has_the_name_of_the_huey_task(huey):
     """Also before anything was counted, when sinks show the declared tasks at zero."""
-    assert SHIM_NAME not in declared_tasks(huey)
+    assert RUN_TASK_NAME not in declared_tasks(huey)
 
 
 def test_quiet_logs_name_the_function(huey, caplog):
@@ -227,7 +227,7 @@ def test_explain_names_the_function(any_kind, make_huey):
 def test_a_first_argument_that_is_no_module_path(huey, first):
     """Leaves the name of the Huey task."""
     task = own_tasks.tasks_backend._shim.s(*first)
-    assert name_of_task(task) == SHIM_NAME
+    assert name_of_task(task) == RUN_TASK_NAME
 
 
 def test_a_task_of_that_name_in_another_module(huey):

@@ -12,7 +12,7 @@ pytest.importorskip("rich", exc_type=ImportError)
 pytest.importorskip("tests.django.own_tasks", exc_type=ImportError)
 
 from huey_signals_kit import upkeep
-from huey_signals_kit.huey_internals.django_tasks import SHIM_NAME
+from huey_signals_kit.huey_internals.django_tasks import RUN_TASK_NAME
 from tests.django.project import Project
 from tests.support import hold, store, stored_errors, tokens
 
@@ -226,7 +226,7 @@ def check_records(project, huey, ids):
 def check_commands(project, huey, ids):
     """``manage.py huey_signals`` names the functions, and a purge deletes old errors alone."""
     report = json.loads(project.manage("huey_signals", "report", "--json").out)
-    assert {each["labels"].get("task") for each in report["counters"]}.isdisjoint({SHIM_NAME})
+    assert {each["labels"].get("task") for each in report["counters"]}.isdisjoint({RUN_TASK_NAME})
     kinds = {kind: total["keys"] for kind, total in report["kinds"].items() if total["keys"]}
     assert kinds == {"error": 3, "django_result": 2, "django_error": 4, "lock": 1}
     old = {**huey.get(f"djt.{ids['kept']}", peek=True), "id": "old"}

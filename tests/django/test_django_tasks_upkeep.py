@@ -8,7 +8,7 @@ import pytest
 
 from huey_signals_kit import install_handlers, uninstall_handlers, upkeep
 from huey_signals_kit.cli._explain.view import print_task
-from huey_signals_kit.huey_internals.django_tasks import SHIM_NAME
+from huey_signals_kit.huey_internals.django_tasks import RUN_TASK_NAME
 from huey_signals_kit.metrics.names import LOCK_SKIPS
 from tests.support import hold, run_all, store
 
@@ -193,5 +193,5 @@ def test_explain_shows_skips_and_the_pause_of_all_django_tasks(make_huey, capsys
         own_tasks.tasks_backend._shim.revoke()
     assert kit.count(LOCK_SKIPS, task=f"{TASKS}.guarded") == 1
     text = said(huey, waiting, capsys)
-    assert f"the pause switch of its task, rt:{SHIM_NAME}" in text
+    assert f"the pause switch of its task, rt:{RUN_TASK_NAME}" in text
     assert "skipped 1 time because the lock 'report' was held" in text

@@ -11,7 +11,7 @@ from django.core.checks import CheckMessage
 from django.utils.module_loading import autodiscover_modules
 
 from ..._checks import short
-from ...dispatch.task_option import why_invalid
+from ...dispatch.task_option import hint_for_invalid
 from ...huey_internals.facts import class_name
 from ._installation import installation
 from ._problems import Problem
@@ -48,7 +48,7 @@ def _invalid_tasks() -> Iterator[Problem]:
     for queue in installation.queues:
         for task in list(queue.huey._registry._registry.values()):
             option = getattr(task, "lock_errors", None)
-            hint = None if option is None else why_invalid(option)
+            hint = None if option is None else hint_for_invalid(option)
             if hint is not None:
                 yield Problem(
                     "E009", f"The task {class_name(task)} has lock_errors={short(option)}.", hint

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..._checks import check_huey, short
-from ...huey_internals.django_tasks import SHIM_NAME
+from ...huey_internals.django_tasks import RUN_TASK_NAME
 from ...ledger import HEARTBEAT_SECONDS, Ledger, Process, Snapshot, open_ledger
 from ...metrics.labels import sanitize_label
 from ...metrics.names import LABELS, LOCK_SKIPS
@@ -218,7 +218,7 @@ class _Search:
     def _read_tokens(self) -> None:
         keys = [TOKEN + self._id]
         keys += [PAUSE + self._explanation.task_name] if self._explanation.task_name else []
-        keys += [PAUSE + SHIM_NAME] if self._is_django_task else []
+        keys += [PAUSE + RUN_TASK_NAME] if self._is_django_task else []
         for key, raw in zip(keys, self._store.get(keys), strict=True):
             if raw is not None:
                 self._explanation.tokens.append(self._revocation(key, raw))

@@ -15,11 +15,11 @@ from datetime import datetime
 from typing import Any
 
 from ..._checks import check_huey
-from ...huey_internals.django_tasks import SHIM_NAME
+from ...huey_internals.django_tasks import RUN_TASK_NAME
 from ...ledger import Ledger, Snapshot, open_ledger
 from ...metrics.values import Totals, merge, to_sample
 from ...store import UPKEEP, Entry, Store, open_kit_store, open_store
-from ...store.keys import OF_DJANGO, PAUSE, TOKEN, Keys, Kind
+from ...store.keys import DJANGO_KINDS, PAUSE, TOKEN, Keys, Kind
 from ...store.reader import Reader, ReadMessage, Unreadable
 from .._common import to_datetime
 from .._ids import pack_id
@@ -73,7 +73,7 @@ class _ReportBuilder:
         self._live: set[bytes] = set()
         self._etas: list[datetime] = []
         # The kinds of Django's own tasks only where a project has such tasks.
-        kinds = set(Kind) if SHIM_NAME in huey._registry._registry else set(Kind) - OF_DJANGO
+        kinds = set(Kind) if RUN_TASK_NAME in huey._registry._registry else set(Kind) - DJANGO_KINDS
         self._kinds = {str(kind): KindTotal() for kind in Kind if kind in kinds}
         self._errors: Counter[str] = Counter()
         self._kept: Counter[str] = Counter()
