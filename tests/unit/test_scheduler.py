@@ -333,15 +333,18 @@ def test_a_child_is_not_forked_while_a_job_holds_a_lock_of_the_storage():
         import os, threading, time
         from huey_signals_kit.runtime import scheduler as module
         module.FORK_SECONDS = 60
-        lock, inside = threading.Lock(), threading.Event()
+        lock, inside, forking = threading.Lock(), threading.Event(), threading.Event()
+        os.register_at_fork(before=forking.set)  # the last one registered is called first
         def work():
             with lock:
                 inside.set()
-                time.sleep(0.2)
+                forking.wait(10)
+                time.sleep(0.1)
         module.scheduler.every(0.01, work, "work", own_thread=True)
         module.scheduler.start()
         for _ in range(3):
             inside.clear()
+            forking.clear()
             inside.wait(10)
             pid = os.fork()
             if pid == 0:
@@ -354,7 +357,7 @@ def test_a_child_is_not_forked_while_a_job_holds_a_lock_of_the_storage():
 
 
 def test_a_job_may_fork():
-    """A fork waits for other jobs, not for the one that forks."""
+    """A fork does not wait for the job that forks."""
     lines = python(
         """
         import os, threading
