@@ -22,6 +22,7 @@ from huey_signals_kit import (
     on,
     uninstall_handlers,
 )
+from huey_signals_kit.inflight.patch import QueuePatch
 from huey_signals_kit.registry import default_registry
 from huey_signals_kit.runtime.scheduler import scheduler
 from huey_signals_kit.sinks.protocol import PullSink
@@ -333,6 +334,25 @@ def test_a_sink_that_cannot_start_leaves_the_application_s_kit(make_huey):
         pass
     assert (get_kit(huey), order(huey)) == (kit, before)
     kit.on("complete")(print)
+
+
+def test_a_kit_that_cannot_be_installed_leaves_the_application_s_kit(make_huey, monkeypatch):
+    """It is back in its place, and works."""
+    huey = make_huey()
+    kit, guarded = install_handlers(huey), guarded_task(huey)
+    before, install = order(huey), QueuePatch.install
+
+    def fails(patch):
+        monkeypatch.setattr(QueuePatch, "install", install)
+        raise OSError("no memory")
+
+    monkeypatch.setattr(QueuePatch, "install", fails)
+    with pytest.raises(OSError, match="no memory"), installed(huey):
+        pass
+    assert (get_kit(huey), order(huey)) == (kit, before)
+    skip(huey, guarded)
+    assert kit.count("huey_lock_skips_total") == 1
+    assert stored_errors(huey) == {}
 
 
 def test_sinks_of_the_application_get_nothing_and_those_of_the_test_do(make_huey):

@@ -284,6 +284,20 @@ def test_a_recorder_in_a_block_records_the_kit_of_that_block(shop):
     assert get_kit(shop.huey) is shop.kit
 
 
+def test_a_recorder_that_has_ended_records_nothing_more(shop):
+    """While its kit goes on; but what was still queued for the background belongs to it."""
+    with installed(shop.huey) as kit:
+        kit.on("locked", background=True, name="mailer")(lambda event: 1 / (len(seen) - 1))
+        seen, attach = ["one"], kit._receiver.attach
+        with record(shop.huey) as recorded, held_lock(shop.huey, "import"):
+            shop.import_orders()
+        assert recorded.handler_errors("mailer") == 1
+        assert kit._receiver.attach == attach
+        with held_lock(shop.huey, "import"):
+            shop.import_orders()
+    assert len(recorded.verdicts) == recorded.suppressed() == recorded.handler_errors() == 1
+
+
 def test_an_exception_in_the_block_ends_the_recorder_too(shop):
     """And what was recorded is still there."""
     recorded = record(shop.huey)
