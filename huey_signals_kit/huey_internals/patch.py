@@ -156,22 +156,38 @@ class CallOrder:
         self._receivers = {signal: [*each] for signal, each in huey._signal.receivers.items()}
         self._hooks = {kind: [*getattr(huey, kind)] for kind in HOOKS}
 
-    def restore(self) -> None:
-        """Put every receiver and hook back in its place; what was added since comes last."""
+    def restore(self, new_in_gaps: bool = False) -> None:
+        """Put every receiver and hook back in its place.
+
+        Args:
+            new_in_gaps: Whether what was added since comes in the place of what is gone; by
+                default it comes last.
+        """
         receivers = self._huey._signal.receivers
         for signal, before in self._receivers.items():
             if receivers.get(signal):
-                receivers[signal] = _in_order(before, receivers[signal])
+                receivers[signal] = _in_order(before, receivers[signal], new_in_gaps)
         for kind, names in self._hooks.items():
             hooks = getattr(self._huey, kind)
-            setattr(self._huey, kind, {name: hooks[name] for name in _in_order(names, hooks)})
+            order = _in_order(names, hooks, new_in_gaps)
+            setattr(self._huey, kind, {name: hooks[name] for name in order})
 
 
-def _in_order(before: Iterable[Any], now: Iterable[Any]) -> list[Any]:
-    """Return the items of `now` in the order of `before`; the others come last."""
-    others, known = list(now), []
+def _in_order(before: Iterable[Any], now: Iterable[Any], new_in_gaps: bool) -> list[Any]:
+    """Return the items of `now` in the order of `before`.
+
+    Args:
+        before: The items that were there before.
+        now: The items.
+        new_in_gaps: Whether new items replace the first one that is gone; else they come last.
+    """
+    new, kept, gap = list(now), [], None
     for item in before:
-        if item in others:
-            others.remove(item)
-            known.append(item)
-    return known + others
+        if item in new:
+            new.remove(item)
+            kept.append(item)
+        elif gap is None:
+            gap = len(kept)
+    if gap is not None and new_in_gaps:
+        return [*kept[:gap], *new, *kept[gap:]]
+    return kept + new

@@ -218,8 +218,6 @@ class HeartbeatWriter:
         )
 
     def _on_tick(self) -> None:
-        if self._is_suspended:
-            return
         # Huey takes another storage when it is switched to immediate mode.
         if has_shared_ledger(self._huey) or self._shows_locks():
             self.write()
@@ -245,7 +243,7 @@ class HeartbeatWriter:
             UnsupportedStorage: The storage cannot hold a ledger. Raised by the first call only;
                 later calls do nothing.
         """
-        if self._is_unsupported:
+        if self._is_unsupported or self._is_suspended:
             return
         revision = self._revision()
         try:

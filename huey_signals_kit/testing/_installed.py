@@ -110,6 +110,7 @@ class Installed:
             self._suspend_original(kit)
             try:
                 kit.install()
+                self._call_order.restore(new_in_gaps=True)
             except BaseException:
                 self._resume_original(kit)
                 raise

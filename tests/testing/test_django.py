@@ -117,6 +117,21 @@ class ManyTransactions(Skips, TransactionTestCase):
         assert get_kit(HUEY) is self.recorded.kit
 
 
+class Overridden(TestCase):
+    @override_settings(HUEY_SIGNALS={"preset": "brief-locks"})
+    def test_before(self):
+        with record(HUEY) as recorded:
+            self.assertEqual(recorded.kit.settings.preset, ("brief-locks",))
+
+    def test_within(self):
+        with record(HUEY) as recorded, override_settings(HUEY_SIGNALS={"preset": "tidy-tokens"}):
+            self.assertIs(get_kit(HUEY), recorded.kit)
+            self.assertEqual(recorded.kit.settings.preset, ("observe",))
+
+    def tearDown(self):
+        self.assertFalse(get_kit(HUEY).is_test)
+
+
 class Without(TestCase):
     def test_the_kit_of_the_project(self):
         self.assertEqual(get_kit(HUEY).settings.preset, ("observe",))
@@ -141,7 +156,7 @@ def test_pytest_django_needs_no_configuration_of_the_kit(project):
     """The fixtures find the Huey of djhuey; a handler's rows are gone with the test's."""
     ran = pytest_in(project)
     assert set(ran.outcomes.values()) == {"passed"}, ran.out
-    assert "8 passed in" in ran.out
+    assert "10 passed in" in ran.out
 
 
 @pytest.mark.slow
@@ -150,7 +165,7 @@ def test_django_s_own_runner_needs_no_pytest(project):
     ran = python(
         project, "-m", "django", "test", "-p", "test_without.py", DJANGO_SETTINGS_MODULE="settings"
     )
-    assert (ran.code, "Ran 5 tests" in ran.out) == (0, True), ran.out
+    assert (ran.code, "Ran 7 tests" in ran.out) == (0, True), ran.out
 
 
 @pytest.mark.slow

@@ -137,6 +137,11 @@ def test_receivers_and_hooks_keep_their_order(make_huey):
     huey.on_startup("late")(lambda: None)
     before = order(huey)
     with installed(huey):
+        huey.task(name="within")(lambda: None)()
+        run_all(huey)
+        assert calls == ["first", "kit", "last"]
+        assert order(huey)[1:3] == before[1:3]
+        calls.clear()
         huey.signal(SIGNAL_COMPLETE)(lambda *args: calls.append("of the test"))
         huey.on_shutdown("of the test")(lambda: None)
     assert order(huey)[0]["error"] == before[0]["error"]
