@@ -18,10 +18,10 @@ def held_lock(huey: Any, name: str) -> HeldLock:
     """Return a context manager that holds a lock of a Huey as another process does.
 
     A task that needs the lock is skipped: `lock_task` as a decorator or in a ``with`` block, with
-    a ``ttl`` or without. The stored value names a living process of this host that is not this one,
-    so no task, and no method of the kit, takes the lock for a lock of its own or for a stale one.
-    What releases it is what releases it in production: ``clear()`` and ``flush_locks()``. At the
-    end the lock is released if it is still this one.
+    a ``ttl`` or without. The stored value names another process: a living one of this host, or, if
+    none is known, one of another host. So no task, and no method of the kit, treats the lock as its
+    own or as stale. ``clear()`` and ``flush_locks()`` release it, as in production. At the end the
+    lock is released, unless it was released and acquired again.
 
     A semaphore of ``lock_task_semaphore`` is kept elsewhere, and only on Redis: to hold it, acquire
     its slots by ``RedisSemaphore(huey, name, value).acquire()``.
@@ -70,8 +70,9 @@ class HeldLock:
             holder = _describe_holder(huey, store.get([self._key])[0])
             raise RuntimeError(
                 f"held_lock() cannot hold the lock {self.name!r} of {huey.name!r}, because it is "
-                f"held{holder}. Release it before, as by huey.lock_task({self.name!r}).clear(); if "
-                "several test processes share the storage, give each a Huey of its own"
+                f"held{holder}. Release it first, for example with "
+                f"huey.lock_task({self.name!r}).clear(); if several test processes share the "
+                "storage, give each a Huey of its own"
             )
         self._raw, self._store = raw, store
         return self

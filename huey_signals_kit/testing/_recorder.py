@@ -17,6 +17,7 @@ from .._checks import check_huey
 from .._install import get_kit
 from ..dispatch.filters import TaskFilter, validate_exceptions
 from ..event import Event
+from ..huey_internals.facts import LOCK_SIGNALS
 from ..kit import Kit
 from ..verdict import Verdict
 from ._counts import Count
@@ -124,16 +125,23 @@ class Recorder:
             task: The task.
             lock: The name of the lock, or a glob.
         """
-        events = [each for each in self._events(task) if each.is_lock_error]
-        found = [each for each in events if lock is None or _is_named(each.lock, lock)]
-        return self._count(found, "lock skips", task, lock and f"lock {lock!r}")
+        skips = [
+            event
+            for event in self._events(task)
+            if event.is_lock_error
+            and event.signal in LOCK_SIGNALS
+            and (lock is None or _is_named(event.lock, lock))
+        ]
+        return self._count(skips, "lock skips", task, lock and f"lock {lock!r}")
 
     def errors(
         self,
         task: object = None,
         exceptions: type[BaseException] | tuple[type[BaseException], ...] | None = None,
     ) -> Count:
-        """Return how many attempts of a task failed with an error that is no lock error.
+        """Return how many attempts of a task ended with an error that is not a lock error.
+
+        An attempt that ended by a timeout, a rate limit or a cancellation is not counted.
 
         Args:
             task: The task.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ..huey_internals.facts import LOCK_SIGNALS
 from ..verdict import Verdict
 
 
@@ -26,14 +27,17 @@ class RecordedEvent:
     timestamp: float = field(default=0.0, repr=False)
 
     def __str__(self) -> str:
-        if self.is_lock_error and self.lock is not None:
+        if self.is_lock_error and self.lock is not None and self.signal in LOCK_SIGNALS:
             return f"{self.signal} by {self.lock!r}"
         return f"error {self.exception!r}" if self.signal == "error" else self.signal
 
 
 @dataclass(frozen=True)
 class RecordedVerdict:
-    """The verdict on the error of one attempt: of its task, or of the first handler with one."""
+    """The verdict on the error of one attempt.
+
+    The task's own ``lock_errors`` has given it, or else the first handler that returned one.
+    """
 
     task_name: str
     task_id: str

@@ -92,7 +92,7 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
 
 
 def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Return the arguments of all marks of the test, those of the closest first."""
+    """Return the arguments of all marks of the test; the closest mark wins."""
     options: dict[str, Any] = {}
     for mark in reversed([*request.node.iter_markers(MARK)]):
         if len(mark.args) > 1:

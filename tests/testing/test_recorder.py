@@ -123,6 +123,17 @@ def test_verdicts_are_those_of_the_handler_that_decides(shop):
     assert recorded.verdicts == []
 
 
+def test_a_skip_of_a_task_with_retries_counts_once():
+    """Huey emits `locked` and `retrying` for the same attempt."""
+    huey = MemoryHuey("queued")
+    huey.task(name="import_orders", retries=1)(huey.lock_task("import")(lambda: 1))()
+    with record(huey) as recorded, held_lock(huey, "import"):
+        run_all(huey)
+    assert recorded.signals("import_orders").count("retrying") == 1
+    assert recorded.skips() == recorded.signals("import_orders").count("locked") == 2
+    assert str(recorded.events[-1]) == "locked by 'import'"
+
+
 def test_a_rescheduled_task_has_a_verdict_that_says_so():
     """Nothing is suppressed: it runs again."""
     huey = MemoryHuey("queued")
@@ -132,6 +143,7 @@ def test_a_rescheduled_task_has_a_verdict_that_says_so():
     assert [(str(each), each.reschedules) for each in recorded.verdicts] == [
         ("-> reschedule", True)
     ]
+    assert recorded.skips("import_orders", lock="import") == 1
     assert recorded.suppressed() == 0
     assert recorded.signals("import_orders")[-1] == "scheduled"
 
