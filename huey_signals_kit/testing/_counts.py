@@ -35,11 +35,13 @@ class Count(int):
     def __reduce__(self) -> tuple[type[int], tuple[int]]:
         return (int, (int(self),))
 
-    def compared(self, operator: str, other: object) -> list[str]:
-        """Return the lines that explain a failed comparison to pytest."""
-        expected = int(other) if isinstance(other, Count) else other
-        lines = self.recorded()
-        return [
-            f"{self!s} {operator} {expected!r}",
-            *(["recorded:", *(f"  {line}" for line in lines)] if lines else ["recorded nothing"]),
-        ]
+
+def explain_comparison(operator: str, left: object, right: object) -> list[str] | None:
+    """Return the lines that explain a failed comparison to pytest; None without a `Count`."""
+    count = left if isinstance(left, Count) else right
+    if not isinstance(count, Count):
+        return None
+    texts = [str(each) if isinstance(each, Count) else repr(each) for each in (left, right)]
+    lines = [f"  {line}" for line in count.recorded()]
+    heading = "recorded:" if lines else "recorded nothing"
+    return [f"{texts[0]} {operator} {texts[1]}", heading, *lines]

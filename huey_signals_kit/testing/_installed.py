@@ -43,7 +43,7 @@ class KitOptions(TypedDict, total=False):
     stale_after: float
 
 
-def installed(huey: Any, preset: AnyPresets = None, /, **options: Unpack[KitOptions]) -> Installed:
+def installed(huey: Any, preset: AnyPresets = None, **options: Unpack[KitOptions]) -> Installed:
     """Return a context manager that installs a kit for the time of a test.
 
     The kit has the settings and the handlers of the kit that the application has installed, with

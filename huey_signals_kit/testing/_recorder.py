@@ -33,7 +33,7 @@ _MOST_LINES = 20
 R = TypeVar("R", RecordedEvent, RecordedVerdict)
 
 
-def record(huey: Any, preset: AnyPresets = None, /, **options: Unpack[KitOptions]) -> Recorder:
+def record(huey: Any, preset: AnyPresets = None, **options: Unpack[KitOptions]) -> Recorder:
     """Return a recorder, a context manager that records what the kit of a Huey does.
 
     It installs a kit for that time, as `installed` does. Without options, in a block of
@@ -132,7 +132,8 @@ class Recorder:
             and event.signal in LOCK_SIGNALS
             and (lock is None or _is_named(event.lock, lock))
         ]
-        return self._count(skips, "lock skips", task, lock and f"lock {lock!r}")
+        about_lock = None if lock is None else f"lock {lock!r}"
+        return self._count(skips, "lock skips", task, about_lock)
 
     def errors(
         self,

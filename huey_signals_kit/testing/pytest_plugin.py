@@ -85,10 +85,8 @@ def huey_lock(request: pytest.FixtureRequest) -> Iterator[Callable[..., HeldLock
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
     """Explain a failed comparison with a number of a `Recorder`."""
     counts: Any = sys.modules.get("huey_signals_kit.testing._counts")
-    if counts is not None and isinstance(left, counts.Count):
-        lines: list[str] = left.compared(op, right)
-        return lines
-    return None
+    lines: list[str] | None = counts and counts.explain_comparison(op, left, right)
+    return lines
 
 
 def _options(request: pytest.FixtureRequest) -> dict[str, Any]:

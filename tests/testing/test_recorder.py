@@ -20,6 +20,7 @@ from huey_signals_kit.testing import (
     installed,
     record,
 )
+from huey_signals_kit.testing._counts import explain_comparison
 from tests.support import HAS_ENQUEUED, run_all
 
 ENQUEUED = ["enqueued"] if HAS_ENQUEUED else []
@@ -206,7 +207,11 @@ def test_a_failing_assertion_says_what_was_recorded(shop):
     )
     assert str(count) == f"0 lock skips of {name}.pay with lock 'import'"
     assert repr(count).startswith(f"<{count!s}: recorded {skipped}; {name}.pay ")
-    assert count.compared("==", 1)[:3] == [f"{count!s} == 1", "recorded:", f"  {skipped}"]
+    assert explain_comparison("==", count, 1)[:3] == [
+        f"{count!s} == 1",
+        "recorded:",
+        f"  {skipped}",
+    ]
     assert "error ValueError('order 4')" in repr(count)
     assert repr(recorded).startswith(f"<Recorder of 'shop': {skipped}; ")
     assert f"{count}" == "0"
@@ -216,7 +221,8 @@ def test_a_failing_assertion_says_what_was_recorded(shop):
     assert repr(empty.errors(exceptions=(OSError, KeyError))) == (
         "<0 errors with OSError/KeyError: recorded nothing>"
     )
-    assert empty.skips().compared("==", 1) == ["0 lock skips == 1", "recorded nothing"]
+    assert explain_comparison("==", 1, empty.skips()) == ["1 == 0 lock skips", "recorded nothing"]
+    assert explain_comparison("==", 1, 2) is None
 
 
 def test_a_long_record_shows_its_newest_lines(shop):
@@ -224,7 +230,7 @@ def test_a_long_record_shows_its_newest_lines(shop):
     with record(shop.huey) as recorded:
         for _ in range(30):
             shop.import_orders()
-    first, *rest = recorded.skips().compared("==", 1)[2:]
+    first, *rest = explain_comparison("==", recorded.skips(), 1)[2:]
     assert first.strip() == "... 10 more"
     assert len(rest) == 20
 

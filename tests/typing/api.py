@@ -164,7 +164,7 @@ try:
 except AlreadyInstalled:
     uninstall_handlers(huey)
 
-with installed(huey) as tested, installed(huey, "observe", sinks=Collector(), sentry=False):
+with installed(huey) as tested, installed(huey, preset="observe", sinks=Collector(), sentry=False):
     in_test: Kit = tested
 
 with record(huey, ["observe", Registry()], clean_tokens="never") as recorded:
