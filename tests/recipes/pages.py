@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -110,25 +110,38 @@ class Server:
     is_web: bool
 
     def stop(self) -> None:
-        """Stop it as a service manager stops a web server, and as Ctrl-C stops a consumer."""
+        """Stop it as a service manager stops a web server, or as Ctrl-C stops the others."""
         if self.process.poll() is None:
-            uses_sigterm = self.is_web and "flask" not in str(self.process.args)
-            self.process.send_signal(signal.SIGTERM if uses_sigterm else signal.SIGINT)
+            if self.is_web and "flask" not in str(self.process.args):
+                self.process.terminate()
+            else:
+                os.killpg(self.process.pid, signal.SIGINT)
         self.process.wait(STOP_SECONDS)
+
+    def kill(self) -> None:
+        """Leave no process of it behind."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
 
 @dataclass
 class Reader:
-    """A person in an empty folder who does what a page says."""
+    """A person in an empty folder who does what a page says.
+
+    `installs` says whether also the environment is made as the page says; else it is that of the
+    tests.
+    """
 
     folder: Path
+    installs: bool = False
     port: str = field(default_factory=lambda: str(free_port()))
     servers: dict[int, Server] = field(default_factory=dict)
     printed: str = ""
 
     def __post_init__(self) -> None:
         environment = self.folder / ".venv"
-        if not environment.exists():
+        if not (self.installs or environment.exists()):
             environment.symlink_to(sys.prefix)
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "COVERAGE"))},
@@ -147,10 +160,22 @@ class Reader:
                 (self.folder / block.file).write_text(block.text)
             elif block.terminal is not None:
                 self.serve(block)
-            elif block.language == "sh" and not block.installs:
+            elif block.installs:
+                if self.installs:
+                    self.install(block.text)
+            elif block.language == "sh":
                 if block.stops is not None:
-                    self.servers.pop(block.stops).stop()
+                    self.servers[block.stops].stop()
                 self.do(block.text, shown if has_output else "")
+
+    def install(self, commands: str) -> None:
+        """Make the environment, with this checkout for the package that a page names."""
+        python = f"{sys.base_prefix}/bin/python3"
+        self.run(
+            f"set -e\n{commands}".replace("'huey-signals-kit", f"'{RECIPES.parent}").replace(
+                "python3", python, 1
+            )
+        )
 
     def do(self, commands: str, shown: str = "") -> None:
         """Run commands; those that only read are repeated until they print what is shown."""
@@ -178,7 +203,7 @@ class Reader:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=60,
+            timeout=300,
         )
         return ran.stdout
 
@@ -214,18 +239,16 @@ class Reader:
 
 
 @contextmanager
-def reader_in(folder: Path) -> Iterator[Reader]:
+def reader_in(folder: Path, installs: bool = False) -> Iterator[Reader]:
     """A reader whose servers are stopped in the end."""
-    reader = Reader(folder)
+    reader = Reader(folder, installs)
     try:
         yield reader
         for server in reader.servers.values():
             server.stop()
     finally:
         for server in reader.servers.values():
-            if server.process.poll() is None:
-                os.killpg(server.process.pid, signal.SIGKILL)
-                server.process.wait()
+            server.kill()
 
 
 def missing_lines(shown: str, printed: str) -> list[str]:
