@@ -49,7 +49,7 @@ from ..metrics.counter import MetricCounter
 from ..metrics.values import Totals, difference, merge
 from ..runtime.fork import call_before_fork, reset_in_child
 from ..runtime.process_id import INCARNATION, this_process
-from ..runtime.scheduler import FORK_SECONDS, JobGroup, scheduler
+from ..runtime.scheduler import JobGroup, scheduler
 from ..store import UnsupportedStorage, close_connection, is_shared
 from .host_record import HostRecordWriter
 from .native_heartbeat import NativeHeartbeat
@@ -122,7 +122,7 @@ class HeartbeatWriter:
         # As Huey's consumer does before it forks; the heartbeat may have connected again since.
         if self._sequence:
             with suppress(Exception):
-                close_connection(self._huey.storage, FORK_SECONDS)
+                close_connection(self._huey.storage)
 
     def _after_fork(self) -> None:
         # A random id, because the number of an ended process may be given to another one.

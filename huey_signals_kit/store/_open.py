@@ -117,21 +117,25 @@ def is_shared(storage: Any) -> bool:
     return not isinstance(storage, (storages.MemoryStorage, storages.BlackHoleStorage))
 
 
-def close_connection(storage: Any, seconds: float) -> None:
+def close_connection(storage: Any) -> None:
     """Close the connection of a storage that a forked child would share with this process.
 
-    That is the one connection of an SQL storage, for all threads. A Redis client opens its own in
-    the child. Before Huey 3, each thread has a connection of its own.
+    That is the one connection of an SQL storage, for all threads; if another thread is using it, it
+    stays open, as without the kit. A Redis client opens its own connection in the child. Before
+    Huey 3, each thread has a connection of its own.
 
     Args:
         storage: The storage; the next call of a method connects again.
-        seconds: Seconds to wait while another thread uses the connection; then it is left open.
     """
     lock: Any = getattr(storage, "lock", None)
     is_sql = isinstance(storage, getattr(storages, "BaseSqlStorage", ()))
-    if is_sql and hasattr(lock, "acquire") and lock.acquire(timeout=seconds):
-        lock.release()
-        storage.close()
+    if is_sql and hasattr(lock, "acquire") and lock.acquire(blocking=False):
+        try:
+            if storage._conn is not None:
+                storage._conn.close()
+                storage._conn = None
+        finally:
+            lock.release()
 
 
 def is_read_whole(store: Store) -> bool:

@@ -19,7 +19,7 @@ from huey_signals_kit.ledger import Heartbeat, open_ledger
 from huey_signals_kit.runtime.process_id import this_process
 from huey_signals_kit.upkeep import report, sweep_tokens
 from tests.locks import GONE, taken_by
-from tests.support import put_kit_data, store
+from tests.support import hold, put_kit_data, run_all, store
 
 LONG = "x" * 200
 NO_CONSUMER = (
@@ -197,6 +197,18 @@ def test_a_huey_without_tasks_has_no_ownerless_switches(folder, make_place):
     assert (ran.code, ran.err) == (0, "")
     assert ran.row("some.task") == ["active"]
     assert "not imported here: some.task." in ran.words
+
+
+def test_errors_that_expire_need_no_purge(sqlite_shop):
+    """The report shows them, and suggests no purge, which would leave them alone."""
+    with install_handlers(sqlite_shop.huey, preset="brief-locks"):
+        hold(sqlite_shop.huey, "held")
+        sqlite_shop.huey.task()(sqlite_shop.huey.lock_task("held")(lambda: None))()
+        run_all(sqlite_shop.huey)
+    ran = sqlite_shop.run("report", sqlite_shop.name)
+    assert ran.row("TaskLockedException") == ["1", "1", "expires"]
+    assert "purge" not in ran.out
+    assert "lock errors are stored" not in ran.words
 
 
 def test_an_expired_switch_calls_for_nobody(sqlite_shop):

@@ -671,6 +671,22 @@ def test_a_forked_child_does_not_share_the_connection_of_the_heartbeat(make_huey
     assert locks(huey) == set()
 
 
+def test_a_fork_does_not_wait_for_a_thread_that_uses_the_storage(make_huey):
+    """The connection stays open then, as without the kit."""
+    huey = make_huey("sqlite")
+    if not hasattr(huey.storage, "_conn"):
+        pytest.skip("before Huey 3, each thread has a connection")
+    kit = install_handlers(huey)
+    with huey.lock_task("import"):
+        kit.report()  # writes the record, because this process holds a lock
+        with huey.storage.db():
+            child = os.fork()
+            if child == 0:
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            assert huey.storage._conn is not None
+
+
 def test_a_lease_that_is_not_renewed_is_free_after_its_time(
     any_huey, open_backend, clock, is_redis
 ):

@@ -77,6 +77,20 @@ def test_it_counts_all_there_is(any_huey):
     assert json.loads(json.dumps(found.as_dict()))["kinds"]["lock"]["keys"] == 1
 
 
+def test_errors_that_expire_are_told_apart(any_huey):
+    """They go by themselves, so the report does not count them as work for a purge."""
+    kit = install_handlers(any_huey, preset="brief-locks")
+    hold(any_huey, "held")
+    any_huey.task()(any_huey.lock_task("held")(lambda: None))()
+    run_all(any_huey)
+    found = kit.report()
+    assert found.errors == found.expiring == {"TaskLockedException": 1}
+    assert found.as_dict()["expiring"] == {"TaskLockedException": 1}
+    kit.uninstall()
+    any_huey.flush()
+    assert "expiring" not in report(any_huey).as_dict()
+
+
 def test_locks_are_counted_by_who_holds_them(any_huey):
     """A living process, a dead one, or nobody knows."""
     install_handlers(any_huey)

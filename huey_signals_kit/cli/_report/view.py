@@ -84,8 +84,11 @@ def _dead_workers(report: Report) -> list[str]:
 
 
 def _count_lock_errors(report: Report) -> int:
-    """Return how many lock errors are stored, not counting those kept on purpose."""
-    return sum(report.errors.get(name, 0) - report.kept.get(name, 0) for name in LOCK_ERRORS)
+    """Return how many lock errors are stored that are neither kept on purpose nor expire."""
+    return sum(
+        report.errors.get(name, 0) - report.kept.get(name, 0) - report.expiring.get(name, 0)
+        for name in LOCK_ERRORS
+    )
 
 
 def print_report(report: Report, huey_name: str, problems: list[str]) -> None:
@@ -131,10 +134,17 @@ def _print_errors(report: Report) -> None:
     """Print the stored errors by class, most frequent first."""
     if report.errors:
         rows = [
-            (name, number, f"{report.kept[name]:,} on purpose" if name in report.kept else "")
+            (name, number, _describe_errors(report, name))
             for name, number in sorted(report.errors.items(), key=lambda item: -item[1])
         ]
         _print_limited(("stored errors", "number", ""), rows, numbers=(1,))
+
+
+def _describe_errors(report: Report, name: str) -> str:
+    """Return how many errors of a class are kept on purpose, and how many expire."""
+    kept, expiring = report.kept.get(name, 0), report.expiring.get(name, 0)
+    parts = [f"{kept:,} on purpose"] if kept else []
+    return ", ".join([*parts, f"{expiring:,} {verb(expiring, 'expire')}"] if expiring else parts)
 
 
 def _print_tokens(report: Report) -> None:

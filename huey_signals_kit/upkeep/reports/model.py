@@ -120,6 +120,9 @@ class Report:
     """The number of stored errors by the name of their class, those of Django tasks included."""
     kept: dict[str, int] = field(default_factory=dict)
     """The number of errors among them that were stored on purpose."""
+    expiring: dict[str, int] = field(default_factory=dict)
+    """The number of errors among them that will be deleted when their time is over; in JSON only if
+    there are any."""
     tokens: TokenCounts = field(default_factory=TokenCounts)
     pauses: PauseCounts = field(default_factory=PauseCounts)
     locks: LockCounts = field(default_factory=LockCounts)
@@ -139,4 +142,7 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain values for JSON."""
-        return asdict(self)
+        content = asdict(self)
+        if not self.expiring:
+            del content["expiring"]
+        return content

@@ -77,6 +77,7 @@ class _ReportBuilder:
         self._kinds = {str(kind): KindTotal() for kind in Kind if kind in kinds}
         self._errors: Counter[str] = Counter()
         self._kept: Counter[str] = Counter()
+        self._expiring: Counter[str] = Counter()
         self._report = Report(
             queue=str(huey.name),
             storage=self._store.name,
@@ -99,6 +100,7 @@ class _ReportBuilder:
             report.locks.unclaimed += lock.alive is None
         report.errors = dict(self._errors.most_common())
         report.kept = dict(self._kept.most_common())
+        report.expiring = dict(self._expiring.most_common())
         report.tokens.marked, oldest = marks.summary(open_kit_store(self._huey, UPKEEP))
         report.tokens.oldest_mark = None if oldest is None else _iso(oldest)
         report.seconds = time.monotonic() - started
@@ -172,6 +174,8 @@ class _ReportBuilder:
         self._errors[error.class_name] += 1
         if error.is_kept:
             self._kept[error.class_name] += 1
+        elif error.expires:
+            self._expiring[error.class_name] += 1
         return Kind.DJANGO_ERROR if error.is_of_django else Kind.ERROR
 
     def _count_token(self, entry: Entry) -> None:
