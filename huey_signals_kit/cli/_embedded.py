@@ -55,7 +55,8 @@ def _call(
         huey_name = find_huey_name(queue)
     except ValueError as exc:
         raise typer.BadParameter(str(exc), param_hint="--queue") from None
-    program.words_for_huey[huey_name] = "" if queue is None else f"--queue {queue}"
+    word = "" if queue is None else f"--queue {queue}"
+    program.words_for_huey.update({huey_name: word, "HUEY": word})
     return callback(huey_name=huey_name, **arguments)
 
 

@@ -47,8 +47,9 @@ def test_a_wrong_option_is_refused_immediately(option, error, text):
         (own_tasks.greet, r"write @lock_errors\('keep'\) under @task"),
         (MemoryHuey("t").task()(function), r"write @huey.task\(lock_errors='keep'\)"),
         (3, "got 3"),
+        (len, "got <built-in function len>, on which no option can be set; write a function that"),
     ],
-    ids=["Django task", "Huey task", "number"],
+    ids=["Django task", "Huey task", "number", "builtin"],
 )
 def test_what_is_no_function_is_refused(decorated, text):
     """With where the decorator belongs."""

@@ -141,6 +141,8 @@ def test_the_command_line_of_the_project(tmp_path):
     assert ran.row("store.tasks.import_orders") == ["active"]
     ran = project.manage("huey_signals", "sweep", "--settings=shop.settings", "--min-age", "2d")
     assert ran.out.splitlines()[-1] == "  manage.py huey_signals sweep --apply --min-age 2d"
+    ran = project.manage("huey_signals", "locks", "release", "nothing")
+    assert ran.err.endswith("is held; manage.py huey_signals locks lists all that are held\n")
 
 
 @pytest.mark.slow

@@ -501,7 +501,7 @@ def test_nothing_is_deleted_until_every_process_has_said_what_it_runs(make_huey,
         report = sweep(huey, DAY + 1)
     assert (report.deleted, report.undecided) == (0, 1)
     assert report.stopped.startswith("process 1 on elsewhere (record silent) did not write")
-    assert "huey-signals forget HUEY --record ID --apply" in report.stopped
+    assert "the command line: forget --record ID --apply" in report.stopped
     beats = itertools.count(2)
 
     def beaten(count):

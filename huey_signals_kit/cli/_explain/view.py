@@ -22,7 +22,7 @@ from ...upkeep import (
     StoredResult,
 )
 from .._shared.durations import format_duration, format_time
-from .._shared.terminal import print_command, print_text, printable
+from .._shared.terminal import print_command, print_text, printable, program
 from .._shared.wording import pluralize, verb
 
 _MOST_LOCATIONS = 5
@@ -34,7 +34,7 @@ _STEPS = {
 }
 _LIVENESS = {
     True: "alive",
-    False: "dead: huey-signals locks release --stale releases the lock",
+    False: "dead",
     None: "unknown whether it is alive",
 }
 _ID_LENGTH = 36
@@ -226,6 +226,8 @@ def _describe_lock(lock: LockInfo) -> str:
     if lock.since is not None:
         since = f" since {format_time(lock.since)} UTC by the clock of {lock.host}"
     liveness = _LIVENESS[lock.alive]
+    if lock.alive is False:
+        liveness += f": {program.name} locks release --stale releases the lock"
     return f"Holds the lock '{lock.name}'{since}, in process {lock.pid} ({liveness})."
 
 
@@ -316,8 +318,8 @@ def _reasons(explanation: Explanation, huey_name: str, huey: Any) -> Iterator[st
         )
     if task_id in huey._registry._registry:
         yield (
-            f"'{task_id}' is the name of a task, and each run has an id of its own. huey-signals "
-            "tokens show says whether all runs are paused."
+            f"'{task_id}' is the name of a task, and each run has an id of its own. "
+            f"{program.name} tokens show says whether all runs are paused."
         )
         return
     if task_id.startswith(("r:", "rt:")):

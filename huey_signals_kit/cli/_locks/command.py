@@ -12,7 +12,7 @@ from .._shared.command import Apply, AsJson, HueyName, command_context, print_js
 from .._shared.durations import parse_age
 from .._shared.exits import NEEDS_ATTENTION, CommandError, UsageError
 from .._shared.progress import progress
-from .._shared.terminal import print_error, printable
+from .._shared.terminal import print_error, printable, program
 from . import view
 
 DEFAULT_AGE = "15m"
@@ -164,8 +164,8 @@ def _release_named(huey: Any, huey_name: str, names: list[str], apply: bool, as_
     if missing:
         listed = ", ".join(repr(printable(name)) for name in missing)
         raise CommandError(
-            f"no lock and no semaphore named {listed} is held; huey-signals locks lists all that "
-            "are held"
+            f"no lock and no semaphore named {listed} is held; {program.name} locks lists "
+            "all that are held"
         )
     released, kept = [], []
     for lock in (by_name[name] for name in names):

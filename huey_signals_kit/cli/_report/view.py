@@ -7,7 +7,7 @@ from typing import Any
 from ...upkeep import LOCK_ERRORS, Consumer, Report
 from .._shared.storage_errors import describe_record
 from .._shared.tables import print_table
-from .._shared.terminal import print_command, print_text
+from .._shared.terminal import print_command, print_text, program
 from .._shared.wording import join_limited, pluralize, verb
 
 _MOST_ROWS = 10
@@ -22,8 +22,8 @@ def find_problems(report: Report, huey: Any) -> list[str]:
     if report.locks.stale:
         locks = pluralize(report.locks.stale, "lock")
         problems.append(
-            f"{locks} of dead processes: tasks that need them do not run. huey-signals locks shows "
-            "and releases them"
+            f"{locks} of dead processes: tasks that need them do not run. {program.name} locks "
+            "shows and releases them"
         )
     if (dead := _dead_workers(report)) and report.queue_length:
         messages = pluralize(report.queue_length, "message")
@@ -44,7 +44,7 @@ def find_problems(report: Report, huey: Any) -> list[str]:
         problems.append(
             "Pause switches without effect, because this Huey does not have their tasks: "
             f"{join_limited(report.pauses.ownerless)}. If the tasks were renamed or removed, "
-            "delete the switches with huey-signals tokens delete"
+            f"delete the switches with {program.name} tokens delete"
         )
     return problems
 
@@ -70,7 +70,7 @@ def _unreadable(report: Report, huey: Any) -> list[str]:
             "same version of huey-signals-kit in all processes of this queue, then delete a record "
             "that still cannot be read. Only its counts are lost; a living process writes its "
             "record again: "
-            f"huey-signals forget HUEY --record {unreadable.records[0]} --apply"
+            + program.command("forget", "HUEY", "--record", unreadable.records[0], "--apply")
         )
     return problems
 
@@ -125,7 +125,7 @@ def _print_kinds(report: Report) -> None:
     if report.kinds["kit"].keys and not report.storage.startswith("unknown"):
         print_text(
             f"{pluralize(report.kinds['kit'].keys, 'key')} of version 0.1 of the kit, which this "
-            "version does not read: huey-signals forget deletes them."
+            f"version does not read: {program.name} forget deletes them."
         )
         print_text()
 

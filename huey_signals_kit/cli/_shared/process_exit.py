@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from .terminal import program
+
 _GRACE_SECONDS = 1.0
 """Seconds that the threads of the user's module get to end by themselves."""
 
@@ -41,7 +43,7 @@ def _call(app: Callable[[], object]) -> None:
     except OSError as exc:  # from printing a help text; commands report their own errors
         if exc.errno != errno.ENOSPC or exc.filename is not None:
             raise
-        print(f"huey-signals: cannot write the output: {exc}", file=sys.stderr)
+        print(f"{program.name}: cannot write the output: {exc}", file=sys.stderr)
         sys.exit(1)
 
 

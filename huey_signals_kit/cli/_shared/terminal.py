@@ -20,7 +20,17 @@ class Program:
     def __init__(self) -> None:
         self.name = "huey-signals"
         self.words_for_huey: dict[str, str] = {}
-        """What the user writes in place of the name of a Huey, if it is not the name."""
+        """What the user writes in place of the name of a Huey, or of HUEY, if it is not that."""
+
+    def command(self, *words: str) -> str:
+        """Return a command for the user to copy.
+
+        Args:
+            *words: The words after the program. The name of a Huey, or HUEY, is replaced by what
+                the user writes for it.
+        """
+        written = (self.words_for_huey.get(word, word) for word in words)
+        return " ".join([self.name, *(printable(word) for word in written if word)])
 
 
 program = Program()
@@ -63,8 +73,7 @@ def print_text(text: str = "", *, first: str = "") -> None:
 
 def print_command(*words: str) -> None:
     """Print a command to copy, on a line of its own that is never folded."""
-    words = tuple(program.words_for_huey.get(word, word) for word in words)
-    typer.echo(f"  {program.name} {' '.join(printable(word) for word in words if word)}")
+    typer.echo(f"  {program.command(*words)}")
 
 
 def print_error(command: str, message: object) -> None:

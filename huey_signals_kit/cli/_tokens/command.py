@@ -12,7 +12,7 @@ from ...upkeep import TokenList, TokensDeleted, delete_named_tokens, find_task
 from .._shared.command import Apply, AsJson, HueyName, command_context, print_json
 from .._shared.exits import NEEDS_ATTENTION, CommandError
 from .._shared.progress import progress
-from .._shared.terminal import printable
+from .._shared.terminal import printable, program
 from . import view
 
 tokens = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -149,6 +149,6 @@ def _validate_all_matched(unmatched: Sequence[str]) -> None:
     if unmatched:
         names = ", ".join(repr(printable(pattern)) for pattern in unmatched)
         raise CommandError(
-            f"no revoke token and no pause switch is named {names}; huey-signals tokens list shows "
-            "all"
+            f"no revoke token and no pause switch is named {names}; {program.name} tokens list "
+            "shows all"
         )

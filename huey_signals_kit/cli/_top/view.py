@@ -12,7 +12,7 @@ from rich.text import Text
 from ...upkeep import LockInfo
 from .._shared.durations import format_duration
 from .._shared.lock_cells import format_held_for
-from .._shared.terminal import printable, render_lines
+from .._shared.terminal import printable, program, render_lines
 from .._shared.wording import pluralize
 from .model import (
     EVENTS,
@@ -94,7 +94,7 @@ def _describe_unreadable(snapshot: QueueSnapshot) -> str:
     if not snapshot.unreadable:
         return ""
     records = pluralize(snapshot.unreadable, "record")
-    return f"{records} of the ledger cannot be read: see huey-signals report"
+    return f"{records} of the ledger cannot be read: see {program.name} report"
 
 
 def _store(snapshot: QueueSnapshot, is_live: bool, has_totals: bool) -> list[Text]:

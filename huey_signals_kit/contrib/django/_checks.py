@@ -61,7 +61,7 @@ def _import_tasks() -> Iterator[Problem]:
         return
     try:
         autodiscover_modules("tasks")
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:
         yield Problem(
             "W005",
             f"The tasks were not checked: importing them raised {type(exc).__name__}: {exc}.",

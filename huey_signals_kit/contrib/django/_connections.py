@@ -21,8 +21,11 @@ Function = Callable[[Event], Any]
 def close_connections_around(function: Function, in_background: bool) -> Function:
     """Return `function` with connections closed around it, where no other code uses them.
 
-    - On a thread of the kit, and on a consumer's thread between two tasks, old connections are
-      closed before and after the call.
+    - On a consumer's thread between two tasks, old connections are closed before and after the
+      call.
+    - On a thread of the kit, old connections are closed before the call, and all of them after it.
+      The thread may wait for hours until the next event, and an idle connection would prevent
+      that Postgres drops a test's database.
     - Anywhere else the handler runs inside other code, such as a task or a view that enqueues a
       task, and that code may have a cursor or a transaction open. Only connections that the
       handler itself has opened are closed.
@@ -39,7 +42,7 @@ def close_connections_around(function: Function, in_background: bool) -> Functio
             try:
                 return function(event)
             finally:
-                _close_old()
+                _close_all() if in_background else _close_old()
         before = _open_connections()
         try:
             return function(event)
@@ -60,6 +63,13 @@ def _close_old() -> None:
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:
             connection.close_if_unusable_or_obsolete()
+
+
+def _close_all() -> None:
+    """Close the connections of this thread, except those in a transaction."""
+    for connection in _open_connections():
+        if not connection.in_atomic_block:
+            connection.close()
 
 
 def _open_connections() -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import traceback
 from importlib import import_module
 
@@ -18,26 +19,28 @@ MODULE = "huey_handlers"
 def import_handlers() -> list[Problem]:
     """Import the handlers of every app; return a problem for each module that raises.
 
-    The handlers that such a module has registered before its error are removed.
+    The handlers that such a module has registered before its error are removed; those of other
+    modules that it has imported stay.
     """
     problems = []
     for app in apps.get_app_configs():
         before = list(default_registry)
         try:
             import_module(f"{app.name}.{MODULE}")
-        except Exception as exc:
+        except (Exception, SystemExit) as exc:  # user code runs here
             if isinstance(exc, ModuleNotFoundError) and not module_has_submodule(
                 app.module, MODULE
             ):
                 continue
             for handler in default_registry:
-                if handler not in before:
+                # Python has removed each module whose import failed.
+                if handler not in before and handler.function.__module__ not in sys.modules:
                     default_registry.remove(handler)
             problems.append(_describe(f"{app.name}.{MODULE}", exc))
     return problems
 
 
-def _describe(module: str, exc: Exception) -> Problem:
+def _describe(module: str, exc: BaseException) -> Problem:
     frames = [
         frame
         for frame in traceback.extract_tb(exc.__traceback__)

@@ -46,8 +46,12 @@ def lock_errors(option: Literal["keep", "drop"] | float) -> Callable[[F], F]:
                 f"lock_errors() takes the function of a task, got {short(function)}; write "
                 f"@lock_errors({option!r}) under @task"
             )
-        if not callable(function):
-            raise TypeError(f"lock_errors() takes the function of a task, got {short(function)}")
+        if not callable(function) or not hasattr(function, "__dict__"):
+            raise TypeError(
+                f"lock_errors() takes a function that def defines, got {short(function)}, on which "
+                f"no option can be set; write a function that calls it, with @task and "
+                f"@lock_errors({option!r})"
+            )
         vars(function)["lock_errors"] = option
         return function
 

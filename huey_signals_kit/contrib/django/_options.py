@@ -76,7 +76,7 @@ def _read(given: object, where: str) -> tuple[Options, list[Problem]]:
             continue
         try:
             options[name] = _resolve(name, value)
-        except Exception as exc:  # user code runs here
+        except (Exception, SystemExit) as exc:  # user code runs here
             problems.append(_bad_path(place, value, exc))
             continue
         try:
@@ -151,7 +151,7 @@ def _unknown_queue(where: str, name: object, known: Iterable[str]) -> Problem:
     return Problem("E008", f"{where}[{short(name)}]: the project has no such queue.", hint)
 
 
-def _bad_path(where: str, value: object, exc: Exception) -> Problem:
+def _bad_path(where: str, value: object, exc: BaseException) -> Problem:
     return Problem(
         "E006",
         f"{where}: {short(value)} cannot be imported: {type(exc).__name__}: {exc}.",

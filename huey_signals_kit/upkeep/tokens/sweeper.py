@@ -235,6 +235,6 @@ class Sweeper:
             f"{', '.join(names[:_MAX_NAMED])}{more} did not write a record of running tasks within "
             f"{HEARTBEAT_WAIT_SECONDS:g} seconds; the marks are kept. If a process is suspended or "
             "cut off, sweep again when it is back. If it has ended, a running consumer removes its "
-            "record after ten minutes; without a consumer use: huey-signals forget HUEY --record "
-            "ID --apply"
+            "record after ten minutes; without a consumer use the command line: forget --record ID "
+            "--apply"
         )

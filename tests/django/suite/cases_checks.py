@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import redirect_stderr
 from importlib.util import find_spec
 from io import StringIO
 from unittest.mock import patch
@@ -14,6 +15,7 @@ from django.test import SimpleTestCase, override_settings
 
 from huey_signals_kit import Registry, get_kit, install_handlers, uninstall_handlers
 from huey_signals_kit._install import restore_kit
+from huey_signals_kit.contrib.django.management.commands.huey_signals import Command
 from huey_signals_kit.testing import installed
 
 HUEY = settings.HUEY
@@ -68,6 +70,35 @@ class CommandLine(SimpleTestCase):
             call_command("huey_signals", "report", stderr=output)
         self.assertEqual(raised.exception.returncode, 2)
         self.assertIn("its data is in the memory of the process", output.getvalue())
+
+    def test_options_in_each_form_that_django_takes(self):
+        """The queue before and after the command, and the verbosity, with and without a space."""
+        if find_spec("typer") is None:
+            self.skipTest("the extra cli is not installed")
+        program = ["manage.py", "huey_signals"]
+        for words in (
+            ["--queue=suit", "report"],
+            ["--queue", "suit", "report"],
+            ["report", "--queue=suit"],
+            ["report", "--queue", "suit"],
+            ["report", "-v2", "--queue=suit"],
+            ["-v", "2", "--queue=suit", "report"],
+        ):
+            output = StringIO()
+            with self.subTest(words), redirect_stderr(output), self.assertRaises(SystemExit):
+                Command().run_from_argv([*program, *words])
+            self.assertIn("Did you mean 'suite'?", output.getvalue())
+
+    def test_a_missing_package_is_an_exception(self):
+        """It says what to install, and ends no process."""
+        modules = {name: each for name, each in sys.modules.items() if ".cli" not in name}
+        with (
+            patch.dict(sys.modules, {**modules, "typer": None}, clear=True),
+            self.assertRaises(CommandError) as raised,
+        ):
+            call_command("huey_signals", "report")
+        self.assertEqual(raised.exception.returncode, 1)
+        self.assertIn("run: pip install 'huey-signals-kit[cli]'", str(raised.exception))
 
 
 def messages():

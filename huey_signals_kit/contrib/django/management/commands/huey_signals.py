@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
@@ -16,6 +17,7 @@ from ..._queues import default_queue, find_queues
 
 # Options of every command of Django, which Django itself has read; those with a value first.
 _WITH_VALUE = ("--settings", "--pythonpath", "--verbosity", "-v")
+_SHORT_WITH_VALUE = re.compile(r"-v\d")
 _FLAGS = ("--traceback", "--no-color", "--force-color", "--skip-checks")
 
 
@@ -38,6 +40,8 @@ class Command(BaseCommand):  # type: ignore[misc]
         queue = None
         if args[:1] == ["--queue"]:
             queue, args = args[1] if len(args) > 1 else "", args[2:]
+        elif args and args[0].startswith("--queue="):
+            queue, args = args[0].removeprefix("--queue="), args[1:]
         command, run = _command_line(program, queue)
         run(lambda: command(args=args, prog_name=program))
 
@@ -54,15 +58,17 @@ class Command(BaseCommand):  # type: ignore[misc]
             CommandError: The exit code is not 0; `returncode` is the exit code.
         """
         program = "manage.py huey_signals"
-        command, _ = _command_line(program, options["queue"])
+        words = list(_without_django_options(args))
         with redirect_stdout(self.stdout._out), redirect_stderr(self.stderr._out):
             try:
-                command(args=list(args), prog_name=program)
+                command, _ = _command_line(program, options["queue"])
+                command(args=words, prog_name=program)
             except SystemExit as exc:
+                if isinstance(exc.code, str):  # what is not installed
+                    raise CommandError(exc.code, returncode=1) from None
                 if exc.code:
-                    code = exc.code if isinstance(exc.code, int) else 1
-                    words = " ".join(["huey_signals", *args])
-                    raise CommandError(f"{words}: exit code {code}", returncode=code) from None
+                    text = f"{' '.join(['huey_signals', *words])}: exit code {exc.code}"
+                    raise CommandError(text, returncode=exc.code) from None
 
 
 def _command_line(program: str, default: str | None = None) -> tuple[Any, Any]:
@@ -110,7 +116,7 @@ def _program(argv: list[str]) -> str:
     return f"{'python -m django' if name == '__main__.py' else name} {argv[1]}"
 
 
-def _without_django_options(args: list[str]) -> Iterator[str]:
+def _without_django_options(args: Sequence[str]) -> Iterator[str]:
     """Yield the arguments without the options of every command of Django, up to ``--``."""
     rest = iter(args)
     for arg in rest:
@@ -119,6 +125,10 @@ def _without_django_options(args: list[str]) -> Iterator[str]:
             break
         if arg in _WITH_VALUE:
             next(rest, None)
-        elif arg not in _FLAGS and arg.partition("=")[0] not in _WITH_VALUE[:-1]:
+        elif not (
+            arg in _FLAGS
+            or arg.partition("=")[0] in _WITH_VALUE[:-1]
+            or _SHORT_WITH_VALUE.fullmatch(arg)
+        ):
             yield arg
     yield from rest
