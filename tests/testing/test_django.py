@@ -124,7 +124,12 @@ class Overridden(TestCase):
             self.assertEqual(recorded.kit.settings.preset, ("brief-locks",))
 
     def test_within(self):
-        with record(HUEY) as recorded, override_settings(HUEY_SIGNALS={"preset": "tidy-tokens"}):
+        with record(HUEY) as recorded:
+            with (
+                self.assertRaisesRegex(RuntimeError, "override the setting before"),
+                override_settings(HUEY_SIGNALS={"preset": "tidy-tokens"}),
+            ):
+                self.fail("the block began")
             self.assertIs(get_kit(HUEY), recorded.kit)
             self.assertEqual(recorded.kit.settings.preset, ("observe",))
 

@@ -53,12 +53,19 @@ class Installation:
             self._install_all()
 
     def on_setting_changed(self, *, setting: str, enter: bool = True, **_: Any) -> None:
-        """Follow an override of the setting, and put the former kits back at its end."""
+        """Follow an override of the setting, and put the former kits back at its end.
+
+        Raises:
+            RuntimeError: An override begins while the kit of a test is installed on a queue. Django
+                then ends the override.
+        """
         if setting != SETTING:
             return
         if enter or not self._overridden:
             if enter:
+                # Also if the override is refused, because Django announces its end then.
                 self._overridden.append((self._kits.copy(), self._problems))
+                self._refuse_during_test_kit()
             self._install_all()
             return
         former_kits, self._problems = self._overridden.pop()
@@ -71,6 +78,17 @@ class Installation:
             else:
                 restore_kit(former)
         self._kits = former_kits
+
+    def _refuse_during_test_kit(self) -> None:
+        for queue in self.queues:
+            kit = get_kit(queue.huey)
+            if kit is not None and kit.is_test:
+                raise RuntimeError(
+                    f"{SETTING} is overridden while a test's kit is installed on the queue "
+                    f"{queue.name!r}, and would have no effect on that kit; override the setting "
+                    "before record(), installed() or the fixture begins, or give the options to "
+                    "these: record(..., preset=...), @pytest.mark.huey_signals(preset=...)"
+                )
 
     def _install_all(self) -> None:
         self.queues, problems = find_queues()

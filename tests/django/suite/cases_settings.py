@@ -9,6 +9,7 @@ from huey.exceptions import TaskLockedException
 
 from huey_signals_kit import get_kit, install_handlers, uninstall_handlers
 from huey_signals_kit.contrib.django._options import read_options
+from huey_signals_kit.testing import installed
 from tests.django.suite import huey_handlers, objects
 
 HUEY = settings.HUEY
@@ -171,6 +172,22 @@ class Override(SimpleTestCase):
         install_handlers(HUEY, preset="observe")
         with override_settings(HUEY_SIGNALS={"preset": "tidy-tokens", "replace": True}):
             self.assertEqual(option("preset"), ("tidy-tokens",))
+        self.assertIs(get_kit(HUEY), former)
+
+    def test_it_is_refused_while_the_kit_of_a_test_is_installed(self):
+        """It would have no effect there; it is undone, also inside another override."""
+        former = get_kit(HUEY)
+        with override_settings(HUEY_SIGNALS={"preset": "observe"}):
+            outer = get_kit(HUEY)
+            with installed(HUEY, preset="brief-locks") as kit:
+                with (
+                    self.assertRaisesRegex(RuntimeError, "'suite'.* override the setting before"),
+                    override_settings(HUEY_SIGNALS={"preset": "tidy-tokens"}),
+                ):
+                    self.fail("the block began")
+                self.assertEqual(settings.HUEY_SIGNALS, {"preset": "observe"})
+                self.assertIs(get_kit(HUEY), kit)
+            self.assertIs(get_kit(HUEY), outer)
         self.assertIs(get_kit(HUEY), former)
 
 
