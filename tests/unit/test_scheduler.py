@@ -517,10 +517,10 @@ def test_ctrl_c_during_a_background_handler_reaches_the_main_greenlet():
         from huey import MemoryHuey
         from huey_signals_kit import install_handlers
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        huey = MemoryHuey("x")
+        huey = MemoryHuey("x", immediate=True)
         kit = install_handlers(huey)
         handled = []
-        @kit.on("enqueued", background=True)
+        @kit.on("complete", background=True)
         def handle(event):
             handled.append(1)
             if len(handled) == 1:
