@@ -112,8 +112,8 @@ def install_handlers(
 
 def _difference(current: Kit, settings: Settings) -> str:
     remedy = (
-        "The kit is that of a running test (installed(), record() or the fixture huey_signals): "
-        "import or create the application before these"
+        "A test has replaced the kit (installed(), record() or the fixture huey_signals): import "
+        "or create the application before the test does so"
         if current.is_test
         else "Pass replace=True to replace it"
     )

@@ -1,4 +1,4 @@
-"""Numbers that say what was recorded instead, when an assertion about them fails."""
+"""Integers that show what was recorded when an assertion about them fails."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class Count(int):
-    """A number of recorded things; an int whose ``repr`` says what was recorded.
+    """A number of recorded things: an int whose ``repr`` shows what was recorded.
 
     Args:
         number: The number.

@@ -46,11 +46,12 @@ class KitOptions(TypedDict, total=False):
 def installed(huey: Any, preset: AnyPresets = None, **options: Unpack[KitOptions]) -> Installed:
     """Return a context manager that installs a kit for the time of a test.
 
-    The kit has the settings and the handlers of the kit that the application has installed, with
-    these options in place of its own; without one, the defaults of `install_handlers`. All counts
-    begin at zero. At the end the application's kit is back as it was: the same object, with its
-    counts and handlers, and in its place among the receivers and hooks of the Huey. Handlers that
-    were registered meanwhile, on any registry of the kit or by the module's ``on``, are gone.
+    The kit has the settings and the handlers of the kit that the application has installed; these
+    options replace its settings. If the application has no kit, the defaults of `install_handlers`
+    apply. All counts begin at zero. At the end the application's kit is back as it was: the same
+    object, with its counts and handlers, and in its place among the receivers and hooks of the
+    Huey. Handlers that were registered in the block, on any registry of the kit or by the module's
+    ``on``, are gone.
 
     Nothing that the kit counts leaves the process: sinks are called only if they are given here,
     the process writes no record for others, and no sweep and no search for stale locks runs by
@@ -76,25 +77,29 @@ class Installed:
     Args:
         huey: The Huey.
         options: The options that the user has given.
-        who: The function that the user has called, for messages.
+        caller: The function that the user has called, for messages.
     """
 
-    def __init__(self, huey: Any, options: dict[str, Any], who: str) -> None:
-        self._huey = check_huey(huey, who)
+    def __init__(self, huey: Any, options: dict[str, Any], caller: str) -> None:
+        self._huey = check_huey(huey, caller)
         if "replace" in options:
             raise TypeError(
-                f"{who} takes no replace=: it always replaces the kit, and puts it back at the end"
+                f"{caller} takes no replace=: it always replaces the kit, and puts the former one "
+                "back at the end"
             )
         unknown = {name: value for name, value in options.items() if name not in _NAMES}
-        refuse_unknown(who, unknown, install_handlers)
+        refuse_unknown(caller, unknown, install_handlers)
         self._options = options
-        self._who = who
+        self._caller = caller
         self._kit: Kit | None = None
         self._original: Kit | None = None
 
     def __enter__(self) -> Kit:
         if self._kit is not None:
-            raise RuntimeError(f"{self._who} of {self._huey.name!r} was begun twice; call it again")
+            raise RuntimeError(
+                f"{self._caller} of {self._huey.name!r} is active already; call it again for a "
+                "second block"
+            )
         original = self._original = get_kit(self._huey)
         if original is not None:
             finish_background(original)  # events of earlier tests
@@ -115,7 +120,7 @@ class Installed:
                 self._resume_original(kit)
                 raise
             self._kit = kit
-            _begun(self._huey).append(self)
+            _active_blocks(self._huey).append(self)
         return kit
 
     def __exit__(
@@ -124,17 +129,17 @@ class Installed:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        begun = _begun(self._huey)
-        if self not in begun:
+        active = _active_blocks(self._huey)
+        if self not in active:
             return
-        later = begun[begun.index(self) + 1 :]
+        later = active[active.index(self) + 1 :]
         for each in reversed([self, *later]):
             each._end()
         if later:
             raise RuntimeError(
-                f"{self._who} of {self._huey.name!r} has ended before {len(later)} that began "
-                "after it, so these have ended too; end them in reverse order, as with blocks, "
-                "enterContext() and addCleanup() do"
+                f"{self._caller} of {self._huey.name!r} ended before {len(later)} that began after "
+                "it, and ended these too. End blocks in reverse order: use `with`, enterContext() "
+                "or addCleanup()"
             )
 
     def _end(self) -> None:
@@ -144,7 +149,7 @@ class Installed:
         self._kit = None
         finish_background(kit)
         with configuration.lock:
-            _begun(self._huey).remove(self)
+            _active_blocks(self._huey).remove(self)
             current = get_kit(self._huey)  # None or another one if the test has replaced the kit
             if current is not None:
                 current.detach()
@@ -159,7 +164,7 @@ class Installed:
         if original is not None:
             original.stand_in, kit.original = kit, original
             original._heartbeat.suspend()
-            original.remove(f"{self._who} has put another kit on {self._huey.name!r}")
+            original.remove(f"{self._caller} has put another kit on {self._huey.name!r}")
 
     def _resume_original(self, kit: Kit) -> None:
         original = self._original
@@ -171,8 +176,8 @@ class Installed:
             original._heartbeat.resume()
 
 
-_begun: PerHuey[list[Installed]] = PerHuey(list)
-"""Those that have begun and not ended, in the order in which they began."""
+_active_blocks: PerHuey[list[Installed]] = PerHuey(list)
+"""The active blocks of each Huey, the outermost first."""
 
 _NAMES = frozenset(each.name for each in fields(Settings))
 _DEFAULTS: dict[str, Any] = {

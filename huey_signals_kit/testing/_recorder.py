@@ -1,4 +1,4 @@
-"""A recorder of what a kit does, with questions for assertions."""
+"""A recorder of what a kit does, with methods that count it for assertions."""
 
 from __future__ import annotations
 
@@ -67,6 +67,9 @@ class Recorder:
         self._installed = Installed(self.huey, options, "record()")
         self._kit: Kit | None = None
         self._undo = ExitStack()
+        self._is_recording = False
+        self._is_replaced = False
+        """Whether another kit had replaced the recorded one when the recorder ended."""
         self._last: dict[str, Event] = {}
         """The last event of each task, by its id."""
         self.events: list[RecordedEvent] = []
@@ -75,7 +78,7 @@ class Recorder:
         """Every verdict that a handler or a task's own ``lock_errors`` has given."""
         self.deleted_tokens: list[DeletedToken] = []
         self.announcements: list[Announcement] = []
-        self._story: list[RecordedEvent | RecordedVerdict] = []
+        self._timeline: list[RecordedEvent | RecordedVerdict] = []
         """The events and verdicts in their order, for messages."""
 
     def __enter__(self) -> Recorder:
@@ -93,6 +96,7 @@ class Recorder:
                 signal.connect(subscriber, sender=self.huey, weak=False)
                 undo.callback(signal.disconnect, subscriber)  # with sender= a reference stays
             self._undo = undo.pop_all()
+        self._is_recording, self._is_replaced = True, False
         return self
 
     def __exit__(
@@ -103,6 +107,8 @@ class Recorder:
     ) -> None:
         if self._kit is not None:
             finish_background(self._kit)
+            self._is_replaced = self._has_other_kit(self._kit)
+        self._is_recording = False
         self._undo.close()
         self._last.clear()
 
@@ -217,7 +223,7 @@ class Recorder:
 
     def clear(self) -> None:
         """Forget what was recorded so far; the counts of the kit stay."""
-        self._story.clear()
+        self._timeline.clear()
         for records in (self.events, self.verdicts, self.deleted_tokens, self.announcements):
             records.clear()
 
@@ -226,15 +232,25 @@ class Recorder:
         return [each for each in self.events if is_task(each.task_name)]
 
     def _count(self, found: Collection[object], what: str, task: object, *more: object) -> Count:
-        self.kit  # noqa: B018 - raises if the recorder has not begun
+        if self._is_replaced or self._has_other_kit(self.kit):
+            raise RuntimeError(
+                f"the code under test has replaced the kit of {self.huey.name!r}, by "
+                "install_handlers(replace=True), and nothing was recorded since; create the "
+                "application before the recorder begins"
+            )
         about = [f"of {'/'.join(_globs(task))}"] if task is not None else []
         about += [f"with {each}" for each in more if each is not None]
         return Count(len(found), " ".join([what, *about]), self._lines)
 
+    def _has_other_kit(self, kit: Kit) -> bool:
+        """Return whether code has put another kit in the place of the one that is recorded."""
+        is_other = kit.stand_in is None and get_kit(self.huey) not in (kit, None)
+        return self._is_recording and is_other
+
     def _lines(self) -> list[str]:
         """Return a line for each task that was recorded, the newest last."""
         tasks: dict[tuple[str, str], list[str]] = {}
-        for each in self._story.copy():
+        for each in self._timeline.copy():
             tasks.setdefault((each.task_name, each.task_id), []).append(str(each))
         lines = [
             f"{name} {task_id[:8]}: {', '.join(texts)}".replace(", ->", " ->")
@@ -267,7 +283,7 @@ class Recorder:
 
     def _add(self, records: list[R], recorded: R) -> None:
         records.append(recorded)
-        self._story.append(recorded)
+        self._timeline.append(recorded)
 
     def _attach(
         self,
@@ -313,7 +329,7 @@ def _task_matcher(task: object) -> Callable[[str], bool]:
 
 
 def _globs(task: object) -> tuple[str, ...]:
-    """Return globs over ``module.name``; the mere name of a function becomes ``*.name``."""
+    """Return globs over ``module.name``; a bare function name becomes ``*.name``."""
     items = task if isinstance(task, (list, tuple, set, frozenset)) else [task]
     globs = [
         f"*.{each}" if isinstance(each, str) and each.isidentifier() else each for each in items

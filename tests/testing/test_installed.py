@@ -187,7 +187,7 @@ def test_wrappers_of_other_code_around_the_kit_stay_and_nothing_runs_twice(make_
     done()
     skip(huey, guarded)
     assert calls.count("_execute") == 2
-    assert calls.count("put_result") == 2 if not options else 1
+    assert calls.count("put_result") == 2
     assert stored_errors(huey) == {}
     assert kit.count("huey_lock_skips_total") == 1
     if options:
@@ -464,7 +464,7 @@ def test_the_application_may_install_its_kit_again_in_the_block(make_huey):
     with installed(huey, "brief-locks") as outer, installed(huey, clean_tokens="never") as inner:
         assert install_handlers(huey, "observe", sinks="memory") is inner
         assert install_handlers(huey, "brief-locks", sinks="memory") is inner
-        with pytest.raises(AlreadyInstalled, match="kit is that of a running test"):
+        with pytest.raises(AlreadyInstalled, match="A test has replaced the kit"):
             install_handlers(huey, "reschedule-locks")
         assert outer.stand_in is inner
     assert get_kit(huey) is kit
@@ -497,7 +497,7 @@ def test_blocks_that_end_in_the_wrong_order_are_reported_and_end(make_huey):
     outer, inner = installed(huey), installed(huey)
     outer.__enter__()
     inner.__enter__()
-    with pytest.raises(RuntimeError, match="end them in reverse order"):
+    with pytest.raises(RuntimeError, match="End blocks in reverse order"):
         outer.__exit__(None, None, None)
     assert get_kit(huey) is kit
     inner.__exit__(None, None, None)
@@ -508,7 +508,7 @@ def test_one_object_is_one_block(make_huey):
     """Begun twice it would put back the kit of the test; after its end it can begin again."""
     huey = make_huey()
     once = installed(huey)
-    with once, pytest.raises(RuntimeError, match="begun twice"):
+    with once, pytest.raises(RuntimeError, match="is active already"):
         once.__enter__()
     with once as kit:
         assert get_kit(huey) is kit
@@ -545,7 +545,6 @@ def test_background_handlers_finish_before_the_block_ends(make_huey):
         run_all(huey)
         started.set()
     assert sorted(seen) == ["application", "test"]
-    assert [handler.name for handler in kit.handlers if handler.background] != []
 
 
 def test_background_handlers_finish_earlier_events_before_the_block_begins(make_huey):

@@ -386,3 +386,21 @@ def test_a_proxy_stands_for_its_huey(shop):
         assert type(recorded) is Recorder
         assert recorded.skips() == 1
     assert get_kit(shop.huey) is shop.kit
+
+
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_a_recorder_whose_kit_was_replaced_answers_no_question(has_ended):
+    """Otherwise an assertion that nothing happened would pass."""
+    huey = MemoryHuey("queued")
+    recorded = record(huey)
+    with recorded:
+        assert recorded.errors() == 0
+        install_handlers(huey, "observe", replace=True)
+        if not has_ended:
+            with pytest.raises(RuntimeError, match="has replaced the kit of 'queued'"):
+                recorded.errors()
+    if has_ended:
+        with pytest.raises(RuntimeError, match="has replaced the kit of 'queued'"):
+            recorded.skips()
+    with recorded:
+        assert recorded.errors() == 0
