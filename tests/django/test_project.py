@@ -74,8 +74,8 @@ def test_check_names_all_mistakes_and_a_server_starts_with_them(tmp_path):
     for text in (
         "(huey_signals.E002) HUEY_SIGNALS['stale_lock'] = 'release' is not an argument",
         "HINT: Did you mean 'stale_locks'?",
-        "(huey_signals.E003) HUEY_SIGNALS['preset']: unknown preset 'quite-locks'.",
-        "HINT: Did you mean 'quiet-locks'?",
+        "(huey_signals.E003) HUEY_SIGNALS['preset']: unknown preset 'quite-locks'. "
+        "Did you mean 'quiet-locks'?",
         "(huey_signals.E009) The task store.tasks.import_orders has lock_errors='dorp'.",
         "HINT: Did you mean 'drop'?",
         "(huey_signals.E010) The handlers in store.huey_handlers are not registered: importing it "

@@ -6,15 +6,16 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage
-from django.utils.module_loading import autodiscover_modules
 
 from ..._checks import short
 from ...dispatch.task_option import hint_for_invalid
 from ...huey_internals.facts import class_name
+from ._handlers import import_module_of
 from ._installation import installation
-from ._problems import Problem
+from ._problems import Problem, describe_raised, hint_to_correct
 from ._queues import Queue
 
 
@@ -59,11 +60,13 @@ def _import_tasks() -> Iterator[Problem]:
     """Import the tasks of every app, if the command is ``check``: others may do without them."""
     if sys.argv[1:2] != ["check"]:
         return
-    try:
-        autodiscover_modules("tasks")
-    except (Exception, SystemExit) as exc:
-        yield Problem(
-            "W005",
-            f"The tasks were not checked: importing them raised {type(exc).__name__}: {exc}.",
-            "A consumer cannot start either; correct the module.",
-        )
+    for app in apps.get_app_configs():
+        module = f"{app.name}.tasks"
+        exc = import_module_of(app, "tasks")
+        if exc is not None:
+            yield Problem(
+                "W005",
+                f"The tasks in {module} were not checked: importing it raised "
+                f"{describe_raised(exc)}.",
+                f"A consumer cannot start either. {hint_to_correct(module)}",
+            )

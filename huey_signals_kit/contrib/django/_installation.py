@@ -12,7 +12,7 @@ from ...kit import Kit
 from ...runtime.log import log
 from ._handlers import import_handlers
 from ._options import SETTING, Options, read_options
-from ._problems import Problem, make_problem, split_remedy
+from ._problems import Problem, sentence
 from ._queues import Queue, find_queues
 
 _NO_QUEUE = Problem(
@@ -124,10 +124,10 @@ class Installation:
             self._kits[queue.name] = install_handlers(queue.huey, **options)
         except AlreadyInstalled as exc:
             self._kits.pop(queue.name, None)
-            return _installed_twice(queue, split_remedy(exc)[0])
-        except Exception as exc:
+            return _installed_twice(queue, str(exc))
+        except (Exception, SystemExit) as exc:
             self._uninstall(queue)
-            return make_problem("E012", SETTING, exc)
+            return Problem("E012", sentence(f"{SETTING}: {exc}"), f"Correct {SETTING}.")
         return None
 
     def _replaced_kit_problems(self) -> Iterator[Problem]:
@@ -147,7 +147,7 @@ def _installed_twice(queue: Queue, reason: str) -> Problem:
     return Problem(
         "W002",
         f"The kit is installed twice on the queue {queue.name!r}, by the code of the project and "
-        f"by {SETTING}, with different arguments: {reason}",
+        f"by {SETTING}, with different arguments: {sentence(reason)}",
         f"Remove the call of install_handlers(), and write its arguments in {SETTING}. Until then "
         "the kit of the code stays.",
     )

@@ -11,12 +11,12 @@ from django.utils.module_loading import import_string
 from huey import MemoryHuey
 
 from ... import install_handlers
-from ..._checks import listed, nearest, short, validate_flag
+from ..._checks import listed, name_of, nearest, short, validate_flag
 from ..._settings import Settings
 from ...kit import Kit
 from ...presets import available_presets
 from ...sinks.protocol import SinkName
-from ._problems import Problem, make_problem
+from ._problems import Problem, describe_raised, hint_to_correct, raising_line, sentence
 
 SETTING = "HUEY_SIGNALS"
 QUEUES = "queues"
@@ -27,6 +27,23 @@ _DEFAULTS: dict[str, Any] = {
 }
 _CODES = {"preset": "E003", "sinks": "E004"}
 _INVALID = "E007"
+_INSTALL = ": pip install "
+_FLAG = "It takes True or False."
+_HINTS = {
+    "preset": "It takes a name, the path of a Registry, or a list of these.",
+    "registry": "It takes the path of a Registry.",
+    "sinks": "It takes names, paths of sinks, and paths of classes, which are called without "
+    "arguments.",
+    "lock_exceptions": "Write 'lock_exceptions': ['shop.errors.Busy'].",
+    "clean_tokens": "It takes 'generated', 'always', 'never', or the path of a function of an "
+    "event.",
+    "sentry": _FLAG,
+    "quiet_logs": _FLAG,
+    "replace": _FLAG,
+    "sweep_interval": "It takes a number of seconds above 0, or None.",
+    "stale_locks": "It takes 'report' or 'release'.",
+    "stale_after": "It takes a number of seconds, at least 30.",
+}
 Options = dict[str, Any]
 
 
@@ -54,7 +71,10 @@ def read_options(queue_names: Iterable[str]) -> tuple[dict[str, Options], list[P
         queue_options, mistakes = _read(queue_settings.get(name, {}), f"{where}[{name!r}]")
         problems += mistakes
         if is_common_valid and not mistakes:
-            options[name] = _with_sinks({**common, **queue_options})
+            try:
+                options[name] = _with_sinks({**common, **queue_options})
+            except _UserCodeFailed as exc:  # only the second call of a class raises
+                problems.append(_describe_failure(f"{SETTING}['sinks']", exc))
     problems += [
         _unknown_queue(where, name, queue_names)
         for name in queue_settings
@@ -76,16 +96,36 @@ def _read(given: object, where: str) -> tuple[Options, list[Problem]]:
             continue
         try:
             options[name] = _resolve(name, value)
-        except (Exception, SystemExit) as exc:  # user code runs here
-            problems.append(_bad_path(place, value, exc))
-            continue
-        try:
             _validate(name, options[name])
-        except ImportError as exc:
-            problems.append(make_problem("E005", place, exc))
-        except Exception as exc:
-            problems.append(make_problem(_CODES.get(name, _INVALID), place, exc))
+        except _UserCodeFailed as exc:
+            problems.append(_describe_failure(place, exc))
+        except (Exception, SystemExit) as exc:
+            problems.append(_invalid_value(place, name, exc))
     return options, problems
+
+
+class _UserCodeFailed(Exception):
+    """The import of the object `path`, or the call of the class `path`, raised the cause."""
+
+    def __init__(self, path: str, is_import: bool) -> None:
+        self.path = path
+        self.is_import = is_import
+
+
+def _import(path: str) -> Any:
+    try:
+        return import_string(path)
+    except (Exception, SystemExit) as exc:
+        raise _UserCodeFailed(path, is_import=True) from exc
+
+
+def _make(sink_class: type) -> Any:
+    try:
+        return sink_class()
+    except (Exception, SystemExit) as exc:
+        if isinstance(exc, ImportError) and _INSTALL in str(exc):
+            raise  # from a sink of the kit
+        raise _UserCodeFailed(name_of(sink_class), is_import=False) from exc
 
 
 def _resolve(name: str, value: Any) -> Any:
@@ -97,10 +137,10 @@ def _resolve(name: str, value: Any) -> Any:
     if name == "clean_tokens":
         return _import_path(value)
     if name == "registry" and isinstance(value, str):
-        return import_string(value)
+        return _import(value)
     if name == "lock_exceptions" and value is not None:
         items = value if isinstance(value, (list, tuple)) else (value,)
-        return tuple(import_string(item) if isinstance(item, str) else item for item in items)
+        return tuple(_import(item) if isinstance(item, str) else item for item in items)
     return value
 
 
@@ -111,14 +151,14 @@ def _map(value: Any, resolve: Callable[[Any], Any]) -> Any:
 def _import_path(value: Any, names: Iterable[str] = ()) -> Any:
     """Return the object of a dotted path; anything else, and each of the `names`, as it is."""
     is_path = isinstance(value, str) and "." in value and value not in names
-    return import_string(value) if is_path else value
+    return _import(value) if is_path else value
 
 
 def _with_sinks(options: Options) -> Options:
     """Return the arguments with instances of sinks that are classes: each queue has its own."""
     if "sinks" not in options:
         return options
-    sinks = _map(options["sinks"], lambda item: item() if isinstance(item, type) else item)
+    sinks = _map(options["sinks"], lambda item: _make(item) if isinstance(item, type) else item)
     return {**options, "sinks": sinks}
 
 
@@ -134,7 +174,9 @@ def _validate(name: str, value: Any) -> None:
 def _no_dict(where: str, given: object) -> Problem:
     example = '{"preset": "quiet-locks"}'
     if where.startswith(f"{SETTING}[{QUEUES!r}]"):
-        example = '{"preset": "observe"}' if where.count("[") > 1 else '{"mails": {"preset": ...}}'
+        example = '{"preset": "observe"}'
+        if where.count("[") == 1:
+            example = f'{{"mails": {example}}}'
     return Problem("E001", f"{where} is not a dict: {short(given)}.", f"Write {where} = {example}.")
 
 
@@ -151,9 +193,32 @@ def _unknown_queue(where: str, name: object, known: Iterable[str]) -> Problem:
     return Problem("E008", f"{where}[{short(name)}]: the project has no such queue.", hint)
 
 
-def _bad_path(where: str, value: object, exc: BaseException) -> Problem:
+def _describe_failure(where: str, failure: _UserCodeFailed) -> Problem:
+    exc, path = failure.__cause__, failure.path
+    assert exc is not None
+    if not failure.is_import:
+        return Problem(
+            "E004",
+            f"{where}: calling the class {path} without arguments raised {describe_raised(exc)}.",
+            "Correct the class, or write the path of an instance.",
+        )
+    if raising_line(exc) or isinstance(exc, SyntaxError):
+        module = path.rpartition(".")[0]
+        return Problem(
+            "E006",
+            f"{where}: importing {module} raised {describe_raised(exc)}.",
+            hint_to_correct(module),
+        )
     return Problem(
         "E006",
-        f"{where}: {short(value)} cannot be imported: {type(exc).__name__}: {exc}.",
+        f"{where}: there is no {path!r}: {sentence(str(exc))}",
         "Write the path of the object as package.module.name.",
     )
+
+
+def _invalid_value(where: str, name: str, exc: BaseException) -> Problem:
+    """Return the problem for an argument that the kit has refused with `exc`."""
+    text, _, package = str(exc).partition(_INSTALL)
+    if isinstance(exc, ImportError) and package:
+        return Problem("E005", sentence(f"{where}: {text}"), f"Run: pip install {package}")
+    return Problem(_CODES.get(name, _INVALID), sentence(f"{where}: {exc}"), _HINTS[name])

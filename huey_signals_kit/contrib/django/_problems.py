@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
-import re
+import traceback
 from dataclasses import dataclass
+from pathlib import Path
 
-# The boundary between the problem and the remedy in a message of the kit.
-_REMEDY = re.compile(r"(?<=\.) (?=[A-Z])|; |: (?=pip install)")
+from django.utils import module_loading
+
+_IMPORT_FILES = (importlib.__file__, module_loading.__file__)
 
 
 @dataclass(frozen=True)
@@ -25,25 +28,32 @@ class Problem:
         return logging.ERROR if self.code.startswith("E") else logging.WARNING
 
     def __str__(self) -> str:
-        return f"{self.text} {self.hint or ''}".strip() + f" (huey_signals.{self.code})"
+        return f"{sentence(self.text)} {self.hint or ''}".strip() + f" (huey_signals.{self.code})"
 
 
-def make_problem(code: str, where: str, exc: BaseException) -> Problem:
-    """Return the problem for an exception that an argument caused.
-
-    Args:
-        code: The code of the problem.
-        where: The expression of the argument, such as ``HUEY_SIGNALS['preset']``.
-        exc: The exception, with a message of this package.
-    """
-    text, remedy = split_remedy(exc)
-    if not remedy:
-        allowed = re.search(r" takes (.+), got ", text)
-        remedy = f"It takes {allowed[1]}." if allowed else f"Correct {where}."
-    return Problem(code, f"{where}: {text}", remedy)
+def sentence(text: str) -> str:
+    """Return the text with a full stop, unless it has an end."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-def split_remedy(exc: BaseException) -> tuple[str, str]:
-    """Return what is wrong and what to write, as sentences, from a message of this package."""
-    text, *remedy = (f"{part.removesuffix('.')}." for part in _REMEDY.split(str(exc), maxsplit=1))
-    return text, "".join(f"{each[0].upper()}{each[1:]}" for each in remedy)
+def describe_raised(exc: BaseException) -> str:
+    """Return which exception a module or a class of the project raised, and on which line."""
+    line = raising_line(exc)
+    return f"{type(exc).__name__}: {exc}" + (f" ({line})" if line else "")
+
+
+def raising_line(exc: BaseException) -> str:
+    """Return the file and the line of the project that raised; "" if its import found no module."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(exc.__traceback__)
+        if "<frozen" not in frame.filename
+        and frame.filename not in _IMPORT_FILES
+        and Path(frame.filename).parent != Path(__file__).parent
+    ]
+    return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
+
+
+def hint_to_correct(module: str) -> str:
+    """Return the hint for a module whose import raises."""
+    return f"Correct {module}; 'python manage.py shell -c \"import {module}\"' shows the traceback."

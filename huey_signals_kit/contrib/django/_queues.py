@@ -14,7 +14,7 @@ from django.apps import apps
 from django.conf import settings
 
 from ..._checks import check_huey
-from ._problems import Problem
+from ._problems import Problem, sentence
 
 DJHUEY = "huey.contrib.djhuey"
 DJANGO_HUEY = "django_huey"
@@ -116,10 +116,10 @@ def default_queue(queues: list[Queue]) -> Queue | None:
 def _describe_failure(setting: str, exc: BaseException, output: str) -> Problem:
     is_exit = isinstance(exc, SystemExit)
     lines = output.strip().splitlines()
-    reason = lines[-1] if is_exit and lines else f"{type(exc).__name__}: {short_text(exc)}"
+    reason = lines[-1].strip() if is_exit and lines else f"{type(exc).__name__}: {short_text(exc)}"
     return Problem(
         "E011",
-        f"No Huey can be made from the setting {setting}: {reason.removesuffix('.')}.",
+        sentence(f"No Huey can be made from the setting {setting}: {reason}"),
         f"Correct {setting}; no consumer can start with it either.",
     )
 

@@ -20,6 +20,7 @@ from huey_signals_kit.testing import installed
 
 HUEY = settings.HUEY
 PATH = "tests.django.suite.objects"
+INSTALL = "Run: pip install 'huey-signals-kit[prometheus]'"
 MISTAKES = {
     # setting: the code, parts of the text and of the hint
     "a list": (["preset"], "E001", "is not a dict", "Write HUEY_SIGNALS = {"),
@@ -30,29 +31,41 @@ MISTAKES = {
     "argument": ({"presets": 1}, "E002", "presets", "Did you mean 'preset'?"),
     "no string": ({3: 1}, "E002", "HUEY_SIGNALS[3]", "The arguments are"),
     "of a queue": ({"queues": {"suite": {"sink": 1}}}, "E002", "['suite']['sink']", "'sinks'?"),
-    "preset": ({"preset": "quite-locks"}, "E003", "unknown preset", "'quiet-locks'?"),
-    "no preset": ({"preset": None}, "E003", "got None", "The names are"),
-    "presets": ({"preset": ["observe", 7]}, "E003", "got 7", "The names are"),
-    "registry": ({"preset": f"{PATH}.number"}, "E003", "got 3", "The names are"),
-    "sink": ({"sinks": "promethues"}, "E004", "promethues", "Did you mean 'prometheus'?"),
-    "no sink": ({"sinks": [object]}, "E004", "no method send", "Give an object"),
-    "extra": ({"sinks": "prometheus"}, "E005", "not installed", "Pip install 'huey-signals-kit"),
+    "preset": ({"preset": "quite-locks"}, "E003", "Did you mean 'quiet-locks'?", "It takes a name"),
+    "no preset": ({"preset": None}, "E003", "got None", "It takes a name"),
+    "presets": ({"preset": ["observe", 7]}, "E003", "got 7", "It takes a name"),
+    "registry": ({"preset": f"{PATH}.number"}, "E003", "got 3", "It takes a name"),
+    "sink": ({"sinks": "promethues"}, "E004", "Did you mean 'prometheus'?", "It takes names"),
+    "no sink": ({"sinks": [object]}, "E004", "no method send", "It takes names"),
+    "extra": ({"sinks": "prometheus"}, "E005", "which is not installed.", INSTALL),
+    "constructor": (
+        {"sinks": f"{PATH}.BrokenSink"},
+        "E004",
+        "calling the class tests.django.suite.objects.BrokenSink without arguments raised "
+        "ConnectionError: no server (",
+        "Correct the class",
+    ),
     "module": ({"preset": "shop.nothing"}, "E006", "No module named 'shop'", "Write the path"),
     "attribute": ({"registry": f"{PATH}.nothing"}, "E006", "does not define", "Write the path"),
     "no path": ({"registry": "handlers"}, "E006", "'handlers'", "Write the path"),
     "class": ({"lock_exceptions": ["Busy"]}, "E006", "'Busy'", "Write the path"),
-    "no exception": ({"lock_exceptions": f"{PATH}.number"}, "E007", "3", "Write lock_exceptions"),
-    "no registry": ({"registry": f"{PATH}.number"}, "E007", "got 3", "It takes a Registry."),
+    "no exception": ({"lock_exceptions": f"{PATH}.number"}, "E007", "3", "['shop.errors.Busy']"),
+    "no registry": ({"registry": f"{PATH}.number"}, "E007", "got 3", "the path of a Registry."),
     "flag": ({"sentry": "no"}, "E007", "got 'no'", "It takes True or False."),
     "replace": ({"replace": 1}, "E007", "got 1", "It takes True or False."),
-    "seconds": ({"stale_after": 5}, "E007", "got 5", "It takes at least 30 seconds."),
+    "seconds": ({"stale_after": 5}, "E007", "got 5", "at least 30."),
     "interval": (
         {"sweep_interval": "1h"},
         "E007",
         "sweep_interval=",
-        "It takes a number of seconds.",
+        "It takes a number of seconds above 0",
     ),
-    "tokens": ({"clean_tokens": "allways"}, "E007", "allways", "Did you mean 'always'?"),
+    "tokens": (
+        {"clean_tokens": "allways"},
+        "E007",
+        "Did you mean 'always'?",
+        "'generated', 'always'",
+    ),
     "locks": ({"stale_locks": "free"}, "E007", "'free'", "It takes 'report' or 'release'."),
     "queue": ({"queues": {"suit": {}}}, "E008", "no such queue", "Did you mean 'suite'?"),
 }
@@ -126,6 +139,8 @@ class Checks(SimpleTestCase):
                 self.assertEqual(message.id, f"huey_signals.{code}")
                 self.assertIn(text, message.msg)
                 self.assertIn(hint, message.hint)
+                self.assertRegex(message.msg, r"[.!?]$")
+                self.assertRegex(message.hint, r"[^.][.!?]$|^Run: .*'$")
 
     def test_all_mistakes_are_named_at_once(self):
         """Not only the first."""

@@ -79,7 +79,9 @@ class BrokenModules(SimpleTestCase):
         self.write("alpha/tasks.py", EXIT)
         [message] = self.check()
         self.assertEqual(message.id, "huey_signals.W005")
-        self.assertIn("SystemExit: no configuration", message.msg)
+        self.assertIn("The tasks in alpha.tasks were not checked", message.msg)
+        line = f"SystemExit: no configuration ({self.folder}/alpha/tasks.py, line 2)."
+        self.assertTrue(message.msg.endswith(line), message.msg)
 
     def test_a_module_of_the_setting_that_ends_the_process(self):
         """SystemExit counts as an error of the module."""
@@ -90,4 +92,7 @@ class BrokenModules(SimpleTestCase):
         ):
             [message] = run_checks(tags=["huey_signals"])
         self.assertEqual(message.id, "huey_signals.E006")
-        self.assertIn("SystemExit: no configuration", message.msg)
+        line = f"SystemExit: no configuration ({self.folder}/settings_module.py, line 2)."
+        said = f"HUEY_SIGNALS['preset']: importing settings_module raised {line}"
+        self.assertEqual(message.msg, said)
+        self.assertIn("Correct settings_module;", message.hint)

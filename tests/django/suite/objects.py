@@ -18,6 +18,14 @@ class Sink:
         """Send nothing."""
 
 
+class BrokenSink(Sink):
+    """A sink whose constructor raises."""
+
+    def __init__(self):
+        """Fail."""
+        raise ConnectionError("no server")
+
+
 def clean(event):
     """Return whether a token is deleted."""
     return False
