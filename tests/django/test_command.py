@@ -49,7 +49,7 @@ def project(tmp_path):
 
 @pytest.mark.parametrize("more", slow_except([A_QUEUE], [A_QUEUE, AN_INSTANCE]))
 def test_the_tasks_of_the_project_are_known(project, more):
-    """In its folder, with the setting HUEY a dict or a Huey."""
+    """The command runs in the project's folder, with the setting HUEY a dict or a Huey."""
     project.add(more)
     project.python(PAUSE)
     ran = project.command("report", HUEY)
@@ -59,7 +59,7 @@ def test_the_tasks_of_the_project_are_known(project, more):
 
 
 def test_a_module_that_needs_django_set_up(project):
-    """Is imported again once that is done."""
+    """The command imports the module again after it has set up Django."""
     project.add(A_QUEUE)
     with (project.path / "store" / "tasks.py").open("a") as file:
         file.write("from huey.contrib.djhuey import HUEY\n")
@@ -69,7 +69,7 @@ def test_a_module_that_needs_django_set_up(project):
 
 @pytest.mark.slow
 def test_only_switches_that_stop_nothing_call_for_a_person(project):
-    """Of a task that was removed; not of one whose module nobody has imported."""
+    """A removed task calls for a person; a task whose module was not imported does not."""
     project.add(A_QUEUE)
     (project.path / "site_jobs.py").touch()
     project.python(PAUSE + OLD_SWITCH)
@@ -89,7 +89,7 @@ def test_only_switches_that_stop_nothing_call_for_a_person(project):
 
 @pytest.mark.slow
 def test_a_backend_of_django_tasks_declares_no_other_task(project):
-    """Its one task says nothing of those that are not imported, as where their import fails."""
+    """The backend's task does not mean that all tasks are known, as where their import fails."""
     project.add(A_QUEUE)
     project.python(PAUSE)
     # As huey.contrib.djhuey.tasks_backend does, where Django or another package has these.
@@ -109,7 +109,7 @@ def test_a_backend_of_django_tasks_declares_no_other_task(project):
 
 @pytest.mark.parametrize("settings", slow_except([None], [None, ""]))
 def test_without_the_setting_it_says_what_is_missing(project, settings):
-    """With the settings module that manage.py names."""
+    """The message suggests the settings module that manage.py names."""
     ran = project.command("report", HUEY, settings=settings)
     assert (ran.code, ran.out) == (2, "")
     assert ran.err == (
@@ -128,7 +128,7 @@ def test_without_the_setting_it_says_what_is_missing(project, settings):
     ],
 )
 def test_a_setting_that_names_no_module(project, settings, said):
-    """Says where it was looked for."""
+    """The message says where the module was looked for."""
     ran = project.command("locks", HUEY, settings=settings)
     assert (ran.code, ran.out) == (2, "")
     assert f"{SETTING} is {settings!r}, and there is {said.format(here=project.path)}" in ran.err
@@ -136,14 +136,14 @@ def test_a_setting_that_names_no_module(project, settings, said):
 
 
 def test_another_folder(project, tmp_path_factory):
-    """Is not the one to run it in, which is said."""
+    """The message says that the command must run in the project's folder."""
     ran = project.command("locks", HUEY, cwd=tmp_path_factory.mktemp("elsewhere"))
     assert (ran.code, ran.out) == (2, "")
     assert "Run this command in the folder of manage.py" in ran.err
 
 
 def test_immediate_mode_of_a_new_project(project):
-    """Is refused, with the setting that ends it."""
+    """The command refuses the Huey, and names the setting that ends this mode."""
     ran = project.command("report", HUEY)
     assert (ran.code, ran.out) == (2, "")
     assert "is in immediate mode" in ran.err
@@ -152,7 +152,7 @@ def test_immediate_mode_of_a_new_project(project):
 
 @pytest.mark.slow
 def test_a_setting_that_has_nothing_to_do_with_the_huey(project):
-    """Is no reason to refuse another Huey; that its tasks are missing is said."""
+    """The command takes another Huey, and says that the tasks of Django are missing."""
     (project.path / "plain.py").write_text(
         "from huey import SqliteHuey\nhuey = SqliteHuey('plain', filename='plain.db')\n"
     )

@@ -36,7 +36,7 @@ def names(kit, *signals, **filters):
 
 
 def test_an_event_has_the_name_of_the_function(huey):
-    """The module path, for every signal."""
+    """The name is the module path, for every signal."""
     seen = names(install_handlers(huey), SIGNAL_ERROR, SIGNAL_COMPLETE)
     own_tasks.greet.enqueue()
     own_tasks.fail.enqueue()
@@ -56,7 +56,7 @@ def test_an_event_has_the_name_of_the_function(huey):
     ],
 )
 def test_filters_match_the_function(huey, tasks, matched):
-    """A glob over its module path, the task, and its function."""
+    """A filter is a glob over the module path, the task, or its function."""
     seen = names(install_handlers(huey), SIGNAL_COMPLETE, SIGNAL_ERROR, tasks=tasks)
     for each in (own_tasks.fail, own_tasks.greet, own_tasks.plain_task):
         each.enqueue()
@@ -65,7 +65,7 @@ def test_filters_match_the_function(huey, tasks, matched):
 
 
 def test_the_huey_task_that_runs_them_matches_them_all(huey):
-    """Which is how they can be named together."""
+    """One filter names all Django tasks together."""
     kit = install_handlers(huey)
     seen = names(kit, SIGNAL_COMPLETE, tasks=own_tasks.tasks_backend._shim)
     own_tasks.greet.enqueue()
@@ -75,7 +75,7 @@ def test_the_huey_task_that_runs_them_matches_them_all(huey):
 
 @pytest.mark.parametrize("sinks", [None, ["memory"]])
 def test_counts_are_by_function(huey, sinks):
-    """Signals, lock skips, suppressed errors, and durations where they are metered."""
+    """The labels of signals, lock skips, suppressed errors and metered durations name it."""
     kit = install_handlers(huey, sinks=sinks)
     hold(huey, own_tasks.LOCK)
     for each in (own_tasks.guarded, own_tasks.fail, own_tasks.greet, own_tasks.greet):
@@ -94,12 +94,12 @@ def test_counts_are_by_function(huey, sinks):
 
 
 def test_no_series_has_the_name_of_the_huey_task(huey):
-    """Also before anything was counted, when sinks show the declared tasks at zero."""
+    """Sinks show the declared tasks at zero before anything was counted."""
     assert RUN_TASK_NAME not in declared_tasks(huey)
 
 
 def test_quiet_logs_name_the_function(huey, caplog):
-    """In the summary of a lock."""
+    """The summary of a lock has its name."""
     kit = install_handlers(huey, quiet_logs=True)
     hold(huey, own_tasks.LOCK)
     own_tasks.guarded.enqueue()
@@ -122,7 +122,7 @@ def lines_of_django(caplog):
 
 @pytest.mark.parametrize(("quiet", "lines"), [(True, 1), (False, 2)])
 def test_quiet_logs_leave_out_djangos_error_about_a_skip(huey, caplog, quiet, lines):
-    """Which has a traceback; the error about a real failure stays."""
+    """Its record has a traceback; the error about a real failure stays."""
     install_handlers(huey, quiet_logs=quiet)
     hold(huey, own_tasks.LOCK)
     own_tasks.guarded.enqueue()
@@ -133,7 +133,7 @@ def test_quiet_logs_leave_out_djangos_error_about_a_skip(huey, caplog, quiet, li
 
 
 def test_quiet_logs_of_another_huey_leave_out_nothing(huey, make_huey, caplog):
-    """As each kit has its own setting."""
+    """Each kit has its own setting."""
     other = make_huey()
     install_handlers(other, quiet_logs=True)
     install_handlers(huey)
@@ -144,7 +144,7 @@ def test_quiet_logs_of_another_huey_leave_out_nothing(huey, make_huey, caplog):
 
 
 def test_breadcrumbs_are_kept_by_function(huey):
-    """So the events of another Django task do not get them."""
+    """The events of another Django task do not get them."""
     kit = install_handlers(huey)
     hold(huey, own_tasks.LOCK)
     own_tasks.guarded.enqueue()
@@ -154,7 +154,7 @@ def test_breadcrumbs_are_kept_by_function(huey):
 
 
 def test_a_lock_names_the_function_that_holds_it(any_kind, make_huey):
-    """Also for the second task of the process, whose value is made from a template."""
+    """The second task of the process does so too, whose value is made from a template."""
     huey = make_huey(any_kind)
     kit = install_handlers(huey)
     seen = []
@@ -178,7 +178,7 @@ def test_a_lock_names_the_function_that_holds_it(any_kind, make_huey):
 
 
 def test_a_heartbeat_names_the_function_that_runs(any_kind, make_huey):
-    """So `report` and `top` show it."""
+    """The commands `report` and `top` show the name."""
     huey = make_huey(any_kind)
     kit = install_handlers(huey)
     with own_tasks.tasks_on(huey):
@@ -192,7 +192,7 @@ def test_a_heartbeat_names_the_function_that_runs(any_kind, make_huey):
 
 
 def test_explain_names_the_function(any_kind, make_huey):
-    """In the queue, in the schedule, and nested in another message."""
+    """The task is in the queue, in the schedule, or nested in another message."""
     huey = make_huey(any_kind)
 
     @huey.task()
@@ -225,13 +225,13 @@ def test_explain_names_the_function(any_kind, make_huey):
     [(), (3,), (None,), ("",), ("greet",), ("a." * 200 + "b",), ("a..b",), ("a\nb.c",), (b"a.b",)],
 )
 def test_a_first_argument_that_is_no_module_path(huey, first):
-    """Leaves the name of the Huey task."""
+    """The event has the name of the Huey task then."""
     task = own_tasks.tasks_backend._shim.s(*first)
     assert name_of_task(task) == RUN_TASK_NAME
 
 
 def test_a_task_of_that_name_in_another_module(huey):
-    """Is an ordinary one."""
+    """The kit treats it as an ordinary task."""
     seen = names(install_handlers(huey), SIGNAL_COMPLETE)
     own = huey.task(name="djtasks.run")(lambda path: None)
     own("a.b")
@@ -240,7 +240,7 @@ def test_a_task_of_that_name_in_another_module(huey):
 
 
 def test_the_tools_for_tests_take_them(huey):
-    """The task, its function, and a glob."""
+    """A recorder counts by the task, by its function, and by a glob."""
     with record(huey) as recorded:
         hold(huey, own_tasks.LOCK)
         own_tasks.guarded.enqueue()
@@ -255,7 +255,7 @@ def test_the_tools_for_tests_take_them(huey):
 
 
 def test_a_function_that_no_task_was_made_from(huey):
-    """Is refused, as a filter by it would match nothing."""
+    """The kit refuses it as a filter, because it would match nothing."""
     kit = install_handlers(huey)
     with pytest.raises(TypeError, match="or as a Django task in its own module"):
         kit.on(tasks=run_all)

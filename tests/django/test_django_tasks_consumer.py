@@ -142,7 +142,7 @@ def counts(report, metric):
 def test_each_counts_as_itself_and_its_record_follows_the_verdict(
     make_place, tmp_path, worker, kind
 ):
-    """With two lines of settings, the decorator and handlers of the project."""
+    """The project has two lines of settings, the decorator and handlers."""
     place = make_place(kind)
     settings = 'HUEY_SIGNALS = {"sinks": ["memory"], "quiet_logs": True}'
     project = project_of(place, tmp_path / "project", settings, HANDLERS)

@@ -35,7 +35,7 @@ def function():
     ],
 )
 def test_a_wrong_option_is_refused_immediately(option, error, text):
-    """With what is allowed."""
+    """The message says what is allowed."""
     with pytest.raises(error, match="takes 'drop', 'keep', or seconds") as raised:
         lock_errors(option)
     assert text in str(raised.value)
@@ -52,13 +52,13 @@ def test_a_wrong_option_is_refused_immediately(option, error, text):
     ids=["Django task", "Huey task", "number", "builtin"],
 )
 def test_what_is_no_function_is_refused(decorated, text):
-    """With where the decorator belongs."""
+    """The message says where the decorator belongs."""
     with pytest.raises(TypeError, match=text):
         lock_errors("keep")(decorated)
 
 
 def test_it_sets_an_attribute_of_the_function():
-    """And returns the function itself."""
+    """The decorator returns the function itself."""
 
     def own():
         return None
@@ -80,7 +80,7 @@ def test_a_lock_around_the_function_keeps_the_attribute():
 
 @pytest.mark.parametrize(("seconds", "begins"), [([], False), ([60], True)])
 def test_a_worker_deletes_expired_errors_from_its_start(make_huey, monkeypatch, seconds, begins):
-    """If a Django task of its process was declared with seconds."""
+    """The worker does so if a Django task of its process was declared with seconds."""
     monkeypatch.setattr(task_option, "_django_seconds", seconds)
     huey = make_huey()
     assert TaskOption.expires_errors_of(huey) is False
@@ -105,7 +105,7 @@ def test_the_recipe_declares_it():
 
 
 def test_an_attribute_that_was_set_by_hand_and_is_wrong(make_huey, monkeypatch, caplog):
-    """Is ignored and logged once, with the name of the function."""
+    """The kit ignores it, and logs it once with the name of the function."""
     monkeypatch.setattr(own_tasks.guarded.func, "lock_errors", "kep", raising=False)
     huey = make_huey()
     install_handlers(huey)

@@ -49,7 +49,7 @@ def raw_record(huey, task_id):
 
 
 def test_drop_deletes_the_record(huey):
-    """Nothing is left, and Django's ``task_finished`` was sent once, as ever."""
+    """No key is left, and Django has sent ``task_finished`` once, as without the kit."""
     install_handlers(huey)
     with own_tasks.finished_tasks() as finished:
         task_id = skip(huey)
@@ -61,7 +61,7 @@ def test_drop_deletes_the_record(huey):
 
 
 def test_expire_leaves_a_small_record_for_some_time(huey):
-    """Without a traceback; it tells why the task failed, and is gone afterwards."""
+    """The record has no traceback, tells why the task failed, and expires."""
     brief = Registry("brief")
     brief.add(expire_lock_errors(0.5), "locked")
     kit = install_handlers(huey, preset=brief)
@@ -83,7 +83,7 @@ def test_expire_leaves_a_small_record_for_some_time(huey):
 
 
 def test_keep_marks_the_record(huey):
-    """For a task that was declared so, whatever the preset does."""
+    """The task was declared so, and the preset does not matter."""
     install_handlers(huey)
     task_id = skip(huey, own_tasks.keeps)
     record = own_tasks.record(huey, task_id)
@@ -99,7 +99,7 @@ def test_keep_marks_the_record(huey):
     ("task", "left"), [("keeps", "kept"), ("drops", None), ("expires", "expires")]
 )
 def test_the_declaration_of_the_task_wins(memory_huey, preset, task, left):
-    """Over every preset."""
+    """The declaration takes precedence over every preset."""
     install_handlers(memory_huey, preset=preset)
     task_id = skip(memory_huey, getattr(own_tasks, task))
     record = own_tasks.record(memory_huey, task_id) or {}
@@ -108,7 +108,7 @@ def test_the_declaration_of_the_task_wins(memory_huey, preset, task, left):
 
 
 def test_a_rescheduled_task_is_as_if_it_had_never_started(huey):
-    """And has its context when it gets the lock at last."""
+    """The task has its context when it gets the lock at last."""
     install_handlers(huey, preset="reschedule-locks")
     hold(huey, own_tasks.LOCK)
     task_id = own_tasks.guarded_with_context.enqueue(7).id
@@ -123,7 +123,7 @@ def test_a_rescheduled_task_is_as_if_it_had_never_started(huey):
 
 
 def test_a_task_that_is_given_up_is_dropped(memory_huey):
-    """Because it will not run again."""
+    """The task will not run again, so its record is deleted."""
     impatient = Registry("impatient")
     impatient.add(RescheduleLocked(delay=10, give_up_after=10), "locked")
     install_handlers(memory_huey, preset=impatient)
@@ -136,7 +136,7 @@ def test_a_task_that_is_given_up_is_dropped(memory_huey):
 
 
 def test_a_revoked_task_has_failed(huey):
-    """With Huey's `CancelExecution`; Django's ``task_finished`` is sent, the token deleted."""
+    """Its error is `CancelExecution`; Django sends ``task_finished``, and the token is deleted."""
     install_handlers(huey)
     task_id = own_tasks.greet.enqueue().id
     huey.revoke_by_id(task_id)
@@ -151,7 +151,7 @@ def test_a_revoked_task_has_failed(huey):
 
 
 def test_a_receiver_that_fails_leaves_the_task_revoked(memory_huey):
-    """Its exception is logged by Django, and the token is deleted."""
+    """Django logs the exception of the receiver, and the token is deleted."""
     install_handlers(memory_huey)
     task_id = own_tasks.greet.enqueue().id
     memory_huey.revoke_by_id(task_id)
@@ -169,7 +169,7 @@ def test_a_receiver_that_fails_leaves_the_task_revoked(memory_huey):
 
 
 def test_observe_changes_no_record(memory_huey):
-    """Neither of a locked task nor of a revoked one."""
+    """The record of a locked task stays, and that of a revoked one."""
     install_handlers(memory_huey, preset="observe")
     revoked = own_tasks.greet.enqueue().id
     memory_huey.revoke_by_id(revoked)
@@ -181,7 +181,7 @@ def test_observe_changes_no_record(memory_huey):
 
 @pytest.mark.parametrize("preset", ["quiet-locks", "brief-locks", "reschedule-locks"])
 def test_the_record_of_an_ordinary_error_stays(huey, preset):
-    """To the byte."""
+    """The record is the same to the byte."""
     install_handlers(huey, preset=preset)
     task_id = own_tasks.fail.enqueue().id
     task = huey.dequeue()
@@ -195,7 +195,7 @@ def test_the_record_of_an_ordinary_error_stays(huey, preset):
     ("verdict", "left"), [(DROP, None), (KEEP, "kept"), (expire(60), "expires")]
 )
 def test_the_verdict_of_a_handler_counts(memory_huey, verdict, left):
-    """On any error."""
+    """A handler may return a verdict for any error."""
     kit = install_handlers(memory_huey)
     kit.on("error", exceptions=ValueError)(lambda event: verdict)
     task_id = own_tasks.fail.enqueue().id
@@ -206,7 +206,7 @@ def test_the_verdict_of_a_handler_counts(memory_huey, verdict, left):
 
 @pytest.mark.parametrize("preset", ["quiet-locks", "brief-locks", "reschedule-locks"])
 def test_a_task_without_a_record(huey, preset):
-    """Fails as it would without Django."""
+    """The task fails as it would without Django."""
     install_handlers(huey, preset=preset)
     hold(huey, own_tasks.LOCK)
     task_id = own_tasks.guarded.enqueue().id
@@ -216,7 +216,7 @@ def test_a_task_without_a_record(huey, preset):
 
 
 def test_a_task_with_retries_is_ready_between_them(huey):
-    """And its record is deleted after the last."""
+    """The record is deleted after the last attempt."""
     install_handlers(huey)
     hold(huey, own_tasks.LOCK)
     task_id = own_tasks.guarded.enqueue().id
@@ -230,7 +230,7 @@ def test_a_task_with_retries_is_ready_between_them(huey):
 
 
 def test_the_errors_of_earlier_attempts_stay(memory_huey):
-    """When a later one is rescheduled."""
+    """The record has them when a later attempt is rescheduled."""
     install_handlers(memory_huey, preset="reschedule-locks")
     hold(memory_huey, own_tasks.LOCK)
     task_id = own_tasks.guarded.enqueue().id
@@ -248,7 +248,7 @@ def test_the_errors_of_earlier_attempts_stay(memory_huey):
 
 @pytest.mark.parametrize("preset", ["quiet-locks", "brief-locks"])
 def test_immediate_mode(make_huey, preset):
-    """Is no different."""
+    """Immediate mode gives the same records."""
     huey = make_huey(immediate=True)
     install_handlers(huey, preset=preset)
     with own_tasks.tasks_on(huey):
@@ -281,7 +281,7 @@ class OwnSerializer:
 )
 @pytest.mark.parametrize("preset", ["quiet-locks", "brief-locks", "reschedule-locks"])
 def test_any_serializer(make_huey, serializer, preset):
-    """Also gzip's, whose output changes with the clock."""
+    """The output of gzip changes with the clock, and its records are changed too."""
     huey = make_huey(serializer=serializer)
     install_handlers(huey, preset=preset)
     with own_tasks.tasks_on(huey):
@@ -310,7 +310,7 @@ def read_with(monkeypatch, meanwhile):
 
 @pytest.mark.parametrize("preset", ["quiet-locks", "brief-locks", "reschedule-locks"])
 def test_a_record_that_changes_meanwhile(huey, preset, monkeypatch):
-    """Is read again, and left alone if it is of another attempt by then."""
+    """The kit reads it again, and leaves it alone if it is of another attempt by that time."""
     install_handlers(huey, preset=preset)
     hold(huey, own_tasks.LOCK)
     task_id = own_tasks.guarded.enqueue().id
@@ -329,7 +329,7 @@ def test_a_record_that_changes_meanwhile(huey, preset, monkeypatch):
 
 
 def test_a_record_that_always_changes(memory_huey, monkeypatch):
-    """Is left alone after a few attempts."""
+    """The kit leaves it alone after a few attempts."""
     install_handlers(memory_huey)
     hold(memory_huey, own_tasks.LOCK)
     task_id = own_tasks.guarded.enqueue().id
@@ -346,7 +346,7 @@ def test_a_record_that_always_changes(memory_huey, monkeypatch):
 
 @pytest.mark.parametrize("preset", ["quiet-locks", "brief-locks", "reschedule-locks"])
 def test_a_storage_that_fails_stops_no_task(memory_huey, preset, monkeypatch, caplog):
-    """It is logged and counted, and the record stays as the backend has written it."""
+    """The kit logs and counts the failure, and the record stays as the backend has written it."""
     kit = install_handlers(memory_huey, preset=preset)
 
     def fail(huey):
@@ -379,7 +379,7 @@ class Foreign:
 )
 @pytest.mark.parametrize("preset", ["quiet-locks", "brief-locks", "reschedule-locks"])
 def test_a_record_of_another_form_is_left_alone(memory_huey, preset, change):
-    """Of whatever types."""
+    """Its values may be of any type."""
     kit = install_handlers(memory_huey, preset=preset)
     hold(memory_huey, own_tasks.LOCK)
     task_id = own_tasks.guarded.enqueue().id
@@ -397,7 +397,7 @@ def test_a_record_of_another_form_is_left_alone(memory_huey, preset, change):
 
 
 def test_a_large_record_is_changed_too(memory_huey):
-    """With arguments of a megabyte, which a user may have."""
+    """A user may have arguments of a megabyte."""
     install_handlers(memory_huey, preset="reschedule-locks")
     task_id = skip(memory_huey, own_tasks.guarded_with_context, "x" * 1_000_000)
     record = own_tasks.record(memory_huey, task_id)
@@ -472,7 +472,7 @@ def test_nothing_in_the_record_of_a_revoked_task_runs(memory_huey):
 
 @pytest.mark.parametrize("path", ["no.such.module", "", 3, None])
 def test_a_revoked_task_whose_function_is_gone(memory_huey, path):
-    """Has failed all the same; that Django is sent nothing is logged and counted."""
+    """The task has failed; the kit logs and counts that Django sent no signal."""
     kit = install_handlers(memory_huey)
     task_id = own_tasks.greet.enqueue().id
     memory_huey.revoke_by_id(task_id)
@@ -487,7 +487,7 @@ def test_a_revoked_task_whose_function_is_gone(memory_huey, path):
 
 @pytest.mark.parametrize("status", ["RUNNING", "FAILED", "SUCCESSFUL"])
 def test_a_revoked_task_that_has_been_started(memory_huey, status):
-    """Keeps its record: it may be running, and what it has returned is not lost."""
+    """Its record stays: the task may be running, and its return value is not lost."""
     install_handlers(memory_huey)
     task_id = own_tasks.greet.enqueue().id
     memory_huey.revoke_by_id(task_id)
@@ -498,7 +498,7 @@ def test_a_revoked_task_that_has_been_started(memory_huey, status):
 
 
 def test_a_reader_during_the_change(memory_huey, monkeypatch):
-    """Sees the record before or after it, each complete."""
+    """A reader sees the record before or after the change, each complete."""
     brief = Registry("brief")
     brief.add(expire_lock_errors(60), "locked")
     install_handlers(memory_huey, preset=brief)

@@ -62,7 +62,7 @@ def fill(huey):
 
 
 def test_a_purge_deletes_old_lock_errors_alone(huey):
-    """By the class path; the dry run has the same figures."""
+    """A purge judges by the class path; the dry run has the same figures."""
     left = fill(huey)
     old = {old_error(huey), old_error(huey, "x" * 9999)}
     before = store(huey)
@@ -80,7 +80,7 @@ def test_a_purge_deletes_old_lock_errors_alone(huey):
 
 
 def test_a_purge_of_kept_errors(huey):
-    """Deletes their records too."""
+    """The records of the tasks are deleted too."""
     task_id = locked(huey)
     huey.delete(task_id)
     change(huey, task_id, kept=True)
@@ -103,7 +103,7 @@ def old_error(huey, traceback=None):
 
 
 def test_a_purge_of_another_class(huey):
-    """Takes names, as ever."""
+    """The purge takes names, as for other tasks."""
     task_id = own_tasks.fail.enqueue().id
     run_all(huey)
     assert upkeep.purge_errors(huey).matched == 0
@@ -112,7 +112,7 @@ def test_a_purge_of_another_class(huey):
 
 
 def test_a_custom_id_of_the_same_form(huey):
-    """Is the error of a task of Huey."""
+    """The error counts as that of a task of Huey."""
 
     @huey.task()
     def guarded():
@@ -127,7 +127,7 @@ def test_a_custom_id_of_the_same_form(huey):
 
 
 def test_a_report_counts_them_as_kinds_of_their_own(huey):
-    """With their errors, by class."""
+    """The report counts their errors by class."""
     fill(huey)
     report = upkeep.report(huey)
     kinds = {kind: total.keys for kind, total in report.kinds.items()}
@@ -140,13 +140,13 @@ def test_a_report_counts_them_as_kinds_of_their_own(huey):
 
 
 def test_a_project_without_django_tasks_has_no_such_kinds(make_huey):
-    """So its report is as it was."""
+    """The report is the same as without this feature."""
     assert not [kind for kind in upkeep.report(make_huey()).kinds if "django" in kind]
 
 
 @pytest.mark.parametrize("value", [b"garbage", b"\x80\x04cos\nsystem\n", None, [1], {"id": 3}])
 def test_a_record_of_another_form_is_left_alone(make_huey, value):
-    """By every command."""
+    """No command changes it."""
     huey = make_huey()
     if isinstance(value, bytes):
         huey.storage.put_data("djt.x", value)
@@ -166,7 +166,7 @@ def said(huey, task_id, capsys):
 
 
 def test_explain_reads_the_record(huey, capsys):
-    """For a task that waits, has succeeded, has failed, or was lost."""
+    """The task waits, has succeeded, has failed, or was lost."""
     left = fill(huey)
     assert f"Task {left['ready']}, {TASKS}.guarded Queued" in said(huey, left["ready"], capsys)
     success = said(huey, left["successful"], capsys)
@@ -182,7 +182,7 @@ def test_explain_reads_the_record(huey, capsys):
 
 
 def test_explain_shows_skips_and_the_pause_of_all_django_tasks(make_huey, capsys):
-    """By the name of the function, and of the one task of Huey."""
+    """The skips have the name of the function, and the pause that of the one task of Huey."""
     huey = make_huey("sqlite")
     kit = install_handlers(huey)
     with own_tasks.tasks_on(huey):

@@ -56,7 +56,7 @@ NOTHING_MORE = "['MainThread'] False"
     [pytest.param(REDIS, id="dict"), pytest.param(INSTANCE, id="instance", marks=pytest.mark.slow)],
 )
 def test_a_server_starts_with_the_kit_and_nothing_more(tmp_path, huey):
-    """No thread, no connection and no module ``tasks``."""
+    """The server has no further thread, no connection and no module ``tasks``."""
     project = Project(tmp_path, APP + huey, TASKS)
     ran = project.python(AFTER_START)
     assert (ran.out, ran.err) == (f"('quiet-locks',) {NOTHING_MORE}\n", "")
@@ -64,7 +64,7 @@ def test_a_server_starts_with_the_kit_and_nothing_more(tmp_path, huey):
 
 @pytest.mark.slow
 def test_check_names_all_mistakes_and_a_server_starts_with_them(tmp_path):
-    """In the settings, in a module of handlers, and in a task."""
+    """The mistakes are in the settings, in a module of handlers, and in a task."""
     mistakes = 'HUEY_SIGNALS = {"preset": "quite-locks", "stale_lock": "release"}\n'
     tasks = TASKS.replace("@db_task()", '@db_task(lock_errors="dorp")')
     project = Project(tmp_path, APP + SQLITE + mistakes, tasks)
@@ -112,7 +112,7 @@ UNUSABLE = {
 
 @pytest.mark.parametrize("name", slow_except(["no class", "nothing"], [*UNUSABLE]))
 def test_settings_without_a_queue_that_works(tmp_path, name):
-    """Are reported by the system check, and do not end a server."""
+    """The system check reports them, and a server starts."""
     settings, said = UNUSABLE[name]
     app = 'INSTALLED_APPS += ["huey_signals_kit.contrib.django"]\n'
     project = Project(tmp_path, f"{app}{settings}\n")
@@ -130,7 +130,7 @@ call_command("check", fail_level="WARNING")
 
 
 def test_the_command_line_of_the_project(tmp_path):
-    """All of it, without the argument HUEY."""
+    """Its commands have no argument HUEY."""
     project = Project(tmp_path, APP + SQLITE, TASKS)
     project.python(
         "import shop.wsgi; from store.tasks import import_orders as task; task.revoke();"
@@ -187,7 +187,7 @@ print("huey.contrib.djhuey" in sys.modules)
 
 
 def test_without_the_extra_the_command_names_it(tmp_path):
-    """Because typer and rich are needed for nothing else."""
+    """The project runs without typer and rich; only the command needs them."""
     project = Project(tmp_path, APP + SQLITE + "import sys\nsys.modules['typer'] = None\n")
     ran = project.manage("huey_signals", "report")
     assert ran.code == 1

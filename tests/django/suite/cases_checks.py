@@ -75,7 +75,7 @@ class CommandLine(SimpleTestCase):
     """``call_command("huey_signals", ...)``."""
 
     def test_an_exit_code_is_an_exception(self):
-        """With the code, here that of a queue in memory, which no other process can read."""
+        """The code is that for a queue in memory, which no other process can read."""
         if find_spec("typer") is None:
             self.skipTest("the extra cli is not installed")
         output = StringIO()
@@ -85,7 +85,7 @@ class CommandLine(SimpleTestCase):
         self.assertIn("its data is in the memory of the process", output.getvalue())
 
     def test_options_in_each_form_that_django_takes(self):
-        """The queue before and after the command, and the verbosity, with and without a space."""
+        """The queue comes before or after the command, and each value with and without a space."""
         if find_spec("typer") is None:
             self.skipTest("the extra cli is not installed")
         program = ["manage.py", "huey_signals"]
@@ -123,11 +123,11 @@ class Checks(SimpleTestCase):
     """What ``manage.py check`` says."""
 
     def test_nothing_is_wrong(self):
-        """In this project."""
+        """The checks find nothing in this project."""
         self.assertEqual(messages(), [])
 
     def test_each_mistake_in_the_setting_has_a_hint(self):
-        """And stops no project: the log says it too."""
+        """No mistake stops the project; the log says it too."""
         for name, (setting, code, text, hint) in MISTAKES.items():
             with (
                 self.subTest(name),
@@ -143,7 +143,7 @@ class Checks(SimpleTestCase):
                 self.assertRegex(message.hint, r"[^.][.!?]$|^Run: .*'$")
 
     def test_all_mistakes_are_named_at_once(self):
-        """Not only the first."""
+        """The checks report every mistake, not only the first."""
         setting = {"preset": "x", "sinks": "y", "stale_after": 0, "queues": {"z": {}}}
         with (
             self.assertLogs("huey_signals_kit", "ERROR"),
@@ -153,7 +153,7 @@ class Checks(SimpleTestCase):
         self.assertEqual(codes, ["E003", "E004", "E007", "E008"])
 
     def test_two_kits_on_one_queue(self):
-        """One that the code has installed, and other arguments in the setting."""
+        """The code has installed one kit, and the setting has other arguments."""
         with override_settings():
             uninstall_handlers(HUEY)
             with (
@@ -169,7 +169,7 @@ class Checks(SimpleTestCase):
             pass
 
     def test_a_kit_that_the_code_has_replaced(self):
-        """After Django has started, as in a module ``tasks``."""
+        """The code replaces the kit after Django has started, as in a module ``tasks``."""
         kit = get_kit(HUEY)
         with install_handlers(HUEY, preset="observe", replace=True):
             [message] = messages()
@@ -187,7 +187,7 @@ class Checks(SimpleTestCase):
         self.assertIs(get_kit(HUEY), kit)
 
     def test_a_task_with_a_wrong_verdict_for_its_lock_errors(self):
-        """Text, a number or a flag."""
+        """The value is text, a number or a flag."""
         for option, hint in (("dorp", "Did you mean 'drop'?"), (-1, "seconds"), (True, "Allowed")):
             with self.subTest(option=option):
                 task = HUEY.task(lock_errors=option)(wrong)
@@ -198,7 +198,7 @@ class Checks(SimpleTestCase):
                 self.assertIn(hint, message.hint)
 
     def test_a_task_with_a_verdict(self):
-        """Each of those that there are."""
+        """Each valid value passes the checks."""
         for option in ("keep", "drop", 60, 0.5, None):
             task = HUEY.task(lock_errors=option)(wrong)
             self.assertEqual(messages(), [])

@@ -76,7 +76,7 @@ class Connections(_WithHandler, TransactionTestCase):
         seen.clear()
 
     def test_a_handler_on_a_worker_leaves_none_open(self):
-        """Neither before nor after the task; they are of age zero, so they are old at once."""
+        """No connection is left before or after the task; with an age of zero each is too old."""
         self.handle("executing", "complete")
         work()
         run_worker()
@@ -91,7 +91,7 @@ class Connections(_WithHandler, TransactionTestCase):
         self.assertEqual(seen, [])
 
     def test_a_filter_counts_as_a_handler(self):
-        """Because it may read from the database too."""
+        """The function of ``when=`` may read from the database too."""
         self.handle(
             "executing",
             function=lambda event: None,
@@ -102,7 +102,7 @@ class Connections(_WithHandler, TransactionTestCase):
         self.assertEqual(open_databases(), [])
 
     def test_a_handler_in_a_view_leaves_its_connection_alone(self):
-        """With a cursor open; only the one that the handler has opened is closed."""
+        """The view has a cursor open; only the connection that the handler has opened is closed."""
         self.handle("enqueued")
         rows = ContentType.objects.iterator(chunk_size=1)
         next(rows)
@@ -113,7 +113,7 @@ class Connections(_WithHandler, TransactionTestCase):
         next(rows)
 
     def test_a_handler_in_a_view_leaves_its_transaction_alone(self):
-        """Also one without autocommit, which Django would close."""
+        """The connection is without autocommit, and Django would close it."""
         self.handle("enqueued")
         transaction.set_autocommit(False)
         try:
@@ -125,7 +125,7 @@ class Connections(_WithHandler, TransactionTestCase):
             transaction.set_autocommit(True)
 
     def test_a_handler_in_a_task_leaves_its_connection_alone(self):
-        """While the task has a cursor open, on a worker."""
+        """The task has a cursor open, on a worker."""
         self.handle("enqueued")
         enqueue_another()
         run_worker()
@@ -184,7 +184,7 @@ class ConnectionsOfATest(_WithHandler, TestCase):
     """In the transaction that Django makes around a test."""
 
     def test_a_handler_ends_no_transaction(self):
-        """Of a task that is enqueued, or executed in the test."""
+        """The transaction of the test survives tasks that it enqueues or executes."""
         self.handle("enqueued", "executing", "complete")
         ContentType.objects.create(app_label="a", model="b")
         work()

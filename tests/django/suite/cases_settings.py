@@ -40,18 +40,18 @@ class Installation(SimpleTestCase):
     """What the app does when Django starts."""
 
     def test_the_kit_is_installed_as_the_setting_says(self):
-        """With a preset of huey_handlers.py and an instance of a class that a path names."""
+        """The preset is of huey_handlers.py, and a path names the class of the sink."""
         self.assertEqual(option("preset"), ("of-the-suite",))
         self.assertIsInstance(option("sinks")[0], objects.Sink)
 
     def test_the_handlers_of_the_app_run(self):
-        """Those that huey_handlers.py has registered on no Huey in particular."""
+        """The module huey_handlers.py has registered them on no Huey in particular."""
         guarded()
         HUEY.execute(HUEY.dequeue())
         self.assertEqual(huey_handlers.heard[-1], f"{__name__}.guarded")
 
     def test_apps_that_are_loaded_again_leave_the_kit_alone(self):
-        """As when a test overrides INSTALLED_APPS."""
+        """Django loads the apps again when a test overrides INSTALLED_APPS."""
         kit = get_kit(HUEY)
         with modify_settings(INSTALLED_APPS={"append": "django.contrib.messages"}):
             self.assertIs(get_kit(HUEY), kit)
@@ -93,7 +93,7 @@ class Override(SimpleTestCase):
         self.assertEqual(option("preset"), ("of-the-suite",))
 
     def test_one_queue_can_have_other_arguments(self):
-        """Over the common ones."""
+        """Its arguments replace the common ones."""
         more = {"suite": {"preset": "observe"}}
         with override_settings(
             HUEY_SIGNALS={"preset": "tidy-tokens", "sentry": False, "queues": more}
@@ -101,7 +101,7 @@ class Override(SimpleTestCase):
             self.assertEqual((option("preset"), option("sentry")), (("observe",), False))
 
     def test_paths_name_objects(self):
-        """Of every argument that takes objects, alone or in a list."""
+        """Every argument that takes objects takes paths, alone or in a list."""
         with override_settings(
             HUEY_SIGNALS={
                 "preset": ["observe", f"{PATH}.registry"],
@@ -119,14 +119,14 @@ class Override(SimpleTestCase):
             self.assertIs(option("clean_tokens"), objects.clean)
 
     def test_each_queue_has_a_sink_of_its_own(self):
-        """If the setting names a class."""
+        """The setting names a class, of which each queue gets an instance."""
         options, _ = read_options(["suite", "another"])
         sinks = [each["sinks"] for each in options.values()]
         self.assertEqual([type(sink) for sink in sinks], [objects.Sink] * 2)
         self.assertIsNot(*sinks)
 
     def test_no_setting_means_the_defaults(self):
-        """Whether it is missing or None."""
+        """The setting is missing, empty or None."""
         for value in ({}, None):
             with override_settings(HUEY_SIGNALS=value):
                 self.assertEqual(option("preset"), ("quiet-locks",))
@@ -138,7 +138,7 @@ class Override(SimpleTestCase):
         self.assertEqual(option("preset"), ("of-the-suite",))
 
     def test_a_wrong_setting_leaves_the_queue_without_a_kit(self):
-        """Until the block ends; nothing is raised, and the log says why."""
+        """The kit is back after the block; nothing is raised, and the log says why."""
         kit = get_kit(HUEY)
         with (
             self.assertLogs("huey_signals_kit", "ERROR") as logs,
@@ -150,7 +150,7 @@ class Override(SimpleTestCase):
         self.assertIn("No kit is installed on 'suite'", logs.output[1])
 
     def test_a_kit_that_the_test_has_installed_is_left_alone(self):
-        """By the beginning of a block and by its end."""
+        """Neither the beginning nor the end of a block changes it."""
         former = get_kit(HUEY)
         uninstall_handlers(HUEY)
         with install_handlers(HUEY, preset="observe") as kit:
@@ -166,7 +166,7 @@ class Override(SimpleTestCase):
         self.assertIs(get_kit(HUEY), former)
 
     def test_it_can_replace_a_kit_that_the_test_has_installed(self):
-        """With the argument that install_handlers has for it."""
+        """The setting has the argument ``replace`` of install_handlers."""
         former = get_kit(HUEY)
         uninstall_handlers(HUEY)
         install_handlers(HUEY, preset="observe")
@@ -196,5 +196,5 @@ class OverrideOfAClass(SimpleTestCase):
     """A class of tests whose setting is overridden."""
 
     def test_it_takes_effect(self):
-        """In each test of the class."""
+        """The override is in effect in each test of the class."""
         self.assertEqual(option("preset"), ("observe",))
