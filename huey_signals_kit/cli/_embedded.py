@@ -56,7 +56,7 @@ def _call(
     except ValueError as exc:
         raise typer.BadParameter(str(exc), param_hint="--queue") from None
     word = "" if queue is None else f"--queue {queue}"
-    program.words_for_huey.update({huey_name: word, "HUEY": word})
+    program.words_for_huey[huey_name] = program.huey_word = word
     return callback(huey_name=huey_name, **arguments)
 
 

@@ -143,6 +143,13 @@ def test_the_command_line_of_the_project(tmp_path):
     assert ran.out.splitlines()[-1] == "  manage.py huey_signals sweep --apply --min-age 2d"
     ran = project.manage("huey_signals", "locks", "release", "nothing")
     assert ran.err.endswith("is held; manage.py huey_signals locks lists all that are held\n")
+    ran = project.python(
+        "import shop.wsgi; from huey.contrib.djhuey import HUEY;"
+        "from tests.support import put_kit_data; put_kit_data(HUEY, 'process:one', b'junk');"
+        "from django.core.management import call_command; call_command('huey_signals', 'report')",
+        check=False,
+    )
+    assert "manage.py huey_signals forget --record process:one --apply" in ran.words
 
 
 @pytest.mark.slow

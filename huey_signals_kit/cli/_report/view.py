@@ -70,7 +70,9 @@ def _unreadable(report: Report, huey: Any) -> list[str]:
             "same version of huey-signals-kit in all processes of this queue, then delete a record "
             "that still cannot be read. Only its counts are lost; a living process writes its "
             "record again: "
-            + program.command("forget", "HUEY", "--record", unreadable.records[0], "--apply")
+            + program.command(
+                "forget", program.huey_word, "--record", unreadable.records[0], "--apply"
+            )
         )
     return problems
 

@@ -20,14 +20,16 @@ class Program:
     def __init__(self) -> None:
         self.name = "huey-signals"
         self.words_for_huey: dict[str, str] = {}
-        """What the user writes in place of the name of a Huey, or of HUEY, if it is not that."""
+        """What the user writes in place of the name of a Huey, if it is not the name."""
+        self.huey_word = "HUEY"
+        """The argument that names the Huey of this command, for a command to copy."""
 
     def command(self, *words: str) -> str:
         """Return a command for the user to copy.
 
         Args:
-            *words: The words after the program. The name of a Huey, or HUEY, is replaced by what
-                the user writes for it.
+            *words: The words after the program. The name of a Huey is replaced by what the user
+                writes for it.
         """
         written = (self.words_for_huey.get(word, word) for word in words)
         return " ".join([self.name, *(printable(word) for word in written if word)])
