@@ -174,6 +174,7 @@ def test_skipped_again_and_again(sqlite_shop):
     ) in told(sqlite_shop, "id")
 
 
+@pytest.mark.slow
 def test_a_process_keeps_only_its_last_skips(sqlite_shop):
     """So its record stays small, whatever happens in it."""
     huey = sqlite_shop.huey

@@ -129,6 +129,7 @@ call_command("check", fail_level="WARNING")
     assert f"(huey_signals.{said}" in ran.err
 
 
+@pytest.mark.slow
 def test_the_command_line_of_the_project(tmp_path):
     """Its commands have no argument HUEY."""
     project = Project(tmp_path, APP + SQLITE, TASKS)

@@ -68,6 +68,7 @@ def run_all(run: Callable[..., Any], mode: str) -> dict[str, Any]:
     return outcome | {"failed": {test: text for test, text in again.items() if text}}
 
 
+@pytest.mark.slow
 def test_of_the_quick_tests_only_the_expected_ones_fail(run: Callable[..., Any]) -> None:
     """Those of tasks, consumers and signals pass with the kit, but for the expected ones."""
     kit = run("kit", *QUICK)

@@ -157,6 +157,7 @@ def project(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_pytest_django_needs_no_configuration_of_the_kit(project):
     """The fixtures find the Huey of djhuey; a handler's rows are gone with the test's."""
     ran = pytest_in(project)

@@ -21,6 +21,7 @@ def shop(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_the_tests_of_the_recipe_pass_in_two_processes(shop):
     """With pytest-xdist."""
     ran = pytest_in(shop, "-n2")

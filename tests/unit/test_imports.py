@@ -88,6 +88,7 @@ print(*sorted(name for name in set(sys.modules) - before))
     assert len(added) < 10
 
 
+@pytest.mark.slow
 def test_each_public_name_is_imported_when_it_is_first_used():
     """In a process that has used no other, by attribute; an unknown one is an AttributeError."""
     script = """
