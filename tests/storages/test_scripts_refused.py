@@ -13,7 +13,7 @@ from huey_signals_kit import install_handlers
 from huey_signals_kit.expiring import _expiry
 from huey_signals_kit.ledger import open_ledger
 from huey_signals_kit.locks.held import held_locks_of
-from huey_signals_kit.runtime.scheduler import JobGroup
+from huey_signals_kit.runtime.scheduler import scheduler
 from huey_signals_kit.store import Script, ScriptsRefused, open_store, run_script
 from huey_signals_kit.store.backends import redis_scripting
 from huey_signals_kit.store.protocol import LARGEST
@@ -64,8 +64,8 @@ def _set(admin, user, rules):
 
 @pytest.fixture
 def quiet(monkeypatch):
-    """No job of a kit runs, not even if the thread runs since an earlier test."""
-    monkeypatch.setattr(JobGroup, "every", lambda *args, **kwargs: None)
+    """Nothing is done on the tick."""
+    monkeypatch.setattr(scheduler, "start", lambda: None)
     monkeypatch.setattr(_expiry.Expiry, "begin", lambda self: None)
 
 
