@@ -11,6 +11,7 @@ from huey.utils import Error
 
 from huey_signals_kit import install_handlers
 from huey_signals_kit.expiring import _expiry
+from huey_signals_kit.jobs import heartbeat
 from huey_signals_kit.ledger import open_ledger
 from huey_signals_kit.locks.held import held_locks_of
 from huey_signals_kit.runtime.scheduler import scheduler
@@ -64,8 +65,9 @@ def _set(admin, user, rules):
 
 @pytest.fixture
 def quiet(monkeypatch):
-    """Nothing is done on the tick."""
+    """No job runs by itself, not even if the thread runs since an earlier test."""
     monkeypatch.setattr(scheduler, "start", lambda: None)
+    monkeypatch.setattr(heartbeat, "_FIRST_SECONDS", 3600.0)
     monkeypatch.setattr(_expiry.Expiry, "begin", lambda self: None)
 
 
