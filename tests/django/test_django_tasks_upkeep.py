@@ -120,7 +120,7 @@ def test_a_custom_id_of_the_same_form(huey):
             return
 
     hold(huey, own_tasks.LOCK)
-    huey.enqueue(guarded.s(id="djt.mine"))
+    huey.enqueue(guarded.task_class(id="djt.mine"))
     run_all(huey)
     assert upkeep.report(huey).kinds["error"].keys == 1
     assert upkeep.purge_errors(huey).deleted == 1

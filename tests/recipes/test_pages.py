@@ -6,11 +6,13 @@ import asyncio
 import importlib
 import subprocess
 import sys
+from inspect import signature
 from itertools import pairwise
 from pathlib import Path
 
 import huey.exceptions
 import pytest
+from huey.contrib.asyncio import aget_result
 
 from huey_signals_kit import uninstall_handlers
 from huey_signals_kit.upkeep import report
@@ -99,6 +101,8 @@ def test_the_flask_application_answers(written):
 def test_the_lifespan_of_the_fastapi_application_keeps_the_counts(written):
     """They are in the storage when it has ended, so a server that ends by a signal loses none."""
     pytest.importorskip("fastapi")
+    if "timeout" not in signature(aget_result).parameters:
+        pytest.skip("the page is for Huey 3.4")
     httpx = pytest.importorskip("httpx")
     written("fastapi.md")
     app = importlib.import_module("app").app
