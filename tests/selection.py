@@ -53,8 +53,7 @@ class Selection:
         if removed:
             removed[0].config.hook.pytest_deselected(items=removed)
             items[:] = [item for item in items if self._selects(item)]
-        if self._all:
-            items[:] = _spread(items)
+        items[:] = _spread(items)
 
     def require(self, kind: str) -> None:
         """Fail a test that opens a storage which this run leaves out."""
