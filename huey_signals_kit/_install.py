@@ -17,7 +17,19 @@ from .sinks.protocol import AnySink
 
 
 class AlreadyInstalled(RuntimeError):
-    """The Huey has a kit that was installed with other arguments."""
+    """The Huey has a kit that was installed with other arguments.
+
+    Args:
+        difference: Which arguments differ.
+        remedy: What to do.
+    """
+
+    def __init__(self, difference: str, remedy: str) -> None:
+        super().__init__(difference, remedy)
+        self.difference, self.remedy = difference, remedy
+
+    def __str__(self) -> str:
+        return f"{self.difference}. {self.remedy}"
 
 
 def install_handlers(
@@ -101,7 +113,7 @@ def install_handlers(
             if current.has_settings(settings):
                 return current
             if not replace:
-                raise AlreadyInstalled(_difference(current, settings))
+                raise _already_installed(current, settings)
         kit.start_sinks()
         if current is not None:
             after_unlock.callback(current.shutdown)
@@ -110,17 +122,18 @@ def install_handlers(
     return kit
 
 
-def _difference(current: Kit, settings: Settings) -> str:
+def _already_installed(current: Kit, settings: Settings) -> AlreadyInstalled:
     remedy = (
         "A test has replaced the kit (installed(), record() or the fixture huey_signals): import "
         "or create the application before the test does so"
         if current.is_test
         else "Pass replace=True to replace it"
     )
-    return (
+    difference = (
         f"{current.huey.name!r} has a kit with {current.settings.difference(settings)}; got "
-        f"{settings.difference(current.settings)}. {remedy}"
+        f"{settings.difference(current.settings)}"
     )
+    return AlreadyInstalled(difference, remedy)
 
 
 def uninstall_handlers(huey: Any) -> None:

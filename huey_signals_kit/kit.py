@@ -110,10 +110,10 @@ class Kit:
             huey, counter, jobs, lock_patch, reporter, self._on_worker_start, settings.stale_after
         )
         self.is_test = is_test
-        self.original: Kit | None = None
-        """The kit that the kit of a test stands in for."""
-        self.stand_in: Kit | None = None
-        """The kit of a test that stands in for this one."""
+        self.application_kit: Kit | None = None
+        """The kit that this one replaces for the time of a test."""
+        self.test_kit: Kit | None = None
+        """The kit that replaces this one for the time of a test."""
         self._context.record_skip = self._heartbeat.recent_skips.append
         job_args = huey, settings, self._heartbeat, counter, reporter, jobs
         self._token_sweep_job = TokenSweepJob(*job_args)
@@ -163,8 +163,8 @@ class Kit:
             ValueError: The metric, a label or a signal is unknown; the message lists the known.
             TypeError: The value of a label is not a string.
         """
-        if self.stand_in is not None:
-            return self.stand_in.count(metric, **labels)
+        if self.test_kit is not None:
+            return self.test_kit.count(metric, **labels)
         return self._counter.total(metric, labels)
 
     def flush(self) -> None:
@@ -325,31 +325,31 @@ class Kit:
         Call `shutdown` afterwards, without the lock.
         """
         self._heartbeat.uninstall()
-        self.remove(f"this kit is no longer installed on {self.huey.name!r}")
+        self.suspend(f"this kit is no longer installed on {self.huey.name!r}")
         self._sinks.uninstall()
 
-    def remove(self, why: str) -> None:
+    def suspend(self, reason: str) -> None:
         """Remove all patches and receivers, as `detach` does, but leave sinks and jobs as they are.
 
         `install` puts them back.
 
         Args:
-            why: The reason, for code that registers a handler on this kit meanwhile.
+            reason: The reason, for code that registers a handler on this kit meanwhile.
         """
         if self.installed:
             delattr(self.huey, ATTRIBUTE)
         for registry in (self.registry, self._preset):
             registry.watch(None)
-        self.registry.close(why)
+        self.registry.close(reason)
         self._receiver.disconnect()
         for component in reversed(self._components):
             component.uninstall()
 
     def has_settings(self, settings: Settings) -> bool:
-        """Return whether this kit, or the one that it stands in for, has these settings."""
-        original = self.original
+        """Return whether these are the settings of this kit, or of the kit that it replaces."""
+        replaced = self.application_kit
         return self.settings == settings or (
-            original is not None and original.has_settings(settings)
+            replaced is not None and replaced.has_settings(settings)
         )
 
     def shutdown(self) -> None:

@@ -32,7 +32,7 @@ def delete_spent_token(event: Event) -> None:
     takes one round trip.
 
     The record of one of Django's own tasks says from then on that the task was revoked, whether or
-    not the token is deleted. Otherwise the record would say READY for ever.
+    not the token is deleted. Otherwise the record would say READY forever.
     """
     task, context = event._task, event._context
     if event._is_django_task:

@@ -162,15 +162,15 @@ class Installed:
     def _suspend_original(self, kit: Kit) -> None:
         original = self._original
         if original is not None:
-            original.stand_in, kit.original = kit, original
+            original.test_kit, kit.application_kit = kit, original
             original._heartbeat.suspend()
-            original.remove(f"{self._caller} has put another kit on {self._huey.name!r}")
+            original.suspend(f"{self._caller} has put another kit on {self._huey.name!r}")
 
     def _resume_original(self, kit: Kit) -> None:
         original = self._original
         if original is not None:
             kit.registry.exclude(original.registry)
-            original.stand_in = kit.original = None
+            original.test_kit = kit.application_kit = None
             original.install()
             self._call_order.restore()
             original._heartbeat.resume()
@@ -191,7 +191,7 @@ def _settings(original: Kit | None, options: dict[str, Any]) -> Settings:
     """Return the settings of a test's kit.
 
     Args:
-        original: The kit that it stands in for.
+        original: The kit that it replaces.
         options: The options that the test has given.
     """
     arguments = {**(vars(original.settings) if original else _DEFAULTS), **options}

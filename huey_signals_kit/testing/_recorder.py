@@ -244,7 +244,7 @@ class Recorder:
 
     def _has_other_kit(self, kit: Kit) -> bool:
         """Return whether code has put another kit in the place of the one that is recorded."""
-        is_other = kit.stand_in is None and get_kit(self.huey) not in (kit, None)
+        is_other = kit.test_kit is None and get_kit(self.huey) not in (kit, None)
         return self._is_recording and is_other
 
     def _lines(self) -> list[str]:

@@ -466,7 +466,7 @@ def test_the_application_may_install_its_kit_again_in_the_block(make_huey):
         assert install_handlers(huey, "brief-locks", sinks="memory") is inner
         with pytest.raises(AlreadyInstalled, match="A test has replaced the kit"):
             install_handlers(huey, "reschedule-locks")
-        assert outer.stand_in is inner
+        assert outer.test_kit is inner
     assert get_kit(huey) is kit
 
 

@@ -124,7 +124,7 @@ class Installation:
             self._kits[queue.name] = install_handlers(queue.huey, **options)
         except AlreadyInstalled as exc:
             self._kits.pop(queue.name, None)
-            return _installed_twice(queue, str(exc))
+            return _installed_twice(queue, exc.difference)
         except (Exception, SystemExit) as exc:
             self._uninstall(queue)
             return Problem("E012", sentence(f"{SETTING}: {exc}"), f"Correct {SETTING}.")
@@ -134,7 +134,7 @@ class Installation:
         for queue in self.queues:
             own, current = self._kits.get(queue.name), get_kit(queue.huey)
             if own is not None and current not in (None, own) and not current.is_test:
-                yield _installed_twice(queue, f"the code has replaced the kit of {SETTING}.")
+                yield _installed_twice(queue, f"the code has replaced the kit of {SETTING}")
 
     def _uninstall(self, queue: Queue) -> None:
         """Remove the kit from a queue, if the app has installed it."""

@@ -165,6 +165,7 @@ class Checks(SimpleTestCase):
         self.assertEqual(message.id, "huey_signals.W002")
         self.assertIn("'suite'", message.msg)
         self.assertIn("Remove the call of install_handlers()", message.hint)
+        self.assertNotIn("replace=True", message.msg)
         with override_settings(HUEY_SIGNALS={}):
             pass
 
