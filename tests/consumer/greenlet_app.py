@@ -10,6 +10,7 @@ if os.environ.get("HUEY_KIT_TEST_WORKER") == "greenlet":
     monkey.patch_all()
 
 import logging
+import socket
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -55,6 +56,7 @@ def declare(huey: Huey) -> SimpleNamespace:
     def forks_one_that_locks(name):
         """Fork a child that holds a lock until the file *name* is there."""
         if (pid := os.fork()) == 0:
+            _block_on_input()
             huey.storage.pool.disconnect()
             with huey.lock_task("of the child"):
                 while not gate(name).exists():
@@ -71,6 +73,7 @@ def _fork(huey, number):
     pid = os.fork()
     if pid == 0:
         try:
+            _block_on_input()
             logging.getLogger("huey").info("child %d", number)
             huey.storage.pool.disconnect()
             assert huey.get("nothing") is None
@@ -79,6 +82,17 @@ def _fork(huey, number):
             os._exit(1)
         os._exit(0)
     return pid
+
+
+def _block_on_input():
+    """In a forked child: if it yielded, the parent's greenlets would go on in it as well.
+
+    They would read the parent's answers from connections that both processes have.
+    """
+    for module in (socket, time):
+        for name in ("socket", "getaddrinfo", "sleep"):
+            if hasattr(module, name):
+                setattr(module, name, monkey.get_original(module.__name__, name))
 
 
 def _ended_well(pid):
