@@ -13,6 +13,9 @@ has counted. Which processes write one:
 
 A few processes with workers, each on another host, also observe the records of the other processes.
 
+Once a minute the new counts are added to the history of the queue (`ledger`), which is no part of
+the record.
+
 When the process ends, or the kit is uninstalled, the last record is marked as the last, and its
 counters are added to the totals. While the process still holds locks, the heartbeat continues,
 because the record is the only evidence for other hosts that these locks have a living holder.
@@ -39,6 +42,7 @@ from ..ledger import (
     MOST_SKIPS,
     STALE_AFTER,
     Heartbeat,
+    HistoryWriter,
     LockSkip,
     ObserverLease,
     open_ledger,
@@ -50,7 +54,7 @@ from ..metrics.values import Totals, difference, merge
 from ..runtime.fork import call_before_fork, reset_in_child
 from ..runtime.process_id import INCARNATION, this_process
 from ..runtime.scheduler import JobGroup, scheduler
-from ..store import UnsupportedStorage, close_connection, is_shared
+from ..store import UPKEEP, UnsupportedStorage, close_connection, is_shared, open_kit_store
 from .host_record import HostRecordWriter
 from .native_heartbeat import NativeHeartbeat
 
@@ -59,6 +63,9 @@ _FIRST_SECONDS = 1.0
 
 _STOP_SECONDS = 0.5
 """Seconds for which an ending process waits for its native thread."""
+
+HISTORY_SECONDS = 60.0
+"""Seconds between two additions to the history of counts."""
 
 _FOLD_EVERY = 12
 """A process with workers folds dead processes after this number of records."""
@@ -114,6 +121,7 @@ class HeartbeatWriter:
         """The last lock skips of this process: task id, lock, and seconds since the epoch."""
         self._fold_lease = self.ledger.lease("tidy", _FOLD_LEASE_SECONDS)
         self._host = HostRecordWriter(huey)
+        self._history = HistoryWriter(lambda: open_kit_store(huey, UPKEEP))
         self._after_fork()
         reset_in_child(self)
         call_before_fork(self)
@@ -138,6 +146,8 @@ class HeartbeatWriter:
         self._storage = ref(self._huey.storage)
         self._counted: Totals = {}
         self._unshared: Totals = {}
+        self._in_history: Totals = {}
+        self._history_due = 0.0
         self._running = RunningTasks(self._huey)
 
     def install(self) -> None:
@@ -287,6 +297,19 @@ class HeartbeatWriter:
                 self._fold_dead_processes()
             elif self._sequence == 1:
                 self.ledger.fold_dead()  # such as the record of the process that this one replaces
+        if time.monotonic() >= self._history_due:
+            self._add_to_history(counted)
+
+    def _add_to_history(self, counted: Totals) -> None:
+        if not has_shared_ledger(self._huey):  # only a lock from before immediate mode is shown
+            return
+        added = difference(counted, self._in_history)
+        # Before the write, because its outcome may be unknown: no count is added twice.
+        self._in_history, self._history_due = counted, time.monotonic() + HISTORY_SECONDS
+        try:
+            self._history.add(added)
+        except Exception as exc:  # the heartbeat must go on
+            self._log_failure("The history", exc)
 
     def _update_native(self, is_needed: bool) -> None:
         if is_needed and is_shared(self._huey.storage) and not scheduler.ending:
@@ -310,6 +333,7 @@ class HeartbeatWriter:
         try:
             if self._sequence or counted:
                 self.ledger.deregister(self._record(counted, {}))
+                self._add_to_history(counted)
             if self._fold_lease.held:
                 self._fold_lease.release()
             self._observer_lease.release()

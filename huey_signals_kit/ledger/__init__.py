@@ -24,6 +24,7 @@ others; `_record` is the stored form, and `_backend` knows the storages.
 from ._alive import AliveWriter, alive_writer
 from ._backend import StoredValues, open_backend
 from ._failure_detector import HEARTBEAT_SECONDS, LEAST_STALE_AFTER, OVERDUE_SECONDS, STALE_AFTER
+from ._history import History, HistoryWriter, read_history
 from ._lease import Lease
 from ._ledger import Ledger, Snapshot, open_ledger
 from ._liveness import Process
@@ -41,6 +42,8 @@ __all__ = [
     "STALE_AFTER",
     "AliveWriter",
     "Heartbeat",
+    "History",
+    "HistoryWriter",
     "Lease",
     "Ledger",
     "LockSkip",
@@ -56,5 +59,6 @@ __all__ = [
     "older_text",
     "open_backend",
     "open_ledger",
+    "read_history",
     "remove_record",
 ]

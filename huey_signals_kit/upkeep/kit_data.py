@@ -50,6 +50,7 @@ _KINDS = (
     ("marks:", "marks of token sweeps"),
     ("locks", "marks of locks"),
     ("skips", "recent skips"),
+    ("history:", "counts by minute and hour"),
     ("cleared", "notes of cleared locks"),
     ("expiring", "index of errors that expire"),
 )

@@ -209,6 +209,7 @@ def test_the_same_forms_are_written_today(before):
     before.load(keep=lambda cell: False)  # opened, so that it is cleaned up
     for part, cells in before.parts.items():
         old, new = forms(cells), forms(process.decode(today[part]))
+        new = {key: each for key, each in new.items() if "huey-signals:history:" not in key}
         assert new.keys() == old.keys()
         for key, values in old.items():
             for each in values:
