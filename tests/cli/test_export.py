@@ -26,12 +26,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from huey_signals_kit.cli._export import collector as collecting
 from huey_signals_kit.cli._export import reader
-from huey_signals_kit.cli._shared.background_read import BackgroundRead, ReadTimeout
 from huey_signals_kit.ledger import Heartbeat, open_ledger
 from huey_signals_kit.metrics.names import BOUNDS, LABELS
 from huey_signals_kit.metrics.values import Durations
 from huey_signals_kit.runtime.process_id import this_process
 from huey_signals_kit.upkeep import report
+from huey_signals_kit.upkeep.monitor.background_read import BackgroundRead, ReadTimeout
 from tests.cli.conftest import ROOT
 from tests.locks import ELSEWHERE, GONE, taken_by
 from tests.support import put_kit_data, run_all, wait_until

@@ -20,14 +20,14 @@ pytest.importorskip("rich", exc_type=ImportError)
 
 from rich.cells import cell_len
 
-from huey_signals_kit.cli._top import poller
-from huey_signals_kit.cli._top.model import QueueSnapshot, SeenLock, SeenProcess, SeenTask
-from huey_signals_kit.cli._top.poller import Poller
 from huey_signals_kit.cli._top.view import render
 from huey_signals_kit.inflight.tasks import RunningTask
 from huey_signals_kit.ledger import Heartbeat, open_ledger
 from huey_signals_kit.runtime.process_id import this_process
 from huey_signals_kit.upkeep import LockInfo, LockInspector
+from huey_signals_kit.upkeep.monitor import poller
+from huey_signals_kit.upkeep.monitor.model import QueueSnapshot, SeenLock, SeenProcess, SeenTask
+from huey_signals_kit.upkeep.monitor.poller import Poller
 from tests import servers
 from tests.consumer import top_app
 from tests.consumer.harness import running_consumer

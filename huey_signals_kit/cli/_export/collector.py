@@ -13,7 +13,7 @@ from ...metrics.labels import sanitize_label
 from ...metrics.values import Totals, merge
 from ...sinks.prometheus import families
 from ...upkeep import Report
-from .._shared.background_read import ReadTimeout
+from ...upkeep.monitor.background_read import ReadTimeout
 from .reader import QueueReader
 
 OnRead = Callable[[Exception | None, str], object]

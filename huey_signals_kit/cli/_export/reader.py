@@ -8,7 +8,7 @@ from typing import Any
 from ...ledger import Snapshot, open_ledger
 from ...upkeep import LockInspector, Report
 from ...upkeep import report as make_report
-from .._shared.background_read import BackgroundRead, ReadTimeout
+from ...upkeep.monitor.background_read import BackgroundRead, ReadTimeout
 
 SNAPSHOT_SECONDS = 5.0
 """Seconds that a scrape waits for the counters; Prometheus waits 10 for a scrape by default."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ...ledger import open_ledger
-from .._shared.background_read import BackgroundRead
+from ...upkeep.monitor.background_read import BackgroundRead
 from .._shared.command import AsJson, HueyName, print_json
 from .._shared.exits import NEEDS_ATTENTION, CommandError, UsageError, exit_codes
 from .._shared.find_huey import find_huey

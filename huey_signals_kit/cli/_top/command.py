@@ -8,15 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from .._shared.background_read import BackgroundRead
+from ...upkeep.monitor.background_read import BackgroundRead
+from ...upkeep.monitor.model import QueueSnapshot
+from ...upkeep.monitor.poller import Poller
 from .._shared.command import AsJson, HueyName, command_context, print_json
 from .._shared.durations import format_duration
 from .._shared.exits import UsageError
 from .._shared.progress import progress
 from .._shared.storage_errors import describe_storage, is_storage_failure, storage_failure
 from .._shared.terminal import WIDTH, console
-from .model import QueueSnapshot
-from .poller import Poller
 from .screen import FullScreen
 from .view import render
 

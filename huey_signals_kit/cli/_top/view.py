@@ -10,11 +10,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from ...upkeep import LockInfo
-from .._shared.durations import format_duration
-from .._shared.lock_cells import format_held_for
-from .._shared.terminal import printable, program, render_lines
-from .._shared.wording import pluralize
-from .model import (
+from ...upkeep.monitor.model import (
     EVENTS,
     FIGURES,
     EventCount,
@@ -24,6 +20,10 @@ from .model import (
     SeenProcess,
     SeenTask,
 )
+from .._shared.durations import format_duration
+from .._shared.lock_cells import format_held_for
+from .._shared.terminal import printable, program, render_lines
+from .._shared.wording import pluralize
 
 _PROBLEM_STYLE = "bold red"
 _ALIVE = {True: "alive", False: "dead", None: "?"}

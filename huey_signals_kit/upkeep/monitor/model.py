@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ...upkeep import LockInfo
+from .. import LockInfo
 
 EVENTS = ("done", "errors", "skipped", "revoked", "signals")
 FIGURES = ("queue", "schedule", "results", "errors", "tokens", "keys", "bytes")

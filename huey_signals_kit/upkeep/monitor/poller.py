@@ -16,9 +16,9 @@ from socket import gethostname
 from typing import Any
 
 from ...ledger import Process, Snapshot, open_ledger
-from ...upkeep import LockInfo, LockInspector, Report
-from ...upkeep import report as make_report
-from .._shared.background_read import BackgroundRead, ReadTimeout
+from .. import LockInfo, LockInspector, Report
+from .. import report as make_report
+from .background_read import BackgroundRead, ReadTimeout
 from .model import FIGURES, Figure, QueueSnapshot, SeenProcess, SeenTask
 from .rates import EventRates
 

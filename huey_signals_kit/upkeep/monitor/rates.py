@@ -9,7 +9,7 @@ from ...ledger import HEARTBEAT_SECONDS
 from ...metrics.labels import fold, sanitize_label
 from ...metrics.names import LOCK_SKIPS, SIGNALS
 from ...metrics.values import Totals
-from ...upkeep import LockInfo
+from .. import LockInfo
 from .model import EVENTS, EventCount, SeenLock
 
 _RATE_SECONDS = 3 * HEARTBEAT_SECONDS
