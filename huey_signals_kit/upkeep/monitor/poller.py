@@ -51,6 +51,11 @@ class Poller:
         self._last: tuple[Report, float] | None = None
         self._first: dict[str, int] = {}
 
+    @property
+    def last_report(self) -> Report | None:
+        """The last report on the whole store; None before the first."""
+        return None if self._last is None else self._last[0]
+
     def poll(self, wait: float | None = _WAIT_SECONDS) -> QueueSnapshot:
         """Return the present state; figures of the whole store are those of its last read.
 

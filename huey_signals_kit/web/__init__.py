@@ -1,0 +1,18 @@
+"""A web page for the queues of an application: who holds which lock, what runs, what is stored.
+
+`wsgi` and `asgi` return an application to mount under any path. Access is closed by default: the
+function `access` decides for each request.
+
+    from huey_signals_kit.web import wsgi
+
+    page = wsgi(huey, access=lambda request: "read" if is_operator(request) else None)
+
+The package Jinja2 is needed: ``pip install 'huey-signals-kit[web]'``.
+"""
+
+from ._asgi import asgi
+from ._request import Request, Response
+from ._site import Access, Site
+from ._wsgi import wsgi
+
+__all__ = ["Access", "Request", "Response", "Site", "asgi", "wsgi"]

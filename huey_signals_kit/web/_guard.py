@@ -1,0 +1,52 @@
+"""Who may do what, and which requests come from the page itself.
+
+A browser sends cookies and passwords with every request to a site, also with those that another
+site has caused. So a request that changes something is accepted only if the browser says that it
+comes from a page of the same origin: by the header ``Sec-Fetch-Site`` (all browsers since 2023), or
+by ``Origin``, which must name the host of the request. A request with neither is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Set
+from urllib.parse import urlsplit
+
+from .._checks import short
+from ._request import Request
+
+Access = Callable[[Request], "str | Set[str] | None"]
+
+ACTS = frozenset({"release", "sweep", "purge"})
+"""Everything that the page can change."""
+
+
+def allowed_acts(access: Access, request: Request) -> frozenset[str] | None:
+    """Return the acts that a request may do; None if it may not even read.
+
+    Raises:
+        TypeError: `access` returned something else than None, ``"read"``, ``"act"`` or a set.
+        ValueError: The set has an unknown act.
+    """
+    granted = access(request)
+    if granted is None:
+        return None
+    if isinstance(granted, str):
+        if granted not in ("read", "act"):
+            raise ValueError(f"access() returns None, 'read', 'act' or a set; got {short(granted)}")
+        return ACTS if granted == "act" else frozenset()
+    if not isinstance(granted, Set):
+        raise TypeError(f"access() returns None, 'read', 'act' or a set; got {short(granted)}")
+    if unknown := granted - ACTS:
+        raise ValueError(f"access() returned the unknown act {short(sorted(unknown)[0])}")
+    return frozenset(granted)
+
+
+def is_same_origin(request: Request) -> bool:
+    """Return whether the browser says that a request comes from a page of the same origin."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site == "same-origin"
+    origin, host = request.headers.get("origin"), request.headers.get("host")
+    if not origin or not host or origin == "null":
+        return False
+    return urlsplit(origin).netloc.lower() == host.lower()

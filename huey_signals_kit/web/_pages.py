@@ -1,0 +1,273 @@
+"""The pages: what each reads, and the template that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import jinja2
+
+from ..upkeep import LockHeld, release_unchanged, validate_not_held
+from ..upkeep.monitor.model import SeenTask
+from . import _charts, _content, _text
+from ._content import LockRow
+from ._queue import QueueState
+from ._request import Request, Response
+from ._site import Visit
+
+NAVIGATION = (
+    ("", "Overview"),
+    ("tasks", "Tasks"),
+    ("locks", "Locks"),
+    ("tokens", "Tokens"),
+    ("consumers", "Consumers"),
+    ("store", "Store"),
+)
+
+_templates = jinja2.Environment(
+    loader=jinja2.PackageLoader("huey_signals_kit.web", "_templates"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_templates.filters.update(
+    clean=_text.clean,
+    number=_text.format_number,
+    bytes=_text.format_bytes,
+    duration=_text.format_duration,
+    moment=_text.format_moment,
+)
+_templates.globals.update(bars=_charts.bars, group=_charts.group, zip=zip)
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page.
+
+    Args:
+        title: Its title.
+        template: The file of its template.
+        read: Returns what it shows; raises `LookupError` with a sentence if there is no such thing.
+        as_json: Returns that as plain values.
+        tab: The page of the navigation that it belongs to.
+        act: Handles a POST; None for a page that only shows.
+        act_name: The act of `access` that a POST needs.
+    """
+
+    title: str
+    template: str
+    read: Callable[[Visit], Any]
+    as_json: Callable[[Any], Any]
+    tab: str
+    act: Callable[[Visit], Response] | None = None
+    act_name: str = ""
+
+
+@dataclass(frozen=True)
+class _Overview:
+    state: QueueState
+    locks: list[LockRow]
+    problems: list[_content.Problem]
+    attempts: list[int]
+    refused: list[int]
+    running: list[SeenTask]
+    workers: int
+    hosts: int
+
+
+def _read_overview(visit: Visit) -> _Overview:
+    state = visit.queue.state()
+    locks = _content.lock_rows(state)
+    living = [each for each in _content.workers(state) if each.alive is not False]
+    running = [task for each in living for task in each.running]
+    return _Overview(
+        state,
+        locks,
+        _content.problems(state, locks),
+        _content.attempts_by_minute(state.history),
+        _content.refused_by_minute(state.history),
+        sorted(running, key=lambda task: -task.seconds),
+        len(living),
+        len({each.host for each in living}),
+    )
+
+
+def _overview_json(content: _Overview) -> dict[str, Any]:
+    return {
+        **content.state.snapshot.as_dict(),
+        "problems": [
+            " ".join(filter(None, (each.before, each.name, each.after)))
+            for each in content.problems
+        ],
+        "locks": [row.as_json() for row in content.locks],
+        "attempts_by_minute": content.attempts,
+        "refused_by_minute": content.refused,
+        "age_seconds": content.state.age,
+        "store_age_seconds": content.state.snapshot.store_age,
+    }
+
+
+@dataclass(frozen=True)
+class _Locks:
+    state: QueueState
+    locks: list[LockRow]
+
+
+def _read_locks(visit: Visit) -> _Locks:
+    state = visit.queue.state()
+    return _Locks(state, _content.lock_rows(state))
+
+
+@dataclass(frozen=True)
+class _Lock:
+    state: QueueState
+    row: LockRow
+
+
+def _read_lock(visit: Visit) -> _Lock:
+    name = visit.request.query.get("name", "")
+    state = visit.queue.state()
+    for row in _content.lock_rows(state):
+        if row.lock.name == name:
+            return _Lock(state, row)
+    raise LookupError(f"No task holds the lock {_text.clean(name)!r} now.")
+
+
+def _release(visit: Visit) -> Response:
+    """Release the lock of the form, if it is still held by the same acquisition and stale.
+
+    The acquisition that the page showed must be the present one, and its holder must be dead by
+    all that is known now: so neither a repeated form nor one that is hours old can release a lock
+    that a living process holds.
+    """
+    queue, form = visit.queue, visit.request.form
+    name, shown = form.get("name", ""), form.get("acquisition", "")
+    from ..upkeep import LockInspector
+
+    inspector = LockInspector(queue.huey)
+    found = [lock for lock in inspector.named([name]) if lock.kind == "lock"]
+    if not found or found[0].raw.hex() != shown:
+        return message(
+            visit.request,
+            409,
+            "Nothing was released",
+            f"The lock {_text.clean(name)!r} was released, or acquired by another task, since "
+            "the page was shown.",
+            visit,
+        )
+    (lock,) = found
+    try:
+        validate_not_held(queue.huey, lock)
+    except LockHeld as exc:
+        return message(visit.request, 409, "Nothing was released", _text.clean(exc), visit)
+    released = release_unchanged(queue.huey, lock)
+    queue.refresh()
+    if not released:
+        return message(
+            visit.request,
+            409,
+            "Nothing was released",
+            f"The lock {_text.clean(name)!r} was acquired by another task just now.",
+            visit,
+        )
+    return Response(303, headers=(("Location", visit.url("locks")),))
+
+
+@dataclass(frozen=True)
+class _Shown:
+    state: QueueState
+    rows: Any = ()
+
+
+def _read_tasks(visit: Visit) -> _Shown:
+    state = visit.queue.state()
+    return _Shown(state, _content.task_rows(state))
+
+
+def _read_state(visit: Visit) -> _Shown:
+    return _Shown(visit.queue.state())
+
+
+def _rows_json(content: _Shown) -> dict[str, Any]:
+    return {"tasks": [row.as_json() for row in content.rows], "age_seconds": content.state.age}
+
+
+def _report_json(content: _Shown) -> dict[str, Any]:
+    report = content.state.report
+    return {
+        "report": None if report is None else report.as_dict(),
+        "store_age_seconds": content.state.snapshot.store_age,
+    }
+
+
+PAGES: dict[str, Page] = {
+    "overview": Page("Overview", "overview.html", _read_overview, _overview_json, ""),
+    "locks": Page(
+        "Locks",
+        "locks.html",
+        _read_locks,
+        lambda content: {"locks": [row.as_json() for row in content.locks]},
+        "locks",
+    ),
+    "lock": Page(
+        "Lock",
+        "lock.html",
+        _read_lock,
+        lambda content: content.row.as_json(),
+        "locks",
+        _release,
+        "release",
+    ),
+    "tasks": Page("Tasks", "tasks.html", _read_tasks, _rows_json, "tasks"),
+    "tokens": Page("Tokens", "tokens.html", _read_state, _report_json, "tokens"),
+    "consumers": Page(
+        "Consumers",
+        "consumers.html",
+        _read_state,
+        lambda content: {"processes": content.state.snapshot.as_dict()["processes"]},
+        "consumers",
+    ),
+    "store": Page("Store", "store.html", _read_state, _report_json, "store"),
+}
+
+
+def render(visit: Visit, page: Page, content: Any) -> Response:
+    """Return a page as HTML."""
+    body = _templates.get_template(page.template).render(
+        title=page.title,
+        tab=page.tab,
+        visit=visit,
+        navigation=NAVIGATION,
+        refreshes=True,
+        content=content,
+        state=content.state,
+    )
+    return Response(200, body.encode("utf-8", "replace"))
+
+
+def message(
+    request: Request, status: int, title: str, text: str, visit: Visit | None = None
+) -> Response:
+    """Return a page that says one thing, such as why a request was refused."""
+    body = _templates.get_template("message.html").render(
+        title=title, text=text, request=request, visit=visit, navigation=NAVIGATION, tab=None
+    )
+    return Response(status, body.encode("utf-8", "replace"))
+
+
+def waiting(visit: Visit, text: str) -> Response:
+    """Return the page for a storage that has not answered; the browser asks again."""
+    response = message(visit.request, 503, "Reading", text, visit)
+    return Response(503, response.body, headers=(("Refresh", "2"), ("Retry-After", "2")))
+
+
+def queues(request: Request, names: Sequence[str]) -> Response:
+    """Return the list of the queues."""
+    links = [(name, f"{request.prefix}/{quote(name, safe='')}/") for name in names]
+    body = _templates.get_template("queues.html").render(
+        title="Queues", links=links, request=request, visit=None, navigation=NAVIGATION, tab=None
+    )
+    return Response(200, body.encode("utf-8", "replace"))

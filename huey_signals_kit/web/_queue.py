@@ -1,0 +1,90 @@
+"""What is known of one queue, read in the background so that no request waits for the storage.
+
+A request gets the last state and its age. If that is older than `_FRESH_SECONDS`, it requests the
+next read and waits for a moment, which is enough for a small store. The whole store is read by the
+`Poller` for a tenth of the time at most; how old that is, is part of the state.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..ledger import History, Snapshot, open_ledger, read_history
+from ..store import UPKEEP, open_kit_store
+from ..upkeep import Report
+from ..upkeep.monitor.background_read import BackgroundRead, ReadTimeout
+from ..upkeep.monitor.model import QueueSnapshot
+from ..upkeep.monitor.poller import Poller
+
+_FRESH_SECONDS = 2.0
+_WAIT_SECONDS = 0.15
+
+
+@dataclass(frozen=True)
+class QueueState:
+    """What was read of a queue at one moment."""
+
+    snapshot: QueueSnapshot
+    ledger: Snapshot
+    report: Report | None
+    """The state of the whole store, which is older; None before the first was read."""
+    history: History
+    at: float
+    """When it was read, by a monotonic clock."""
+    age: float = 0.0
+    """Seconds since then."""
+
+
+class Queue:
+    """One Huey and the reads of it.
+
+    Args:
+        huey: The Huey, with a kit or without.
+        clock: A monotonic clock, in seconds.
+    """
+
+    def __init__(self, huey: Any, clock: Callable[[], float] = time.monotonic) -> None:
+        self.huey = huey
+        self.name = str(huey.name)
+        self._clock = clock
+        self._poller = Poller(huey)
+        self._ledger = open_ledger(huey)
+        self._reads: BackgroundRead[QueueState] = BackgroundRead(self._read, "state of the queue")
+        self._last: QueueState | None = None
+
+    def state(self) -> QueueState:
+        """Return the last state, after starting the next read if one is due.
+
+        Raises:
+            ReadTimeout: The storage has not answered yet.
+            Exception: The last read raised it.
+        """
+        if self._reads.seconds_since_start() >= _FRESH_SECONDS:
+            self._reads.request()
+        self._reads.wait(_WAIT_SECONDS if self._last is not None else 10 * _WAIT_SECONDS)
+        try:
+            self._last = self._reads.result()
+        except ReadTimeout:
+            if self._last is None:
+                raise
+        state = self._last
+        age = max(0.0, self._clock() - state.at)
+        return QueueState(state.snapshot, state.ledger, state.report, state.history, state.at, age)
+
+    def refresh(self) -> None:
+        """Have the next request read again, because something was changed."""
+        self._reads.reset()
+
+    def _read(self) -> QueueState:
+        snapshot, at = self._poller.poll(wait=0.1), self._clock()
+        store = open_kit_store(self.huey, UPKEEP)
+        return QueueState(
+            snapshot,
+            self._ledger.snapshot(),
+            self._poller.last_report,
+            read_history(store, time.time()),
+            at,
+        )

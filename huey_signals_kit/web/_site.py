@@ -1,0 +1,162 @@
+"""The core of the page: a request comes in, a response goes out."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+from urllib.parse import quote, unquote
+
+from .._checks import check_huey, short
+from ..upkeep.monitor.background_read import ReadTimeout
+from ._guard import ACTS, Access, allowed_acts, is_same_origin
+from ._queue import Queue
+from ._request import Request, Response, json_response
+
+Hueys = Any
+"""One Huey, or a list of several."""
+
+_log = logging.getLogger("huey_signals_kit")
+_CSP = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = (
+    ("Content-Security-Policy", _CSP),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cache-Control", "no-store"),
+)
+_STATIC = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A request to the pages of one queue, with what it may do."""
+
+    request: Request
+    queue: Queue
+    base: str
+    """The path of the pages of this queue, without a slash at its end."""
+    acts: frozenset[str]
+
+    def url(self, page: str, **query: str) -> str:
+        """Return the path of a page of this queue.
+
+        Args:
+            page: The name of the page; empty for the overview.
+            **query: Values of its query.
+        """
+        words = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
+        return f"{self.base}/{page}{'?' if words else ''}{words}"
+
+
+class Site:
+    """The page for some queues; an adapter for a server calls `respond`.
+
+    Args:
+        hueys: One Huey or several, each with a kit or without.
+        access: Called with each request; see `wsgi`.
+    """
+
+    def __init__(self, hueys: Hueys, *, access: Access) -> None:
+        if not callable(access):
+            raise TypeError(f"access= takes a function of a request, got {short(access)}")
+        each = list(hueys) if isinstance(hueys, (list, tuple)) else [hueys]
+        if not each:
+            raise ValueError("hueys= has no Huey")
+        self._access = access
+        self._queues: dict[str, Queue] = {}
+        for huey in each:
+            queue = Queue(check_huey(huey, "the page"))
+            if queue.name in self._queues:
+                raise ValueError(f"hueys= has two Hueys with the name {short(queue.name)}")
+            self._queues[queue.name] = queue
+        from . import _pages  # imports Jinja2
+
+        self._pages = _pages
+
+    def respond(self, request: Request) -> Response:
+        """Return the response to a request; nothing is raised."""
+        try:
+            response = self._respond(request)
+        except Exception:
+            _log.exception("The page failed for %s %s", request.method, request.path[:200])
+            response = self._pages.message(request, 500, "The page failed", "The log has details.")
+        return Response(
+            response.status, response.body, response.content_type, (*_HEADERS, *response.headers)
+        )
+
+    def _respond(self, request: Request) -> Response:
+        acts = allowed_acts(self._access, request)
+        if acts is None:
+            return self._pages.message(
+                request, 403, "No access", "You are not allowed to see this page."
+            )
+        is_read = request.method in ("GET", "HEAD")
+        if not is_read and request.method != "POST":
+            return self._pages.message(request, 405, "Not possible", "The page takes GET and POST.")
+        if not is_read and not is_same_origin(request):
+            return self._pages.message(
+                request,
+                403,
+                "Refused",
+                "This request does not come from a page of this site. Open the page again and "
+                "repeat the step there.",
+            )
+        if request.path == "/healthz":
+            return Response(200, b"ok\n", "text/plain; charset=utf-8")
+        if request.path.startswith("/static/") and is_read:
+            return self._static(request)
+        return self._page(request, acts, is_read)
+
+    def _static(self, request: Request) -> Response:
+        name = request.path.removeprefix("/static/")
+        if name not in _STATIC:
+            return self._pages.message(request, 404, "Not found", "There is no such file.")
+        body = files(__package__).joinpath("_static", name).read_bytes()
+        return Response(200, body, _STATIC[name])
+
+    def _page(self, request: Request, acts: frozenset[str], is_read: bool) -> Response:
+        names, path = list(self._queues), request.path.strip("/")
+        if len(names) == 1:
+            queue, base = self._queues[names[0]], request.prefix
+        else:
+            first, _, path = path.partition("/")
+            if not first:
+                return self._pages.queues(request, names)
+            name = unquote(first)
+            if name not in self._queues:
+                return self._pages.message(request, 404, "Not found", "There is no such queue.")
+            queue, base = self._queues[name], f"{request.prefix}/{quote(name, safe='')}"
+        visit = Visit(request, queue, base, acts)
+        wants_json = path.endswith(".json")
+        page = self._pages.PAGES.get(path.removesuffix(".json") or "overview")
+        if page is None:
+            return self._pages.message(request, 404, "Not found", "There is no such page.")
+        if not is_read:
+            return self._act(visit, page)
+        try:
+            content = page.read(visit)
+        except ReadTimeout:
+            return self._pages.waiting(visit, "The storage has not answered yet.")
+        except LookupError as exc:
+            return self._pages.message(request, 404, "Not found", str(exc.args[0]))
+        if wants_json:
+            return json_response(page.as_json(content))
+        return self._pages.render(visit, page, content)
+
+    def _act(self, visit: Visit, page: Any) -> Response:
+        if page.act is None:
+            return self._pages.message(visit.request, 405, "Not possible", "This page only shows.")
+        if page.act_name not in visit.acts:
+            return self._pages.message(
+                visit.request, 403, "No access", "You may look at this page, but not change it."
+            )
+        response: Response = page.act(visit)
+        return response
+
+
+__all__ = ["ACTS", "Access", "Hueys", "Site", "Visit"]

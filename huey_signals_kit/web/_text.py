@@ -1,0 +1,68 @@
+"""Figures, times and foreign names as the page writes them."""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import datetime, timezone
+
+_UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+_BYTES = ("B", "kB", "MB", "GB", "TB")
+_MAX_TEXT = 300
+
+
+def format_duration(seconds: float | None) -> str:
+    """Return seconds in their two largest units, such as ``2 min 10 s``; ``–`` for None."""
+    if seconds is None:
+        return "–"
+    if 0 < seconds < 1:
+        return f"{max(1, round(seconds * 1000))} ms"
+    rest, parts = max(0, int(seconds)), list[str]()
+    for name, size in _UNITS:
+        number, rest = divmod(rest, size)
+        if number or (name == "s" and not parts):
+            parts.append(f"{number} {name}")
+        elif parts:
+            break
+    return " ".join(parts[:2])
+
+
+def format_bytes(number: int) -> str:
+    """Return a number of bytes in the unit that gives it one to three digits, such as ``31 MB``."""
+    value, unit = float(number), 0
+    while value >= 999.5 and unit < len(_BYTES) - 1:
+        value, unit = value / 1000, unit + 1
+    return f"{value:.1f} {_BYTES[unit]}" if unit and value < 9.95 else f"{value:.0f} {_BYTES[unit]}"
+
+
+def format_number(number: int | None) -> str:
+    """Return a number with separators for thousands; ``–`` for None."""
+    return "–" if number is None else f"{number:,}"
+
+
+def format_moment(moment: datetime | None) -> str:
+    """Return a time in UTC with its zone, without the date if that is today; ``–`` for None."""
+    if moment is None:
+        return "–"
+    moment = moment.astimezone(timezone.utc)
+    is_today = moment.date() == datetime.now(timezone.utc).date()
+    return f"{moment:%H:%M:%S} UTC" if is_today else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def clean(text: object) -> str:
+    r"""Return a name from the store on one line, shortened, with escapes for control characters.
+
+    Controls, separators of lines and marks that change the direction of writing become escapes such
+    as ``\u202e``: a name could look like another one, or be drawn over its neighbours.
+    """
+    value = str(text)
+    if len(value) > _MAX_TEXT:
+        value = value[: _MAX_TEXT - 1] + "…"
+    if value.isascii() and value.isprintable():
+        return value
+    return "".join(map(_visible, value))
+
+
+def _visible(character: str) -> str:
+    if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
+        return character.encode("unicode_escape", "backslashreplace").decode()
+    return character
