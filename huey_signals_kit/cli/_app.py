@@ -17,6 +17,7 @@ from ._locks.command import locks
 from ._report import command as _report
 from ._tokens.command import tokens
 from ._top import command as _top
+from ._web import command as _web
 
 app = typer.Typer(
     name="huey-signals",
@@ -58,4 +59,5 @@ app.command(epilog=_top.HELP)(_top.top)
 app.command(epilog=_explain.HELP)(_explain.explain)
 app.command(epilog=_export.HELP)(_export.export)
 app.command(epilog=_health.HELP)(_health.health)
+app.command(epilog=_web.HELP)(_web.web)
 app.command(epilog=_forget.HELP)(_forget.forget)

@@ -1,0 +1,79 @@
+"""The options and exit codes of ``huey-signals web``."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Annotated, Any
+
+import typer
+
+from .._shared.command import HueyName, command_context
+from .._shared.exits import CommandError, UsageError
+from .server import PageServer, is_loopback
+
+PASSWORD = "HUEY_SIGNALS_WEB_PASSWORD"
+_WAIT_SECONDS = 1.0
+
+HELP = f"""\\b
+Without --allow-acts the page only shows. An address that other machines can
+reach needs a password, in the environment variable {PASSWORD}; put a server
+with TLS in front, because the password is sent with every request.
+
+\\b
+Exit codes:
+  0  ended by Ctrl-C or SIGTERM
+  1  Jinja2 is not installed
+  2  usage error, for example no such Huey, or the port is taken
+
+\\b
+Examples:
+  huey-signals web tasks.huey
+  huey-signals web tasks.huey --allow-acts --port 9000
+"""
+
+
+def web(
+    huey_name: HueyName,
+    host: Annotated[str, typer.Option(help="Listen on this address.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Listen on this port; 0 for any that is free.")
+    ] = 9807,
+    allow_acts: Annotated[
+        bool, typer.Option("--allow-acts", help="Allow changes, such as releasing a stale lock.")
+    ] = False,
+) -> None:
+    """Serve the web page of the queue.
+
+    The page shows locks and their holders, running tasks, consumers, tokens and the store. It reads
+    the whole store for at most a tenth of the time.
+    """
+    with command_context("web", huey_name) as huey:
+        password = os.environ.get(PASSWORD, "")
+        if not is_loopback(host) and not password:
+            raise UsageError(
+                f"--host {host} can be reached from other machines: set a password in the "
+                f"environment variable {PASSWORD}, or leave the page on 127.0.0.1"
+            )
+        server = _open(huey, host, port, password, allow_acts)
+        typer.echo(f"Serving {server.url}; Ctrl-C ends it.", err=True)
+        with server.serving():
+            while True:
+                # Python handles a signal only between two sleeps, so each is short.
+                time.sleep(_WAIT_SECONDS)
+
+
+def _open(huey: Any, host: str, port: int, password: str, allow_acts: bool) -> PageServer:
+    try:
+        return PageServer(huey, host, port, password, allow_acts)
+    except ModuleNotFoundError as exc:
+        if exc.name not in ("jinja2", "markupsafe"):
+            raise
+        raise CommandError(
+            "this needs Jinja2, which is not installed; run: pip install 'huey-signals-kit[web]'"
+        ) from None
+    except OSError as exc:
+        raise UsageError(
+            f"cannot listen on {host}, port {port}: {exc.strerror or exc}; "
+            "give another --host or --port"
+        ) from None
