@@ -166,7 +166,7 @@ def test_the_live_view_goes_on(make_shop, work, watch):
 SLOW = """
 import time
 from pathlib import Path
-from huey_signals_kit.cli._top import poller
+from huey_signals_kit.upkeep.monitor import poller
 
 def later(read):
     def wait_and_read(*args, **options):
