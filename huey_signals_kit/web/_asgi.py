@@ -97,7 +97,7 @@ def _request(scope: _Scope, body: bytes) -> Request | None:
         },
         form,
         _user(scope),
-        scope,
+        native=scope,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
@@ -27,6 +27,8 @@ class Request:
     form: Mapping[str, str] = field(default_factory=dict)
     user: str = ""
     """Who sent it, for the log, if the server or the framework knows."""
+    hidden_fields: Callable[[], Mapping[str, str]] = dict
+    """Returns what each form of the page sends along, such as the token of Django against CSRF."""
     native: Any = None
     """The request as the server gives it: WSGI's environ, ASGI's scope, Django's request."""
 

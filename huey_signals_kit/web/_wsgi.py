@@ -66,7 +66,7 @@ def _request(environ: dict[str, Any]) -> Request | None:
         headers,
         form,
         str(environ.get("REMOTE_USER") or ""),
-        environ,
+        native=environ,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from html import unescape
+from importlib.resources import files
 
 import pytest
 
@@ -218,3 +219,14 @@ def test_an_access_function_that_fails_closes_the_page(memory_huey, caplog):
     assert "ZeroDivisionError" in caplog.text
     assert get(Site(memory_huey, access=lambda request: "write"), "/").status == 500
     assert get(Site(memory_huey, access=lambda request: {"destroy"}), "/").status == 500
+
+
+def test_every_form_has_the_hidden_fields_of_the_framework():
+    """A framework such as Django refuses a form without its token."""
+    templates = files("huey_signals_kit.web").joinpath("_templates")
+    forms = {path.name: path.read_text().count('method="post"') for path in templates.iterdir()}
+    fields = {
+        path.name: path.read_text().count("{{ hidden_fields() }}") for path in templates.iterdir()
+    }
+    assert fields == forms
+    assert sum(forms.values()) > 0
