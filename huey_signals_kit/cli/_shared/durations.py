@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 
 from ...upkeep import validate_min_age
+from ...upkeep.wording import format_duration, format_time
 from .exits import UsageError
 from .terminal import printable
 
+__all__ = ["format_duration", "format_seconds", "format_time", "parse_age"]
+
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _NAMES = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
-_UNITS = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
 _AGE = re.compile(r"(\d+(?:\.\d+)?)([smhdw]?)")
 _FORMAT = "takes seconds, or a number with s, m, h, d or w after it, as in 1d"
 
@@ -44,18 +45,3 @@ def format_seconds(seconds: float) -> str:
             number = seconds / size
             return f"{number:,g} {name}{'' if number == 1 else 's'}"
     raise AssertionError
-
-
-def format_duration(seconds: float) -> str:
-    """Return `seconds` in their two largest units, as in ``3h 5m``."""
-    rest, parts = max(0, int(seconds)), list[str]()
-    for name, size in _UNITS:
-        number, rest = divmod(rest, size)
-        if number or (parts and len(parts) < 2) or name == "s":
-            parts.append(f"{number}{name}")
-    return " ".join(parts[:2])
-
-
-def format_time(moment: datetime) -> str:
-    """Return `moment` to the second, without its time zone."""
-    return f"{moment:%Y-%m-%d %H:%M:%S}"
