@@ -245,7 +245,7 @@ def test_help() -> None:
     """The help of the command ends in worked examples."""
     shown = CliRunner().invoke(app, ["demo", "--help"])
     assert shown.exit_code == 0
-    assert shown.output.splitlines()[-1].strip().startswith("huey-signals demo --json")
+    assert shown.output.splitlines()[-1].strip().startswith("huey-signals demo --web")
 
 
 @pytest.mark.parametrize(

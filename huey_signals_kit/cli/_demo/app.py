@@ -11,12 +11,15 @@ from typing import Any
 
 from ... import install_handlers
 from .settings import Settings
+from .shop import open_shop
 from .tally import Tally
 from .work import declare_tasks
 
 
 def create_huey(settings: Settings) -> Any:
-    """Return the Huey of one round."""
+    """Return the Huey of one round, or of the shop."""
+    if settings.is_shop:
+        return open_shop(settings.storage)
     huey = settings.storage.open()
     declare_tasks(huey)
     Tally(Path(settings.tally)).connect(huey)

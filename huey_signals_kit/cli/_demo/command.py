@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from .._shared.command import print_json
-from .._shared.exits import CommandError, exit_codes
+from .._shared.exits import CommandError, UsageError, exit_codes
 from .._shared.interrupts import Interrupts
 from .._shared.terminal import console
+from .._web.command import open_server
 from . import redis as redis_access
 from . import view
+from .playground import Playground
 from .rounds import Comparison, compare
-from .storages import storage_factory
+from .shop import write_module
+from .storages import StorageFactory, storage_factory
 from .work import Plan
 
 HELP = """\b
@@ -30,7 +36,10 @@ Examples:
   huey-signals demo --tasks 2000 --workers 4
   huey-signals demo --redis redis://localhost:6379/0
   huey-signals demo --json | python -m json.tool
+  huey-signals demo --web
 """
+
+_FEED_SECONDS = 1.0
 
 
 def demo(
@@ -41,17 +50,30 @@ def demo(
         typer.Option(metavar="URL", help="Use this Redis instead of a temporary SQLite file."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print only JSON.")] = False,
+    web: Annotated[
+        bool, typer.Option("--web", help="Run a queue to play with, and serve its web page.")
+    ] = False,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the page; 0 for any that is free.")
+    ] = 9807,
 ) -> None:
     """Compare Huey with and without the kit, on tasks of the demo.
 
     Real consumers do the same work twice, first with bare Huey, then with the kit. Then the command
     shows what each has left in the result store. It uses a temporary folder or, with --redis, a
     queue name of its own, and deletes all of it at the end.
+
+    With --web it compares nothing. It runs a queue with work, contention, a lock whose holder was
+    killed, and old garbage, and serves the page of this queue until Ctrl-C.
     """
     with exit_codes("demo"):
         plan = Plan.for_tasks(tasks)
         if redis is not None:
             redis_access.validate_url(redis)
+        if web:
+            if as_json:
+                raise UsageError("--web has no figures to print: leave out --json")
+            _serve(port, workers, redis)
         if not as_json:
             storage = "a Redis" if redis else "a temporary SQLite file"
             view.print_introduction(console(), plan, storage)
@@ -66,12 +88,35 @@ def demo(
 
 def _run(plan: Plan, workers: int, redis_url: str | None) -> Comparison:
     with (
-        Interrupts(is_cleanup_protected=True) as interrupts,
-        tempfile.TemporaryDirectory(prefix="huey-signals-demo-") as folder,
-        storage_factory(Path(folder), redis_url) as storages,
+        _workplace(redis_url) as (storages, folder),
         view.progress_bars(console(stderr=True), plan) as on_progress,
     ):
+        return compare(plan, storages, folder, workers, on_progress)
+
+
+def _serve(port: int, workers: int, redis_url: str | None) -> NoReturn:
+    with _workplace(redis_url) as (storages, folder):
+        storage = storages.create_shop()
+        write_module(storage, folder)
+        playground = Playground(storage)
+        server = open_server(playground.huey, "127.0.0.1", port, "", allow_acts=True)
+        view.print_start(console(stderr=True))
+        with playground.running(folder, workers), server.serving():
+            view.print_address(console(stderr=True), server.url, folder)
+            while True:
+                playground.feed()
+                time.sleep(_FEED_SECONDS)
+
+
+@contextmanager
+def _workplace(redis_url: str | None) -> Iterator[tuple[StorageFactory, Path]]:
+    """Yield a factory of storages and a folder, which are deleted even after Ctrl-C."""
+    with (
+        Interrupts(is_cleanup_protected=True) as interrupts,
+        tempfile.TemporaryDirectory(prefix="huey-signals-demo-") as name,
+        storage_factory(Path(name), redis_url) as storages,
+    ):
         try:
-            return compare(plan, storages, Path(folder), workers, on_progress)
+            yield storages, Path(name)
         finally:
             interrupts.ignore()

@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...jobs.host_record import RUN_DIR
 from .._shared.exits import CommandError
 from .settings import Settings
 from .tally import Tally
 
 _APP = f"{__package__}.app.huey"
-_COMMAND = [sys.executable, "-m", "huey.bin.huey_consumer", _APP, "--no-periodic"]
+_COMMAND = [sys.executable, "-m", "huey.bin.huey_consumer", _APP]
 _POLL_SECONDS = 0.05
 _STALL_SECONDS = 30
 _STOP_SECONDS = 10
@@ -46,12 +47,12 @@ class Consumer:
         seen, seen_at = 0, time.monotonic()
         while (count := tally.count()) < total:
             if self.process.poll() is not None:
-                raise self._failure(f"ended early, with exit code {self.process.returncode}")
+                raise self.failure(f"ended early, with exit code {self.process.returncode}")
             if count > seen:
                 seen, seen_at = count, time.monotonic()
                 on_progress(count)
             elif time.monotonic() - seen_at > _STALL_SECONDS:
-                raise self._failure(f"has done nothing for {_STALL_SECONDS} seconds")
+                raise self.failure(f"has done nothing for {_STALL_SECONDS} seconds")
             time.sleep(_POLL_SECONDS)
         on_progress(total)
 
@@ -62,7 +63,7 @@ class Consumer:
             CommandError: It did not stop in time and was killed.
         """
         if not self.end():
-            raise self._failure(f"did not stop within {_STOP_SECONDS} seconds")
+            raise self.failure(f"did not stop within {_STOP_SECONDS} seconds")
 
     def end(self) -> bool:
         """Stop the consumer if it is running; return False if it had to be killed."""
@@ -78,7 +79,7 @@ class Consumer:
             self.process.wait()
         return True
 
-    def _failure(self, what: str) -> CommandError:
+    def failure(self, what: str) -> CommandError:
         """Return an error that says `what` the consumer did, with the end of its log."""
         lines = self.log.read_text(errors="replace").splitlines()[-_MOST_LOG_LINES:]
         storage = self.settings.storage
@@ -106,12 +107,18 @@ def running_consumer(settings: Settings, workers: int, log: Path) -> Iterator[Co
 
 def _start(settings: Settings, workers: int, log: Path) -> subprocess.Popen[bytes]:
     # The consumer imports from the same folders as this process, but runs in another one.
+    options, variables = ["--workers", str(workers)], settings.as_environment()
+    if settings.is_shop:
+        # It is killed in the end, and would leave its file in the folder that all processes share.
+        variables[RUN_DIR] = str(log.parent)
+    else:
+        options.append("--no-periodic")
     path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
     with log.open("ab") as output:
         return subprocess.Popen(
-            [*_COMMAND, "--workers", str(workers)],
+            [*_COMMAND, *options],
             cwd=log.parent,
-            env={**os.environ, "PYTHONPATH": path, **settings.as_environment()},
+            env={**os.environ, "PYTHONPATH": path, **variables},
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,

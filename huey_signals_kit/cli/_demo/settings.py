@@ -20,6 +20,8 @@ class Settings:
     """Path of the file for the tally."""
     kit: bool
     """Whether the consumer installs the kit."""
+    is_shop: bool = False
+    """Whether its tasks are those of the shop, not those of a round."""
 
     def as_environment(self) -> dict[str, str]:
         """Return the environment variable that holds these settings."""
@@ -31,4 +33,4 @@ class Settings:
         if VARIABLE not in os.environ:
             return None
         content = json.loads(os.environ[VARIABLE])
-        return cls(DemoStorage(**content["storage"]), content["tally"], content["kit"])
+        return cls(**{**content, "storage": DemoStorage(**content["storage"])})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -59,6 +59,11 @@ class StorageFactory:
         kind = "redis" if self._redis_url else "sqlite"
         location = self._redis_url or str(self._folder / f"{label}.db")
         return DemoStorage(kind, location, self._prefix + label)
+
+    def create_shop(self) -> DemoStorage:
+        """Return the storage of the shop; its name is a plain one where that is possible."""
+        storage = self.create("shop")
+        return storage if self._redis_url else replace(storage, queue="shop")
 
     def clear(self) -> None:
         """Delete every key of these storages from Redis; the owner of the folder deletes files."""

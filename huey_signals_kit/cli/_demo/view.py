@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
@@ -44,6 +45,25 @@ def print_introduction(console: Console, plan: Plan, storage: str) -> None:
         f"id, {plan.failing:,} raise an error, {plan.succeeding:,} succeed.",
     )
     console.print()
+
+
+def print_start(console: Console) -> None:
+    """Print that the queue of the web page is being filled."""
+    _print_paragraph(console, "Starting consumers, one of which is killed ...")
+
+
+def print_address(console: Console, url: str, folder: Path) -> None:
+    """Print where the page is, and how to use other commands on its queue."""
+    _print_paragraph(
+        console,
+        "Two consumers work on the queue of a shop. A third was killed with SIGKILL while it held "
+        "a lock. The charts begin with three hours of invented counts; all else is real.",
+    )
+    console.print(f"\nServing {url} with all acts; Ctrl-C ends it.", soft_wrap=True)
+    console.print(
+        f"Commands in another terminal: cd {folder} && huey-signals report shop.huey",
+        soft_wrap=True,
+    )
 
 
 @contextmanager

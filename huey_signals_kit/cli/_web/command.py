@@ -55,7 +55,7 @@ def web(
                 f"--host {host} can be reached from other machines: set a password in the "
                 f"environment variable {PASSWORD}, or leave the page on 127.0.0.1"
             )
-        server = _open(huey, host, port, password, allow_acts)
+        server = open_server(huey, host, port, password, allow_acts)
         typer.echo(f"Serving {server.url}; Ctrl-C ends it.", err=True)
         with server.serving():
             while True:
@@ -63,7 +63,13 @@ def web(
                 time.sleep(_WAIT_SECONDS)
 
 
-def _open(huey: Any, host: str, port: int, password: str, allow_acts: bool) -> PageServer:
+def open_server(huey: Any, host: str, port: int, password: str, allow_acts: bool) -> PageServer:
+    """Return the server of the page.
+
+    Raises:
+        CommandError: Jinja2 is not installed.
+        UsageError: The address cannot be listened on.
+    """
     try:
         return PageServer(huey, host, port, password, allow_acts)
     except ModuleNotFoundError as exc:

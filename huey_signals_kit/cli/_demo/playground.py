@@ -1,0 +1,136 @@
+"""A queue to look at and to play with: work, contention, a dead holder and old garbage."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from ...ledger import HistoryWriter
+from ...metrics.names import LOCK_REFUSALS, SIGNALS
+from ...store import UPKEEP, open_kit_store
+from .consumer import running_consumer
+from .settings import Settings
+from .shop import IMPORT_LOCK, LEGACY_LOCK, REPORT_LOCK, declare_shop_tasks
+from .storages import DemoStorage
+
+_CONSUMERS = 2
+_LOCK_ERRORS, _TOKENS, _REMINDERS = 240, 60, 35
+_HISTORY_MINUTES = 180
+_START_SECONDS = 30
+_MOST_QUEUED = 100
+"""Nothing is enqueued while more messages wait, such as when a person stopped the consumers."""
+
+
+class Playground:
+    """The queue of a shop, and its consumers.
+
+    Args:
+        storage: The storage, which the caller deletes afterwards.
+    """
+
+    def __init__(self, storage: DemoStorage) -> None:
+        self.huey = storage.open()
+        """The Huey of this process, with the tasks of the shop and without a kit."""
+        self._storage = storage
+        self._tasks = declare_shop_tasks(self.huey)
+        self._random = random.Random(7)
+        self._turn = 0
+
+    @contextmanager
+    def running(self, folder: Path, workers: int) -> Iterator[None]:
+        """Fill the queue, and run its consumers during the block.
+
+        Args:
+            folder: Folder for the logs of the consumers.
+            workers: Number of threads of each consumer.
+        """
+        settings = Settings(self._storage, "", kit=True, is_shop=True)
+        _store_garbage(self.huey, self._tasks)
+        _invent_history(self.huey)
+        self.huey.lock_task(LEGACY_LOCK).__enter__()
+        self._kill_holder(settings, folder)
+        with ExitStack() as stack:
+            for number in range(_CONSUMERS):
+                consumer = running_consumer(settings, workers, folder / f"consumer-{number}.log")
+                # The storage is about to be deleted, so no task needs to end.
+                stack.callback(stack.enter_context(consumer).process.kill)
+            yield
+
+    def feed(self) -> None:
+        """Enqueue the work of a second."""
+        if self.huey.storage.queue_size() > _MOST_QUEUED:
+            return
+        self._turn += 1
+        self._tasks["send_invoice"](self._turn)
+        if self._turn % 2:
+            self._tasks["import_orders"](self._random.uniform(3, 9))
+        if self._turn % 3 == 0:
+            self._tasks["nightly_report"](2)
+        if self._turn % 15 == 5:
+            self._tasks["charge_customer"](self._turn)
+        if self._turn % 60 == 1:
+            self._tasks["build_catalogue"](self._random.uniform(100, 200))
+
+    def _kill_holder(self, settings: Settings, folder: Path) -> None:
+        """Kill a consumer by SIGKILL while a task of it holds a lock."""
+        self._tasks["nightly_report"](24 * 3600)
+        with running_consumer(settings, 1, folder / "killed.log") as consumer:
+            deadline = time.monotonic() + _START_SECONDS
+            while not self.huey.lock_task(REPORT_LOCK).is_locked():
+                if consumer.process.poll() is not None or time.monotonic() > deadline:
+                    raise consumer.failure("did not acquire a lock")
+                time.sleep(0.05)
+            consumer.process.kill()
+
+
+def _store_garbage(huey: Any, tasks: dict[str, Any]) -> None:
+    """Store what bare Huey leaves behind: lock errors, and revoke tokens of tasks that ended."""
+    logger = logging.getLogger("huey")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with huey.lock_task(IMPORT_LOCK):
+            for _ in range(_LOCK_ERRORS):
+                tasks["import_orders"](0)
+                huey.execute(huey.dequeue())
+    finally:
+        logger.setLevel(level)
+    for _ in range(_TOKENS):
+        huey.revoke_by_id(str(uuid4()))
+    for number in range(_REMINDERS):
+        tasks["remind_customer"].schedule((number,), delay=1200 + 120 * number)
+
+
+def _invent_history(huey: Any) -> None:
+    """Fill the charts: without it they would be empty for hours."""
+    numbers, now = random.Random(3), time.time()
+    minute = now
+    writer = HistoryWriter(lambda: open_kit_store(huey, UPKEEP), lambda: minute)
+    for ago in range(_HISTORY_MINUTES - 1, 0, -1):
+        minute = now - 60 * ago
+        refused = numbers.randint(0, 4) + (numbers.randint(3, 9) if ago < 48 else 0)
+        reports = numbers.randint(4, 12) if ago < 48 else 0
+        counts = {
+            ("send_invoice", "complete"): numbers.randint(25, 60),
+            ("import_orders", "complete"): numbers.randint(4, 9),
+            ("import_orders", "locked"): refused,
+            ("nightly_report", "locked"): reports,
+            ("charge_customer", "error"): int(numbers.random() < 0.3),
+            ("refresh_prices", "complete"): 1,
+        }
+        writer.add(
+            {
+                **{
+                    (SIGNALS, huey.name, f"shop.{task}", signal): count
+                    for (task, signal), count in counts.items()
+                },
+                (LOCK_REFUSALS, huey.name, IMPORT_LOCK): refused,
+                (LOCK_REFUSALS, huey.name, REPORT_LOCK): reports,
+            }
+        )
