@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import copy_context
 from typing import Any
 
-from ._request import MAX_BODY, Request, Response, parse_form
+from ._request import MAX_BODY, Request, Response, read_request
 from ._site import Access, Hueys, Site
 
 _Scope = dict[str, Any]
@@ -14,14 +17,17 @@ _Receive = Callable[[], Awaitable[dict[str, Any]]]
 _Send = Callable[[dict[str, Any]], Awaitable[None]]
 AsgiApp = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
 
+_THREADS = 8
+
 
 def asgi(hueys: Hueys, *, access: Access) -> AsgiApp:
     """Return the page as an ASGI application.
 
-    The storage is read on threads, never on the event loop.
+    The storage is read on threads of the page, never on the event loop, and on none of the threads
+    that the rest of the application uses.
 
     Args:
-        hueys: One Huey or several, each with a kit or without.
+        hueys: One Huey, several, or a dict of them by name; each with a kit or without.
         access: Called with each `Request`, on a thread; returns None for no access, ``"read"``,
             ``"act"``, or a set of the acts that are allowed.
 
@@ -31,29 +37,36 @@ def asgi(hueys: Hueys, *, access: Access) -> AsgiApp:
         ImportError: Jinja2 is not installed.
     """
     site = Site(hueys, access=access)
+    threads = ThreadPoolExecutor(_THREADS, "huey-signals-page")  # starts none yet
 
     async def application(scope: _Scope, receive: _Receive, send: _Send) -> None:
-        if scope["type"] == "lifespan":
+        if scope["type"] == "http":
+            await _answer(scope, receive, send)
+        elif scope["type"] == "lifespan":
             await _lifespan(receive, send)
-            return
-        if scope["type"] != "http":
-            return
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _answer(scope: _Scope, receive: _Receive, send: _Send) -> None:
         body = await _body(receive)
-        request = None if body is None else _request(scope, body)
-        if request is None:
-            response = Response(413)
-        else:
-            response = await asyncio.to_thread(site.respond, request)
-        headers = [("content-type", response.content_type), *response.headers]
-        headers.append(("content-length", str(len(response.body))))
-        encoded = [
-            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers
-        ]
-        await send({"type": "http.response.start", "status": response.status, "headers": encoded})
-        content = b"" if scope["method"] == "HEAD" else response.body
-        await send({"type": "http.response.body", "body": content})
+        if body is None:
+            return
+        request, context = _request(scope, body), copy_context()
+        loop = asyncio.get_running_loop()
+        response = await loop.run_in_executor(threads, context.run, site.respond, request)
+        with suppress(OSError):  # the browser went away
+            await _send_response(send, response, has_body=scope["method"] != "HEAD")
 
     return application
+
+
+async def _send_response(send: _Send, response: Response, has_body: bool) -> None:
+    headers = [("content-type", response.content_type), *response.headers]
+    headers.append(("content-length", str(len(response.body))))
+    encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    await send({"type": "http.response.start", "status": response.status, "headers": encoded})
+    await send({"type": "http.response.body", "body": response.body if has_body else b""})
 
 
 async def _lifespan(receive: _Receive, send: _Send) -> None:
@@ -64,43 +77,54 @@ async def _lifespan(receive: _Receive, send: _Send) -> None:
             return
 
 
-async def _body(receive: _Receive) -> bytes | None:
-    """Return the body of a request; None if it is too long."""
-    body: bytes = b""
+async def _body(receive: _Receive) -> bytes | int | None:
+    """Return the body of a request, 413 if it is too long, and None if the browser went away."""
+    parts, length = [], 0
     while True:
         message = await receive()
-        body += message.get("body", b"")
-        if len(body) > MAX_BODY:
+        if message["type"] != "http.request":
             return None
-        if message["type"] != "http.request" or not message.get("more_body"):
-            return body
+        part = message.get("body", b"")
+        length += len(part)
+        if length > MAX_BODY:
+            return 413  # the server discards the rest
+        parts.append(part)
+        if not message.get("more_body"):
+            return b"".join(parts)
 
 
-def _request(scope: _Scope, body: bytes) -> Request | None:
+def _request(scope: _Scope, body: bytes | int) -> Request:
     prefix = str(scope.get("root_path") or "").rstrip("/")
-    path = str(scope["path"])
-    # Servers disagree whether the path includes the place where the application is mounted.
-    if prefix and (path == prefix or path.startswith(f"{prefix}/")):
-        path = path[len(prefix) :]
-    try:
-        form, query = parse_form(body), parse_form(scope.get("query_string", b""))
-    except ValueError:
-        return None
-    return Request(
+    headers = ((name.decode("latin-1"), text.decode("latin-1")) for name, text in scope["headers"])
+    return read_request(
         str(scope["method"]),
-        path or "/",
+        _path_below(prefix, scope),
         prefix,
-        query,
-        {
-            name.decode("latin-1").lower(): value.decode("latin-1")
-            for name, value in scope["headers"]
-        },
-        form,
-        _user(scope),
+        scope.get("query_string", b""),
+        headers,
+        body,
+        user=_user(scope),
         native=scope,
     )
 
 
+def _path_below(prefix: str, scope: _Scope) -> str:
+    """Return the path below the place where the application is mounted.
+
+    Servers disagree whether the path includes the prefix. If a proxy has removed a part of the
+    prefix, as with ``FastAPI(root_path=...)``, the path begins with the rest of it.
+    """
+    path = str(scope["path"])
+    removed = str(scope.get("app_root_path") or "").rstrip("/")
+    for start in (prefix, prefix.removeprefix(removed)):
+        if start and (path == start or path.startswith(f"{start}/")):
+            return path[len(start) :]
+    return path
+
+
 def _user(scope: _Scope) -> str:
-    user = scope.get("user")
-    return str(getattr(user, "display_name", "") or "") if user is not None else ""
+    """Return the name of the user of Starlette's authentication; empty if there is none."""
+    try:
+        return str(scope["user"].display_name or "")
+    except Exception:  # a class of the application, which may have no such name
+        return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -13,7 +13,7 @@ from ..upkeep import LockHeld, release_unchanged, validate_not_held
 from ..upkeep.monitor.model import SeenTask
 from . import _charts, _content, _text
 from ._content import LockRow
-from ._queue import QueueState
+from ._queue import Queue, QueueState
 from ._request import Request, Response
 from ._site import Visit
 
@@ -264,9 +264,9 @@ def waiting(visit: Visit, text: str) -> Response:
     return Response(503, response.body, headers=(("Refresh", "2"), ("Retry-After", "2")))
 
 
-def queues(request: Request, names: Sequence[str]) -> Response:
-    """Return the list of the queues."""
-    links = [(name, f"{request.prefix}/{quote(name, safe='')}/") for name in names]
+def queues(request: Request, queues: Mapping[str, Queue]) -> Response:
+    """Return the list of the queues, which are given by their words in links."""
+    links = [(each.name, f"{request.prefix}/{quote(slug)}/") for slug, each in queues.items()]
     body = _templates.get_template("queues.html").render(
         title="Queues", links=links, request=request, visit=None, navigation=NAVIGATION, tab=None
     )

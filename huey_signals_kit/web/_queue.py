@@ -44,11 +44,14 @@ class Queue:
     Args:
         huey: The Huey, with a kit or without.
         clock: A monotonic clock, in seconds.
+        name: Its name on the page; None for the name of the Huey.
     """
 
-    def __init__(self, huey: Any, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, huey: Any, clock: Callable[[], float] = time.monotonic, name: str | None = None
+    ) -> None:
         self.huey = huey
-        self.name = str(huey.name)
+        self.name = str(huey.name) if name is None else name
         self._clock = clock
         self._poller = Poller(huey)
         self._ledger = open_ledger(huey)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from .._checks import check_huey, short
 from ..upkeep.monitor.background_read import ReadTimeout
+from . import _text
 from ._guard import ACTS, Access, allowed_acts, is_same_origin
 from ._queue import Queue
-from ._request import Request, Response, json_response
+from ._request import MAX_BODY, Request, Response, json_response
 
 Hueys = Any
-"""One Huey, or a list of several."""
+"""One Huey, a list of several, or a dict of them by name."""
 
 _log = logging.getLogger("huey_signals_kit")
 _CSP = (
@@ -29,6 +31,11 @@ _HEADERS = (
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cache-Control", "no-store"),
 )
+_INVALID = {
+    400: "Its query or its form is not complete, or has too many fields.",
+    411: "The server does not say how long its body is.",
+    413: f"Its body is longer than {MAX_BODY:,} bytes.",
+}
 _STATIC = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
 
 
@@ -57,24 +64,35 @@ class Site:
     """The page for some queues; an adapter for a server calls `respond`.
 
     Args:
-        hueys: One Huey or several, each with a kit or without.
+        hueys: One Huey, several, or a dict of them by name; each with a kit or without.
         access: Called with each request; see `wsgi`.
     """
 
     def __init__(self, hueys: Hueys, *, access: Access) -> None:
         if not callable(access):
             raise TypeError(f"access= takes a function of a request, got {short(access)}")
-        each = list(hueys) if isinstance(hueys, (list, tuple)) else [hueys]
-        if not each:
-            raise ValueError("hueys= has no Huey")
         self._access = access
         self._queues: dict[str, Queue] = {}
-        for huey in each:
-            queue = Queue(check_huey(huey, "the page"))
-            if queue.name in self._queues:
-                raise ValueError(f"hueys= has two Hueys with the name {short(queue.name)}")
-            self._queues[queue.name] = queue
-        from . import _pages  # imports Jinja2
+        """By the word that stands for the queue in links."""
+        for name, huey in _named(hueys):
+            queue = Queue(check_huey(huey, "the page"), name=name)
+            slug = _text.slug(queue.name)
+            if slug in self._queues:
+                raise ValueError(
+                    f"hueys= has two Hueys with the name {short(queue.name)}; pass a dict of them "
+                    "by different names"
+                )
+            self._queues[slug] = queue
+        if not self._queues:
+            raise ValueError("hueys= has no Huey")
+        try:
+            from . import _pages  # imports Jinja2
+        except ModuleNotFoundError as exc:
+            raise ModuleNotFoundError(
+                f"the page needs {exc.name}, which is not installed; "
+                "run: pip install 'huey-signals-kit[web]'",
+                name=exc.name,
+            ) from exc
 
         self._pages = _pages
 
@@ -106,6 +124,10 @@ class Site:
                 "This request does not come from a page of this site. Open the page again and "
                 "repeat the step there.",
             )
+        if request.invalid:
+            return self._pages.message(
+                request, request.invalid, "The request cannot be read", _INVALID[request.invalid]
+            )
         if request.path == "/healthz":
             return Response(200, b"ok\n", "text/plain; charset=utf-8")
         if request.path.startswith("/static/") and is_read:
@@ -120,17 +142,16 @@ class Site:
         return Response(200, body, _STATIC[name])
 
     def _page(self, request: Request, acts: frozenset[str], is_read: bool) -> Response:
-        names, path = list(self._queues), request.path.strip("/")
-        if len(names) == 1:
-            queue, base = self._queues[names[0]], request.prefix
+        path = request.path.strip("/")
+        if len(self._queues) == 1:
+            (queue,), base = self._queues.values(), request.prefix
         else:
-            first, _, path = path.partition("/")
-            if not first:
-                return self._pages.queues(request, names)
-            name = unquote(first)
-            if name not in self._queues:
+            slug, _, path = path.partition("/")
+            if not slug:
+                return self._pages.queues(request, self._queues)
+            if slug not in self._queues:
                 return self._pages.message(request, 404, "Not found", "There is no such queue.")
-            queue, base = self._queues[name], f"{request.prefix}/{quote(name, safe='')}"
+            queue, base = self._queues[slug], f"{request.prefix}/{quote(slug)}"
         visit = Visit(request, queue, base, acts)
         wants_json = path.endswith(".json")
         page = self._pages.PAGES.get(path.removesuffix(".json") or "overview")
@@ -157,6 +178,12 @@ class Site:
             )
         response: Response = page.act(visit)
         return response
+
+
+def _named(hueys: Hueys) -> list[tuple[str | None, Any]]:
+    if isinstance(hueys, Mapping):
+        return [(str(name), huey) for name, huey in hueys.items()]
+    return [(None, huey) for huey in (hueys if isinstance(hueys, (list, tuple)) else [hueys])]
 
 
 __all__ = ["ACTS", "Access", "Hueys", "Site", "Visit"]

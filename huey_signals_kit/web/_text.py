@@ -62,6 +62,22 @@ def clean(text: object) -> str:
     return "".join(map(_visible, value))
 
 
+def slug(name: str) -> str:
+    """Return the word that stands for the name of a queue in links.
+
+    A server decodes ``%2F``, and may remove a second slash or a dot, before the page gets the path;
+    so characters that mean something in a path are written as ``~2F``. A name that only looks
+    different has its own word.
+    """
+    word = "".join(each if each.isalnum() or each in "-_." else _escaped(each) for each in name)
+    is_special = not word.strip(".") or word in ("static", "healthz")
+    return _escaped(name[:1]) + word[1:] if is_special else word
+
+
+def _escaped(character: str) -> str:
+    return "".join(f"~{byte:02X}" for byte in character.encode("utf-8", "surrogatepass")) or "~"
+
+
 def _visible(character: str) -> str:
     if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
         return character.encode("unicode_escape", "backslashreplace").decode()

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import Any
 
-from ._request import MAX_BODY, Request, Response, parse_form
+from ._request import MAX_BODY, Request, read_request
 from ._site import Access, Hueys, Site
 
 _StartResponse = Callable[..., Any]
 WsgiApp = Callable[[dict[str, Any], _StartResponse], Iterable[bytes]]
+
+_MAX_DISCARDED = 16 * 1024 * 1024
+"""Bytes of a body that is too long which are read all the same: a server that closes the connection
+before has the browser show an error in place of the response."""
 
 
 def wsgi(hueys: Hueys, *, access: Access) -> WsgiApp:
     """Return the page as a WSGI application.
 
     Args:
-        hueys: One Huey or several, each with a kit or without.
+        hueys: One Huey, several, or a dict of them by name; each with a kit or without.
         access: Called with each `Request`; returns None for no access, ``"read"``, ``"act"``, or a
             set of the acts that are allowed.
 
@@ -29,8 +33,7 @@ def wsgi(hueys: Hueys, *, access: Access) -> WsgiApp:
     site = Site(hueys, access=access)
 
     def application(environ: dict[str, Any], start_response: _StartResponse) -> list[bytes]:
-        request = _request(environ)
-        response = Response(413) if request is None else site.respond(request)
+        response = site.respond(_request(environ))
         headers = [("Content-Type", response.content_type), *response.headers]
         headers.append(("Content-Length", str(len(response.body))))
         status = f"{response.status} {HTTPStatus(response.status).phrase}"
@@ -40,35 +43,60 @@ def wsgi(hueys: Hueys, *, access: Access) -> WsgiApp:
     return application
 
 
-def _request(environ: dict[str, Any]) -> Request | None:
-    """Return the request; None if its body is too long."""
-    try:
-        length = int(environ.get("CONTENT_LENGTH") or 0)
-    except ValueError:
-        length = 0
-    if length > MAX_BODY:
-        return None
-    headers = {
-        key[5:].replace("_", "-").lower(): str(value)
-        for key, value in environ.items()
-        if key.startswith("HTTP_")
-    }
-    try:
-        form = parse_form(environ["wsgi.input"].read(length)) if length > 0 else {}
-        query = parse_form(environ.get("QUERY_STRING", "").encode("latin-1", "replace"))
-    except ValueError:
-        return None
-    return Request(
+def _request(environ: dict[str, Any]) -> Request:
+    return read_request(
         environ["REQUEST_METHOD"],
-        _text(environ.get("PATH_INFO", "")) or "/",
-        _text(environ.get("SCRIPT_NAME", "")).rstrip("/"),
-        query,
-        headers,
-        form,
-        str(environ.get("REMOTE_USER") or ""),
+        _bytes(environ.get("PATH_INFO", "")).decode("utf-8", "replace"),
+        _bytes(environ.get("SCRIPT_NAME", "")),
+        _bytes(environ.get("QUERY_STRING", "")),
+        _headers(environ),
+        _body(environ),
+        user=str(environ.get("REMOTE_USER") or ""),
         native=environ,
     )
 
 
-def _text(value: str) -> str:
-    return value.encode("latin-1", "replace").decode("utf-8", "replace")
+def _headers(environ: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for key, value in environ.items():
+        if key.startswith("HTTP_"):
+            yield key[5:].replace("_", "-"), str(value)
+        elif key in ("CONTENT_TYPE", "CONTENT_LENGTH") and value:
+            yield key.replace("_", "-"), str(value)
+
+
+def _body(environ: dict[str, Any]) -> bytes | int:
+    """Return the body of a request, or the status of the response if it cannot be read."""
+    stream, length = environ["wsgi.input"], str(environ.get("CONTENT_LENGTH") or "")
+    if length:
+        if not (length.isascii() and length.isdecimal()):
+            return 400
+        if int(length) > MAX_BODY:
+            _discard(stream, min(int(length), _MAX_DISCARDED))
+            return 413
+        body = _read(stream, int(length))
+        # A shorter one is that of a browser that went away.
+        return body if len(body) == int(length) else 400
+    if environ.get("wsgi.input_terminated"):
+        body = _read(stream, MAX_BODY + 1)
+        if len(body) > MAX_BODY:
+            _discard(stream, _MAX_DISCARDED)
+            return 413
+        return body
+    return 411 if environ.get("HTTP_TRANSFER_ENCODING") else b""
+
+
+def _read(stream: Any, length: int) -> bytes:
+    parts = []
+    while length > 0 and (part := stream.read(length)):
+        parts.append(part)
+        length -= len(part)
+    return b"".join(parts)
+
+
+def _discard(stream: Any, length: int) -> None:
+    while length > 0 and (part := stream.read(min(length, MAX_BODY))):
+        length -= len(part)
+
+
+def _bytes(value: str) -> bytes:
+    return value.encode("latin-1", "replace")

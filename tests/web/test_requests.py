@@ -191,10 +191,10 @@ def test_several_queues_have_pages_of_their_own():
     """Under their names, with a list of them."""
     site = Site([MemoryHuey("a/b"), MemoryHuey("mails")], access=lambda request: "read")
     body = get(site, "/", prefix="/ops").body.decode()
-    assert 'href="/ops/a%2Fb/"' in body
+    assert 'href="/ops/a~2Fb/"' in body
     assert 'href="/ops/mails/"' in body
     assert b'href="/ops/mails/locks"' in get(site, "/mails/", prefix="/ops").body
-    assert get(site, "/a%2Fb/locks").status == 200
+    assert get(site, "/a~2Fb/locks").status == 200
     assert get(site, "/nothing/locks").status == 404
 
 
