@@ -11,8 +11,8 @@ The package Jinja2 is needed: ``pip install 'huey-signals-kit[web]'``.
 """
 
 from ._asgi import asgi
-from ._request import Request, Response
+from ._request import MAX_BODY, Request, Response, read_request
 from ._site import Access, Site
 from ._wsgi import wsgi
 
-__all__ = ["Access", "Request", "Response", "Site", "asgi", "wsgi"]
+__all__ = ["MAX_BODY", "Access", "Request", "Response", "Site", "asgi", "read_request", "wsgi"]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from importlib.util import find_spec
 from typing import Any
 
 from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage
+from django.urls import get_resolver
 
 from ..._checks import short
 from ...dispatch.task_option import hint_for_invalid
@@ -21,7 +24,12 @@ from ._queues import Queue
 
 def check_project(**_: Any) -> list[Any]:
     """Return what is wrong with the settings, the handlers and the tasks of the project."""
-    problems = [*installation.problems, *_immediate_queues(), *_invalid_tasks()]
+    problems = [
+        *installation.problems,
+        *_immediate_queues(),
+        *_invalid_tasks(),
+        *_missing_packages_of_page(),
+    ]
     return [
         CheckMessage(each.level, each.text, hint=each.hint, id=f"huey_signals.{each.code}")
         for each in problems
@@ -70,3 +78,16 @@ def _import_tasks() -> Iterator[Problem]:
                 f"{describe_raised(exc)}.",
                 f"A consumer cannot start either. {hint_to_correct(module)}",
             )
+
+
+def _missing_packages_of_page() -> Iterator[Problem]:
+    if find_spec("jinja2") is not None:
+        return
+    with suppress(Exception):  # Django's own checks report it
+        _ = get_resolver().url_patterns  # imports the modules that they include
+    if f"{__package__}.urls" in sys.modules:
+        yield Problem(
+            "E013",
+            f"The URLs of the project include {__package__}.urls, and Jinja2 is not installed.",
+            "Run: pip install 'huey-signals-kit[web]'",
+        )
