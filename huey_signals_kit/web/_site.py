@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -36,7 +36,18 @@ _INVALID = {
     411: "The server does not say how long its body is.",
     413: f"Its body is longer than {MAX_BODY:,} bytes.",
 }
-_STATIC = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
+
+
+def _static(name: str, content_type: str) -> Response:
+    return Response(200, files(__package__).joinpath("_static", name).read_bytes(), content_type)
+
+
+FILES: dict[str, Callable[[], Response]] = {
+    "/healthz": lambda: Response(200, b"ok\n", "text/plain; charset=utf-8"),
+    "/static/page.css": lambda: _static("page.css", "text/css; charset=utf-8"),
+    "/static/page.js": lambda: _static("page.js", "text/javascript; charset=utf-8"),
+}
+"""What has the same content in every request, by path; `_pages.PAGES` has the rest."""
 
 
 @dataclass(frozen=True)
@@ -128,18 +139,9 @@ class Site:
             return self._pages.message(
                 request, request.invalid, "The request cannot be read", _INVALID[request.invalid]
             )
-        if request.path == "/healthz":
-            return Response(200, b"ok\n", "text/plain; charset=utf-8")
-        if request.path.startswith("/static/") and is_read:
-            return self._static(request)
+        if is_read and request.path in FILES:
+            return FILES[request.path]()
         return self._page(request, acts, is_read)
-
-    def _static(self, request: Request) -> Response:
-        name = request.path.removeprefix("/static/")
-        if name not in _STATIC:
-            return self._pages.message(request, 404, "Not found", "There is no such file.")
-        body = files(__package__).joinpath("_static", name).read_bytes()
-        return Response(200, body, _STATIC[name])
 
     def _page(self, request: Request, acts: frozenset[str], is_read: bool) -> Response:
         path = request.path.strip("/")

@@ -17,11 +17,11 @@ from huey_signals_kit import install_handlers
 from huey_signals_kit.testing import held_lock
 from huey_signals_kit.web import Request, Site
 from huey_signals_kit.web._pages import PAGES
+from huey_signals_kit.web._site import FILES
 from tests.support import hold, locks, wait_until
 
 SAME = {"host": "ops.example", "sec-fetch-site": "same-origin"}
-PATHS = ["/", "/healthz", "/static/page.css", "/static/page.js", *(f"/{name}" for name in PAGES)]
-PATHS += [f"/{name}.json" for name in PAGES]
+PATHS = ["/", *FILES, *(f"/{name}" for name in PAGES), *(f"/{name}.json" for name in PAGES)]
 HOSTILE = "<script>alert(1)</script>\"'&\x1b[31m\u202e{{7*7}}"
 
 
