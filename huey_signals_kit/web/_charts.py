@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-_TOP, _BOTTOM = 14, 16
-
 
 def bars(
     values: Sequence[int],
@@ -16,7 +14,7 @@ def bars(
     bad_from: int | None = None,
     begin: str = "",
     width: int = 500,
-    height: int = 116,
+    height: int = 88,
 ) -> Markup:
     """Return a bar chart.
 
@@ -26,29 +24,26 @@ def bars(
         bad_from: The index of the first bar in the colour of a problem.
         begin: What is written under the first bar, such as ``3 hours ago``; empty for a small chart
             without any text.
-        width: Pixels.
+        width: Pixels; a chart with text is stretched to the width of its place.
         height: Pixels.
     """
-    top, bottom = (_TOP, height - _BOTTOM) if begin else (0, height)
     highest, step = max([*values, 1]), width / max(1, len(values))
     drawn = [
-        _bar(at * step, bottom, (bottom - top) * value / highest, step - 1, _is_bad(at, bad_from))
+        _bar(at * step, height, height * value / highest, step - 1, _is_bad(at, bad_from))
         for at, value in enumerate(values)
         if value
     ]
-    texts = (
-        f'<text x="0" y="{height - 2}">{escape(begin)}</text>'
-        f'<text x="{width}" y="{height - 2}" text-anchor="end">now</text>'
-        f'<text x="{width}" y="10" text-anchor="end">{highest if any(values) else 0:,}</text>'
-        f'<rect class="axis" x="0" y="{bottom}" width="{width}" height="1"/>'
-        if begin
-        else ""
+    most = f"at most {highest:,}" if any(values) else "none"
+    axis = f'<rect class="axis" x="0" y="{height - 1}" width="{width}" height="1"/>'
+    chart = Markup(
+        f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+        f'preserveAspectRatio="none" role="img" aria-label="{escape(label)}: {most}">'
+        f"{axis}{''.join(drawn)}</svg>"
     )
-    summary = escape(f"{label}, at most {highest:,}" if any(values) else f"{label}: none")
-    return Markup(
-        f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
-        f'aria-label="{summary}">{"".join(drawn)}{texts}</svg>'
-    )
+    if not begin:
+        return chart
+    texts = Markup("").join(Markup("<span>{}</span>").format(text) for text in (begin, most, "now"))
+    return Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(chart, texts)
 
 
 def group(values: Sequence[int], size: int) -> list[int]:

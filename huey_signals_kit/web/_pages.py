@@ -35,6 +35,7 @@ _templates = jinja2.Environment(
 )
 _templates.filters.update(
     clean=_text.clean,
+    age=_text.format_age,
     number=_text.format_number,
     bytes=_text.format_bytes,
     duration=_text.format_duration,

@@ -26,6 +26,11 @@ def format_duration(seconds: float | None) -> str:
     return " ".join(parts[:2])
 
 
+def format_age(seconds: float) -> str:
+    """Return how long ago something was, such as ``3 s ago``."""
+    return "just now" if seconds < 1 else f"{format_duration(seconds)} ago"
+
+
 def format_bytes(number: int) -> str:
     """Return a number of bytes in the unit that gives it one to three digits, such as ``31 MB``."""
     value, unit = float(number), 0

@@ -230,3 +230,10 @@ def test_every_form_has_the_hidden_fields_of_the_framework():
     }
     assert fields == forms
     assert sum(forms.values()) > 0
+
+
+def test_the_files_of_the_page_are_small(memory_huey):
+    """They load within a moment, also on a phone."""
+    site = Site(memory_huey, access=lambda request: "read")
+    assert len(get(site, "/static/page.css").body) <= 8192
+    assert len(get(site, "/static/page.js").body) <= 3072

@@ -1,19 +1,43 @@
-// Refreshes the live part of the page, unless the tab is hidden or a control has the focus.
+// Refreshes the page, unless the tab is hidden or the reader is in the middle of something.
 "use strict";
 (() => {
   const main = document.querySelector("main[data-live]");
   if (!main) return;
-  const isBusy = () => document.hidden || main.querySelector("form") || main.querySelector(":focus") || String(getSelection());
-  async function refresh() {
-    if (isBusy()) return;
-    try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-      if (!answer.ok || isBusy()) return;
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const fresh = page.querySelector("main"), when = document.querySelector("[data-when]");
-      if (fresh) main.replaceChildren(...fresh.childNodes);
-      if (when && page.querySelector("[data-when]")) when.replaceWith(page.querySelector("[data-when]"));
-    } catch { /* the server is away: the page stays, and its age shows it */ }
+  const SECONDS = 5;
+  const boxes = () => [...main.querySelectorAll(".scroll")];
+  // A control with the focus would lose it, and what is about to be confirmed must not change.
+  const controls = "a:focus, input:focus, button:focus, select:focus, summary:focus, button.go";
+  const isBusy = () => document.hidden || main.querySelector(controls) || String(getSelection());
+
+  function show(page) {
+    const left = boxes().map((box) => box.scrollLeft), focus = boxes().findIndex((box) => box.matches(":focus"));
+    const fresh = [...page.querySelector("main[data-live]").children], old = [...main.children];
+    if (fresh.length !== old.length) main.replaceChildren(...fresh);
+    else old.forEach((node, at) => node.isEqualNode(fresh[at]) || node.replaceWith(fresh[at]));
+    boxes().forEach((box, at) => { box.scrollLeft = left[at] || 0; });
+    boxes()[focus]?.focus({ preventScroll: true });
   }
-  setInterval(refresh, 5000);
+
+  async function refresh() {
+    const when = document.querySelector("[data-when]");
+    try {
+      const answer = await fetch(location.href, { signal: AbortSignal.timeout(2000 * SECONDS) });
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      if (isBusy()) return;
+      show(page);
+      when.replaceWith(page.querySelector("[data-when]"));
+    } catch {
+      // The server is away, or the user was logged out: what is shown stays, and is called old.
+      if (when.dataset.when) return;
+      when.dataset.when = "old";
+      when.append(", but no answer since: this is old");
+    }
+  }
+
+  async function run() {
+    if (!isBusy()) await refresh();
+    setTimeout(run, 1000 * SECONDS);
+  }
+  document.addEventListener("visibilitychange", () => isBusy() || refresh());
+  setTimeout(run, 1000 * SECONDS);
 })();

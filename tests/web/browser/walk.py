@@ -1,0 +1,33 @@
+"""A walk through all pages, along their links."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from tests.web.browser.webdriver import Browser
+
+_LINKS = "return [...document.links].map(link => link.href.split('#')[0])"
+
+
+def walk(browser: Browser, base: str, most: int = 2) -> Iterator[tuple[str, str]]:
+    """Open each page that links lead to, and yield its name and its address.
+
+    Args:
+        browser: The browser, in which the caller may do anything between two pages.
+        base: The address of the overview, with a slash at its end.
+        most: How many pages of one name are opened, such as those of different locks.
+    """
+    waiting, known, opened = [base], {base}, Counter[str]()
+    while waiting:
+        address = waiting.pop(0)
+        name = urlsplit(address).path.removeprefix(urlsplit(base).path) or "overview"
+        if opened[name] >= most:
+            continue
+        opened[name] += 1
+        browser.open(address)
+        links = [link for link in browser.run(_LINKS) if link.startswith(base)]
+        waiting += [link for link in dict.fromkeys(links) if link not in known]
+        known.update(links)
+        yield name, address
