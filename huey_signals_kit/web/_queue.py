@@ -1,15 +1,16 @@
 """What is known of one queue, read in the background so that no request waits for the storage.
 
 A request gets the last state and its age. If that is older than `_FRESH_SECONDS`, it requests the
-next read and waits for a moment, which is enough for a small store. The whole store is read by the
-`Poller` for a tenth of the time at most; how old that is, is part of the state.
+next read. It waits for that read only if the last one is older than `_OLD_SECONDS`, and for a
+moment, which is enough for a small store. The whole store is read by the `Poller` for a tenth of
+the time at most; how old that is, is part of the state.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..ledger import History, Snapshot, open_ledger, read_history
@@ -19,8 +20,8 @@ from ..upkeep.monitor.background_read import BackgroundRead, ReadTimeout
 from ..upkeep.monitor.model import QueueSnapshot
 from ..upkeep.monitor.poller import Poller
 
-_FRESH_SECONDS = 2.0
-_WAIT_SECONDS = 0.15
+_FRESH_SECONDS, _OLD_SECONDS = 2.0, 5.0
+_WAIT_SECONDS, _FIRST_WAIT_SECONDS = 0.15, 1.5
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Queue:
         self._ledger = open_ledger(huey)
         self._reads: BackgroundRead[QueueState] = BackgroundRead(self._read, "state of the queue")
         self._last: QueueState | None = None
+        self._changed_at = float("-inf")
 
     def state(self) -> QueueState:
         """Return the last state, after starting the next read if one is due.
@@ -65,24 +67,28 @@ class Queue:
             ReadTimeout: The storage has not answered yet.
             Exception: The last read raised it.
         """
-        if self._reads.seconds_since_start() >= _FRESH_SECONDS:
+        last = self._last
+        is_outdated = last is None or last.at < self._changed_at
+        if is_outdated or self._reads.seconds_since_start() >= _FRESH_SECONDS:
             self._reads.request()
-        self._reads.wait(_WAIT_SECONDS if self._last is not None else 10 * _WAIT_SECONDS)
+        if last is None:
+            self._reads.wait(_FIRST_WAIT_SECONDS)
+        elif is_outdated or self._clock() - last.at >= _OLD_SECONDS:
+            self._reads.wait(_WAIT_SECONDS)
         try:
-            self._last = self._reads.result()
+            last = self._last = self._reads.result()
         except ReadTimeout:
-            if self._last is None:
+            if last is None:
                 raise
-        state = self._last
-        age = max(0.0, self._clock() - state.at)
-        return QueueState(state.snapshot, state.ledger, state.report, state.history, state.at, age)
+        return replace(last, age=max(0.0, self._clock() - last.at))
 
     def refresh(self) -> None:
         """Have the next request read again, because something was changed."""
-        self._reads.reset()
+        self._changed_at = self._clock()
 
     def _read(self) -> QueueState:
-        snapshot, at = self._poller.poll(wait=0.1), self._clock()
+        at = self._clock()
+        snapshot = self._poller.poll(wait=0.1)
         store = open_kit_store(self.huey, UPKEEP)
         return QueueState(
             snapshot,

@@ -90,6 +90,7 @@ class PageServer:
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+    request_queue_size = 128  # with the default of 5, busy clients wait a second for a connection
 
 
 class _Handler(WSGIRequestHandler):
