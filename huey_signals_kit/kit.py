@@ -32,11 +32,13 @@ from .locks.manager import LockEvents
 from .locks.patch import LockPatch
 from .metrics.counter import MetricCounter
 from .metrics.meter import Meter
+from .metrics.names import PAGE_ACTS
 from .presets import build_preset
 from .registry import Registry, default_registry
 from .runtime.component import Component
 from .runtime.configuration import configuration
 from .runtime.scheduler import JobGroup, scheduler
+from .signals import page_act
 from .sinks.configured import read_sinks
 from .sinks.runner import SinkRunner
 
@@ -293,7 +295,29 @@ class Kit:
         if installed:
             self.shutdown()
 
-    # The methods below are called by `install_handlers` and by the components.
+    # The methods below are called by `install_handlers`, by the components and by the web page.
+
+    def report_page_act(self, act: str, target: str, count: int, user: str) -> None:
+        """Count and announce a change that a person made on the web page; see `signals.page_act`.
+
+        Args:
+            act: The name of the act.
+            target: The lock, the id or the task; empty for the whole queue.
+            count: The number of things that were changed.
+            user: The user; empty if unknown.
+        """
+        self._counter.add((PAGE_ACTS, act))
+        self._reporter.announce(page_act, act=act, target=target, count=count, user=user)
+        if not self.is_test:
+            scheduler.start()
+
+    def report_released(self, lock: upkeep.LockInfo) -> None:
+        """Count and announce a lock that was released on the web page."""
+        self._stale_lock_job.report_released(lock)
+
+    def report_sweep(self, report: upkeep.SweepReport) -> None:
+        """Count what a sweep of the web page has deleted, and announce its report."""
+        self._token_sweep_job.report(report)
 
     def start_sinks(self) -> None:
         """Start the sinks, before another kit is detached for this one, because this may fail."""

@@ -40,6 +40,12 @@ lock_released = _namespace.signal(
     doc="A lock was released whose holder is dead, or that no process claimed. Sent with ``lock`` "
     "(a `LockInfo`).",
 )
+page_act = _namespace.signal(
+    "page-act",
+    doc="A person changed something on the web page. Sent with ``act`` (such as ``'release'``), "
+    "``target`` (the lock, the id or the task; empty for the whole queue), ``count`` (the number "
+    "of things changed) and ``user`` (empty if unknown).",
+)
 handler_failed = _namespace.signal(
     "handler-failed",
     doc="A handler raised. Sent with ``handler`` (its name), ``event`` and ``exception``.",

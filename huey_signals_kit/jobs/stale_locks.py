@@ -117,7 +117,7 @@ class StaleLockJob:
         """
         lock = upkeep.release_lock(self._huey, name, self.inspector)
         if lock is not None:
-            self._report_released(lock)
+            self.report_released(lock)
         return lock is not None
 
     def release_stale(
@@ -131,8 +131,13 @@ class StaleLockJob:
         """
         result = upkeep.release_stale(self._huey, min_age, inspector=self.inspector, names=names)
         for lock in result.released:
-            self._report_released(lock)
+            self.report_released(lock)
         return result.released
+
+    def report_released(self, lock: upkeep.LockInfo) -> None:
+        """Count and announce a lock that was released."""
+        self._counter.add((LOCKS_RELEASED, self._counter.lock_labels[lock.name]))
+        self._reporter.announce(lock_released, lock=lock)
 
     def _on_tick(self) -> None:
         # A process that observes no other process knows nothing about other hosts.
@@ -195,8 +200,4 @@ class StaleLockJob:
             self._reporter.stale_lock(lock.name, lock.host, lock.pid, released=self._should_release)
             self._reporter.announce(stale_lock_found, lock=lock)
         if self._should_release and upkeep.release_unchanged(self._huey, lock):
-            self._report_released(lock)
-
-    def _report_released(self, lock: upkeep.LockInfo) -> None:
-        self._counter.add((LOCKS_RELEASED, self._counter.lock_labels[lock.name]))
-        self._reporter.announce(lock_released, lock=lock)
+            self.report_released(lock)

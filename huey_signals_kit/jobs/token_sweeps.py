@@ -91,12 +91,13 @@ class TokenSweepJob:
         try:
             report = self._sweeper.sweep(min_age, dry_run)
         except upkeep.SweepStopped as exc:
-            self._announce(exc.report)
+            self.report(exc.report)
             raise
-        self._announce(report)
+        self.report(report)
         return report
 
-    def _announce(self, report: upkeep.SweepReport) -> None:
+    def report(self, report: upkeep.SweepReport) -> None:
+        """Count what a sweep has deleted, and announce its report."""
         if not report.dry_run:
             if report.deleted:
                 self._counter.add_many(_CLEANED, report.deleted)

@@ -17,6 +17,7 @@ EVENTS_DROPPED: Final = "huey_events_dropped_total"
 STALE_LOCKS: Final = "huey_stale_locks_found_total"
 LOCKS_RELEASED: Final = "huey_locks_released_total"
 LOCKS_LOST: Final = "huey_locks_lost_total"
+PAGE_ACTS: Final = "huey_page_acts_total"
 TASK_SECONDS: Final = "huey_task_duration_seconds"
 """The only histogram; the others are counters."""
 
@@ -31,6 +32,7 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     STALE_LOCKS: ("queue", "lock"),
     LOCKS_RELEASED: ("queue", "lock"),
     LOCKS_LOST: ("queue", "lock"),
+    PAGE_ACTS: ("queue", "act"),
     TASK_SECONDS: ("queue", "task"),
 }
 """The labels of each metric, in the order of the values in a `values.Key`."""
@@ -46,6 +48,7 @@ HELP: Final[dict[str, str]] = {
     STALE_LOCKS: "Locks found whose holder is dead.",
     LOCKS_RELEASED: "Locks released because no living process held them.",
     LOCKS_LOST: "Locks that were gone, or held by another task, before their holder released them.",
+    PAGE_ACTS: "Changes that people made on the web page.",
     TASK_SECONDS: "Seconds a worker was busy with an attempt that completed, failed or timed out.",
 }
 

@@ -7,6 +7,7 @@ stored errors, `kit_data` the deletion of the kit's own keys. `reports` and `exp
 """
 
 from ._common import Stopped
+from ._task_registry import is_declared
 from .errors import LOCK_ERRORS, PurgeReport, PurgeStopped, purge_errors, validate_classes
 from .explanation.explain import explain
 from .explanation.model import (
@@ -77,6 +78,7 @@ __all__ = [
     "find_task",
     "forget",
     "forget_record",
+    "is_declared",
     "next_sweep",
     "purge_errors",
     "release_lock",

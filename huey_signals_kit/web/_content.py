@@ -16,6 +16,7 @@ from ..metrics.values import Durations
 from ..upkeep import LockInfo, Report
 from ..upkeep.monitor.model import SeenLock, SeenProcess
 from ._queue import QueueState
+from ._text import reference
 
 HOUR_MINUTES = 60
 
@@ -232,7 +233,7 @@ def problems(state: QueueState, locks: list[LockRow]) -> list[Problem]:
                     f"is held by a dead process{refused}.",
                     "Look at the lock",
                     "lock",
-                    {"name": name},
+                    {"name": reference(name)},
                 )
             )
     report = state.report

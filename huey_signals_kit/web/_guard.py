@@ -16,7 +16,20 @@ from ._request import Request
 
 Access = Callable[[Request], "str | Set[str] | None"]
 
-ACTS = frozenset({"release", "sweep", "purge"})
+ACTS = frozenset(
+    {
+        "release",
+        "delete-token",
+        "sweep",
+        "purge",
+        "revoke",
+        "restore",
+        "pause",
+        "resume",
+        "run-now",
+        "run-again",
+    }
+)
 """Everything that the page can change."""
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 import jinja2
 
-from ..upkeep import LockHeld, release_unchanged, validate_not_held
 from ..upkeep.monitor.model import SeenTask
 from . import _charts, _content, _text
+from ._acts import ACT_PAGES, NOTICES
+from ._acts.locks import find_lock, refusal_of
 from ._content import LockRow
+from ._page import Page
 from ._queue import Queue, QueueState
 from ._request import Request, Response
 from ._site import Visit
+from ._tasks import OneTask, read_task
 
 NAVIGATION = (
     ("", "Overview"),
@@ -36,35 +39,14 @@ _templates = jinja2.Environment(
 _templates.filters.update(
     clean=_text.clean,
     age=_text.format_age,
+    reference=_text.reference,
+    is_own_reference=_text.is_own_reference,
     number=_text.format_number,
     bytes=_text.format_bytes,
     duration=_text.format_duration,
     moment=_text.format_moment,
 )
 _templates.globals.update(bars=_charts.bars, group=_charts.group, zip=zip)
-
-
-@dataclass(frozen=True)
-class Page:
-    """One page.
-
-    Args:
-        title: Its title.
-        template: The file of its template.
-        read: Returns what it shows; raises `LookupError` with a sentence if there is no such thing.
-        as_json: Returns that as plain values.
-        tab: The page of the navigation that it belongs to.
-        act: Handles a POST; None for a page that only shows.
-        act_name: The act of `access` that a POST needs.
-    """
-
-    title: str
-    template: str
-    read: Callable[[Visit], Any]
-    as_json: Callable[[Any], Any]
-    tab: str
-    act: Callable[[Visit], Response] | None = None
-    act_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,55 +108,13 @@ def _read_locks(visit: Visit) -> _Locks:
 class _Lock:
     state: QueueState
     row: LockRow
+    refusal: str
+    """Why the page does not release it; may be empty."""
 
 
 def _read_lock(visit: Visit) -> _Lock:
-    name = visit.request.query.get("name", "")
-    state = visit.queue.state()
-    for row in _content.lock_rows(state):
-        if row.lock.name == name:
-            return _Lock(state, row)
-    raise LookupError(f"No task holds the lock {_text.clean(name)!r} now.")
-
-
-def _release(visit: Visit) -> Response:
-    """Release the lock of the form, if it is still held by the same acquisition and stale.
-
-    The acquisition that the page showed must be the present one, and its holder must be dead by
-    all that is known now: so neither a repeated form nor one that is hours old can release a lock
-    that a living process holds.
-    """
-    queue, form = visit.queue, visit.request.form
-    name, shown = form.get("name", ""), form.get("acquisition", "")
-    from ..upkeep import LockInspector
-
-    inspector = LockInspector(queue.huey)
-    found = [lock for lock in inspector.named([name]) if lock.kind == "lock"]
-    if not found or found[0].raw.hex() != shown:
-        return message(
-            visit.request,
-            409,
-            "Nothing was released",
-            f"The lock {_text.clean(name)!r} was released, or acquired by another task, since "
-            "the page was shown.",
-            visit,
-        )
-    (lock,) = found
-    try:
-        validate_not_held(queue.huey, lock)
-    except LockHeld as exc:
-        return message(visit.request, 409, "Nothing was released", _text.clean(exc), visit)
-    released = release_unchanged(queue.huey, lock)
-    queue.refresh()
-    if not released:
-        return message(
-            visit.request,
-            409,
-            "Nothing was released",
-            f"The lock {_text.clean(name)!r} was acquired by another task just now.",
-            visit,
-        )
-    return Response(303, headers=(("Location", visit.url("locks")),))
+    row = find_lock(visit, visit.request.query.get("name", ""))
+    return _Lock(visit.queue.state(), row, refusal_of(row))
 
 
 @dataclass(frozen=True)
@@ -219,10 +159,10 @@ PAGES: dict[str, Page] = {
         _read_lock,
         lambda content: content.row.as_json(),
         "locks",
-        _release,
-        "release",
+        is_of_object=True,
     ),
     "tasks": Page("Tasks", "tasks.html", _read_tasks, _rows_json, "tasks"),
+    "task": Page("Task", "task.html", read_task, OneTask.as_json, "tasks", is_of_object=True),
     "tokens": Page("Tokens", "tokens.html", _read_state, _report_json, "tokens"),
     "consumers": Page(
         "Consumers",
@@ -232,6 +172,7 @@ PAGES: dict[str, Page] = {
         "consumers",
     ),
     "store": Page("Store", "store.html", _read_state, _report_json, "store"),
+    **ACT_PAGES,
 }
 
 
@@ -243,10 +184,12 @@ def render(visit: Visit, page: Page, content: Any) -> Response:
         visit=visit,
         navigation=NAVIGATION,
         refreshes=True,
+        notice=NOTICES.get(visit.request.query.get("done", "")),
         content=content,
         state=content.state,
     )
-    return Response(200, body.encode("utf-8", "replace"))
+    headers = (("Refresh", "2"),) if getattr(content, "progress", "") else ()
+    return Response(200, body.encode("utf-8", "replace"), headers=headers)
 
 
 def message(

@@ -13,12 +13,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..ledger import History, Snapshot, open_ledger, read_history
+from .. import Kit, get_kit
+from ..ledger import History, Ledger, Snapshot, open_ledger, read_history
 from ..store import UPKEEP, open_kit_store
 from ..upkeep import Report
 from ..upkeep.monitor.background_read import BackgroundRead, ReadTimeout
 from ..upkeep.monitor.model import QueueSnapshot
 from ..upkeep.monitor.poller import Poller
+from ._background_act import BackgroundActs
+from ._lookups import Lookups
+from ._switches import Pause, TaskState, find_task_state, read_pause
 
 _FRESH_SECONDS, _OLD_SECONDS = 2.0, 5.0
 _WAIT_SECONDS, _FIRST_WAIT_SECONDS = 0.15, 1.5
@@ -59,6 +63,9 @@ class Queue:
         self._reads: BackgroundRead[QueueState] = BackgroundRead(self._read, "state of the queue")
         self._last: QueueState | None = None
         self._changed_at = float("-inf")
+        self.lookups = Lookups()
+        self.background_acts = BackgroundActs()
+        self._lookup_ledger: Ledger | None = None
 
     def state(self) -> QueueState:
         """Return the last state, after starting the next read if one is due.
@@ -85,6 +92,26 @@ class Queue:
     def refresh(self) -> None:
         """Have the next request read again, because something was changed."""
         self._changed_at = self._clock()
+        self.lookups.clear()
+
+    def find_task(self, task_id: str) -> tuple[TaskState, float]:
+        """Return where a task is, and the age of this answer in seconds; see `Lookups.get`."""
+        return self.lookups.get(f"id {task_id}", lambda: self._find_task(task_id))
+
+    def find_pause(self, name: str) -> tuple[Pause | None, float]:
+        """Return the pause switch of a task by its name, and the age of this answer."""
+        return self.lookups.get(f"name {name}", lambda: read_pause(self.huey, name))
+
+    @property
+    def kit(self) -> Kit | None:
+        """The kit of the Huey in this process."""
+        return get_kit(self.huey)
+
+    def _find_task(self, task_id: str) -> TaskState:
+        # The ledger of this thread: it learns from one search to the next which processes live.
+        if self._lookup_ledger is None:
+            self._lookup_ledger = open_ledger(self.huey)
+        return find_task_state(self.huey, task_id, self._lookup_ledger)
 
     def _read(self) -> QueueState:
         at = self._clock()

@@ -13,6 +13,7 @@ from .._checks import check_huey, short
 from ..upkeep.monitor.background_read import ReadTimeout
 from . import _text
 from ._guard import ACTS, Access, allowed_acts, is_same_origin
+from ._page import Refused
 from ._queue import Queue
 from ._request import MAX_BODY, Request, Response, json_response
 
@@ -159,6 +160,10 @@ class Site:
         page = self._pages.PAGES.get(path.removesuffix(".json") or "overview")
         if page is None:
             return self._pages.message(request, 404, "Not found", "There is no such page.")
+        if page.act_name and page.act_name not in acts:
+            return self._pages.message(
+                request, 403, "No access", "You may look at this queue, but not do this.", visit
+            )
         if not is_read:
             return self._act(visit, page)
         try:
@@ -174,11 +179,12 @@ class Site:
     def _act(self, visit: Visit, page: Any) -> Response:
         if page.act is None:
             return self._pages.message(visit.request, 405, "Not possible", "This page only shows.")
-        if page.act_name not in visit.acts:
-            return self._pages.message(
-                visit.request, 403, "No access", "You may look at this page, but not change it."
-            )
-        response: Response = page.act(visit)
+        try:
+            response: Response = page.act(visit)
+        except ReadTimeout:
+            return self._pages.waiting(visit, "The storage has not answered yet.")
+        except Refused as exc:
+            return self._pages.message(visit.request, 409, exc.title, exc.reason, visit)
         return response
 
 

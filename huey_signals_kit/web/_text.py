@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from datetime import datetime, timezone
+from hashlib import blake2b
 
 _UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 _BYTES = ("B", "kB", "MB", "GB", "TB")
 _MAX_TEXT = 300
+_MAX_REFERENCE = 500
+_DIGEST = "digest:"
 
 
 def format_duration(seconds: float | None) -> str:
@@ -81,6 +85,31 @@ def slug(name: str) -> str:
 
 def _escaped(character: str) -> str:
     return "".join(f"~{byte:02X}" for byte in character.encode("utf-8", "surrogatepass")) or "~"
+
+
+def reference(name: str) -> str:
+    """Return what stands for a name in links and forms: the name, or a digest of a long one.
+
+    The digest is also used for names with bytes that are not UTF-8, which a form would change.
+    """
+    raw = name.encode("utf-8", "surrogateescape")
+    if len(raw) <= _MAX_REFERENCE and not name.startswith(_DIGEST) and _is_text(name):
+        return name
+    return _DIGEST + blake2b(raw, digest_size=16).hexdigest()
+
+
+def is_own_reference(name: str) -> bool:
+    """Return whether a name stands for itself in links and forms."""
+    return reference(name) == name
+
+
+def resolve(given: str, names: Iterable[str]) -> str | None:
+    """Return the name that a link or a form has meant; None if there is no such name."""
+    return next((name for name in names if reference(name) == given), None)
+
+
+def _is_text(name: str) -> bool:
+    return not any(unicodedata.category(each) == "Cs" for each in name) and "\r" not in name
 
 
 def _visible(character: str) -> str:

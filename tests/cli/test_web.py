@@ -63,8 +63,8 @@ def test_a_page_on_loopback_answers_to_the_names_of_this_machine(serve, name):
 def test_without_allow_acts_nothing_can_be_changed(serve):
     """A form is refused, and accepted with the option."""
     form = {"Content-Type": "application/x-www-form-urlencoded", **SAME_ORIGIN}
-    assert serve("POST", "/lock", "name=x", **form)[0].status == 403
-    assert serve("POST", "/lock", "name=x", allow_acts=True, **form)[0].status == 409
+    assert serve("POST", "/act/release", "name=x", **form)[0].status == 403
+    assert serve("POST", "/act/release", "name=x", allow_acts=True, **form)[0].status == 409
 
 
 def test_a_large_body_is_refused(serve):

@@ -18,10 +18,12 @@ from huey_signals_kit.testing import held_lock
 from huey_signals_kit.web import Request, Site
 from huey_signals_kit.web._pages import PAGES
 from huey_signals_kit.web._site import FILES
+from huey_signals_kit.web._switches import digest
 from tests.support import hold, locks, wait_until
 
 SAME = {"host": "ops.example", "sec-fetch-site": "same-origin"}
 PATHS = ["/", *FILES, *(f"/{name}" for name in PAGES), *(f"/{name}.json" for name in PAGES)]
+OF_OBJECTS = [f"/{name}" for name, page in PAGES.items() if page.is_of_object]
 HOSTILE = "<script>alert(1)</script>\"'&\x1b[31m\u202e{{7*7}}"
 
 
@@ -67,10 +69,11 @@ def test_every_page_has_the_headers_that_keep_it_safe(site, path):
     assert headers["Cache-Control"] == "no-store"
 
 
-@pytest.mark.parametrize("path", [path for path in PATHS if not path.startswith("/lock")])
+@pytest.mark.parametrize("path", PATHS)
 def test_every_page_is_shown(site, path):
-    """On an empty queue too."""
-    assert get(site, path).status == 200
+    """On an empty queue too; a page of one lock or task says that there is none."""
+    is_of_object = path.removesuffix(".json") in OF_OBJECTS
+    assert get(site, path).status == (404 if is_of_object else 200)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -131,7 +134,7 @@ def has(response, text):
 def test_a_live_lock_is_not_released(any_huey, site):
     """By no form: the holder is alive, whatever the page has shown."""
     with held_lock(any_huey, "import") as lock:
-        response = post(site, "/lock", {"name": "import", "acquisition": lock._raw.hex()})
+        response = post(site, "/act/release", {"name": "import", "acquisition": digest(lock._raw)})
         assert response.status == 409
         assert lock.is_held
 
@@ -139,9 +142,9 @@ def test_a_live_lock_is_not_released(any_huey, site):
 def test_a_form_of_an_earlier_acquisition_releases_nothing(any_huey, site):
     """Not even if the lock is now held by nobody that is known."""
     hold(any_huey, "import")
-    assert post(site, "/lock", {"name": "import", "acquisition": "00"}).status == 409
-    assert post(site, "/lock", {"name": "import"}).status == 409
-    assert post(site, "/lock", {"name": "other", "acquisition": b"1".hex()}).status == 409
+    assert post(site, "/act/release", {"name": "import", "acquisition": "00"}).status == 409
+    assert post(site, "/act/release", {"name": "import"}).status == 409
+    assert post(site, "/act/release", {"name": "other", "acquisition": digest(b"1")}).status == 409
     assert locks(any_huey) == {"import"}
 
 
@@ -150,7 +153,10 @@ def test_a_reader_cannot_release(any_huey):
     hold(any_huey, "import")
     for granted in ("read", {"sweep"}):
         site = Site(any_huey, access=lambda request, granted=granted: granted)
-        assert post(site, "/lock", {"name": "import", "acquisition": "31"}).status == 403
+        assert (
+            post(site, "/act/release", {"name": "import", "acquisition": digest(b"1")}).status
+            == 403
+        )
     assert locks(any_huey) == {"import"}
 
 
@@ -174,7 +180,7 @@ def test_a_reader_cannot_release(any_huey):
 def test_a_form_of_another_site_is_refused(memory_huey, headers, is_accepted):
     """The browser says where a form comes from; a request that does not say is refused too."""
     site = Site(memory_huey, access=lambda request: "act")
-    response = post(site, "/lock", {"name": "x"}, {"host": "ops.example", **headers})
+    response = post(site, "/act/release", {"name": "x"}, {"host": "ops.example", **headers})
     assert response.status == (409 if is_accepted else 403)
 
 

@@ -1,0 +1,275 @@
+"""Sweep revoke tokens and purge stored errors, in the background.
+
+Both read the whole store. So a confirmation starts a dry run, unless there is a recent one, and
+shows how far it is; a POST starts the act itself. One of them runs at a time for each queue.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...upkeep import (
+    LOCK_ERRORS,
+    PurgeReport,
+    SweepReport,
+    purge_errors,
+    sweep_tokens,
+    validate_classes,
+)
+from .. import _text
+from .._background_act import Run
+from .._page import Refused
+from .._request import Response
+from .._site import Visit
+from .command import command
+from .confirmation import Confirmation, record, redirect
+
+SWEEP, PURGE = "sweep", "purge"
+_FRESH_SECONDS = 60.0
+_PACE = 9.0
+"""A count that took a second is shown for this number of seconds before the next begins."""
+
+_WAIT_SECONDS = 0.5
+_MAX_CLASSES = 20
+_log = logging.getLogger("huey_signals_kit")
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One of the two acts."""
+
+    act: str
+    question: str
+    button: str
+    back: str
+    effects: tuple[str, ...]
+    run: Callable[[Visit, Sequence[str], bool, Callable[[Any], object]], Any]
+    counts: Callable[[Any], list[tuple[str, int]]]
+
+
+def _run_sweep(
+    visit: Visit, classes: Sequence[str], dry_run: bool, on_progress: Callable[[Any], object]
+) -> SweepReport:
+    return sweep_tokens(visit.queue.huey, dry_run=dry_run, on_progress=on_progress)
+
+
+def _run_purge(
+    visit: Visit, classes: Sequence[str], dry_run: bool, on_progress: Callable[[Any], object]
+) -> PurgeReport:
+    return purge_errors(visit.queue.huey, classes, dry_run, on_progress=on_progress)
+
+
+def _sweep_counts(report: SweepReport) -> list[tuple[str, int]]:
+    would = "would be " if report.dry_run else ""
+    return [
+        ("Tokens read", report.scanned),
+        (f"{would}deleted".capitalize(), report.deleted),
+        (f"{would}marked, for a later sweep".capitalize(), report.marked),
+        ("Live: their tasks may still run", report.live),
+        ("Custom: ids not made by Huey", report.custom),
+        ("Left alone: unreadable, changed or in doubt", report.undecided),
+    ]
+
+
+def _purge_counts(report: PurgeReport) -> list[tuple[str, int]]:
+    return [
+        ("Keys read", report.scanned),
+        ("Would be deleted" if report.dry_run else "Deleted", report.deleted),
+        ("Errors of these classes", report.matched),
+        ("Pending: their tasks will run again", report.pending),
+        ("Expiring by themselves", report.expiring),
+        ("Kept on purpose", report.kept),
+        ("Left alone: replaced meanwhile, or in doubt", report.undecided),
+        ("Results that cannot be read", report.unreadable),
+    ]
+
+
+_SWEEP = _Work(
+    SWEEP,
+    "Sweep the revoke tokens",
+    "Sweep",
+    "tokens",
+    (
+        "A token is deleted only if two sweeps, at least a day apart, have found no trace of its "
+        "task: not queued, not scheduled, not running, and not nested in such a task. The first "
+        "sweep only marks it.",
+        "Tokens of tasks that may still run, tokens of ids that Huey has not made, and pause "
+        "switches are left alone.",
+    ),
+    _run_sweep,
+    _sweep_counts,
+)
+_PURGE = _Work(
+    PURGE,
+    "Purge stored errors",
+    "Purge",
+    "store",
+    (
+        "Only errors of the named classes are deleted. Errors of tasks that will run again, parts "
+        "of a chord, errors that were stored on purpose, and values that cannot be read are left "
+        "alone.",
+        "Code that waits for a deleted error without a timeout waits for ever.",
+    ),
+    _run_purge,
+    _purge_counts,
+)
+
+
+def _classes(values: Any, act: str) -> list[str]:
+    """Return the names of the classes to purge; none for a sweep.
+
+    Raises:
+        ValueError: One of them is no name of a class.
+    """
+    if act == SWEEP:
+        return []
+    given = [each.strip() for each in str(values.get("classes", "")).split(",") if each.strip()]
+    if len(given) > _MAX_CLASSES:
+        raise ValueError(f"The page takes at most {_MAX_CLASSES} classes.")
+    return sorted(validate_classes(given or LOCK_ERRORS))
+
+
+def confirm_sweep(visit: Visit) -> Confirmation:
+    """Return the confirmation of a sweep, with the counts of a dry run."""
+    return _confirm(visit, _SWEEP)
+
+
+def confirm_purge(visit: Visit) -> Confirmation:
+    """Return the confirmation of a purge, with the counts of a dry run."""
+    return _confirm(visit, _PURGE)
+
+
+def _confirm(visit: Visit, work: _Work) -> Confirmation:
+    acts, refusal = visit.queue.background_acts, ""
+    try:
+        classes = _classes(visit.request.query, work.act)
+    except ValueError as exc:
+        raise LookupError(_text.clean(exc)) from None
+    key, state = ",".join(classes), visit.queue.state()
+    facts = [("Classes", ", ".join(classes))] if classes else []
+    done = acts.last(work.act, False)
+    is_ended = done is not None and visit.request.query.get("done") == work.act
+    running = acts.running
+    if running is None and not is_ended:
+        _count(visit, work, key, classes)
+        running = acts.running
+    dry, progress, shown = acts.last(work.act, True), "", None
+    if running is not None:
+        progress = _progress(running)
+        refusal = "" if running.is_dry else f"{_title(running.act)} is running. Wait for its end."
+        shown = running if running.act == work.act else None
+    elif is_ended:
+        shown = done
+    elif dry is not None and dry.key == key:
+        shown = dry
+    if shown is not None:
+        facts += _run_facts(shown)
+    options = [] if classes == sorted(LOCK_ERRORS) else [f"--exception {name}" for name in classes]
+    return Confirmation(
+        state,
+        work.act,
+        work.question,
+        "",
+        work.button,
+        visit.url(work.back),
+        facts,
+        work.effects,
+        refusal,
+        {"classes": key} if classes else {},
+        command=command(visit.queue.huey, work.act, "", "--apply", *options),
+        progress=progress,
+        is_ended=is_ended and not progress,
+        counts=[] if shown is None or shown.report is None else work.counts(shown.report),
+    )
+
+
+def _count(visit: Visit, work: _Work, key: str, classes: Sequence[str]) -> None:
+    """Start a dry run, unless the last one is recent; wait for a moment, for a small store."""
+    acts = visit.queue.background_acts
+    dry = acts.last(work.act, True)
+    if dry is None or dry.key != key or dry.age > max(_FRESH_SECONDS, _PACE * dry.seconds):
+        acts.start(Run(work.act, key, True, ""), _dry_run(visit, work, classes))
+        acts.wait(_WAIT_SECONDS)
+
+
+def _title(act: str) -> str:
+    return {SWEEP: "A sweep", PURGE: "A purge"}.get(act, "Another act")
+
+
+def _progress(run: Run) -> str:
+    scanned = getattr(run.report, "scanned", 0)
+    if run.is_dry:
+        return f"Counting for {_title(run.act).lower()}: {scanned:,} keys read so far."
+    deleted = getattr(run.report, "deleted", 0)
+    return f"{_title(run.act)} is running: {scanned:,} keys read, {deleted:,} deleted so far."
+
+
+def _run_facts(run: Run) -> list[tuple[str, str]]:
+    facts = []
+    if run.ended_at is not None:
+        kind = "Counted" if run.is_dry else "Done"
+        age, seconds = _text.format_duration(run.age), _text.format_duration(run.seconds)
+        facts.append((kind, f"{age} ago, in {seconds}"))
+    stopped = getattr(run.report, "stopped", "") or ("" if run.error is None else repr(run.error))
+    if stopped:
+        facts.append(("Stopped", f"Nothing more was deleted: {_text.clean(stopped)}"))
+    return facts
+
+
+def _dry_run(visit: Visit, work: _Work, classes: Sequence[str]) -> Callable[[Run], Any]:
+    def count(run: Run) -> Any:
+        return work.run(visit, classes, True, lambda report: setattr(run, "report", report))
+
+    return count
+
+
+def sweep(visit: Visit) -> Response:
+    """Start a sweep in the background."""
+    return _start(visit, _SWEEP)
+
+
+def purge(visit: Visit) -> Response:
+    """Start a purge in the background."""
+    return _start(visit, _PURGE)
+
+
+def _start(visit: Visit, work: _Work) -> Response:
+    try:
+        classes = _classes(visit.request.form, work.act)
+    except ValueError as exc:
+        raise Refused("Nothing was deleted", _text.clean(exc)) from None
+    key = ",".join(classes)
+    run = Run(work.act, key, False, visit.request.user)
+
+    def apply(run: Run) -> Any:
+        report = None
+        try:
+            report = work.run(visit, classes, False, lambda each: setattr(run, "report", each))
+        except Exception as exc:
+            report = getattr(exc, "report", run.report)
+            _log.exception("The %s of the queue %r failed", work.act, visit.queue.name)
+            raise
+        finally:
+            _report(visit, work, key, report)
+        return report
+
+    if not visit.queue.background_acts.start(run, apply):
+        running = visit.queue.background_acts.running
+        what = "Another act" if running is None else _title(running.act)
+        raise Refused(
+            "Nothing was deleted",
+            f"{what} or its count is running on this queue. Wait until it has ended.",
+        )
+    query = {"classes": key} if classes else {}
+    return redirect(visit, f"act/{work.act}", work.act, **query)
+
+
+def _report(visit: Visit, work: _Work, key: str, report: Any) -> None:
+    """Log, count and announce what was deleted, also if it stopped early."""
+    kit = visit.queue.kit
+    if kit is not None and isinstance(report, SweepReport):
+        kit.report_sweep(report)
+    record(visit, work.act, key, getattr(report, "deleted", 0))

@@ -1,0 +1,106 @@
+"""What the confirmation of an act shows, and what follows each act that was done."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...runtime.log import log
+from .._queue import QueueState
+from .._request import Response
+from .._site import Visit
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """The page that is shown before an act."""
+
+    state: QueueState
+    act: str
+    question: str
+    """What will be done, such as ``Release the lock``, before the name."""
+    name: str
+    """The object; empty for the whole queue."""
+    button: str
+    back: str
+    """The path of the page that *Cancel* leads to."""
+    facts: Sequence[tuple[str, str]] = ()
+    """What is known of the object: a title and a text each."""
+    effects: Sequence[str] = ()
+    """What will happen, and what cannot go wrong; one sentence or more each."""
+    refusal: str = ""
+    """Why the act is not possible; then there is no button."""
+    fields: dict[str, str] = field(default_factory=dict)
+    """The hidden fields of the form."""
+    choices: Sequence[tuple[str, str]] = ()
+    """Values and titles to choose the field `choice` from."""
+    choice: str = ""
+    command: str = ""
+    """The same act as a command, or as a line of Python."""
+    is_python: bool = False
+    progress: str = ""
+    """What is being done now in the background."""
+    is_ended: bool = False
+    """Whether it shows what a run in the background has done, and no form."""
+    counts: Sequence[tuple[str, int]] = ()
+    """What was counted, or done in the background."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "act": self.act,
+            "object": self.name,
+            "facts": dict(self.facts),
+            "effects": list(self.effects),
+            "refusal": self.refusal or None,
+            "command": self.command or None,
+            "progress": self.progress or None,
+            "counts": dict(self.counts),
+        }
+
+
+def record(visit: Visit, act: str, target: str, count: int) -> None:
+    """Log an act that was done; with a kit in this process also count and announce it.
+
+    A process without a kit has nothing to count in: the ledger takes counts only from a process
+    that writes heartbeats.
+
+    Args:
+        visit: The request, which has the user.
+        act: The name of the act.
+        target: The lock, the id or the task; empty for the whole queue.
+        count: The number of things that were changed.
+    """
+    queue, user = visit.queue, visit.request.user
+    log(
+        logging.INFO,
+        "Act %r of the page on the queue %r, by the user %r: %s changed, %r.",
+        act,
+        queue.name,
+        user or "unknown",
+        count,
+        target[:300],
+        queue=queue.name,
+        act=act,
+        user=user,
+        object=target[:300],
+        count=count,
+    )
+    kit = queue.kit
+    if kit is not None:
+        kit.report_page_act(act, target, count, user)
+    queue.refresh()
+
+
+def redirect(visit: Visit, page: str, notice: str, **query: str) -> Response:
+    """Return the way to a page with a notice, so that a reload does not repeat the act.
+
+    Args:
+        visit: The request.
+        page: The name of the page.
+        notice: A key of `NOTICES`.
+        **query: Values of the query of the page.
+    """
+    return Response(303, headers=(("Location", visit.url(page, **query, done=notice)),))

@@ -1,0 +1,123 @@
+"""Release a lock whose holder is dead."""
+
+from __future__ import annotations
+
+from ...upkeep import LockHeld, LockInspector, release_unchanged, validate_not_held
+from .. import _content, _text
+from .._content import LockRow
+from .._page import Refused
+from .._request import Response
+from .._site import Visit
+from .._switches import digest
+from .command import command
+from .confirmation import Confirmation, record, redirect
+
+ACT = "release"
+_NOTHING = "Nothing was released"
+
+
+def find_lock(visit: Visit, given: str) -> LockRow:
+    """Return the lock that a link or a form has meant.
+
+    Raises:
+        LookupError: No task holds a lock of that name.
+    """
+    rows = _content.lock_rows(visit.queue.state())
+    name = _text.resolve(given, (row.lock.name for row in rows))
+    for row in rows:
+        if row.lock.name == name:
+            return row
+    raise LookupError(f"No task holds the lock {_text.clean(given)!r} now.")
+
+
+def refusal_of(row: LockRow) -> str:
+    """Return why the page does not release a lock; empty if its holder is known to be dead."""
+    lock = row.lock
+    if lock.kind == "semaphore":
+        return "A semaphore does not name its holders. Huey frees its slots when they are old."
+    if lock.alive:
+        return (
+            "This lock is held by a living process, so it cannot be released here: two tasks would "
+            "run under it. End the process, or let the task release the lock."
+        )
+    if lock.alive is None and not lock.doubt:
+        return (
+            "Its value names no holder, so a process without the kit may be alive and hold it. The "
+            "page releases only locks whose holder is known to be dead. If you know that no task "
+            "runs under it, use the command line."
+        )
+    if lock.alive is None or not lock.is_settled:
+        return f"It is in doubt whether its holder is alive: {_text.clean(lock.doubt)}."
+    return ""
+
+
+def confirm(visit: Visit) -> Confirmation:
+    """Return the confirmation for the lock of the query."""
+    row = find_lock(visit, visit.request.query.get("name", ""))
+    lock = row.lock
+    facts = [("State", f"{row.state}: {_text.clean(row.evidence)}")]
+    if lock.task_name:
+        facts.append(("Held by", f"{_text.clean(lock.task_name)} {_text.clean(lock.task_id)}"))
+    if lock.pid is not None:
+        facts.append(("Process", f"{lock.pid} on {_text.clean(lock.host)}"))
+    since = f"{_text.format_moment(lock.since)} ({_text.format_duration(row.seconds)})"
+    facts.append(("Since", since if lock.since else "unknown"))
+    facts.append(("Refused", f"{row.last_hour:,} in the last hour"))
+    return Confirmation(
+        visit.queue.state(),
+        ACT,
+        "Release the lock",
+        lock.name,
+        "Release the lock",
+        visit.url("lock", name=_text.reference(lock.name)),
+        facts,
+        (
+            "Exactly this acquisition is released. If another process acquires the lock meanwhile, "
+            "nothing happens.",
+        ),
+        refusal_of(row),
+        {"name": _text.reference(lock.name), "acquisition": digest(lock.raw)},
+        command=command(visit.queue.huey, "locks", "release", "", "--apply", names=(lock.name,)),
+    )
+
+
+def release(visit: Visit) -> Response:
+    """Release the lock of the form, if the same acquisition still holds it, and its holder is dead.
+
+    The acquisition that the page has shown must be the present one, and its holder must be dead by
+    all that is known now: so neither a repeated form nor one that is hours old can release a lock
+    that a living process holds. A value that names no holder is never released, because two
+    acquisitions without the kit have the same value.
+    """
+    queue, form = visit.queue, visit.request.form
+    given, shown = form.get("name", ""), form.get("acquisition", "")
+    try:
+        name = given if _text.is_own_reference(given) else find_lock(visit, given).lock.name
+    except LookupError as exc:
+        raise Refused(_NOTHING, str(exc.args[0])) from None
+    locks = [lock for lock in LockInspector(queue.huey).named([name]) if lock.kind == "lock"]
+    if not locks or digest(locks[0].raw) != shown:
+        raise Refused(
+            _NOTHING,
+            f"The lock {_text.clean(name)!r} was released, or acquired by another task, since the "
+            "page was shown.",
+        )
+    (lock,) = locks
+    try:
+        validate_not_held(queue.huey, lock)
+    except LockHeld as exc:
+        raise Refused(_NOTHING, _text.clean(exc)) from None
+    if lock.alive is not False:
+        raise Refused(
+            _NOTHING,
+            f"The lock {_text.clean(name)!r} names no holder that is known to be dead.",
+        )
+    if not release_unchanged(queue.huey, lock):
+        raise Refused(
+            _NOTHING, f"The lock {_text.clean(name)!r} was acquired by another task just now."
+        )
+    kit = queue.kit
+    if kit is not None:
+        kit.report_released(lock)
+    record(visit, ACT, name, 1)
+    return redirect(visit, "locks", ACT)

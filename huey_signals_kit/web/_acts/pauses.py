@@ -1,0 +1,170 @@
+"""Revoke a task, or every run of a task, for ever or for a time.
+
+Huey has no queue of its own for runs that were stopped: a worker that takes a revoked task drops
+it. So the confirmations say that these runs are lost.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from ...huey_internals.django_tasks import RUN_TASK_NAME
+from ...store.keys import PAUSE, TOKEN
+from ...upkeep import Explanation, is_declared
+from .. import _content, _text
+from .._page import Refused
+from .._request import Response
+from .._site import Visit
+from .._switches import is_switch
+from .command import huey_path, task_path
+from .confirmation import Confirmation, record, redirect
+from .targets import (
+    PAUSE_ACT,
+    REVOKE,
+    UNCHANGED,
+    find_target,
+    page_of,
+    pause_facts,
+    task_facts,
+)
+
+_DURATIONS = {
+    "900": "15 minutes",
+    "3600": "1 hour",
+    "14400": "4 hours",
+    "86400": "1 day",
+    "604800": "7 days",
+}
+_DEFAULT_DURATION = "3600"
+_LOST = "A run that a worker takes meanwhile is skipped for good: it does not run later."
+
+
+def confirm_revoke(visit: Visit) -> Confirmation:
+    """Return the confirmation to revoke a task, or every run of a task."""
+    return _confirm_switch(visit, REVOKE)
+
+
+def confirm_pause(visit: Visit) -> Confirmation:
+    """Return the confirmation to pause a task for a time."""
+    return _confirm_switch(visit, PAUSE_ACT)
+
+
+def _confirm_switch(visit: Visit, act: str) -> Confirmation:
+    key, name = find_target(visit.request.query, act)
+    is_task = key.startswith(TOKEN)
+    facts = []
+    if is_task:
+        found, _ = visit.queue.find_task(name)
+        facts += task_facts(found.explanation)
+        refusal = _refusal_for_task(found.explanation, key in found.digests)
+        effects = ["One token is stored. The worker that takes this task skips it, for good."]
+        python = f"{_huey(visit)}.revoke_by_id({name!r})"
+    else:
+        pause, _ = visit.queue.find_pause(name)
+        facts += pause_facts(visit, pause)
+        refusal = refusal_for_name(visit, name)
+        is_paused = pause is not None and not pause.is_over
+        effects = [
+            "One switch is stored, in place of the present one."
+            if is_paused
+            else "One switch is stored.",
+            _LOST,
+        ]
+        python = _python_switch(visit, name, act)
+    effects.append("A task that is running now is not interrupted.")
+    return Confirmation(
+        visit.queue.state(),
+        act,
+        "Pause" if act == PAUSE_ACT else "Revoke",
+        name,
+        "Pause" if act == PAUSE_ACT else "Revoke",
+        page_of(visit, key, name),
+        facts,
+        effects,
+        refusal,
+        dict(visit.request.query),
+        tuple(_DURATIONS.items()) if act == PAUSE_ACT else (),
+        _DEFAULT_DURATION if act == PAUSE_ACT else "",
+        python,
+        is_python=True,
+    )
+
+
+def _huey(visit: Visit) -> str:
+    return huey_path(visit.queue.huey).rpartition(".")[2].lower()
+
+
+def _python_switch(visit: Visit, name: str, act: str) -> str:
+    until = ""
+    if act == PAUSE_ACT:
+        until = f"revoke_until=datetime.now() + timedelta(seconds={_DEFAULT_DURATION})"
+    path = task_path(visit.queue.huey, name)
+    if path:
+        return f"{path}.revoke({until})"
+    task = f"{_huey(visit)}._registry.string_to_task({name!r})"
+    return f"{_huey(visit)}.revoke_all({task}{', ' if until else ''}{until})"
+
+
+def _refusal_for_task(explanation: Explanation, is_revoked: bool) -> str:
+    if is_revoked:
+        return "It has a token already. Delete that token first to store another one."
+    if explanation.has_ended and not explanation.places:
+        return "The task has ended, so there is nothing to revoke."
+    if not explanation.known:
+        return (
+            "Nothing is known of a task with this id, so the token would stop nothing that is in "
+            "the queue now. A worker that has just taken the task may write so within five seconds."
+        )
+    return ""
+
+
+def refusal_for_name(visit: Visit, name: str) -> str:
+    """Return why the switch of a name would stop nothing; empty if it would."""
+    if name == RUN_TASK_NAME:
+        return ""
+    declared = is_declared(visit.queue.huey, name)
+    if declared:
+        return ""
+    known = {row.name for row in _content.task_rows(visit.queue.state())}
+    if declared is False:
+        return (
+            "This Huey has no such task, so a switch would stop nothing. One of Django's own tasks "
+            "cannot be paused alone: Huey runs all of them as one task."
+        )
+    if name not in known or name.endswith("…"):
+        return "No process has reported a task with this name."
+    return ""
+
+
+def revoke(visit: Visit) -> Response:
+    """Revoke the task, or the tasks, of the form."""
+    return _store(visit, REVOKE, None)
+
+
+def pause(visit: Visit) -> Response:
+    """Pause the task of the form for the chosen time."""
+    chosen = visit.request.form.get("choice", "")
+    if chosen not in _DURATIONS:
+        raise Refused(UNCHANGED, "The form does not say for how long.")
+    return _store(visit, PAUSE_ACT, int(chosen))
+
+
+def _store(visit: Visit, act: str, seconds: int | None) -> Response:
+    queue, form = visit.queue, visit.request.form
+    try:
+        key, name = find_target(form, act)
+    except LookupError as exc:
+        raise Refused(UNCHANGED, str(exc.args[0])) from None
+    if not is_switch(queue.huey, key):
+        raise Refused(UNCHANGED, "A lock of this queue has that key.")
+    if key.startswith(PAUSE) and (refusal := refusal_for_name(visit, name)):
+        raise Refused(UNCHANGED, refusal)
+    # As Huey's own revoke() does, which takes the class of a task that may not be imported here.
+    until = None if seconds is None else queue.huey._get_timestamp() + timedelta(seconds=seconds)
+    if key.startswith(TOKEN):
+        if not queue.huey.put_if_empty(key, (until, False)):
+            raise Refused(UNCHANGED, f"{_text.clean(name)} has a token already.")
+    else:
+        queue.huey.put(key, (until, False))
+    record(visit, act, name, 1)
+    return redirect(visit, "task", act, **{"id" if key.startswith(TOKEN) else "name": name})

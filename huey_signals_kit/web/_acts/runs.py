@@ -1,0 +1,230 @@
+"""Run a periodic task once now, and run a failed task again.
+
+Huey deletes a message when a worker takes it, and a stored error has no arguments. So a failed task
+can be run again only if its arguments are stored elsewhere, which is so for Django's own tasks: the
+record of such a task has them. They are given to the task unseen.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from ...huey_internals.django_records import FAILED, DjangoRecord, parse_record
+from ...huey_internals.django_tasks import is_task_object, module_path
+from ...store import Reader, Unreadable, open_store
+from ...store.keys import DJANGO
+from ...upkeep import Explanation
+from .._page import Refused
+from .._request import Response
+from .._site import Visit
+from .._switches import digest
+from .command import huey_path, task_path
+from .confirmation import Confirmation, record, redirect
+from .once import new_form_id, use_form_id
+from .targets import pause_facts, task_facts
+
+NOW, AGAIN = "run-now", "run-again"
+_DJHUEY = "huey.contrib.djhuey"
+_NOTHING = "Nothing was enqueued"
+NO_MESSAGE = (
+    "The page cannot run this task again: Huey deletes the message of a task when a worker takes "
+    "it, and the stored error does not have the arguments. Enqueue the task again where the "
+    "application does."
+)
+
+
+def confirm_now(visit: Visit) -> Confirmation:
+    """Return the confirmation to run a periodic task once now."""
+    name = visit.request.query.get("name", "")
+    if not name:
+        raise LookupError("The address does not say which task it is about.")
+    state, (pause, _) = visit.queue.state(), visit.queue.find_pause(name)
+    refusal = _refusal_now(visit, name)
+    if not refusal and pause is not None and not pause.is_over:
+        refusal = "The task is paused, so a worker would skip this run. Resume the task first."
+    path = task_path(visit.queue.huey, name)
+    huey = huey_path(visit.queue.huey).rpartition(".")[2].lower()
+    return Confirmation(
+        state,
+        NOW,
+        "Run now",
+        name,
+        "Run now",
+        visit.url("task", name=name),
+        pause_facts(visit, pause),
+        (
+            "One run is enqueued, behind the tasks that wait already. The times of the crontab do "
+            "not change.",
+            "If the task takes a lock that is held, this run is skipped or waits as any other.",
+        ),
+        refusal,
+        {"name": name, "once": new_form_id()},
+        command=f"{path}()" if path else f"{huey}.enqueue(task_class())",
+        is_python=True,
+    )
+
+
+def _refusal_now(visit: Visit, name: str) -> str:
+    huey = visit.queue.huey
+    task_class = huey._registry._registry.get(name)
+    if task_class is None:
+        return (
+            "The process of this page has not imported the task. Import the modules with the "
+            "tasks where the page is started."
+        )
+    if not hasattr(task_class, "validate_datetime"):
+        return "This is no periodic task, so it may need arguments."
+    if huey.immediate:
+        return "This Huey runs tasks immediately, so the task would run in the server of this page."
+    return ""
+
+
+def run_now(visit: Visit) -> Response:
+    """Enqueue one run of the periodic task of the form."""
+    queue, form = visit.queue, visit.request.form
+    name = form.get("name", "")
+    if refusal := _refusal_now(visit, name):
+        raise Refused(_NOTHING, refusal)
+    _use_form(visit)
+    task = queue.huey._registry._registry[name]()
+    queue.huey.enqueue(task)
+    record(visit, NOW, name, 1)
+    return redirect(visit, "task", NOW, name=name)
+
+
+def _use_form(visit: Visit) -> None:
+    """Refuse a form that was sent before, such as by a reload: it would enqueue a second run."""
+    if not use_form_id(visit.queue.huey, visit.request.form.get("once", "")):
+        raise Refused(
+            _NOTHING, "This form was sent before, or is too old. Open the page of the task again."
+        )
+
+
+def refusal_again(explanation: Explanation, raw: bytes | None, reader: Reader) -> str:
+    """Return why a task cannot be run again; empty if it can.
+
+    Args:
+        explanation: What is known of the task.
+        raw: The stored record of Django for the task; None if there is none.
+        reader: The reader of the Huey.
+    """
+    result = explanation.result
+    if any(not place.path and place.alive is not False for place in explanation.places):
+        return "The task is still queued, scheduled or running: it runs by itself."
+    if raw is None:
+        if result is None or result.kind != "error":
+            return "No error of this task is stored, so the page knows of nothing to run again."
+        return NO_MESSAGE
+    failed = _failed_record(explanation.task_id, raw, reader)
+    if failed is None:
+        return "The record of this task does not say that it failed."
+    if _django_task(failed) is None:
+        return (
+            "The process of this page has not imported the task. Import the module of the task "
+            "where the page is started."
+        )
+    if _arguments(failed) is None:
+        return "The record of this task has no arguments that can be read."
+    return ""
+
+
+def _failed_record(task_id: str, raw: bytes, reader: Reader) -> DjangoRecord | None:
+    try:
+        found = parse_record(reader.value(raw), task_id)
+    except Unreadable:
+        return None
+    return found if found is not None and found.status == FAILED else None
+
+
+def _django_task(failed: DjangoRecord) -> Any:
+    """Return the object of Django's task; only an imported module is asked for it."""
+    path = module_path((failed.fields.get("task_path"),)) or ""
+    module, _, attribute = path.rpartition(".")
+    found = getattr(sys.modules.get(module), attribute, None)
+    return found if is_task_object(found) else None
+
+
+def _arguments(failed: DjangoRecord) -> tuple[list[Any], dict[str, Any]] | None:
+    """Return the arguments, if they are what JSON can have, as Django demands of them."""
+    args, kwargs = failed.fields.get("args"), failed.fields.get("kwargs")
+    if failed.expires or type(args) is not list or type(kwargs) is not dict:
+        return None
+    try:
+        copied = json.loads(json.dumps([args, kwargs]))
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return (args, kwargs) if copied == [args, kwargs] else None
+
+
+def _refusal(visit: Visit, explanation: Explanation, raw: bytes | None) -> str:
+    queue = visit.queue
+    refusal = refusal_again(explanation, raw, Reader(queue.huey))
+    if refusal == NO_MESSAGE and not _refusal_now(visit, explanation.task_name or ""):
+        return f"{refusal} It is a periodic task without arguments: its page can run it now."
+    if not refusal and getattr(sys.modules.get(_DJHUEY), "HUEY", None) is not queue.huey:
+        return "Django's own tasks go to another Huey than the one of this page."
+    if not refusal and queue.huey.immediate:
+        return "This Huey runs tasks immediately, so the task would run in the server of this page."
+    return refusal
+
+
+def _read_record(visit: Visit, task_id: str) -> bytes | None:
+    (raw,) = open_store(visit.queue.huey).get([DJANGO + task_id])
+    return raw
+
+
+def confirm_again(visit: Visit) -> Confirmation:
+    """Return the confirmation to run a failed task again."""
+    task_id = visit.request.query.get("id", "")
+    if not task_id:
+        raise LookupError("The address does not say which task it is about.")
+    found, _ = visit.queue.find_task(task_id)
+    explanation = found.explanation
+    raw = _read_record(visit, task_id)
+    return Confirmation(
+        visit.queue.state(),
+        AGAIN,
+        "Run again",
+        task_id,
+        "Run again",
+        visit.url("task", id=task_id),
+        task_facts(explanation),
+        (
+            "One new task is enqueued, with the arguments of the record of the failed task and an "
+            "id of its own. The record stays.",
+        ),
+        _refusal(visit, explanation, raw),
+        {
+            "id": task_id,
+            "value": "" if raw is None else digest(raw),
+            "once": new_form_id(),
+        },
+    )
+
+
+def run_again(visit: Visit) -> Response:
+    """Enqueue the failed task of the form again, from the record that the page has shown."""
+    queue, form = visit.queue, visit.request.form
+    task_id = form.get("id", "")
+    raw = _read_record(visit, task_id)
+    if raw is None or digest(raw) != form.get("value", ""):
+        raise Refused(_NOTHING, "The record of the task has changed since the page was shown.")
+    found, _ = queue.find_task(task_id)
+    if refusal := _refusal(visit, found.explanation, raw):
+        raise Refused(_NOTHING, refusal)
+    failed = _failed_record(task_id, raw, Reader(queue.huey))
+    task, arguments = (None, None) if failed is None else (_django_task(failed), _arguments(failed))
+    if failed is None or task is None or arguments is None:
+        raise Refused(_NOTHING, "The record of the task has changed since the page was shown.")
+    _use_form(visit)
+    args, kwargs = arguments
+    options = {
+        option: failed.fields[option]
+        for option, kind in (("priority", int), ("queue_name", str), ("backend", str))
+        if type(failed.fields.get(option)) is kind
+    }
+    task.using(**options).enqueue(*args, **kwargs)
+    record(visit, AGAIN, task_id, 1)
+    return redirect(visit, "task", AGAIN, id=task_id)

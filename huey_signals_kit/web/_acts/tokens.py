@@ -1,0 +1,131 @@
+"""Restore a revoked task, resume a paused one, and delete a single token.
+
+All three delete one key: a revoke token ``r:ID``, which keeps one task from running, or a pause
+switch ``rt:NAME``, which keeps every run of a task from running.
+"""
+
+from __future__ import annotations
+
+from ...store import open_store
+from ...store.keys import TOKEN
+from ...upkeep import Explanation
+from .. import _text
+from .._page import Refused
+from .._request import Response
+from .._site import Visit
+from .._switches import digest, is_switch
+from .command import command, exact_pattern
+from .confirmation import Confirmation, record, redirect
+from .targets import (
+    DELETE,
+    RESTORE,
+    RESUME,
+    UNCHANGED,
+    find_target,
+    page_of,
+    pause_facts,
+    task_facts,
+)
+
+
+def confirm_delete(visit: Visit) -> Confirmation:
+    """Return the confirmation to delete exactly one token or switch."""
+    return _confirm_removal(visit, DELETE, "Delete the token", "Delete the token")
+
+
+def confirm_restore(visit: Visit) -> Confirmation:
+    """Return the confirmation to restore a revoked task, or a task by its name."""
+    return _confirm_removal(visit, RESTORE, "Restore", "Restore")
+
+
+def confirm_resume(visit: Visit) -> Confirmation:
+    """Return the confirmation to end the pause of a task."""
+    return _confirm_removal(visit, RESUME, "Resume", "Resume")
+
+
+def _confirm_removal(visit: Visit, act: str, question: str, button: str) -> Confirmation:
+    key, name = find_target(visit.request.query, act)
+    if not is_switch(visit.queue.huey, key):
+        raise LookupError("This is not the key of a token.")
+    shown, facts, effects = "", [("Key", _text.clean(key))], list[str]()
+    if key.startswith(TOKEN):
+        found, _ = visit.queue.find_task(name)
+        shown = found.digests.get(key, "")
+        facts += task_facts(found.explanation)
+        effects.append(_effect_on_task(found.explanation))
+    else:
+        pause, _ = visit.queue.find_pause(name)
+        shown = "" if pause is None else pause.digest
+        facts += pause_facts(visit, pause)
+        effects.append(
+            "One switch is deleted. Workers run the tasks with this name again. Runs that were "
+            "skipped meanwhile do not come back."
+        )
+    effects.append("If the stored value changes meanwhile, nothing is deleted.")
+    return Confirmation(
+        visit.queue.state(),
+        act,
+        question,
+        key if act == DELETE else name,
+        button,
+        page_of(visit, key, name),
+        facts,
+        effects,
+        "" if shown else "Nothing is stored under this key: the task is not stopped by it.",
+        {**dict(visit.request.query), "value": shown},
+        command=command(
+            visit.queue.huey, "tokens", "delete", "", "--apply", names=(exact_pattern(key),)
+        ),
+    )
+
+
+def _effect_on_task(explanation: Explanation) -> str:
+    looked = explanation.looked
+    if any(place.where != "running" or place.path for place in explanation.places):
+        return "One token is deleted. Its task may still run: it runs then."
+    if looked.unreadable or looked.records or looked.untold:
+        return (
+            "One token is deleted. A message or a record cannot be read, so the task may still "
+            "exist: it runs then."
+        )
+    return (
+        "One token is deleted. No trace of its task was found; if a task with this id is enqueued "
+        "again, it runs."
+    )
+
+
+def delete_token(visit: Visit) -> Response:
+    """Delete the token or the switch of the form."""
+    return _remove(visit, DELETE)
+
+
+def restore(visit: Visit) -> Response:
+    """Delete the token of an id, or the switch of a name."""
+    return _remove(visit, RESTORE)
+
+
+def resume(visit: Visit) -> Response:
+    """Delete the switch of a name."""
+    return _remove(visit, RESUME)
+
+
+def _remove(visit: Visit, act: str) -> Response:
+    """Delete a token, if its stored value is the one that the page has shown."""
+    queue, form = visit.queue, visit.request.form
+    try:
+        key, name = find_target(form, act)
+    except LookupError as exc:
+        raise Refused(UNCHANGED, str(exc.args[0])) from None
+    if not is_switch(queue.huey, key):
+        raise Refused(UNCHANGED, "This is not the key of a token.")
+    store = open_store(queue.huey)
+    (raw,) = store.get([key])
+    is_shown = raw is not None and digest(raw) == form.get("value", "")
+    if raw is None or not is_shown or not store.compare_and_delete(key, raw):
+        raise Refused(
+            UNCHANGED, f"{_text.clean(key)} was deleted or replaced since the page was shown."
+        )
+    record(visit, act, key if act == DELETE else name, 1)
+    if act == DELETE:
+        return redirect(visit, "tokens", act)
+    return redirect(visit, "task", act, **{"id" if key.startswith(TOKEN) else "name": name})

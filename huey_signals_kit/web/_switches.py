@@ -1,0 +1,75 @@
+"""The revoke tokens and pause switches of single tasks, read for a page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any
+
+from ..ledger import Ledger
+from ..store import Keys, Kind, Reader, open_store
+from ..store.keys import DJANGO, PAUSE, TOKEN
+from ..upkeep import Explanation, explain
+
+
+@dataclass(frozen=True)
+class Pause:
+    """The pause switch of a task."""
+
+    until: datetime | None
+    """When it expires, without a zone, in the time of the Huey; None if it does not expire."""
+    once: bool
+    """Whether it stops only the next run."""
+    is_over: bool
+    is_readable: bool
+    digest: str
+    """A digest of its stored value."""
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """Where one task is, and its stored tokens."""
+
+    explanation: Explanation
+    digests: dict[str, str]
+    """By key: a digest of each token and switch that is stored for the task."""
+    has_record: bool
+    """Whether a record of Django is stored for the task."""
+
+
+def digest(raw: bytes) -> str:
+    """Return a short form of a stored value, for a form that must name it."""
+    return blake2b(raw, digest_size=16).hexdigest()
+
+
+def is_switch(huey: Any, key: str) -> bool:
+    """Return whether a key is that of a token or a pause switch, and not that of a lock."""
+    return Keys(huey).kind(key) in (Kind.TOKEN, Kind.PAUSE)
+
+
+def find_task_state(huey: Any, task_id: str, ledger: Ledger) -> TaskState:
+    """Return where a task is; workers that have just taken it may not have written so yet."""
+    explanation = explain(huey, task_id, ledger=ledger, patience=0.0)
+    keys = [TOKEN + task_id]
+    keys += [PAUSE + explanation.task_name] if explanation.task_name else []
+    *values, record = open_store(huey).get([*keys, DJANGO + task_id])
+    pairs = zip(keys, values, strict=True)
+    digests = {key: digest(raw) for key, raw in pairs if raw is not None}
+    return TaskState(explanation, digests, record is not None)
+
+
+def read_pause(huey: Any, name: str) -> Pause | None:
+    """Return the pause switch of the tasks with a name; None if there is none."""
+    (raw,) = open_store(huey).get([PAUSE + name])
+    if raw is None:
+        return None
+    reader = Reader(huey)
+    if not reader.is_token(raw):
+        return Pause(None, False, False, False, digest(raw))
+    until, once = reader.value(raw)
+    try:
+        is_over = not once and until is not None and until <= huey._get_timestamp()
+    except TypeError:  # it has a time zone, so Huey has not written it
+        is_over = False
+    return Pause(until, once, is_over, True, digest(raw))
