@@ -11,7 +11,7 @@ import jinja2
 
 from ..upkeep.monitor.model import SeenTask
 from . import _charts, _content, _text
-from ._acts import ACT_PAGES, NOTICES
+from ._acts import ACT_PAGES, NOTICES, encode_field
 from ._acts.locks import find_lock, refusal_of
 from ._content import LockRow
 from ._page import Page
@@ -33,6 +33,7 @@ _templates = jinja2.Environment(
     loader=jinja2.PackageLoader("huey_signals_kit.web", "_templates"),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
+    auto_reload=False,
     trim_blocks=True,
     lstrip_blocks=True,
 )
@@ -40,6 +41,7 @@ _templates.filters.update(
     clean=_text.clean,
     age=_text.format_age,
     reference=_text.reference,
+    encode_field=encode_field,
     is_own_reference=_text.is_own_reference,
     number=_text.format_number,
     bytes=_text.format_bytes,

@@ -90,7 +90,7 @@ def _escaped(character: str) -> str:
 def reference(name: str) -> str:
     """Return what stands for a name in links and forms: the name, or a digest of a long one.
 
-    The digest is also used for names with bytes that are not UTF-8, which a form would change.
+    The digest is also used for names with bytes that are not UTF-8, which no link can have.
     """
     raw = name.encode("utf-8", "surrogateescape")
     if len(raw) <= _MAX_REFERENCE and not name.startswith(_DIGEST) and _is_text(name):
@@ -109,7 +109,7 @@ def resolve(given: str, names: Iterable[str]) -> str | None:
 
 
 def _is_text(name: str) -> bool:
-    return not any(unicodedata.category(each) == "Cs" for each in name) and "\r" not in name
+    return not any(unicodedata.category(each) == "Cs" for each in name)
 
 
 def _visible(character: str) -> str:

@@ -6,6 +6,7 @@ confirmation was shown for must still be so: a form names the stored value that 
 that has changed, nothing happens.
 """
 
+from .confirmation import encode_field
 from .pages import ACT_PAGES, NOTICES
 
-__all__ = ["ACT_PAGES", "NOTICES"]
+__all__ = ["ACT_PAGES", "NOTICES", "encode_field"]

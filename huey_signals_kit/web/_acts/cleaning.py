@@ -25,7 +25,7 @@ from .._page import Refused
 from .._request import Response
 from .._site import Visit
 from .command import command
-from .confirmation import Confirmation, record, redirect
+from .confirmation import Confirmation, form_fields, record, redirect
 
 SWEEP, PURGE = "sweep", "purge"
 _FRESH_SECONDS = 60.0
@@ -238,7 +238,7 @@ def purge(visit: Visit) -> Response:
 
 def _start(visit: Visit, work: _Work) -> Response:
     try:
-        classes = _classes(visit.request.form, work.act)
+        classes = _classes(form_fields(visit), work.act)
     except ValueError as exc:
         raise Refused("Nothing was deleted", _text.clean(exc)) from None
     key = ",".join(classes)

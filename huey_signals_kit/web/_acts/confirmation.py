@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote, unquote
 
 from ...runtime.log import log
 from .._queue import QueueState
@@ -59,6 +60,16 @@ class Confirmation:
             "progress": self.progress or None,
             "counts": dict(self.counts),
         }
+
+
+def encode_field(value: str) -> str:
+    """Return the value of a hidden field, without characters that a browser would change."""
+    return quote(value, safe=" /:.,*")
+
+
+def form_fields(visit: Visit) -> dict[str, str]:
+    """Return the fields of a form, as they were before `encode_field`."""
+    return {name: unquote(value) for name, value in visit.request.form.items()}
 
 
 def record(visit: Visit, act: str, target: str, count: int) -> None:

@@ -10,7 +10,7 @@ from .._request import Response
 from .._site import Visit
 from .._switches import digest
 from .command import command
-from .confirmation import Confirmation, record, redirect
+from .confirmation import Confirmation, form_fields, record, redirect
 
 ACT = "release"
 _NOTHING = "Nothing was released"
@@ -89,7 +89,7 @@ def release(visit: Visit) -> Response:
     that a living process holds. A value that names no holder is never released, because two
     acquisitions without the kit have the same value.
     """
-    queue, form = visit.queue, visit.request.form
+    queue, form = visit.queue, form_fields(visit)
     given, shown = form.get("name", ""), form.get("acquisition", "")
     try:
         name = given if _text.is_own_reference(given) else find_lock(visit, given).lock.name

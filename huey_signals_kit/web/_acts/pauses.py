@@ -17,7 +17,7 @@ from .._request import Response
 from .._site import Visit
 from .._switches import is_switch
 from .command import huey_path, task_path
-from .confirmation import Confirmation, record, redirect
+from .confirmation import Confirmation, form_fields, record, redirect
 from .targets import (
     PAUSE_ACT,
     REVOKE,
@@ -143,14 +143,14 @@ def revoke(visit: Visit) -> Response:
 
 def pause(visit: Visit) -> Response:
     """Pause the task of the form for the chosen time."""
-    chosen = visit.request.form.get("choice", "")
+    chosen = form_fields(visit).get("choice", "")
     if chosen not in _DURATIONS:
         raise Refused(UNCHANGED, "The form does not say for how long.")
     return _store(visit, PAUSE_ACT, int(chosen))
 
 
 def _store(visit: Visit, act: str, seconds: int | None) -> Response:
-    queue, form = visit.queue, visit.request.form
+    queue, form = visit.queue, form_fields(visit)
     try:
         key, name = find_target(form, act)
     except LookupError as exc:

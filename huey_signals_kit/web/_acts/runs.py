@@ -21,7 +21,7 @@ from .._request import Response
 from .._site import Visit
 from .._switches import digest
 from .command import huey_path, task_path
-from .confirmation import Confirmation, record, redirect
+from .confirmation import Confirmation, form_fields, record, redirect
 from .once import new_form_id, use_form_id
 from .targets import pause_facts, task_facts
 
@@ -83,7 +83,7 @@ def _refusal_now(visit: Visit, name: str) -> str:
 
 def run_now(visit: Visit) -> Response:
     """Enqueue one run of the periodic task of the form."""
-    queue, form = visit.queue, visit.request.form
+    queue, form = visit.queue, form_fields(visit)
     name = form.get("name", "")
     if refusal := _refusal_now(visit, name):
         raise Refused(_NOTHING, refusal)
@@ -96,7 +96,7 @@ def run_now(visit: Visit) -> Response:
 
 def _use_form(visit: Visit) -> None:
     """Refuse a form that was sent before, such as by a reload: it would enqueue a second run."""
-    if not use_form_id(visit.queue.huey, visit.request.form.get("once", "")):
+    if not use_form_id(visit.queue.huey, form_fields(visit).get("once", "")):
         raise Refused(
             _NOTHING, "This form was sent before, or is too old. Open the page of the task again."
         )
@@ -206,7 +206,7 @@ def confirm_again(visit: Visit) -> Confirmation:
 
 def run_again(visit: Visit) -> Response:
     """Enqueue the failed task of the form again, from the record that the page has shown."""
-    queue, form = visit.queue, visit.request.form
+    queue, form = visit.queue, form_fields(visit)
     task_id = form.get("id", "")
     raw = _read_record(visit, task_id)
     if raw is None or digest(raw) != form.get("value", ""):

@@ -15,7 +15,7 @@ from .._request import Response
 from .._site import Visit
 from .._switches import digest, is_switch
 from .command import command, exact_pattern
-from .confirmation import Confirmation, record, redirect
+from .confirmation import Confirmation, form_fields, record, redirect
 from .targets import (
     DELETE,
     RESTORE,
@@ -111,7 +111,7 @@ def resume(visit: Visit) -> Response:
 
 def _remove(visit: Visit, act: str) -> Response:
     """Delete a token, if its stored value is the one that the page has shown."""
-    queue, form = visit.queue, visit.request.form
+    queue, form = visit.queue, form_fields(visit)
     try:
         key, name = find_target(form, act)
     except LookupError as exc:
