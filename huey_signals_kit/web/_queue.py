@@ -16,7 +16,7 @@ from typing import Any
 from .. import Kit, get_kit
 from ..ledger import History, Ledger, Snapshot, open_ledger, read_history
 from ..store import UPKEEP, open_kit_store
-from ..upkeep import Report
+from ..upkeep import LockInspector, Report
 from ..upkeep.monitor.background_read import BackgroundRead, ReadTimeout
 from ..upkeep.monitor.model import QueueSnapshot
 from ..upkeep.monitor.poller import Poller
@@ -60,6 +60,8 @@ class Queue:
         self._clock = clock
         self._poller = Poller(huey)
         self._ledger = open_ledger(huey)
+        # By the ledger of all reads, which has followed the heartbeats of other hosts for a time.
+        self.inspector = LockInspector(huey, self._ledger)
         self._reads: BackgroundRead[QueueState] = BackgroundRead(self._read, "state of the queue")
         self._last: QueueState | None = None
         self._changed_at = float("-inf")

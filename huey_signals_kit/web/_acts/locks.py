@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...upkeep import LockHeld, LockInspector, release_unchanged, validate_not_held
+from ...upkeep import LockHeld, release_unchanged, validate_not_held
 from .. import _content, _text
 from .._content import LockRow
 from .._page import Refused
@@ -95,7 +95,7 @@ def release(visit: Visit) -> Response:
         name = given if _text.is_own_reference(given) else find_lock(visit, given).lock.name
     except LookupError as exc:
         raise Refused(_NOTHING, str(exc.args[0])) from None
-    locks = [lock for lock in LockInspector(queue.huey).named([name]) if lock.kind == "lock"]
+    locks = [lock for lock in queue.inspector.named([name]) if lock.kind == "lock"]
     if not locks or digest(locks[0].raw) != shown:
         raise Refused(
             _NOTHING,
