@@ -100,7 +100,7 @@ def test_a_right_name(folder, name):
     folder.write("pack.inner", SHOP)
     ran = folder.run("report", name)
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out.startswith("Queue one, storage sqlite\n")
+    assert "\nQueue one, storage sqlite;" in ran.out
 
 
 @pytest.mark.parametrize(

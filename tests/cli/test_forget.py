@@ -41,8 +41,10 @@ def test_the_report_tells_of_what_version_0_1_left(sqlite_shop):
     """And of the command that deletes it."""
     sqlite_shop.huey.storage.put_data("huey-signals:process:old", b"of version 0.1")
     words = sqlite_shop.run("report", sqlite_shop.name).words
-    assert "1 key of version 0.1 of the kit" in words
-    assert "forget deletes them" in words
+    assert (
+        "To delete 1 key of version 0.1 of the kit, which this version does not read: "
+        f"huey-signals forget {sqlite_shop.name}"
+    ) in words
 
 
 def test_a_living_process_keeps_it_from_all(sqlite_shop):

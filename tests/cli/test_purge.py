@@ -69,7 +69,7 @@ def test_errors_that_were_stored_on_purpose(shop):
     assert (ran.code, ran.row("kept")[0], ran.row("deleted")) == (0, "2", ["0"])
     assert "stored on purpose (see --kept)" in ran.words
     assert len(stored_errors(shop.huey)) == 2
-    ran = shop.run("report", shop.name)
+    ran = shop.run("report", shop.name, "--details")
     assert ran.row("TaskLockedException") == ["2", "2", "on", "purpose"]
     assert "stored lock error" not in ran.words
     ran = shop.run("purge", shop.name, "--kept")

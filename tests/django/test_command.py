@@ -52,7 +52,7 @@ def test_the_tasks_of_the_project_are_known(project, more):
     """The command runs in the project's folder, with the setting HUEY a dict or a Huey."""
     project.add(more)
     project.python(PAUSE)
-    ran = project.command("report", HUEY)
+    ran = project.command("report", HUEY, "--details")
     assert (ran.code, ran.err) == (0, "")
     assert ran.row("store.tasks.paused") == ["active"]
     assert "not imported here" not in ran.words
@@ -73,7 +73,7 @@ def test_only_switches_that_stop_nothing_call_for_a_person(project):
     project.add(A_QUEUE)
     (project.path / "site_jobs.py").touch()
     project.python(PAUSE + OLD_SWITCH)
-    ran = project.command("report", HUEY)
+    ran = project.command("report", HUEY, "--details")
     assert ran.code == 1
     assert ran.row("store.old.gone") == ["active,", "no", "such", "task"]
     assert ran.row("site_jobs.nightly") == ["active"]
@@ -98,7 +98,7 @@ def test_a_backend_of_django_tasks_declares_no_other_task(project):
         "HUEY.task(name='djtasks.run')(print)\n"
         "import no_such_module\n"
     )
-    ran = project.command("report", HUEY)
+    ran = project.command("report", HUEY, "--details")
     assert ran.code == 0
     assert ran.row("store.tasks.paused") == ["active"]
     assert ran.err.startswith(

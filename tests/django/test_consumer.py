@@ -71,8 +71,8 @@ def test_the_page_from_nothing_to_the_effect(tmp_path):
         huey = SqliteHuey("shop", filename=str(tmp_path / "queue.db"))
         consumer.wait_until(lambda: skips(upkeep.report(huey).counters) == {LOCKED: 4}, "the skips")
     assert shown(project)["kinds"]["error"]["keys"] == 0
-    text = project.manage("huey_signals", "report").out
-    for line in block("python manage.py huey_signals report\n```").splitlines():
+    text = project.manage("huey_signals", "report", "--details").out
+    for line in block("python manage.py huey_signals report --details\n```").splitlines():
         assert line in text
 
 

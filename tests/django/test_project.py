@@ -137,7 +137,7 @@ def test_the_command_line_of_the_project(tmp_path):
         "import shop.wsgi; from store.tasks import import_orders as task; task.revoke();"
         "task.huey.revoke_by_id('5f0c1f7e-0d4c-4c55-9d53-1f3f5b9c3a10')"
     )
-    ran = project.manage("huey_signals", "report")
+    ran = project.manage("huey_signals", "report", "--details")
     assert (ran.code, ran.err) == (0, "")
     assert ran.row("store.tasks.import_orders") == ["active"]
     ran = project.manage("huey_signals", "sweep", "--settings=shop.settings", "--min-age", "2d")
@@ -181,13 +181,13 @@ print("huey.contrib.djhuey" in sys.modules)
         "False",
     ]
     ran = project.manage("huey_signals", "report", "--queue", "bulk-mails")
-    assert (ran.code, ran.out.splitlines()[0]) == (0, "Queue bulk-mails, storage sqlite")
+    assert (ran.code, "Queue bulk-mails, storage sqlite;" in ran.out) == (0, True)
     ran = project.manage("huey_signals", "report", "--queue=mail")
     assert (ran.code, "Did you mean 'mails'?" in ran.err) == (2, True)
     ran = project.manage("huey_signals", "locks")
     assert (ran.code, "'bulk-mails', 'mails'" in ran.err) == (2, True)
     ran = project.command("report", "django_huey:bulk-mails")
-    assert (ran.code, ran.out.splitlines()[0]) == (0, "Queue bulk-mails, storage sqlite")
+    assert (ran.code, "Queue bulk-mails, storage sqlite;" in ran.out) == (0, True)
     ran = project.command("report", "django_huey:mail")
     assert (ran.code, "Did you mean 'mails'?" in ran.err) == (2, True)
     ran = project.command("report", "django_huey")

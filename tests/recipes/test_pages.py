@@ -153,7 +153,7 @@ def test_the_crontab_prints_only_what_needs_a_person(written):
     nightly, health, locks, sweep = commands
     with reader_in(folder) as reader:
         reader.run("timeout -s KILL 4 python nightly.py")
-        assert " no " in as_cron(locks, folder)
+        assert " dead " in as_cron(locks, folder)
         assert as_cron(nightly, folder) == ""
         assert as_cron(locks, folder) == ""
         assert as_cron(sweep, folder) == ""

@@ -19,10 +19,10 @@ DEFAULT_AGE = "15m"
 _WATCHING = "watching the heartbeats of other hosts"
 
 HELP = """\b
-Columns:
+Columns; a narrow terminal leaves some out, or shows them below:
+  state     of the holder: alive, dead, unclaimed if no known process says
+            that it holds the lock, or unknown
   held for  "~" means: by the clock of another host
-  alive     whether the process of the holder is alive: yes, no, or ? if the
-            lock names no holder or the answer is in doubt
   skips/h   how many tasks could not get the lock in about the last hour
 
 \b

@@ -5,49 +5,120 @@ from __future__ import annotations
 from collections.abc import Sequence
 from shlex import quote
 
-from ...upkeep import LockInfo, Release
+from ...upkeep import UNCLAIMED_SECONDS, LockInfo, Release
 from .._shared.dry_run import print_apply_command, print_dry_run_notice
 from .._shared.durations import format_seconds
 from .._shared.lock_cells import format_held_for
-from .._shared.tables import print_table
+from .._shared.tables import choose_columns, column_widths, format_cell, print_table
 from .._shared.terminal import print_command, print_text
 from .._shared.wording import pluralize
 
-_ALIVE = {True: "yes", False: "no", None: "?"}
+_TITLES = ("lock", "state", "held for", "skips/h", "holder", "task", "task id")
+_LOCK, _STATE, _HELD_FOR, _SKIPS, _HOLDER, _TASK, _TASK_ID = range(len(_TITLES))
+_IMPORTANCE = (_HELD_FOR, _TASK_ID, _HOLDER, _SKIPS, _TASK)
+"""The columns beside lock and state, in the order in which a narrow terminal keeps them."""
+_ORDER = {"dead": 0, "unclaimed": 1, "unknown": 2, "alive": 3}
+_MOST_DOUBTS = 3
 
 
 def print_locks(locks: Sequence[LockInfo], huey_name: str) -> None:
-    """Print every lock with its holder, and the command that releases those of dead processes."""
+    """Print every lock with its holder, those of dead processes first, and what to do about them.
+
+    Args:
+        locks: The locks.
+        huey_name: The Huey as named by the user, for commands to copy.
+    """
     if not locks:
         print_text("No locks.")
         return
-    rows = [(*_row(lock), lock.skips) for lock in locks]
-    print_table(("lock", "held for", "holder", "alive", "skips/h"), rows, numbers=(4,))
-    _print_tasks(locks)
+    locks = sorted(locks, key=lambda lock: (_ORDER[state_of(lock)], lock.name))
+    _print_rows(locks)
     if any(lock.alive is False for lock in locks):
         print_text()
         print_text("To release the locks of dead processes:")
         print_command("locks release", huey_name, "--stale", "--apply")
-
-
-def _print_tasks(locks: Sequence[LockInfo]) -> None:
-    # In a table of their own: in the first one, ids would be folded and could not be copied.
-    if tasks := [(lock.task_id, lock.name) for lock in locks if lock.task_id]:
+    if unclaimed := [lock for lock in locks if state_of(lock) == "unclaimed"]:
+        _print_unclaimed(unclaimed, huey_name)
+    doubts = [lock for lock in locks if state_of(lock) == "unknown" and lock.doubt]
+    for lock in doubts[:_MOST_DOUBTS]:
         print_text()
-        print_table(("task id", "lock"), tasks)
+        print_text(f"Unknown whether the holder of {lock.name} is alive: {lock.doubt}.")
 
 
-def _row(lock: LockInfo) -> tuple[str, str, str, str]:
-    return lock.name, format_held_for(lock), _describe_holder(lock), _ALIVE[lock.alive]
+def state_of(lock: LockInfo) -> str:
+    """Return the state of the holder of `lock` in a word."""
+    if lock.alive is not None:
+        return "alive" if lock.alive else "dead"
+    return "unclaimed" if lock.is_unclaimed and lock.kind == "lock" else "unknown"
+
+
+def _print_unclaimed(locks: list[LockInfo], huey_name: str) -> None:
+    """Print what it means that no process claims a lock, and how to release such locks."""
+    print_text()
+    print_text(
+        "Unclaimed: no known process says that it holds the lock. A process without the kit, such "
+        "as a consumer with bare Huey, acquired it and may still use it, or was killed. If no task "
+        "can be running under it, release it:"
+    )
+    print_command("locks release", *_words_to_release(locks[:1], huey_name))
+    print_text(
+        "Or let --stale in place of the name release every unclaimed lock that two commands, at "
+        f"least {format_seconds(UNCLAIMED_SECONDS)} apart, find unchanged."
+    )
+
+
+def _print_rows(locks: Sequence[LockInfo], first_title: str = _TITLES[0]) -> None:
+    """Print one line per lock, with the columns that fit, and below it what did not fit."""
+    titles = (first_title, *_TITLES[1:])
+    cells = [[format_cell(value) for value in _row(lock)] for lock in locks]
+    widths = column_widths(titles, cells)
+    used = [index for index in _IMPORTANCE if any(row[index] for row in cells)]
+    shown = choose_columns(widths, (_LOCK, _STATE), used)
+    _print_columns(titles, cells, shown)
+    moved = [index for index in used if index not in shown]
+    if _TASK_ID in moved:
+        rest = [index for index in moved if index != _TASK_ID]
+        below = choose_columns(widths, (_LOCK, _TASK_ID), rest)
+        print_text()
+        with_task = [row for row in cells if row[_TASK_ID]]
+        _print_columns(titles, with_task, sorted(below, key=lambda index: -index))
+        moved = [index for index in moved if index not in below]
+    if moved:
+        print_text()
+        names = " and ".join(f'"{_TITLES[index]}"' for index in sorted(moved))
+        print_text(f"Without {names}, which would not fit; --json has all.")
+
+
+def _print_columns(titles: Sequence[str], cells: list[list[str]], shown: list[int]) -> None:
+    rows = [[row[index] for index in shown] for row in cells]
+    numbers = [shown.index(_SKIPS)] if _SKIPS in shown else []
+    print_table([titles[index] for index in shown], rows, numbers=numbers)
+
+
+def _row(lock: LockInfo) -> tuple[object, ...]:
+    return (
+        lock.name,
+        state_of(lock),
+        format_held_for(lock),
+        lock.skips,
+        _describe_holder(lock),
+        lock.task_name or "",
+        lock.task_id or "",
+    )
 
 
 def _describe_holder(lock: LockInfo) -> str:
     if lock.kind == "semaphore":
         return pluralize(len(lock.slots), "slot")
-    if lock.pid is None:
-        return "?"
-    process = f"{lock.pid} on {lock.host}"
-    return f"{lock.task_name}, {process}" if lock.task_id else process
+    return "?" if lock.pid is None else f"{lock.pid} on {lock.host}"
+
+
+def _words_to_release(locks: Sequence[LockInfo], huey_name: str) -> list[str]:
+    """Return the words after ``locks release`` that release `locks` by name."""
+    names = [quote(lock.name) for lock in locks]
+    if any(name.startswith("-") for name in names):
+        return ["--apply", huey_name, "--", *names]
+    return [huey_name, *names, "--apply"]
 
 
 def print_stale(outcome: Release, huey_name: str, age: float, apply: bool) -> None:
@@ -91,15 +162,7 @@ def print_released(
     if not locks:
         print_text("Nothing was released." if apply else "Nothing to release.")
         return
-    title = "released" if apply else "would be released"
-    print_table((title, "held for", "holder", "alive"), map(_row, locks))
-    _print_tasks(locks)
+    _print_rows(locks, "released" if apply else "would be released")
     if not apply:
-        names = [quote(lock.name) for lock in locks]
-        if options:
-            words = [huey_name, *options, "--apply"]
-        elif any(name.startswith("-") for name in names):
-            words = ["--apply", huey_name, "--", *names]
-        else:
-            words = [huey_name, *names, "--apply"]
+        words = [huey_name, *options, "--apply"] if options else _words_to_release(locks, huey_name)
         print_apply_command("locks release", *words)

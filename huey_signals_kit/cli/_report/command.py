@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from ...upkeep import report as make_report
@@ -10,6 +12,7 @@ from .._shared.exits import NEEDS_ATTENTION
 from .._shared.progress import progress
 from .._shared.terminal import print_error
 from . import view
+from .problems import find_problems
 
 HELP = """\b
 Exit codes:
@@ -24,24 +27,31 @@ Exit codes:
 \b
 Examples:
   huey-signals report tasks.huey
+  huey-signals report tasks.huey --details
   huey-signals report tasks.huey --json | python -m json.tool
 """
 
 
-def report(huey_name: HueyName, as_json: AsJson = False) -> None:
-    """Count what is stored and waiting, and show who works on it.
+def report(
+    huey_name: HueyName,
+    details: Annotated[
+        bool, typer.Option("--details", help="Print also tables of all counts and processes.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether the queue needs a person, what is stored and waiting, and who works on it.
 
     Nothing is changed. All keys are read, in batches that do not block the server.
     """
     with command_context("report", huey_name) as huey:
         with progress("reading the store"):
             content = make_report(huey)
-        problems = view.find_problems(content, huey)
+        problems = find_problems(content, huey)
         if as_json:
             print_json(content.as_dict())
             for problem in problems:
-                print_error("report", problem)
+                print_error("report", problem.text)
         else:
-            view.print_report(content, huey_name, problems)
+            view.print_report(content, huey, huey_name, problems, details)
     if problems:
         raise typer.Exit(NEEDS_ATTENTION)

@@ -1,117 +1,120 @@
-"""The report as text, and the problems in it that need a person."""
+"""The report as text: the verdict and a summary, or all details."""
 
 from __future__ import annotations
 
+import sys
+from datetime import datetime, timezone
 from typing import Any
 
-from ...upkeep import LOCK_ERRORS, Consumer, Report
-from .._shared.storage_errors import describe_record
+from rich.cells import cell_len
+from rich.console import Console
+
+from ...upkeep import Consumer, Report
+from .._shared.durations import format_span, zone_of
+from .._shared.folding import fold
 from .._shared.tables import print_table
-from .._shared.terminal import print_command, print_text, program
+from .._shared.terminal import print_command, print_text, program, text_width
 from .._shared.wording import join_limited, pluralize, verb
+from .problems import Problem, count_lock_errors
+from .summary import format_stored_time, summary, verdict
 
 _MOST_ROWS = 10
 """Rows of a table that could be endless: of classes, tasks, locks."""
 
+_LABEL_WIDTH = 11
 _ALIVE = {True: "yes", False: "no", None: "unknown"}
 
 
-def find_problems(report: Report, huey: Any) -> list[str]:
-    """Return a sentence for each problem in `report` that only a person can solve."""
-    problems = _unreadable(report, huey)
-    if report.locks.stale:
-        locks = pluralize(report.locks.stale, "lock")
-        problems.append(
-            f"{locks} of dead processes: tasks that need them do not run. {program.name} locks "
-            "shows and releases them"
-        )
-    if (dead := _dead_workers(report)) and report.queue_length:
-        messages = pluralize(report.queue_length, "message")
-        problems.append(
-            f"{messages} {verb(report.queue_length, 'wait')} in the queue, and every known process "
-            f"with workers is dead ({join_limited(dead)}). Start a consumer, unless a consumer "
-            "without the kit is running: this command cannot see those"
-        )
-    lock_errors = _count_lock_errors(report)
-    if lock_errors and not report.has_consumer:
-        problems.append(
-            f"{pluralize(lock_errors, 'lock error')} {verb(lock_errors, 'are')} stored, and no "
-            "consumer with the kit is known. A kit in the application alone does not prevent them: "
-            "call install_handlers in the module where the Huey is created, so that the consumer "
-            "calls it, too"
-        )
-    if report.pauses.ownerless:
-        problems.append(
-            "Pause switches without effect, because this Huey does not have their tasks: "
-            f"{join_limited(report.pauses.ownerless)}. If the tasks were renamed or removed, "
-            f"delete the switches with {program.name} tokens delete"
-        )
-    return problems
+def print_report(
+    report: Report, huey: Any, huey_name: str, problems: list[Problem], has_details: bool
+) -> None:
+    """Print the report on stdout: the verdict, the summary, details, then what to do.
 
-
-def _unreadable(report: Report, huey: Any) -> list[str]:
-    """Return a sentence for each kind of data that cannot be read, and what that blocks."""
-    unreadable, problems = report.unreadable, []
-    if unreadable.values:
-        problems.append(
-            f"{pluralize(unreadable.values, 'value')} in the store cannot be read: no command of "
-            "the kit will delete what it cannot read"
-        )
-    if unreadable.messages:
-        problems.append(
-            f"{pluralize(unreadable.messages, 'message')} in the queue or the schedule cannot be "
-            "read: as long as that is so, no sweep and no purge deletes anything"
-        )
-    if unreadable.records:
-        places = join_limited(describe_record(huey, name) for name in unreadable.records)
-        problems.append(
-            f"{pluralize(len(unreadable.records), 'record')} of the ledger cannot be read "
-            f"({places}): as long as that is so, no sweep and no purge deletes anything. Run the "
-            "same version of huey-signals-kit in all processes of this queue, then delete a record "
-            "that still cannot be read. Only its counts are lost; a living process writes its "
-            "record again: "
-            + program.command(
-                "forget", program.huey_word, "--record", unreadable.records[0], "--apply"
-            )
-        )
-    return problems
-
-
-def _dead_workers(report: Report) -> list[str]:
-    """Return all processes with workers, if every one of them is dead."""
-    workers = [process for process in report.consumers if process.worker not in ("", "scheduler")]
-    if any(process.alive is not False for process in workers):
-        return []
-    return [f"process {process.pid} on {process.host}" for process in workers]
-
-
-def _count_lock_errors(report: Report) -> int:
-    """Return how many lock errors are stored that are neither kept on purpose nor expire."""
-    return sum(
-        report.errors.get(name, 0) - report.kept.get(name, 0) - report.expiring.get(name, 0)
-        for name in LOCK_ERRORS
-    )
-
-
-def print_report(report: Report, huey_name: str, problems: list[str]) -> None:
-    """Print the report on stdout: tables first, then what to do."""
-    print_text(f"Queue {report.queue}, storage {report.storage}")
-    if report.trusted_serializer:
-        print_text(f"Its serializer {report.serializer} is your own; the kit uses it unchecked.")
+    Args:
+        report: The report.
+        huey: The Huey.
+        huey_name: The Huey as named by the user, for commands to copy.
+        problems: What needs a person.
+        has_details: Whether to print the tables.
+    """
+    zone = zone_of(huey)
+    print_text(verdict(report, problems), colour="red" if problems else "green")
     print_text()
+    used = 2 + _print_summary(report, zone)
+    print_text()
+    if has_details:
+        _print_details(report, zone)
+    commands = _cleanup(report, huey_name)
+    if not has_details:
+        commands.append(("All details", ["report", huey_name, "--details"]))
+    if problems:
+        used += 1 + sum(_command_lines(*command) for command in commands)
+        _print_problems(problems, None if has_details else _room(used))
+    for reason, words in commands:
+        if _command_lines(reason, words) == 1:
+            print_text(f"{reason}: {program.command(*words)}")
+        else:
+            print_text(f"{reason}:")
+            print_command(*words)
+
+
+def _command_lines(reason: str, words: list[str]) -> int:
+    """Return how many lines a command to copy takes, with the reason for it before it."""
+    line = f"{reason}: {program.command(*words)}"
+    return 1 if cell_len(line) <= text_width() else 1 + len(fold(f"{reason}:", text_width()))
+
+
+def _print_summary(report: Report, zone: str) -> int:
+    """Print the lines of the summary; return how many."""
+    now = datetime.now(timezone.utc)
+    head = (
+        f"Queue {report.queue}, storage {report.storage}; read at {now:%Y-%m-%d %H:%M:%S} UTC "
+        f"in {format_span(report.seconds)}"
+    )
+    if report.trusted_serializer:
+        head += f". Its serializer {report.serializer} is your own; the kit uses it unchecked."
+    print_text(head)
+    lines = len(fold(head, text_width()))
+    for label, sentence in summary(report, zone):
+        print_text(sentence, first=label.ljust(_LABEL_WIDTH))
+        lines += len(fold(sentence, text_width() - _LABEL_WIDTH))
+    return lines
+
+
+def _room(used: int) -> int | None:
+    """Return how many lines are left on the screen; None if stdout is no terminal."""
+    # Below the problems are an empty line and the prompt of the shell.
+    return Console().height - used - 2 if sys.stdout.isatty() else None
+
+
+def _print_problems(problems: list[Problem], room: int | None) -> None:
+    """Print a paragraph for each problem, as long as there are lines left.
+
+    The first sentence of the report has named all of them.
+    """
+    lines = 1
+    shown = 0
+    for problem in problems:
+        lines += len(fold(problem.text, text_width() - 2))
+        if room is not None and lines > room:
+            break
+        shown += 1
+    if shown:
+        print_text("Needs a person:")
+        for problem in problems[:shown]:
+            print_text(problem.text, first="- ")
+        print_text()
+
+
+def _print_details(report: Report, zone: str) -> None:
     _print_kinds(report)
     _print_errors(report)
     _print_tokens(report)
     _print_pauses(report)
     _print_locks(report)
-    _print_messages(report)
+    _print_messages(report, zone)
     _print_processes(report)
     _print_counters(report)
-    _print_cleanup(report, huey_name)
-    if problems:
-        print_text("Needs attention:")
-        for problem in problems:
-            print_text(problem, first="- ")
 
 
 def _print_kinds(report: Report) -> None:
@@ -124,12 +127,6 @@ def _print_kinds(report: Report) -> None:
     keys, size = sum(row[1] for row in rows), sum(row[2] for row in rows)
     print_table(("in the store", "keys", "bytes"), [*rows, ("all", keys, size)], numbers=(1, 2))
     print_text()
-    if report.kinds["kit"].keys and not report.storage.startswith("unknown"):
-        print_text(
-            f"{pluralize(report.kinds['kit'].keys, 'key')} of version 0.1 of the kit, which this "
-            f"version does not read: {program.name} forget deletes them."
-        )
-        print_text()
 
 
 def _print_errors(report: Report) -> None:
@@ -152,7 +149,7 @@ def _describe_errors(report: Report, name: str) -> str:
 def _print_tokens(report: Report) -> None:
     """Print the revoke tokens by state."""
     tokens = report.tokens
-    first = f", first at {_format_iso(tokens.oldest_mark)}" if tokens.oldest_mark else ""
+    first = f", first at {format_stored_time(tokens.oldest_mark)}" if tokens.oldest_mark else ""
     rows = [
         ("live", tokens.live, "their tasks may still run"),
         ("custom", tokens.custom, "ids not made by Huey; never deleted by a sweep"),
@@ -195,13 +192,13 @@ def _print_locks(report: Report) -> None:
         print_text()
 
 
-def _print_messages(report: Report) -> None:
+def _print_messages(report: Report, zone: str) -> None:
     """Print how many messages wait in the queue and in the schedule."""
     schedule, times = report.schedule, ""
     if schedule.first:
-        times = _format_iso(schedule.first)
+        times = format_stored_time(schedule.first, zone)
         if schedule.length > 1:
-            times = f"from {times} to {_format_iso(schedule.last)}"
+            times = f"from {times} to {format_stored_time(schedule.last, zone)}"
     rows = [("queue", report.queue_length, ""), ("schedule", schedule.length, times)]
     print_table(("waiting", "messages", ""), rows, numbers=(1,))
     print_text()
@@ -217,7 +214,7 @@ def _print_processes(report: Report) -> None:
         (
             f"{process.host} {process.pid}",
             process.worker or "none",
-            _format_iso(process.started),
+            format_stored_time(process.started),
             _ALIVE[process.alive],
             _describe_running(process),
         )
@@ -237,27 +234,40 @@ def _describe_running(process: Consumer) -> str:
 
 def _print_counters(report: Report) -> None:
     """Print a table for each metric, highest count first."""
-    by_metric: dict[str, list[tuple[str, int]]] = {}
+    by_metric: dict[str, list[tuple[str, Any]]] = {}
     for counter in report.counters:
         labels = " ".join(value for name, value in counter["labels"].items() if name != "queue")
-        value = counter["value"]
-        number = value if isinstance(value, int) else value["count"]
-        by_metric.setdefault(counter["metric"], []).append((labels, number))
-    for metric, rows in by_metric.items():
-        _print_limited((metric, "counted"), sorted(rows, key=lambda row: -row[1]), numbers=(1,))
+        by_metric.setdefault(counter["metric"], []).append((labels, counter["value"]))
+    for metric, values in by_metric.items():
+        if all(isinstance(value, int) for _, value in values):
+            rows = sorted(values, key=lambda row: -row[1])
+            _print_limited((metric, "counted"), rows, numbers=(1,))
+            continue
+        durations = [
+            (labels, value["count"], format_span(value["seconds"] / max(1, value["count"])))
+            for labels, value in values
+            if not isinstance(value, int)
+        ]
+        durations.sort(key=lambda row: -row[1])
+        _print_limited((metric, "counted", "on average"), durations, numbers=(1, 2))
 
 
-def _print_cleanup(report: Report, huey_name: str) -> None:
-    """Print the commands that delete what is no longer needed."""
-    lock_errors = _count_lock_errors(report)
-    if report.tokens.orphaned:
-        print_text(f"To delete {pluralize(report.tokens.orphaned, 'orphaned revoke token')}:")
-        print_command("sweep", huey_name)
+def _cleanup(report: Report, huey_name: str) -> list[tuple[str, list[str]]]:
+    """Return what can be deleted because it is no longer needed, and the commands for that."""
+    lock_errors = count_lock_errors(report)
+    commands = []
+    if orphaned := report.tokens.orphaned:
+        reason = f"To delete {pluralize(orphaned, 'orphaned revoke token')}"
+        commands.append((reason, ["sweep", huey_name]))
     if lock_errors:
-        print_text(f"To delete {pluralize(lock_errors, 'stored lock error')}:")
-        print_command("purge", huey_name)
-    if report.tokens.orphaned or lock_errors:
-        print_text()
+        reason = f"To delete {pluralize(lock_errors, 'stored lock error')}"
+        commands.append((reason, ["purge", huey_name]))
+    old = report.kinds["kit"].keys
+    if old and not report.storage.startswith("unknown"):
+        keys = pluralize(old, "key")
+        reason = f"To delete {keys} of version 0.1 of the kit, which this version does not read"
+        commands.append((reason, ["forget", huey_name]))
+    return commands
 
 
 def _print_limited(titles: tuple[str, ...], rows: list[Any], numbers: tuple[int, ...] = ()) -> None:
@@ -266,8 +276,3 @@ def _print_limited(titles: tuple[str, ...], rows: list[Any], numbers: tuple[int,
     if len(rows) > _MOST_ROWS:
         print_text(f" and {len(rows) - _MOST_ROWS:,} more; --json has all")
     print_text()
-
-
-def _format_iso(iso: str | None) -> str:
-    """Return a time in ISO format as text, to the second; ``?`` for None."""
-    return (iso or "?").replace("T", " ").partition(".")[0].replace("+00:00", " UTC")

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from ...upkeep import validate_min_age
-from ...upkeep.wording import format_duration, format_time
+from ...upkeep.wording import format_duration, format_span, format_time
 from .exits import UsageError
 from .terminal import printable
 
-__all__ = ["format_duration", "format_seconds", "format_time", "parse_age"]
+__all__ = [
+    "format_duration",
+    "format_seconds",
+    "format_span",
+    "format_time",
+    "parse_age",
+    "zone_of",
+]
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _NAMES = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
@@ -45,3 +53,8 @@ def format_seconds(seconds: float) -> str:
             number = seconds / size
             return f"{number:,g} {name}{'' if number == 1 else 's'}"
     raise AssertionError
+
+
+def zone_of(huey: Any) -> str:
+    """Return the time zone of the times that `huey` stores without one."""
+    return "UTC" if huey.utc else "local"

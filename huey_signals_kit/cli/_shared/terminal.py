@@ -1,4 +1,4 @@
-"""Output to people: results to stdout, errors and progress to stderr, readable at 80 columns."""
+"""Output to people: results to stdout, errors and progress to stderr, as wide as the terminal."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from contextlib import suppress
 from typing import Any
 
 import typer
-from rich.console import Console, RenderableType
-from rich.text import Text
+from rich.console import Console
 
-WIDTH = 80
+from .folding import ID_LENGTH, fold
+
+_LEAST_WIDTH = ID_LENGTH + 8
+"""Columns of the narrowest output: an id, and what stands before and after it in a sentence."""
+_WIDEST_TEXT = 100
+"""Columns of the widest paragraph; longer lines are no easier to read."""
 
 
 class Program:
@@ -38,10 +42,20 @@ class Program:
 program = Program()
 
 
+def output_width() -> int:
+    """Return the columns of the terminal; 80 without one. The variable COLUMNS overrides both."""
+    return max(_LEAST_WIDTH, Console().width)
+
+
+def text_width() -> int:
+    """Return the columns of a paragraph on the terminal."""
+    return min(output_width(), _WIDEST_TEXT)
+
+
 def console(*, stderr: bool = False) -> Console:
-    """Return a console of at most 80 columns; rich decides whether it has colours."""
+    """Return a console as wide as a paragraph; rich decides whether it has colours."""
     terminal = Console(stderr=stderr, highlight=False, markup=False)
-    terminal.width = min(terminal.width, WIDTH)
+    terminal.width = min(terminal.width, _WIDEST_TEXT)
     return terminal
 
 
@@ -53,24 +67,25 @@ def show_cursor() -> None:
             os.write(sys.stderr.fileno(), b"\x1b[?25h")
 
 
-def render_lines(content: RenderableType, width: int = WIDTH) -> list[str]:
-    """Return the lines that rich prints for `content`, folded and without colours."""
-    paper = Console(width=width, color_system=None, highlight=False, markup=False, emoji=False)
-    with paper.capture() as printed:
-        paper.print(content, overflow="fold")
-    return [line.rstrip() for line in printed.get().splitlines()]
-
-
-def print_text(text: str = "", *, first: str = "") -> None:
-    """Print a line or a folded paragraph on stdout.
+def print_text(text: str = "", *, first: str = "", colour: str = "") -> None:
+    """Print a line or a paragraph on stdout, folded at words.
 
     Args:
         text: The paragraph.
         first: Put before the first line, such as ``- ``; later lines are indented as far.
+        colour: Print in bold letters of this colour, if stdout is a terminal with colours.
     """
     rest = " " * len(first)
-    for number, line in enumerate(render_lines(Text(printable(text)), WIDTH - len(first))):
-        typer.echo(f"{rest if number else first}{line}")
+    for number, line in enumerate(fold(printable(text), text_width() - len(first))):
+        line = f"{rest if number else first}{line}"
+        if colour and _has_colours():
+            line = typer.style(line, fg=colour, bold=True)
+        typer.echo(line)
+
+
+def _has_colours() -> bool:
+    terminal = Console()
+    return sys.stdout.isatty() and terminal.color_system is not None and not terminal.no_color
 
 
 def print_command(*words: str) -> None:
@@ -79,8 +94,12 @@ def print_command(*words: str) -> None:
 
 
 def print_error(command: str, message: object) -> None:
-    """Print a message of a command on stderr."""
-    typer.echo(f"{program.name} {command}: {message}", err=True)
+    """Print a message of a command on stderr; folded at words if stderr is a terminal."""
+    text = f"{program.name} {command}: {message}"
+    lines = text.split("\n")
+    if sys.stderr.isatty():
+        lines = [folded for line in lines for folded in fold(line, text_width())]
+    typer.echo("\n".join(lines), err=True)
 
 
 def printable(text: object) -> str:

@@ -10,6 +10,7 @@ import typer
 
 from ...upkeep import TokenList, TokensDeleted, delete_named_tokens, find_task
 from .._shared.command import Apply, AsJson, HueyName, command_context, print_json
+from .._shared.durations import zone_of
 from .._shared.exits import NEEDS_ATTENTION, CommandError
 from .._shared.progress import progress
 from .._shared.terminal import printable, program
@@ -72,7 +73,7 @@ def list_tokens(
     """List revoke tokens and pause switches."""
     with command_context("tokens list", huey_name) as huey:
         patterns = [] if pattern is None else [pattern]
-        output = view.JsonList() if as_json else view.TextList()
+        output = view.JsonList() if as_json else view.TextList(zone_of(huey))
         matched = 0
         for token in TokenList(huey, patterns):
             matched += 1
@@ -109,7 +110,7 @@ def show(
             )
         else:
             for token in matches:
-                view.print_token(token, locations[token.entry.key])
+                view.print_token(token, locations[token.entry.key], zone_of(huey))
 
 
 @tokens.command(epilog=EXAMPLES)

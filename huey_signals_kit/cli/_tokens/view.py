@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from datetime import timezone
 from shlex import quote
 
 import typer
-from rich.cells import cell_len, set_cell_size
 
 from ...upkeep import TaskLocation, TokenInfo, TokensDeleted
 from .._shared.dry_run import print_apply_command, print_dry_run_notice
+from .._shared.folding import ID_LENGTH, fold
 from .._shared.tables import print_table
-from .._shared.terminal import WIDTH, print_text, printable
+from .._shared.terminal import output_width, print_text, printable
 from .._shared.wording import pluralize
 
-_COLUMNS = "{:5} {:10} {:22} {}"
+_COLUMNS = (("KIND", 5), ("STATE", 10), ("REVOKED UNTIL", 22))
+"""Titles and widths of the columns before the name; a narrow terminal leaves out the last ones."""
+_NAME_TITLE = "ID, OR NAME OF THE TASK"
 _KINDS = {"pause_switch": "pause"}
-_NAME_WIDTH = WIDTH - len(_COLUMNS.format("", "", "", ""))
 
 
-def _validity(token: TokenInfo) -> str:
-    """Return for how long `token` keeps its task from running."""
+def _validity(token: TokenInfo, zone: str) -> str:
+    """Return until when `token` keeps its task from running.
+
+    Args:
+        token: The token.
+        zone: The time zone of the Huey, for a time without one.
+    """
     if token.state == "unreadable":
         return "?"
     if token.once:
-        return "once"
-    return "for ever" if token.until is None else f"until {token.until:%Y-%m-%d %H:%M}"
+        return "the next run"
+    if token.until is None:
+        return "for ever"
+    if token.until.tzinfo is not None:
+        return f"{token.until.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
+    return f"{token.until:%Y-%m-%d %H:%M} {zone}"
 
 
 class TextList:
@@ -36,25 +47,39 @@ class TextList:
     longest name.
     """
 
-    def __init__(self) -> None:
-        """Start an empty list."""
+    def __init__(self, zone: str) -> None:
+        """Start an empty list.
+
+        Args:
+            zone: The time zone of the Huey.
+        """
         self._shown = 0
-        self._has_shortened_names = False
+        self._zone = zone
+        width = output_width()
+        self._columns = list(_COLUMNS)
+        while self._columns and sum(self._widths()) + len(self._columns) + ID_LENGTH > width:
+            self._columns.pop()
+        self._name_width = width - sum(self._widths()) - len(self._columns)
+
+    def _widths(self) -> list[int]:
+        return [width for _, width in self._columns]
 
     def add(self, token: TokenInfo) -> None:
         """Print the line of `token`, after the titles if it is the first."""
         if not self._shown:
-            typer.echo(_COLUMNS.format("KIND", "STATE", "REVOKED", "ID, OR NAME OF THE TASK"))
+            self._print([title for title, _ in self._columns], _NAME_TITLE)
         self._shown += 1
         kind = _KINDS.get(token.kind, token.kind)
-        typer.echo(_COLUMNS.format(kind, token.state, _validity(token), self._fit_name(token)))
+        cells = [kind, token.state, _validity(token, self._zone)]
+        self._print(cells[: len(self._columns)], printable(token.name))
 
-    def _fit_name(self, token: TokenInfo) -> str:
-        name = printable(token.name)
-        if cell_len(name) <= _NAME_WIDTH:
-            return name
-        self._has_shortened_names = True
-        return set_cell_size(name, _NAME_WIDTH - 1) + "…"
+    def _print(self, cells: list[str], name: str) -> None:
+        start = "".join(
+            f"{cell:{width}} " for cell, width in zip(cells, self._widths(), strict=True)
+        )
+        for line in fold(name, self._name_width):
+            typer.echo(f"{start}{line}")
+            start = " " * len(start)
 
     def finish(self, matched: int) -> None:
         """Print what the list leaves out.
@@ -64,8 +89,6 @@ class TextList:
         """
         if matched > self._shown:
             print_text(f"and {matched - self._shown:,} more; --limit 0 shows all")
-        if self._has_shortened_names:
-            print_text("Names that end in … are shortened; --json shows them whole.")
         if not matched:
             print_text("No revoke tokens and no pause switches.")
 
@@ -93,17 +116,18 @@ class JsonList:
         typer.echo(f'{start}], "shown": {self._shown}, "matched": {matched}}}')
 
 
-def print_token(token: TokenInfo, locations: Iterable[TaskLocation]) -> None:
+def print_token(token: TokenInfo, locations: Iterable[TaskLocation], zone: str) -> None:
     """Print all that is known of one token.
 
     Args:
         token: The token.
+        zone: The time zone of the Huey.
         locations: Where its task was found.
     """
     rows = [
         ("kind", token.kind.replace("_", " ")),
         ("state", token.state),
-        ("revoked", _validity(token)),
+        ("revoked until", _validity(token, zone)),
         ("in the store", f"{token.entry.key}, {pluralize(token.entry.size, 'byte')}"),
         *(("its task", _describe_location(location)) for location in dict.fromkeys(locations)),
     ]

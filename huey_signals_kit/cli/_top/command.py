@@ -16,7 +16,7 @@ from .._shared.durations import format_duration
 from .._shared.exits import UsageError
 from .._shared.progress import progress
 from .._shared.storage_errors import describe_storage, is_storage_failure, storage_failure
-from .._shared.terminal import WIDTH, console
+from .._shared.terminal import console, output_width
 from .screen import FullScreen
 from .view import render
 
@@ -74,7 +74,7 @@ def top(
         if as_json:
             print_json(_poll_once(poller).as_dict())
         elif once or not _is_terminal():
-            for line in render(_poll_once(poller), describe_storage(huey.storage), WIDTH):
+            for line in render(_poll_once(poller), describe_storage(huey.storage), output_width()):
                 typer.echo(line.plain.rstrip())
         else:
             _LiveView(huey, poller, interval).run()

@@ -21,8 +21,9 @@ from ...upkeep.monitor.model import (
     SeenTask,
 )
 from .._shared.durations import format_duration
+from .._shared.folding import fold
 from .._shared.lock_cells import format_held_for
-from .._shared.terminal import printable, program, render_lines
+from .._shared.terminal import printable, program
 from .._shared.wording import pluralize
 
 _PROBLEM_STYLE = "bold red"
@@ -86,7 +87,7 @@ def _head(snapshot: QueueSnapshot, storage: str, width: int, problem: str) -> li
     first = Text.assemble(left, (f"  {clock}", _PROBLEM_STYLE if problem else "dim"))
     if not (warning := problem or _describe_unreadable(snapshot)):
         return [first]
-    lines = render_lines(Text(warning), width)[:_MOST_PROBLEM_LINES]
+    lines = fold(warning, width)[:_MOST_PROBLEM_LINES]
     return [first, *(Text(line, _PROBLEM_STYLE) for line in lines)]
 
 

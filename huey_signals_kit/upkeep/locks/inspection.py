@@ -274,7 +274,7 @@ _OLDER = (
 def _silence_text(silent: float | None, limit: float) -> str:
     if silent is None:
         return (
-            "no process watches it. A consumer with the kit would watch it, or this command with "
+            "no process watches it. A consumer with the kit would watch it, or locks release with "
             f"--apply, which takes {limit:g} seconds"
         )
     return (
