@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import jinja2
 
+from ..upkeep.monitor.background_read import ReadTimeout
 from ..upkeep.monitor.model import SeenTask
 from . import _charts, _content, _text
 from ._acts import ACT_PAGES, NOTICES, encode_field
@@ -18,6 +19,7 @@ from ._page import Page
 from ._queue import Queue, QueueState
 from ._request import Request, Response
 from ._site import Visit
+from ._switches import MAX_LISTED, ListedToken
 from ._tasks import OneTask, read_task
 
 NAVIGATION = (
@@ -134,11 +136,38 @@ def _read_state(visit: Visit) -> _Shown:
     return _Shown(visit.queue.state())
 
 
+@dataclass(frozen=True)
+class _Tokens:
+    state: QueueState
+    tokens: list[ListedToken] | None
+    """The first ones; None before they were read."""
+    has_more: bool = False
+    age: float = 0.0
+
+
+def _read_tokens(visit: Visit) -> _Tokens:
+    state = visit.queue.state()
+    try:
+        tokens, age = visit.queue.tokens()
+    except ReadTimeout:
+        return _Tokens(state, None)
+    return _Tokens(state, tokens[:MAX_LISTED], len(tokens) > MAX_LISTED, age)
+
+
+def _tokens_json(content: _Tokens) -> dict[str, Any]:
+    tokens = content.tokens
+    return {
+        **_report_json(content),
+        "tokens": None if tokens is None else [token.as_json() for token in tokens],
+        "has_more_tokens": content.has_more,
+    }
+
+
 def _rows_json(content: _Shown) -> dict[str, Any]:
     return {"tasks": [row.as_json() for row in content.rows], "age_seconds": content.state.age}
 
 
-def _report_json(content: _Shown) -> dict[str, Any]:
+def _report_json(content: _Shown | _Tokens) -> dict[str, Any]:
     report = content.state.report
     return {
         "report": None if report is None else report.as_dict(),
@@ -165,7 +194,7 @@ PAGES: dict[str, Page] = {
     ),
     "tasks": Page("Tasks", "tasks.html", _read_tasks, _rows_json, "tasks"),
     "task": Page("Task", "task.html", read_task, OneTask.as_json, "tasks", is_of_object=True),
-    "tokens": Page("Tokens", "tokens.html", _read_state, _report_json, "tokens"),
+    "tokens": Page("Tokens", "tokens.html", _read_tokens, _tokens_json, "tokens"),
     "consumers": Page(
         "Consumers",
         "consumers.html",

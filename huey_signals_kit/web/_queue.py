@@ -22,7 +22,7 @@ from ..upkeep.monitor.model import QueueSnapshot
 from ..upkeep.monitor.poller import Poller
 from ._background_act import BackgroundActs
 from ._lookups import Lookups
-from ._switches import Pause, TaskState, find_task_state, read_pause
+from ._switches import ListedToken, Pause, TaskState, find_task_state, list_tokens, read_pause
 
 _FRESH_SECONDS, _OLD_SECONDS = 2.0, 5.0
 _WAIT_SECONDS, _FIRST_WAIT_SECONDS = 0.15, 1.5
@@ -103,6 +103,10 @@ class Queue:
     def find_pause(self, name: str) -> tuple[Pause | None, float]:
         """Return the pause switch of a task by its name, and the age of this answer."""
         return self.lookups.get(f"name {name}", lambda: read_pause(self.huey, name))
+
+    def tokens(self) -> tuple[list[ListedToken], float]:
+        """Return the first tokens of the queue, and the age of this answer."""
+        return self.lookups.get("tokens", lambda: list_tokens(self.huey))
 
     @property
     def kit(self) -> Kit | None:

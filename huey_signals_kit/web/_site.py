@@ -182,7 +182,13 @@ class Site:
         try:
             response: Response = page.act(visit)
         except ReadTimeout:
-            return self._pages.waiting(visit, "The storage has not answered yet.")
+            return self._pages.message(
+                visit.request,
+                503,
+                "Nothing was changed",
+                "The storage has not answered yet. Try again.",
+                visit,
+            )
         except Refused as exc:
             return self._pages.message(visit.request, 409, exc.title, exc.reason, visit)
         return response

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
+from itertools import islice
 from typing import Any
 
 from ..ledger import Ledger
 from ..store import Keys, Kind, Reader, open_store
 from ..store.keys import DJANGO, PAUSE, TOKEN
-from ..upkeep import Explanation, explain
+from ..upkeep import Explanation, TokenList, explain
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,42 @@ class TaskState:
     """By key: a digest of each token and switch that is stored for the task."""
     has_record: bool
     """Whether a record of Django is stored for the task."""
+
+
+@dataclass(frozen=True)
+class ListedToken:
+    """A revoke token or a pause switch in the list of the page."""
+
+    key: str
+    name: str
+    is_pause: bool
+    state: str
+    """See `TokenInfo.state`."""
+    until: datetime | None
+    once: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        until = None if self.until is None else self.until.isoformat()
+        return {"key": self.key, "state": self.state, "until": until, "once": self.once}
+
+
+MAX_LISTED = 100
+
+
+def list_tokens(huey: Any) -> list[ListedToken]:
+    """Return the first tokens and pause switches; one more than `MAX_LISTED` if there are more."""
+    return [
+        ListedToken(
+            token.entry.key,
+            token.name,
+            token.entry.key.startswith(PAUSE),
+            token.state,
+            token.until,
+            token.once,
+        )
+        for token in islice(TokenList(huey), MAX_LISTED + 1)
+    ]
 
 
 def digest(raw: bytes) -> str:

@@ -166,10 +166,12 @@ def _last(history: History, name: str, signals: Sequence[str]) -> str:
     """Return how long ago the last of some signals of a task was counted."""
     label = sanitize_label(name)
     for rows, seconds in ((history.minutes, 60), (history.hours, 3600)):
-        for ago in range(max(map(len, rows.values()), default=0)):
-            if any(
-                kind == "signal" and labels[0] == label and labels[1] in signals and row[-1 - ago]
-                for (kind, *labels), row in rows.items()
-            ):
+        counts = [
+            row
+            for (kind, *labels), row in rows.items()
+            if kind == "signal" and labels[0] == label and labels[1] in signals
+        ]
+        for ago in range(max(map(len, counts), default=0)):
+            if any(row[-1 - ago] for row in counts):
                 return f"{_text.format_duration(ago * seconds)} ago" if ago else "just now"
-    return "none in the last 72 hours"
+    return "none counted in the last 72 hours"

@@ -85,6 +85,12 @@ def fail():
 
 
 @task
+def fails_with(text, number=0):
+    """Raise an error with the arguments in it."""
+    raise ValueError(text, number)
+
+
+@task
 def guarded():
     """Need a lock."""
     with tasks_backend.HUEY.lock_task(LOCK):

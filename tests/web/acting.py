@@ -7,22 +7,34 @@ from html import unescape
 from urllib.parse import parse_qsl, urlsplit
 
 from huey_signals_kit.web import Request
+from tests.support import wait_until
 
 SAME = {"host": "ops.example", "sec-fetch-site": "same-origin"}
 HOSTILE = "<script>alert(1)</script>\"'&\x1b[31m\u202e{{7*7}}"
 
 
 def get(site, path, **fields):
-    """Return the response to a GET of a path with its query."""
+    """Return the response to a GET of a path with its query, when the storage has answered."""
     parts = urlsplit(path)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    return site.respond(Request("GET", parts.path, query=query, **fields))
+    return _answer(site, Request("GET", parts.path, query=query, **fields))
+
+
+def _answer(site, request):
+    last = []
+
+    def answered():
+        last[:] = [site.respond(request)]
+        return last[0].status != 503
+
+    wait_until(answered, 20, "the storage")
+    return last[0]
 
 
 def post(site, path, form, headers=SAME, **fields):
     """Return the response to a form."""
     parts = urlsplit(path)
-    return site.respond(Request("POST", parts.path, headers=headers, form=form, **fields))
+    return _answer(site, Request("POST", parts.path, headers=headers, form=form, **fields))
 
 
 def text_of(response):

@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from ...huey_internals.django_records import FAILED, DjangoRecord, parse_record
-from ...huey_internals.django_tasks import is_task_object, module_path
+from ...huey_internals.django_tasks import BACKEND, is_task_object, module_path
 from ...store import Reader, Unreadable, open_store
 from ...store.keys import DJANGO
 from ...upkeep import Explanation
@@ -26,7 +26,6 @@ from .once import new_form_id, use_form_id
 from .targets import pause_facts, task_facts
 
 NOW, AGAIN = "run-now", "run-again"
-_DJHUEY = "huey.contrib.djhuey"
 _NOTHING = "Nothing was enqueued"
 NO_MESSAGE = (
     "The page cannot run this task again: Huey deletes the message of a task when a worker takes "
@@ -163,7 +162,7 @@ def _refusal(visit: Visit, explanation: Explanation, raw: bytes | None) -> str:
     refusal = refusal_again(explanation, raw, Reader(queue.huey))
     if refusal == NO_MESSAGE and not _refusal_now(visit, explanation.task_name or ""):
         return f"{refusal} It is a periodic task without arguments: its page can run it now."
-    if not refusal and getattr(sys.modules.get(_DJHUEY), "HUEY", None) is not queue.huey:
+    if not refusal and getattr(sys.modules.get(BACKEND), "HUEY", None) is not queue.huey:
         return "Django's own tasks go to another Huey than the one of this page."
     if not refusal and queue.huey.immediate:
         return "This Huey runs tasks immediately, so the task would run in the server of this page."
@@ -225,6 +224,9 @@ def run_again(visit: Visit) -> Response:
         for option, kind in (("priority", int), ("queue_name", str), ("backend", str))
         if type(failed.fields.get(option)) is kind
     }
-    task.using(**options).enqueue(*args, **kwargs)
+    try:
+        task.using(**options).enqueue(*args, **kwargs)
+    except Exception as exc:  # its text may have arguments
+        raise Refused(_NOTHING, f"Django did not accept the task: {type(exc).__name__}.") from exc
     record(visit, AGAIN, task_id, 1)
     return redirect(visit, "task", AGAIN, id=task_id)
