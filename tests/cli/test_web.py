@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import http.client
-from urllib.parse import urlsplit
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 
@@ -13,9 +14,14 @@ pytest.importorskip("typer", exc_type=ImportError)
 
 from huey import MemoryHuey
 
+from huey_signals_kit import install_handlers
 from huey_signals_kit.cli._web.command import PASSWORD
 from huey_signals_kit.cli._web.server import PageServer, is_loopback
+from huey_signals_kit.signals import page_act
+from huey_signals_kit.web._switches import digest
+from tests.locks import GONE, taken_by
 
+HAS_IPV6 = Path("/proc/net/if_inet6").exists()
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 
 
@@ -23,11 +29,23 @@ SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 def serve():
     """Return a function that asks a server with these settings."""
 
-    def ask(method="GET", path="/", body=None, *, password="", allow_acts=False, **headers):
-        server = PageServer(MemoryHuey("shop"), "127.0.0.1", 0, password, allow_acts)
+    def ask(
+        method="GET",
+        path="/",
+        body=None,
+        *,
+        huey=None,
+        host="127.0.0.1",
+        password="",
+        allow_acts=False,
+        allowed_hosts=(),
+        **headers,
+    ):
+        huey = huey or MemoryHuey("shop")
+        server = PageServer(huey, host, 0, password, allow_acts, allowed_hosts)
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         with server.serving():
-            connection = http.client.HTTPConnection("127.0.0.1", urlsplit(server.url).port)
+            connection = http.client.HTTPConnection(host, urlsplit(server.url).port)
             connection.request(method, path, body, headers)
             response = connection.getresponse()
             content = response.read()
@@ -58,6 +76,47 @@ def test_a_page_on_loopback_answers_to_no_other_name(serve, name):
 def test_a_page_on_loopback_answers_to_the_names_of_this_machine(serve, name):
     """With a port or without."""
     assert serve(Host=name)[0].status == 200
+
+
+def test_a_page_on_loopback_answers_to_the_name_of_a_proxy(serve):
+    """If the option has it."""
+    allowed = {"allowed_hosts": ["Ops.example"]}
+    assert serve(Host="ops.example:8443", **allowed)[0].status == 200
+    assert serve(Host="evil.example", **allowed)[0].status == 403
+
+
+def test_the_server_listens_on_ipv6(serve):
+    """The address has brackets in the URL."""
+    if not HAS_IPV6:
+        pytest.skip("this machine has no IPv6")
+    assert serve(host="::1", Host="[::1]:9807")[0].status == 200
+
+
+def test_the_user_of_an_act_is_that_of_the_password(serve):
+    """A proxy in front that has checked the password passes the name on, too."""
+    huey, users = MemoryHuey("shop"), []
+
+    def on_act(sender, user, **_):
+        users.append(user)
+
+    for name, password in (("ann", "secret"), ("bob", "")):
+        taken_by(huey, "import", GONE)
+        raw = huey.storage.peek_data("shop.lock.import")
+        given = base64.b64encode(f"{name}:secret".encode()).decode()
+        form = urlencode({"name": "import", "acquisition": digest(raw)})
+        with install_handlers(huey, sinks="memory"), page_act.connected_to(on_act):
+            answer, _ = serve(
+                "POST",
+                "/act/release",
+                form,
+                huey=huey,
+                password=password,
+                allow_acts=True,
+                Authorization=f"Basic {given}",
+                **SAME_ORIGIN,
+            )
+        assert answer.status == 303
+    assert users == ["ann", "bob"]
 
 
 def test_without_allow_acts_nothing_can_be_changed(serve):
@@ -91,6 +150,8 @@ def test_a_password_is_asked_for(serve, header, status):
     response, _ = serve(password="geheim-ü", **headers)
     assert response.status == status
     assert ("WWW-Authenticate" in response.headers) == (status == 401)
+    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+    assert response.headers["Cache-Control"] == "no-store"
 
 
 def test_another_address_needs_a_password(sqlite_shop):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
@@ -30,6 +31,7 @@ Exit codes:
 Examples:
   huey-signals web tasks.huey
   huey-signals web tasks.huey --allow-acts --port 9000
+  huey-signals web tasks.huey --allowed-host ops.example.com
 """
 
 
@@ -42,6 +44,13 @@ def web(
     allow_acts: Annotated[
         bool, typer.Option("--allow-acts", help="Allow changes, such as releasing a stale lock.")
     ] = False,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="On a loopback address, answer to this host name, too: that of a proxy.",
+        ),
+    ] = None,
 ) -> None:
     """Serve the web page of the queue.
 
@@ -55,7 +64,7 @@ def web(
                 f"--host {host} can be reached from other machines: set a password in the "
                 f"environment variable {PASSWORD}, or leave the page on 127.0.0.1"
             )
-        server = open_server(huey, host, port, password, allow_acts)
+        server = open_server(huey, host, port, password, allow_acts, allowed_host or ())
         typer.echo(f"Serving {server.url}; Ctrl-C ends it.", err=True)
         with server.serving():
             while True:
@@ -63,7 +72,14 @@ def web(
                 time.sleep(_WAIT_SECONDS)
 
 
-def open_server(huey: Any, host: str, port: int, password: str, allow_acts: bool) -> PageServer:
+def open_server(
+    huey: Any,
+    host: str,
+    port: int,
+    password: str,
+    allow_acts: bool,
+    allowed_hosts: Iterable[str] = (),
+) -> PageServer:
     """Return the server of the page.
 
     Raises:
@@ -71,7 +87,7 @@ def open_server(huey: Any, host: str, port: int, password: str, allow_acts: bool
         UsageError: The address cannot be listened on.
     """
     try:
-        return PageServer(huey, host, port, password, allow_acts)
+        return PageServer(huey, host, port, password, allow_acts, allowed_hosts)
     except ModuleNotFoundError as exc:
         if exc.name not in ("jinja2", "markupsafe"):
             raise

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import hmac
 import ipaddress
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from socketserver import ThreadingMixIn
 from typing import Any
@@ -15,6 +16,13 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from ...web import Request, wsgi
 
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_CHALLENGE = [
+    ("WWW-Authenticate", 'Basic realm="huey-signals", charset="UTF-8"'),
+    ("Content-Type", "text/plain; charset=utf-8"),
+    ("Content-Security-Policy", "default-src 'none'"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Cache-Control", "no-store"),
+]
 
 
 def is_loopback(host: str) -> bool:
@@ -30,8 +38,10 @@ def is_loopback(host: str) -> bool:
 class PageServer:
     """The page of one Huey on a port.
 
-    A page on a loopback address answers only to the names of this machine: another site could make
-    a browser believe that its own name has that address.
+    A page on a loopback address answers only to the names of this machine and to `allowed_hosts`:
+    another site could make a browser believe that its own name has that address. The user of HTTP's
+    basic authentication is the user of each act, whether this server has checked the password or a
+    proxy in front.
 
     Args:
         huey: The Huey.
@@ -39,25 +49,36 @@ class PageServer:
         port: The port; 0 for any that is free.
         password: The password of HTTP's basic authentication, with any user name; empty for none.
         allow_acts: Whether the page may change something.
+        allowed_hosts: Further names that requests to a loopback address may be for.
 
     Raises:
         OSError: The address cannot be listened on.
     """
 
-    def __init__(self, huey: Any, host: str, port: int, password: str, allow_acts: bool) -> None:
+    def __init__(
+        self,
+        huey: Any,
+        host: str,
+        port: int,
+        password: str,
+        allow_acts: bool,
+        allowed_hosts: Iterable[str] = (),
+    ) -> None:
         self._granted = "act" if allow_acts else "read"
         self._password = password
         self._is_local = is_loopback(host)
+        self._names = _LOCAL_NAMES | {name.lower() for name in allowed_hosts}
         page = wsgi(huey, access=self._access)
 
         def application(environ: dict[str, Any], start_response: Any) -> Any:
-            if self._password and not self._is_authorized(environ.get("HTTP_AUTHORIZATION", "")):
-                challenge = [("WWW-Authenticate", 'Basic realm="huey-signals", charset="UTF-8"')]
-                start_response("401 Unauthorized", challenge)
+            user, password = _credentials(environ.get("HTTP_AUTHORIZATION", ""))
+            if self._password and not hmac.compare_digest(password, self._password.encode()):
+                start_response("401 Unauthorized", _CHALLENGE)
                 return [b"The password is missing or wrong.\n"]
-            return page(environ, start_response)
+            return page({**environ, "REMOTE_USER": user}, start_response)
 
-        self._server = make_server(host, port, application, _Server, _Handler)
+        server_class = _ServerV6 if ":" in host else _Server
+        self._server = make_server(host, port, application, server_class, _Handler)
         address = f"[{host}]" if ":" in host else host
         self.url = f"http://{address}:{self._server.server_port}/"
 
@@ -75,22 +96,27 @@ class PageServer:
 
     def _access(self, request: Request) -> str | None:
         name = request.headers.get("host", "").rsplit(":", 1)[0].strip("[]").lower()
-        return self._granted if not self._is_local or name in _LOCAL_NAMES else None
+        return self._granted if not self._is_local or name in self._names else None
 
-    def _is_authorized(self, header: str) -> bool:
-        scheme, _, encoded = header.partition(" ")
-        if scheme.lower() != "basic":
-            return False
-        try:
-            _, _, password = base64.b64decode(encoded).partition(b":")
-        except ValueError:
-            return False
-        return hmac.compare_digest(password, self._password.encode())
+
+def _credentials(header: str) -> tuple[str, bytes]:
+    """Return the user and the password of HTTP's basic authentication; empty if it has none."""
+    scheme, _, encoded = header.partition(" ")
+    try:
+        decoded = base64.b64decode(encoded) if scheme.lower() == "basic" else b""
+    except ValueError:
+        decoded = b""
+    user, _, password = decoded.partition(b":")
+    return user.decode("utf-8", "replace"), password
 
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     request_queue_size = 128  # with the default of 5, busy clients wait a second for a connection
+
+
+class _ServerV6(_Server):
+    address_family = socket.AF_INET6
 
 
 class _Handler(WSGIRequestHandler):
