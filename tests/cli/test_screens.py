@@ -27,6 +27,7 @@ COMMANDS = {
     "tokens show": (["tokens", "show", "{token}"], 1),
     "tokens delete": (["tokens", "delete", "{token}"], 1),
     "explain": (["explain", "{running}"], 1),
+    "top": (["top", "--once"], 0),
     "report": (["report"], 0),
     "report --details": (["report", "--details"], 0),
     "sweep": (["sweep"], 0),

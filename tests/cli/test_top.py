@@ -215,16 +215,18 @@ def test_a_signal_leaves_the_terminal_as_it_was_found(sqlite_shop, watch, signum
     assert view.raw.endswith("\x1b[?1049l")
 
 
-def test_typed_keys_do_nothing(sqlite_shop, watch):
-    """They are not on the screen, and the shell does not get them afterwards."""
+def test_q_ends_it_and_other_keys_do_nothing(sqlite_shop, watch):
+    """No key is on the screen, the shell gets none afterwards, and the terminal is as before."""
     view = watch(sqlite_shop, "--interval", "0.1")
-    view.shows("0 held")
-    view.type("quit\n")
+    view.shows("0 held", "q quit")
+    view.type("what\x1b[15~\x1b[D\n")
     hold(sqlite_shop.huey, "later")
     view.shows("later")
-    assert view.end(signal.SIGTERM) == 143
-    assert "quit" not in view.raw
+    view.type("q more")
+    assert view.end() == 0
+    assert "what" not in view.raw
     assert view.unread() == b""
+    assert view.left_as_found
 
 
 def test_ctrl_c_ends_it(sqlite_shop, watch):

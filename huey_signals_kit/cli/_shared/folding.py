@@ -39,6 +39,33 @@ def has_id(text: str) -> bool:
     return _ID.search(text) is not None
 
 
+def shorten(text: str, width: int) -> str:
+    """Return `text` in at most `width` columns, with ``…`` where it was cut; an id stays whole.
+
+    If an id in it does not fit, the id is left out. So no part of an id looks like all of it.
+    """
+    if cell_len(text) <= width:
+        return text
+    match = _ID.search(text)
+    if match is None:
+        return f"{_start_of(text, width - 1)}…"
+    if width >= ID_LENGTH + 2:
+        start = _start_of(text[: match.start()], width - ID_LENGTH - 2)
+        cut = "" if match.start() == len(start) else "…"
+        rest = text[match.end() :]
+        if rest and cell_len(start + cut + match[0] + rest) > width:
+            room = width - cell_len(start + cut + match[0]) - 1
+            rest = f"{_start_of(rest, room)}…" if not has_id(rest) else "…"
+        return f"{start}{cut}{match[0]}{rest}"
+    return f"{_start_of(text[: match.start()], width - 1)}…"
+
+
+def _start_of(text: str, width: int) -> str:
+    while text and cell_len(text) > width:
+        text = text[: max(0, min(width, len(text) - 1))]
+    return text
+
+
 def _break_word(word: str, width: int) -> list[str]:
     if cell_len(word) <= width:
         return [word]

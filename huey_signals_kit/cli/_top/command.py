@@ -9,14 +9,15 @@ from typing import Annotated, Any
 import typer
 
 from ...upkeep.monitor.background_read import BackgroundRead
-from ...upkeep.monitor.model import QueueSnapshot
 from ...upkeep.monitor.poller import Poller
 from .._shared.command import AsJson, HueyName, command_context, print_json
-from .._shared.durations import format_duration
+from .._shared.durations import format_span, zone_of
 from .._shared.exits import UsageError
 from .._shared.progress import progress
 from .._shared.storage_errors import describe_storage, is_storage_failure, storage_failure
 from .._shared.terminal import console, output_width
+from .controls import Controls
+from .reading import Update, UpdateReader
 from .screen import FullScreen
 from .view import render
 
@@ -27,18 +28,24 @@ _SILENT_SECONDS = 5.0
 _WAIT_SECONDS = 0.5
 _FILL_SECONDS = 0.3
 """Seconds between two updates until the whole store was read once."""
-_WIDEST = 120
-"""Columns; longer lines are no easier to read."""
 
 HELP = """\b
 Running tasks and counts are from the last heartbeat of each process, which it
 writes every 5 seconds. Rates are of the last 15 seconds. "-" means unknown:
-"done" is counted only with sinks= in install_handlers(). "~" before a time
-means: by the clock of another host.
+"done" and runs are counted only with sinks= in install_handlers(). "~" before
+a time means: by the clock of another host. The lines of runs, errors and
+refused attempts to get a lock have a character per minute, the latest last.
+
+\b
+Keys:
+  q                       quit
+  up, down, k, j          scroll by a line; PgUp, PgDn, Home, End by more
+  Tab                     scroll the other list
+  p, t, n, s              sort by process, running time, name, skips
 
 \b
 Exit codes:
-  0    done, with --once or --json
+  0    ended by q, or done with --once or --json
   1    the storage failed at the start; later the command waits for it
   2    usage error, for example no such Huey
   130  ended by Ctrl-C
@@ -72,17 +79,28 @@ def top(
             raise UsageError(f"--interval takes {limits} seconds; got {interval:g}")
         poller = Poller(huey)
         if as_json:
-            print_json(_poll_once(poller).as_dict())
+            with progress("reading the store"):
+                content = poller.poll(None).as_dict()
+            print_json(content)
         elif once or not _is_terminal():
-            for line in render(_poll_once(poller), describe_storage(huey.storage), output_width()):
-                typer.echo(line.plain.rstrip())
+            _print_once(huey, UpdateReader(huey, poller))
         else:
-            _LiveView(huey, poller, interval).run()
+            _LiveView(huey, UpdateReader(huey, poller), interval).run()
 
 
-def _poll_once(poller: Poller) -> QueueSnapshot:
+def _print_once(huey: Any, reader: UpdateReader) -> None:
     with progress("reading the store"):
-        return poller.poll(None)
+        update = reader.read(None)
+    lines = render(
+        update.snapshot,
+        describe_storage(huey.storage),
+        output_width(),
+        pauses=update.pauses,
+        history=update.history,
+        zone=zone_of(huey),
+    )
+    for line in lines:
+        typer.echo(line.plain.rstrip())
 
 
 def _is_terminal() -> bool:
@@ -97,41 +115,45 @@ class _LiveView:
     nor a change of the window's size, and the screen says for how long it has been silent.
     """
 
-    def __init__(self, huey: Any, poller: Poller, interval: float) -> None:
+    def __init__(self, huey: Any, reader: UpdateReader, interval: float) -> None:
         """Prepare the view.
 
         Args:
             huey: The Huey.
-            poller: Reads its state.
+            reader: Reads its state.
             interval: Seconds between two updates.
         """
         self._huey = huey
         self._interval = interval
-        self._polls: BackgroundRead[QueueSnapshot] = BackgroundRead(
-            poller.poll, "look at the queue"
-        )
+        self._polls: BackgroundRead[Update] = BackgroundRead(reader.read, "look at the queue")
         self._is_polling = False
         self._next = 0.0
         self._problem = ""
-        self._snapshot: QueueSnapshot | None = None
+        self._update: Update | None = None
+        self._controls = Controls()
 
     def run(self) -> None:
-        """Show updates until `Interrupted` is raised.
+        """Show updates until the user quits.
 
         Raises:
+            Interrupted: A signal ended the view.
             Exception: The first poll raised it. Errors of later polls are shown on the screen.
         """
         self._accept(self._first_poll())
         screen, drawn = FullScreen(), None
         with screen.opened():
-            while True:
-                state = self._snapshot, self._current_problem(), screen.size
+            while not self._controls.is_ended:
+                size, problem = screen.size, self._current_problem()
+                state = self._update, problem, size, self._controls.presses
                 if state != drawn:
-                    self._draw(screen, *state)
-                drawn = None if screen.pause() else state
+                    self._draw(screen, problem, size)
+                keys = screen.pause()
+                drawn = None if keys is None else state
+                for key in keys or ():
+                    self._controls.press(key)
                 self._step()
 
-    def _first_poll(self) -> QueueSnapshot:
+    def _first_poll(self) -> Update:
         with progress("reading the store"):
             self._polls.request()
             # Python handles a signal only between two waits, so each is short.
@@ -139,9 +161,9 @@ class _LiveView:
                 pass
             return self._polls.result()
 
-    def _accept(self, snapshot: QueueSnapshot) -> None:
-        self._snapshot, self._problem = snapshot, ""
-        wait = self._interval if snapshot.complete else min(self._interval, _FILL_SECONDS)
+    def _accept(self, update: Update) -> None:
+        self._update, self._problem = update, ""
+        wait = self._interval if update.snapshot.complete else min(self._interval, _FILL_SECONDS)
         self._next = time.monotonic() + wait
 
     def _step(self) -> None:
@@ -163,17 +185,22 @@ class _LiveView:
         silent = self._polls.seconds_since_start() if self._is_polling else 0.0
         if silent >= max(_SILENT_SECONDS, self._interval):
             storage = describe_storage(self._huey.storage)
-            return f"{storage} has not answered for {format_duration(silent)}"
+            return f"{storage} has not answered for {format_span(silent)}"
         return self._problem
 
-    def _draw(
-        self,
-        screen: FullScreen,
-        snapshot: QueueSnapshot | None,
-        problem: str,
-        size: tuple[int, int],
-    ) -> None:
-        assert snapshot is not None
+    def _draw(self, screen: FullScreen, problem: str, size: tuple[int, int]) -> None:
+        assert self._update is not None
         width, height = size
-        storage = describe_storage(self._huey.storage)
-        screen.draw(render(snapshot, storage, min(width, _WIDEST), height, problem), size)
+        lines = render(
+            self._update.snapshot,
+            describe_storage(self._huey.storage),
+            width,
+            height,
+            problem,
+            pauses=self._update.pauses,
+            history=self._update.history,
+            zone=zone_of(self._huey),
+            controls=self._controls,
+            has_keys=screen.keyboard.has_keys,
+        )
+        screen.draw(lines, size)

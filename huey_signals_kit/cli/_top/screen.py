@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import termios
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
 
 from rich.console import Console, ConsoleDimensions, Group
 from rich.live import Live
@@ -19,6 +16,7 @@ from rich.text import Text
 from .._shared.exits import CommandError
 from .._shared.interrupts import Interrupted, Interrupts
 from .._shared.storage_errors import describe_error
+from .keyboard import Keyboard
 
 _DEFAULT_SIZE = 80, 24
 _PAUSE_SECONDS = 0.1
@@ -40,7 +38,7 @@ class FullScreen(Interrupts):
         self._live = Live(console=self._console, screen=True, auto_refresh=False)
         self._received = 0
         self._should_suspend = False
-        self._settings_before: list[Any] | None = None
+        self.keyboard = Keyboard()
         self._descriptor = sys.stdout.fileno()
 
     @property
@@ -82,20 +80,22 @@ class FullScreen(Interrupts):
         except OSError as exc:
             raise CommandError(f"cannot write to the terminal: {describe_error(exc)}") from None
 
-    def pause(self) -> bool:
-        """Wait for a moment; return whether the screen was cleared and must be drawn again.
+    def pause(self) -> list[str] | None:
+        """Wait for a moment; return the keys that were typed meanwhile.
+
+        None means that the screen was cleared and must be drawn again.
 
         Raises:
             Interrupted: A signal that ends the process has arrived.
         """
-        time.sleep(_PAUSE_SECONDS)
+        keys = self.keyboard.read(_PAUSE_SECONDS)
         if self._received:
             self.ignore()
             raise Interrupted(self._received)
         if not self._should_suspend:
-            return False
+            return keys
         self._suspend()
-        return True
+        return None
 
     def _receive(self, signum: int, frame: FrameType | None) -> None:
         if self._received:
@@ -115,27 +115,11 @@ class FullScreen(Interrupts):
         self._open()
 
     def _open(self) -> None:
-        self._settings_before = _turn_echo_off()
+        self.keyboard.open()
         self._live.start()
 
     def _close(self) -> None:
         # Writing fails if the terminal is gone, as after SIGHUP.
         with suppress(OSError, ValueError):
             self._live.stop()
-        if self._settings_before is not None:
-            with suppress(OSError, ValueError, termios.error):
-                # TCSAFLUSH discards what was typed meanwhile: it was not meant for the shell.
-                termios.tcsetattr(sys.stdin.fileno(), termios.TCSAFLUSH, self._settings_before)
-            self._settings_before = None
-
-
-def _turn_echo_off() -> list[Any] | None:
-    """Turn off the echo of typed keys; return the settings before, or None without a terminal."""
-    try:
-        before = termios.tcgetattr(sys.stdin.fileno())
-        silent = [*before]
-        silent[3] &= ~termios.ECHO
-        termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, silent)
-    except (OSError, ValueError, termios.error):
-        return None
-    return before
+        self.keyboard.close()
