@@ -9,8 +9,9 @@ from contextlib import suppress
 from contextvars import copy_context
 from typing import Any
 
+from ._guard import Access, User
 from ._request import MAX_BODY, Request, Response, read_request
-from ._site import Access, Hueys, Site
+from ._site import Hueys, Site
 
 _Scope = dict[str, Any]
 _Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -20,7 +21,7 @@ AsgiApp = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
 _THREADS = 8
 
 
-def asgi(hueys: Hueys, *, access: Access) -> AsgiApp:
+def asgi(hueys: Hueys, *, access: Access, user: User | None = None) -> AsgiApp:
     """Return the page as an ASGI application.
 
     The storage is read on threads of the page, never on the event loop, and on none of the threads
@@ -30,13 +31,15 @@ def asgi(hueys: Hueys, *, access: Access) -> AsgiApp:
         hueys: One Huey, several, or a dict of them by name; each with a kit or without.
         access: Called with each `Request`, on a thread; returns None for no access, ``"read"``,
             ``"act"``, or a set of the acts that are allowed.
+        user: Called with each `Request` that has access; returns the name of its user for the log
+            of acts. By default it is the name that the server or its framework has found.
 
     Raises:
-        TypeError: `hueys` has something that is no Huey, or `access` is no function.
+        TypeError: `hueys` has something that is no Huey, or `access` or `user` is no function.
         ValueError: Two of the Hueys have the same name.
         ImportError: Jinja2 is not installed.
     """
-    site = Site(hueys, access=access)
+    site = Site(hueys, access=access, user=user)
     threads = ThreadPoolExecutor(_THREADS, "huey-signals-page")  # starts none yet
 
     async def application(scope: _Scope, receive: _Receive, send: _Send) -> None:

@@ -15,6 +15,7 @@ from .._checks import short
 from ._request import Request
 
 Access = Callable[[Request], "str | Set[str] | None"]
+User = Callable[[Request], "str | None"]
 
 ACTS = frozenset(
     {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any
 from urllib.parse import quote
@@ -12,7 +12,7 @@ from urllib.parse import quote
 from .._checks import check_huey, short
 from ..upkeep.monitor.background_read import ReadTimeout
 from . import _text
-from ._guard import ACTS, Access, allowed_acts, is_same_origin
+from ._guard import ACTS, Access, User, allowed_acts, is_same_origin
 from ._page import Refused
 from ._queue import Queue
 from ._request import MAX_BODY, Request, Response, json_response
@@ -78,12 +78,16 @@ class Site:
     Args:
         hueys: One Huey, several, or a dict of them by name; each with a kit or without.
         access: Called with each request; see `wsgi`.
+        user: Called with each request that has access; see `wsgi`.
     """
 
-    def __init__(self, hueys: Hueys, *, access: Access) -> None:
+    def __init__(self, hueys: Hueys, *, access: Access, user: User | None = None) -> None:
         if not callable(access):
             raise TypeError(f"access= takes a function of a request, got {short(access)}")
+        if not (user is None or callable(user)):
+            raise TypeError(f"user= takes a function of a request, got {short(user)}")
         self._access = access
+        self._user = user
         self._queues: dict[str, Queue] = {}
         """By the word that stands for the queue in links."""
         for name, huey in _named(hueys):
@@ -125,6 +129,8 @@ class Site:
             return self._pages.message(
                 request, 403, "No access", "You are not allowed to see this page."
             )
+        if self._user is not None:
+            request = replace(request, user=str(self._user(request) or ""))
         is_read = request.method in ("GET", "HEAD")
         if not is_read and request.method != "POST":
             return self._pages.message(request, 405, "Not possible", "The page takes GET and POST.")

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import Any
 
+from ._guard import Access, User
 from ._request import MAX_BODY, Request, read_request
-from ._site import Access, Hueys, Site
+from ._site import Hueys, Site
 
 _StartResponse = Callable[..., Any]
 WsgiApp = Callable[[dict[str, Any], _StartResponse], Iterable[bytes]]
@@ -17,20 +18,22 @@ _MAX_DISCARDED = 16 * 1024 * 1024
 before has the browser show an error in place of the response."""
 
 
-def wsgi(hueys: Hueys, *, access: Access) -> WsgiApp:
+def wsgi(hueys: Hueys, *, access: Access, user: User | None = None) -> WsgiApp:
     """Return the page as a WSGI application.
 
     Args:
         hueys: One Huey, several, or a dict of them by name; each with a kit or without.
         access: Called with each `Request`; returns None for no access, ``"read"``, ``"act"``, or a
             set of the acts that are allowed.
+        user: Called with each `Request` that has access; returns the name of its user for the log
+            of acts. By default it is the name that the server or its framework has found.
 
     Raises:
-        TypeError: `hueys` has something that is no Huey, or `access` is no function.
+        TypeError: `hueys` has something that is no Huey, or `access` or `user` is no function.
         ValueError: Two of the Hueys have the same name.
         ImportError: Jinja2 is not installed.
     """
-    site = Site(hueys, access=access)
+    site = Site(hueys, access=access, user=user)
 
     def application(environ: dict[str, Any], start_response: _StartResponse) -> list[bytes]:
         response = site.respond(_request(environ))

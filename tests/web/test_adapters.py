@@ -20,10 +20,14 @@ pytest.importorskip("httpx")
 pytest.importorskip("django")
 
 from huey import MemoryHuey, SqliteHuey
+from starlette.authentication import SimpleUser
 
+from huey_signals_kit import install_handlers
+from huey_signals_kit.signals import page_act
 from huey_signals_kit.web import MAX_BODY, asgi, wsgi
 from huey_signals_kit.web._pages import NAVIGATION, PAGES
 from huey_signals_kit.web._site import FILES
+from huey_signals_kit.web._switches import digest
 from tests.locks import GONE, taken_by
 from tests.support import locks, wait_until
 from tests.web.adapters import (
@@ -405,3 +409,42 @@ def test_visitors_of_django_are_sent_to_the_login(open_adapter, name):
             assert answer.headers["location"] == f"{login}/admin/login/?next={target}"
         assert visitor.get(path, Sec_Fetch_Mode="cors").status == 403
         assert visitor.get(path, "POST", **SAME_ORIGIN).status == 403
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+@pytest.mark.parametrize(
+    ("user", "expected"), [(None, "of the server"), (lambda request: "ann", "ann")]
+)
+def test_the_user_of_an_act_is_named_by_the_application(kind, user, expected):
+    """Else by the server, or by the authentication of Starlette."""
+    huey, users = MemoryHuey("shop"), []
+    lock = hold_for_dead_process(huey)
+    shown = digest(huey.storage.peek_data(f"shop.lock.{lock}"))
+    body = urlencode({"name": lock, "acquisition": shown}).encode()
+
+    def on_act(sender, user, **_):
+        users.append(user)
+
+    with install_handlers(huey, sinks="memory"), page_act.connected_to(on_act):
+        if kind == "wsgi":
+            page = wsgi(huey, access=lambda request: "act", user=user)
+            headers, server = [*SAME_ORIGIN.items()], {"REMOTE_USER": "of the server"}
+            assert call_wsgi(page, "POST", RELEASE, headers, body, **server).status == 303
+        else:
+            page = asgi(huey, access=lambda request: "act", user=user)
+            asyncio.run(post_with_user(page, body, SimpleUser("of the server")))
+    assert users == [expected]
+
+
+async def post_with_user(page, body, user):
+    """Send a form as Starlette does, whose middleware has found the user."""
+    headers = [(b"sec-fetch-site", b"same-origin")]
+    scope = {"type": "http", "method": "POST", "path": RELEASE, "headers": headers, "user": user}
+
+    async def receive():
+        return {"type": "http.request", "body": body}
+
+    async def send(message):
+        assert message.get("status", 303) == 303
+
+    await page(scope, receive, send)

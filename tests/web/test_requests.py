@@ -208,6 +208,8 @@ def test_wrong_arguments_are_refused(memory_huey):
     """When the page is made, by name."""
     with pytest.raises(TypeError, match="access= takes a function"):
         Site(memory_huey, access="read")
+    with pytest.raises(TypeError, match="user= takes a function"):
+        Site(memory_huey, access=lambda request: "read", user="ann")
     with pytest.raises(TypeError, match="takes a Huey"):
         Site([object()], access=lambda request: None)
     with pytest.raises(ValueError, match="two Hueys with the name"):
