@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from huey_signals_kit import uninstall_handlers
 from huey_signals_kit.locks.held import held_locks_of
 from huey_signals_kit.runtime.scheduler import scheduler
 from tests.selection import Selection
-from tests.servers import NoServer, postgres_server, redis_server
+from tests.servers import postgres_server, redis_server, served
 from tests.support import (
     KINDS,
     REDIS_KINDS,
@@ -36,8 +35,6 @@ let_children_fork()
 # The tests start hundreds of Pythons, each of which would compile the package again.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-
-REQUIRE_SERVERS = "HUEY_SIGNALS_KIT_REQUIRE_SERVERS"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -74,28 +71,14 @@ def huey_log_level():
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """The URL of a Redis that lives as long as the test session."""
-    yield from _serve(redis_server)
+    yield from served(redis_server)
 
 
 @pytest.fixture(scope="session")
 def postgres_dsn() -> Iterator[str]:
     """The DSN of a Postgres that lives as long as the test session."""
     pytest.importorskip("psycopg", exc_type=ImportError)
-    yield from _serve(postgres_server)
-
-
-def _serve(server: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
-    with ExitStack() as stack:
-        try:
-            address = stack.enter_context(server())
-        except NoServer as reason:
-            missing = str(reason)
-        else:
-            yield address
-            return
-    if os.environ.get(REQUIRE_SERVERS) == "1":
-        pytest.fail(f"{missing} ({REQUIRE_SERVERS} is set)", pytrace=False)
-    pytest.skip(missing)
+    yield from served(postgres_server)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
@@ -24,6 +24,7 @@ from typing import Any
 
 from tests.support import tail, wait_until
 
+REQUIRE_SERVERS = "HUEY_SIGNALS_KIT_REQUIRE_SERVERS"
 REDIS_BINARY = "HUEY_SIGNALS_KIT_REDIS_SERVER"
 DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
 START_SECONDS = 60
@@ -53,6 +54,26 @@ class _Server:
     @property
     def log(self) -> Path:
         return self.home / f"{self.name}.log"
+
+
+def served(server: Callable[[], AbstractContextManager[Any]]) -> Iterator[Any]:
+    """Yield what a server gives, for a fixture; without the server its tests are skipped.
+
+    With the environment variable HUEY_SIGNALS_KIT_REQUIRE_SERVERS=1 they fail instead.
+    """
+    import pytest  # another version of the kit runs this module without it
+
+    with ExitStack() as stack:
+        try:
+            given = stack.enter_context(server())
+        except NoServer as reason:
+            missing = str(reason)
+        else:
+            yield given
+            return
+    if os.environ.get(REQUIRE_SERVERS) == "1":
+        pytest.fail(f"{missing} ({REQUIRE_SERVERS} is set)", pytrace=False)
+    pytest.skip(missing)
 
 
 @contextmanager

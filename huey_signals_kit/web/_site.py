@@ -45,6 +45,7 @@ def _static(name: str, content_type: str) -> Response:
 
 FILES: dict[str, Callable[[], Response]] = {
     "/healthz": lambda: Response(200, b"ok\n", "text/plain; charset=utf-8"),
+    "/static/icon.svg": lambda: _static("icon.svg", "image/svg+xml"),
     "/static/page.css": lambda: _static("page.css", "text/css; charset=utf-8"),
     "/static/page.js": lambda: _static("page.js", "text/javascript; charset=utf-8"),
 }

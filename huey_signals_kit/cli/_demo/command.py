@@ -101,7 +101,8 @@ def _serve(port: int, workers: int, redis_url: str | None) -> NoReturn:
         playground = Playground(storage)
         server = open_server(playground.huey, "127.0.0.1", port, "", allow_acts=True)
         view.print_start(console(stderr=True))
-        with playground.running(folder, workers), server.serving():
+        playground.fill(folder)
+        with playground.consumers(folder, workers), server.serving():
             view.print_address(console(stderr=True), server.url, folder)
             while True:
                 playground.feed()

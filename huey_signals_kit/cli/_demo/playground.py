@@ -37,27 +37,36 @@ class Playground:
     def __init__(self, storage: DemoStorage) -> None:
         self.huey = storage.open()
         """The Huey of this process, with the tasks of the shop and without a kit."""
-        self._storage = storage
+        self._settings = Settings(storage, "", kit=True, is_shop=True)
         self._tasks = declare_shop_tasks(self.huey)
         self._random = random.Random(7)
         self._turn = 0
 
-    @contextmanager
-    def running(self, folder: Path, workers: int) -> Iterator[None]:
-        """Fill the queue, and run its consumers during the block.
+    def fill(self, folder: Path) -> None:
+        """Leave a dead holder, a lock without a holder, garbage and a history.
 
         Args:
-            folder: Folder for the logs of the consumers.
-            workers: Number of threads of each consumer.
+            folder: Folder for the log of the consumer that is killed.
         """
-        settings = Settings(self._storage, "", kit=True, is_shop=True)
         _store_garbage(self.huey, self._tasks)
         _invent_history(self.huey)
         self.huey.lock_task(LEGACY_LOCK).__enter__()
-        self._kill_holder(settings, folder)
+        self._kill_holder(folder)
+        for number in range(_REMINDERS):
+            self._tasks["remind_customer"].schedule((number,), delay=1200 + 120 * number)
+
+    @contextmanager
+    def consumers(self, folder: Path, workers: int) -> Iterator[None]:
+        """Run consumers during the block.
+
+        Args:
+            folder: Folder for their logs.
+            workers: Number of threads of each.
+        """
         with ExitStack() as stack:
             for number in range(_CONSUMERS):
-                consumer = running_consumer(settings, workers, folder / f"consumer-{number}.log")
+                log = folder / f"consumer-{number}.log"
+                consumer = running_consumer(self._settings, workers, log)
                 # The storage is about to be deleted, so no task needs to end.
                 stack.callback(stack.enter_context(consumer).process.kill)
             yield
@@ -77,10 +86,10 @@ class Playground:
         if self._turn % 60 == 1:
             self._tasks["build_catalogue"](self._random.uniform(100, 200))
 
-    def _kill_holder(self, settings: Settings, folder: Path) -> None:
+    def _kill_holder(self, folder: Path) -> None:
         """Kill a consumer by SIGKILL while a task of it holds a lock."""
         self._tasks["nightly_report"](24 * 3600)
-        with running_consumer(settings, 1, folder / "killed.log") as consumer:
+        with running_consumer(self._settings, 1, folder / "killed.log") as consumer:
             deadline = time.monotonic() + _START_SECONDS
             while not self.huey.lock_task(REPORT_LOCK).is_locked():
                 if consumer.process.poll() is not None or time.monotonic() > deadline:
@@ -103,8 +112,6 @@ def _store_garbage(huey: Any, tasks: dict[str, Any]) -> None:
         logger.setLevel(level)
     for _ in range(_TOKENS):
         huey.revoke_by_id(str(uuid4()))
-    for number in range(_REMINDERS):
-        tasks["remind_customer"].schedule((number,), delay=1200 + 120 * number)
 
 
 def _invent_history(huey: Any) -> None:

@@ -1,0 +1,67 @@
+"""The queue of the demo on Redis, and its page on a server in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from huey_signals_kit.cli._demo.playground import Playground
+from huey_signals_kit.cli._demo.shop import write_module
+from huey_signals_kit.cli._demo.storages import storage_factory
+from tests.support import wait_until
+
+ROOT = Path(__file__).parents[3]
+SECONDS = 60
+
+
+class Shop:
+    """A queue with a dead holder, garbage and a history; no consumer runs.
+
+    Args:
+        playground: The queue.
+        folder: Where its module ``shop`` is.
+    """
+
+    def __init__(self, playground: Playground, folder: Path) -> None:
+        self.playground = playground
+        self.huey: Any = playground.huey
+        self.folder = folder
+
+    @contextmanager
+    def served(self, *options: str) -> Iterator[str]:
+        """Run ``huey-signals web`` during the block, and yield the address of the overview."""
+        log = self.folder / "web.log"
+        command = [sys.executable, "-m", "huey_signals_kit", "web", "shop.huey", "--port", "0"]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(self.folder)])}
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*command, *options], cwd=self.folder, env=environment, stderr=output
+            )
+
+        def address() -> str | None:
+            assert process.poll() is None, log.read_text()
+            found = re.search(r"Serving (\S+?);?\s", log.read_text())
+            return found and found[1]
+
+        try:
+            yield str(wait_until(address, SECONDS, "the page", log))
+        finally:
+            process.terminate()
+            process.wait(SECONDS)
+
+
+@contextmanager
+def filled_shop(redis_url: str, folder: Path) -> Iterator[Shop]:
+    """Fill a queue, and delete it after the block."""
+    with storage_factory(folder, redis_url) as storages:
+        storage = storages.create_shop()
+        write_module(storage, folder)
+        playground = Playground(storage)
+        playground.fill(folder)
+        yield Shop(playground, folder)
