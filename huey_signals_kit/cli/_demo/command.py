@@ -20,7 +20,7 @@ from . import redis as redis_access
 from . import view
 from .playground import Playground
 from .rounds import Comparison, compare
-from .shop import write_module
+from .shop import pretend_module, write_module
 from .storages import StorageFactory, storage_factory
 from .work import Plan
 
@@ -99,6 +99,7 @@ def _serve(port: int, workers: int, redis_url: str | None) -> NoReturn:
         storage = storages.create_shop()
         write_module(storage, folder)
         playground = Playground(storage)
+        pretend_module(playground.huey)
         server = open_server(playground.huey, "127.0.0.1", port, "", allow_acts=True)
         view.print_start(console(stderr=True))
         playground.fill(folder)

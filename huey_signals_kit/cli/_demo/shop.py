@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from huey import crontab
@@ -27,6 +29,12 @@ def write_module(storage: DemoStorage, folder: Path) -> None:
     """Write the module ``shop``, which other commands find when they are run in the folder."""
     text = _MODULE.format(package=__package__, storage=storage)
     (folder / f"{_NAME}.py").write_text(text)
+
+
+def pretend_module(huey: Any) -> None:
+    """Make `huey` the Huey of the module ``shop`` here, so that the page names it in commands."""
+    module = sys.modules[_NAME] = ModuleType(_NAME)
+    vars(module)["huey"] = huey
 
 
 def open_shop(storage: DemoStorage) -> Any:

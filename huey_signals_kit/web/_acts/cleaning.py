@@ -211,8 +211,8 @@ def _run_facts(run: Run) -> list[tuple[str, str]]:
     facts = []
     if run.ended_at is not None:
         kind = "Counted" if run.is_dry else "Done"
-        age, seconds = _text.format_duration(run.age), _text.format_duration(run.seconds)
-        facts.append((kind, f"{age} ago, in {seconds}"))
+        age, seconds = _text.format_age(run.age), _text.format_duration(run.seconds)
+        facts.append((kind, f"{age}, in {seconds}"))
     stopped = getattr(run.report, "stopped", "") or ("" if run.error is None else repr(run.error))
     if stopped:
         facts.append(("Stopped", f"Nothing more was deleted: {_text.clean(stopped)}"))

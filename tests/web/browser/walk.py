@@ -11,15 +11,17 @@ from tests.web.browser.webdriver import Browser
 _LINKS = "return [...document.links].map(link => link.href.split('#')[0])"
 
 
-def walk(browser: Browser, base: str, most: int = 2) -> Iterator[tuple[str, str]]:
+def walk(browser: Browser, base: str, *others: str, most: int = 2) -> Iterator[tuple[str, str]]:
     """Open each page that links lead to, and yield its name and its address.
 
     Args:
         browser: The browser, in which the caller may do anything between two pages.
         base: The address of the overview, with a slash at its end.
+        *others: Pages that no link leads to, as paths below the base.
         most: How many pages of one name are opened, such as those of different locks.
     """
-    waiting, known, opened = [base], {base}, Counter[str]()
+    waiting = [base, *(base + path for path in others)]
+    known, opened = set(waiting), Counter[str]()
     while waiting:
         address = waiting.pop(0)
         name = urlsplit(address).path.removeprefix(urlsplit(base).path) or "overview"
