@@ -8,16 +8,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from huey_signals_kit.cli._demo.playground import Playground
 from huey_signals_kit.cli._demo.shop import write_module
 from huey_signals_kit.cli._demo.storages import storage_factory
-from tests.support import wait_until
+from tests.support import store, wait_until
 
 ROOT = Path(__file__).parents[3]
 SECONDS = 60
+PAUSED = "shop.remind_customer"
 
 
 class Shop:
@@ -32,6 +34,41 @@ class Shop:
         self.playground = playground
         self.huey: Any = playground.huey
         self.folder = folder
+
+    @property
+    def stored(self) -> dict[str, bytes]:
+        """The content of the result store."""
+        return store(self.huey)
+
+    @property
+    def orphan(self) -> str:
+        """The id of a task that is gone, and whose revoke token is not."""
+        return min(key[2:] for key in self.stored if key.startswith("r:"))
+
+    @property
+    def failed(self) -> str:
+        """The id of a task whose error is stored."""
+        return min(key for key, value in self.stored.items() if b"TaskLockedException" in value)
+
+    @property
+    def queued(self) -> list[Any]:
+        """The tasks that wait in the queue."""
+        return list(self.huey.pending())
+
+    @property
+    def unlinked(self) -> list[str]:
+        """Pages that no link of the overview leads to: a person comes by the id of a task."""
+        return [
+            f"task?id={self.orphan}",
+            f"task?id={self.failed}",
+            f"act/delete-token?key=r:{self.orphan}",
+            f"act/restore?id={self.orphan}",
+            f"act/resume?name={PAUSED}",
+            "act/run-now?name=shop.refresh_prices",
+            "act/pause?name=shop.send_invoice",
+            "act/revoke?name=shop.send_invoice",
+            f"act/run-again?id={self.failed}",
+        ]
 
     @contextmanager
     def served(self, *options: str) -> Iterator[str]:
@@ -64,4 +101,6 @@ def filled_shop(redis_url: str, folder: Path) -> Iterator[Shop]:
         write_module(storage, folder)
         playground = Playground(storage)
         playground.fill(folder)
+        paused = playground.huey._registry.string_to_task(PAUSED)
+        playground.huey.revoke_all(paused, revoke_until=datetime(2099, 1, 1))
         yield Shop(playground, folder)

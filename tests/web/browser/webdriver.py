@@ -115,6 +115,16 @@ class Browser:
         """Send a command of Chromium's own protocol."""
         return self._post("/goog/cdp/execute", cmd=command, params=parameters)
 
+    @contextmanager
+    def without(self, *patterns: str) -> Iterator[None]:
+        """Load no file whose address matches during the block."""
+        self.cdp("Network.enable")
+        self.cdp("Network.setBlockedURLs", urls=patterns)
+        try:
+            yield
+        finally:
+            self.cdp("Network.setBlockedURLs", urls=[])
+
     def screenshot(self, path: Path, *, whole: bool = True) -> None:
         """Write a picture of the page, down to its end unless `whole` is False."""
         shot = self.cdp("Page.captureScreenshot", captureBeyondViewport=whole, **self._clip(whole))
