@@ -253,7 +253,7 @@ def test_a_pattern_is_a_name(any_huey, site):
     for name in ("a*", "ab", "ac"):
         any_huey.revoke_by_id(name)
     page = get(site, "/act/delete-token?key=r:a*")
-    assert "--apply 'r:a[*]'" in text_of(page)
+    assert "'r:a[*]' --apply" in text_of(page)
     assert post(site, *form_of(page)).status == 303
     assert tokens(any_huey) == {"r:ab", "r:ac"}
 
@@ -387,7 +387,7 @@ def test_a_purge_takes_the_classes_that_the_command_takes(memory_huey):
     """With the same refusals, and with the same command."""
     site = Site(memory_huey, access=lambda request: "act")
     page = get(site, "/act/purge?classes=ValueError,KeyError")
-    assert "--apply --exception KeyError --exception ValueError" in text_of(page)
+    assert "--exception KeyError --exception ValueError --apply" in text_of(page)
     assert get(site, "/act/purge?classes=a.b").status == 404
     assert post(site, "/act/purge", {"classes": "<script>"}).status == 409
     assert get(site, "/act/purge?classes=" + ",".join(f"A{n}" for n in range(50))).status == 404
@@ -477,8 +477,8 @@ def test_a_command_passes_any_name_through_a_shell(name):
 def test_a_name_that_no_shell_passes_has_no_command(memory_huey):
     """With a NUL in it, or a megabyte long; one that looks like an option follows two dashes."""
     for name in ("a\0b", "x" * 1_000_000):
-        assert command(memory_huey, "locks", "", names=(name,)) == ""
-    assert command(memory_huey, "locks", "", names=("-x",)) == "huey-signals locks HUEY -- -x"
+        assert command(memory_huey, "locks", names=(name,)) == ""
+    assert command(memory_huey, "locks", names=("-x",)) == "huey-signals locks HUEY --apply -- -x"
 
 
 def test_hostile_names_are_escaped_on_every_confirmation(any_huey, site):

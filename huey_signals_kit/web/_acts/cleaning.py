@@ -167,7 +167,8 @@ def _confirm(visit: Visit, work: _Work) -> Confirmation:
         shown = dry
     if shown is not None:
         facts += _run_facts(shown)
-    options = [] if classes == sorted(LOCK_ERRORS) else [f"--exception {name}" for name in classes]
+    others = [] if classes == sorted(LOCK_ERRORS) else classes
+    options = " ".join([*(f"--exception {name}" for name in others), "--apply"])
     return Confirmation(
         state,
         work.act,
@@ -179,11 +180,19 @@ def _confirm(visit: Visit, work: _Work) -> Confirmation:
         work.effects,
         refusal,
         {"classes": key} if classes else {},
-        command=command(visit.queue.huey, work.act, "", "--apply", *options),
+        command=command(visit.queue.huey, work.act, options=options),
         progress=progress,
         is_ended=is_ended and not progress,
-        counts=[] if shown is None or shown.report is None else work.counts(shown.report),
+        counts=_counts(work, shown),
     )
+
+
+def _counts(work: _Work, shown: Run | None) -> list[tuple[str, int]]:
+    """Return what was read and deleted, and every other count that is not zero."""
+    if shown is None or shown.report is None:
+        return []
+    counts = work.counts(shown.report)
+    return [*counts[:2], *((title, number) for title, number in counts[2:] if number)]
 
 
 def _count(visit: Visit, work: _Work, key: str, classes: Sequence[str]) -> None:

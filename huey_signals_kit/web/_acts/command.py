@@ -14,21 +14,23 @@ MAX_WORD = 4096
 _PLACEHOLDER = "HUEY"
 
 
-def command(huey: Any, *words: str, names: tuple[str, ...] = ()) -> str:
+def command(huey: Any, *words: str, names: tuple[str, ...] = (), options: str = "--apply") -> str:
     """Return a command of ``huey-signals`` to copy; empty if a shell cannot pass a name.
 
     Args:
         huey: The Huey.
-        *words: The command and its options; an empty word is the place of the Huey.
-        names: Names from the store, at the end.
+        *words: The command.
+        names: Names from the store, after the Huey.
+        options: The options, which come last, unless a name looks like one.
     """
     try:
         quoted = [quote(name) for name in names]
     except ValueError:
         return ""
-    end = ["--"] if any(name.startswith("-") for name in names) else []
-    place = huey_path(huey)
-    return " ".join(["huey-signals", *(word or place for word in words), *end, *quoted])
+    begin = ["huey-signals", *words, huey_path(huey)]
+    if any(name.startswith("-") for name in names):
+        return " ".join([*begin, options, "--", *quoted])
+    return " ".join([*begin, *quoted, options])
 
 
 def quote(word: str) -> str:

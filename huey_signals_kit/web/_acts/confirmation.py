@@ -47,12 +47,18 @@ class Confirmation:
     """Whether it shows what a run in the background has done, and no form."""
     counts: Sequence[tuple[str, int]] = ()
     """What was counted, or done in the background."""
+    sign: str = ""
+    """``alive``, ``dead`` or ``unknown``: the state of a holder."""
+    evidence: str = ""
+    """What `sign` rests on."""
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
         return {
             "act": self.act,
             "object": self.name,
+            "state": self.sign or None,
+            "evidence": self.evidence or None,
             "facts": dict(self.facts),
             "effects": list(self.effects),
             "refusal": self.refusal or None,

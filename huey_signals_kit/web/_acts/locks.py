@@ -55,7 +55,7 @@ def confirm(visit: Visit) -> Confirmation:
     """Return the confirmation for the lock of the query."""
     row = find_lock(visit, visit.request.query.get("name", ""))
     lock = row.lock
-    facts = [("State", f"{row.state}: {_text.clean(row.evidence)}")]
+    facts = []
     if lock.task_name:
         facts.append(("Held by", f"{_text.clean(lock.task_name)} {_text.clean(lock.task_id)}"))
     if lock.pid is not None:
@@ -77,7 +77,9 @@ def confirm(visit: Visit) -> Confirmation:
         ),
         refusal_of(row),
         {"name": _text.reference(lock.name), "acquisition": digest(lock.raw)},
-        command=command(visit.queue.huey, "locks", "release", "", "--apply", names=(lock.name,)),
+        sign=row.state,
+        evidence=_text.clean(row.evidence),
+        command=command(visit.queue.huey, "locks", "release", names=(lock.name,)),
     )
 
 

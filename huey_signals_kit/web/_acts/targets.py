@@ -47,7 +47,7 @@ def task_facts(explanation: Explanation) -> list[tuple[str, str]]:
     if explanation.task_name:
         facts.append(("Task", _text.clean(explanation.task_name)))
     known = [*sentences(explanation, "huey-signals", show_values=False)][:_MAX_SENTENCES]
-    facts += [("Known", _text.clean(sentence)) for sentence in known]
+    facts.append(("Known", " ".join(map(_text.clean, known)) or "nothing"))
     return facts
 
 

@@ -47,7 +47,7 @@ def _confirm_removal(visit: Visit, act: str, question: str, button: str) -> Conf
     key, name = find_target(visit.request.query, act)
     if not is_switch(visit.queue.huey, key):
         raise LookupError("This is not the key of a token.")
-    shown, facts, effects = "", [("Key", _text.clean(key))], list[str]()
+    shown, facts, effects = "", list[tuple[str, str]](), list[str]()
     if key.startswith(TOKEN):
         found, _ = visit.queue.find_task(name)
         shown = found.digests.get(key, "")
@@ -73,9 +73,7 @@ def _confirm_removal(visit: Visit, act: str, question: str, button: str) -> Conf
         effects,
         "" if shown else "Nothing is stored under this key: the task is not stopped by it.",
         {**dict(visit.request.query), "value": shown},
-        command=command(
-            visit.queue.huey, "tokens", "delete", "", "--apply", names=(exact_pattern(key),)
-        ),
+        command=command(visit.queue.huey, "tokens", "delete", names=(exact_pattern(key),)),
     )
 
 
