@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import http.client
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
@@ -178,3 +180,15 @@ def test_another_address_needs_a_password(sqlite_shop):
 def test_which_addresses_only_this_machine_can_reach(host, is_local):
     """All others need a password."""
     assert is_loopback(host) is is_local
+
+
+def test_acts_are_logged_to_stderr():
+    """Unless the module of the Huey has set up the log."""
+    script = (
+        "import logging; from huey_signals_kit.cli._web.command import _log_acts; {0}"
+        "_log_acts(); logging.getLogger('huey_signals_kit').info('an act')"
+    )
+    for setup, is_logged in (("", True), ("logging.basicConfig(filename='/dev/null'); ", False)):
+        command = [sys.executable, "-c", script.format(setup)]
+        ran = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert ("an act" in ran.stderr) is is_logged

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.recipes.pages import alternatives, reader_in, sections_of, without_others
 
-PAGES = ("flask.md", "fastapi.md", "script.md", "cron.md")
+PAGES = ("flask.md", "fastapi.md", "script.md", "cron.md", "web.md")
 
 
 def follow(page: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterable
@@ -16,18 +17,19 @@ from .server import PageServer, is_loopback
 PASSWORD = "HUEY_SIGNALS_WEB_PASSWORD"
 _WAIT_SECONDS = 1.0
 
-HELP = f"""\\b
-Without --allow-acts the page only shows. An address that other machines can
-reach needs a password, in the environment variable {PASSWORD}; put a server
-with TLS in front, because the password is sent with every request.
+HELP = f"""\b
+Without --allow-acts the page only shows; with it, each act is logged to stderr.
+An address that other machines can reach needs a password, in the environment
+variable {PASSWORD}; put a server with TLS in front, because
+the password is sent with every request.
 
-\\b
+\b
 Exit codes:
   0  ended by Ctrl-C or SIGTERM
   1  Jinja2 is not installed
   2  usage error, for example no such Huey, or the port is taken
 
-\\b
+\b
 Examples:
   huey-signals web tasks.huey
   huey-signals web tasks.huey --allow-acts --port 9000
@@ -64,12 +66,23 @@ def web(
                 f"--host {host} can be reached from other machines: set a password in the "
                 f"environment variable {PASSWORD}, or leave the page on 127.0.0.1"
             )
+        _log_acts()
         server = open_server(huey, host, port, password, allow_acts, allowed_host or ())
         typer.echo(f"Serving {server.url}; Ctrl-C ends it.", err=True)
         with server.serving():
             while True:
                 # Python handles a signal only between two sleeps, so each is short.
                 time.sleep(_WAIT_SECONDS)
+
+
+def _log_acts() -> None:
+    """Write each act to stderr, unless the module of the Huey has set up the log."""
+    logger = logging.getLogger("huey_signals_kit")
+    if not logger.hasHandlers():
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
 
 
 def open_server(
