@@ -197,7 +197,7 @@ def watched(run, watch, act):
     """What *act* gives, with what was noticed meanwhile."""
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    before, modules, began = memory("VmRSS"), set(sys.modules), time.monotonic()
+    before, modules, began = memory("VmRSS"), set(sys.modules), time.process_time()
     watch.seen, watch.on = [], True
     try:
         found = act()
@@ -205,7 +205,7 @@ def watched(run, watch, act):
         watch.on = False
     return {
         **found,
-        "seconds": time.monotonic() - began,
+        "seconds": time.process_time() - began,
         "megabytes": memory("VmHWM") - before,
         "modules": sorted(set(sys.modules) - modules),
         "ran": run.marker.exists(),

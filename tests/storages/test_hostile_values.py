@@ -25,6 +25,7 @@ OPTIONS = {
 SOME = {"some": 4}
 """Every fourth value."""
 SECONDS, MEGABYTES = 20, 300
+"""Of the processor, so that a busy machine makes no difference; and of memory."""
 
 
 def run(place, tmp_path, stage, **options):
