@@ -117,7 +117,10 @@ class Queue:
         # The ledger of this thread: it learns from one search to the next which processes live.
         if self._lookup_ledger is None:
             self._lookup_ledger = open_ledger(self.huey)
-        return find_task_state(self.huey, task_id, self._lookup_ledger)
+        last = self._last
+        is_known = last is not None and last.snapshot.locks_age is not None
+        locks = [seen.lock for seen in last.snapshot.locks] if last and is_known else None
+        return find_task_state(self.huey, task_id, self._lookup_ledger, locks)
 
     def _read(self) -> QueueState:
         at = self._clock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
@@ -11,7 +12,7 @@ from typing import Any
 from ..ledger import Ledger
 from ..store import Keys, Kind, Reader, open_store
 from ..store.keys import DJANGO, PAUSE, TOKEN
-from ..upkeep import Explanation, TokenList, explain
+from ..upkeep import Explanation, LockInfo, TokenList, explain
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,18 @@ def is_switch(huey: Any, key: str) -> bool:
     return Keys(huey).kind(key) in (Kind.TOKEN, Kind.PAUSE)
 
 
-def find_task_state(huey: Any, task_id: str, ledger: Ledger) -> TaskState:
-    """Return where a task is; workers that have just taken it may not have written so yet."""
-    explanation = explain(huey, task_id, ledger=ledger, patience=0.0)
+def find_task_state(
+    huey: Any, task_id: str, ledger: Ledger, locks: Iterable[LockInfo] | None
+) -> TaskState:
+    """Return where a task is; workers that have just taken it may not have written so yet.
+
+    Args:
+        huey: The Huey.
+        task_id: The id of the task.
+        ledger: The ledger of its queue.
+        locks: The known locks of the queue; searched in the store if missing.
+    """
+    explanation = explain(huey, task_id, ledger=ledger, patience=0.0, locks=locks)
     keys = [TOKEN + task_id]
     keys += [PAUSE + explanation.task_name] if explanation.task_name else []
     *values, record = open_store(huey).get([*keys, DJANGO + task_id])

@@ -10,7 +10,7 @@ search is repeated after every worker has written one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..._checks import check_huey, short
@@ -21,6 +21,7 @@ from ...metrics.names import LABELS, LOCK_SKIPS
 from ...store import BATCH, Keys, Kind, Reader, open_store
 from ...store.keys import CHORD, DJANGO, PAUSE, TOKEN
 from .._common import to_datetime
+from ..locks.info import LockInfo
 from ..locks.inspection import LockInspector
 from .messages import MAX_LOCATIONS, MessageSearch
 from .model import (
@@ -54,6 +55,7 @@ def explain(
     ledger: Ledger | None = None,
     on_progress: Callable[[str], object] | None = None,
     patience: float = _PATIENCE_SECONDS,
+    locks: Iterable[LockInfo] | None = None,
 ) -> Explanation:
     """Search every place where a task can be.
 
@@ -62,7 +64,9 @@ def explain(
         task_id: The id of the task.
         ledger: The ledger of its queue; opened if missing.
         on_progress: Called repeatedly with a text about the current step.
-        patience: Seconds to wait at most for the heartbeats of workers, if the task was not found.
+        patience: Seconds to wait at most for the heartbeats of workers, if the task was not found;
+            0 to search once only.
+        locks: The locks of the queue; searched in the store if missing.
 
     Raises:
         TypeError: The id is not a string, or empty.
@@ -71,10 +75,11 @@ def explain(
     if not isinstance(task_id, str) or not task_id:
         raise TypeError(f"explain() takes the id of a task, got {short(task_id)}")
     ledger, on_progress = ledger or open_ledger(huey), on_progress or (lambda text: None)
-    explanation = _Search(huey, task_id, ledger, on_progress).run()
-    if not explanation.has_ended and not any(map(_is_certain, explanation.places)):
+    explanation = _Search(huey, task_id, ledger, on_progress, locks).run()
+    is_found = explanation.has_ended or any(map(_is_certain, explanation.places))
+    if not is_found and patience > 0:
         _wait_for_workers(ledger, patience, on_progress)
-        explanation = _Search(huey, task_id, ledger, on_progress).run()
+        explanation = _Search(huey, task_id, ledger, on_progress, locks).run()
     return explanation
 
 
@@ -109,14 +114,21 @@ class _Search:
         task_id: The id of the task.
         ledger: The ledger of its queue.
         on_progress: Called repeatedly with a text about the current step.
+        locks: The locks of the queue; searched if missing.
     """
 
     def __init__(
-        self, huey: Any, task_id: str, ledger: Ledger, on_progress: Callable[[str], object]
+        self,
+        huey: Any,
+        task_id: str,
+        ledger: Ledger,
+        on_progress: Callable[[str], object],
+        locks: Iterable[LockInfo] | None,
     ) -> None:
         self._huey = huey
         self._id = task_id
         self._ledger = ledger
+        self._locks = locks
         self._store, self._reader, self._keys = open_store(huey), Reader(huey), Keys(huey)
         self._explanation = Explanation(
             task_id, str(huey.name), self._store.name, bool(huey.utc), huey._get_timestamp()
@@ -191,7 +203,10 @@ class _Search:
             explanation.result = read_result(self._reader, raw)
 
     def _find_locks(self) -> None:
-        for lock in LockInspector(self._huey, self._ledger).all():
+        locks = self._locks
+        if locks is None:
+            locks = LockInspector(self._huey, self._ledger).all()
+        for lock in locks:
             if lock.task_id == self._id:
                 self._explanation.task_name = self._explanation.task_name or lock.task_name
                 self._explanation.locks.append(lock)
