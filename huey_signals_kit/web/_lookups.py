@@ -1,7 +1,7 @@
 """Answers about single objects, such as where a task is, found in the background.
 
 To find one task, the queue and the schedule are read. On a long queue this takes seconds, so no
-request does it: one thread per queue looks for one object at a time, and keeps the last answers.
+request does it: a thread looks for one object at a time, and the last answers are kept.
 An object that took long to find is looked for again accordingly later.
 """
 
@@ -38,7 +38,7 @@ class _Answer:
 
 
 class Lookups:
-    """The last answers about the objects of one queue."""
+    """The last answers about objects of one kind."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()

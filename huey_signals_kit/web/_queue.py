@@ -65,7 +65,8 @@ class Queue:
         self._reads: BackgroundRead[QueueState] = BackgroundRead(self._read, "state of the queue")
         self._last: QueueState | None = None
         self._changed_at = float("-inf")
-        self.lookups = Lookups()
+        # A thread each, so that a switch, which is one key, does not wait for a long search.
+        self._tasks, self._token_list, self._switches = Lookups(), Lookups(), Lookups()
         self.background_acts = BackgroundActs()
         self._lookup_ledger: Ledger | None = None
 
@@ -94,19 +95,20 @@ class Queue:
     def refresh(self) -> None:
         """Have the next request read again, because something was changed."""
         self._changed_at = self._clock()
-        self.lookups.clear()
+        for lookups in (self._tasks, self._token_list, self._switches):
+            lookups.clear()
 
     def find_task(self, task_id: str) -> tuple[TaskState, float]:
         """Return where a task is, and the age of this answer in seconds; see `Lookups.get`."""
-        return self.lookups.get(f"id {task_id}", lambda: self._find_task(task_id))
+        return self._tasks.get(task_id, lambda: self._find_task(task_id))
 
     def find_pause(self, name: str) -> tuple[Pause | None, float]:
         """Return the pause switch of a task by its name, and the age of this answer."""
-        return self.lookups.get(f"name {name}", lambda: read_pause(self.huey, name))
+        return self._switches.get(name, lambda: read_pause(self.huey, name))
 
     def tokens(self) -> tuple[list[ListedToken], float]:
         """Return the first tokens of the queue, and the age of this answer."""
-        return self.lookups.get("tokens", lambda: list_tokens(self.huey))
+        return self._token_list.get("tokens", lambda: list_tokens(self.huey))
 
     @property
     def kit(self) -> Kit | None:
