@@ -15,6 +15,7 @@ from ._shared.exits import CommandError
 from ._shared.progress import progress
 from ._shared.tables import print_table
 from ._shared.terminal import print_text, printable
+from ._shared.work_so_far import work_so_far
 
 HELP = """\b
 Exit codes:
@@ -56,15 +57,33 @@ def forget(
         if record is not None:
             _forget_record(huey, huey_name, record, apply, as_json)
             return
-        with progress("looking for living processes") as show_status:
+        deleted: dict[str, int] = {}
+        with (
+            progress("looking for living processes") as show_status,
+            work_so_far(lambda: _describe_deleted(deleted, apply)),
+        ):
             try:
-                forgotten = forget_all(huey, not apply, on_wait=lambda: show_status(""))
+                forgotten = forget_all(
+                    huey,
+                    not apply,
+                    on_wait=lambda: show_status(""),
+                    on_delete=lambda kind, number: deleted.update({kind: number}),
+                )
             except StillInUse as exc:
                 raise CommandError(printable(exc)) from None
         if as_json:
             print_json(asdict(forgotten))
         else:
             _print_forgotten(forgotten, huey_name)
+
+
+def _describe_deleted(deleted: dict[str, int], apply: bool) -> str:
+    """Return what was deleted before an interrupt, as the end of a sentence."""
+    if not apply:
+        return "nothing was changed"
+    kinds = [f"{number:,} {kind}" for kind, number in deleted.items() if number]
+    what = f"these were deleted: {', '.join(kinds)}" if kinds else "no deletion is confirmed"
+    return f"{what}; the same command deletes the rest"
 
 
 def _forget_record(huey: Any, huey_name: str, record: str, apply: bool, as_json: bool) -> None:

@@ -14,6 +14,7 @@ from ._shared.exits import NEEDS_ATTENTION, UsageError
 from ._shared.progress import progress
 from ._shared.tables import print_table
 from ._shared.terminal import print_error
+from ._shared.work_so_far import Deletions, work_so_far
 
 HELP = """\b
 Exit codes:
@@ -62,13 +63,11 @@ def purge(
     with command_context("purge", huey_name) as huey:
         classes = _validate_names(exception or list(LOCK_ERRORS))
         with progress("reading results") as show_status:
-            report = purge_errors(
-                huey,
-                classes,
-                not apply,
-                kept=kept,
-                on_progress=lambda so_far: show_status(_status(so_far)),
-            )
+            so_far = Deletions("key", lambda report: show_status(_status(report)))
+            with work_so_far(so_far.describe):
+                report = purge_errors(
+                    huey, classes, not apply, kept=kept, on_progress=so_far.update
+                )
         if as_json:
             print_json(asdict(report))
         else:

@@ -16,6 +16,7 @@ from ._shared.exits import NEEDS_ATTENTION
 from ._shared.progress import progress
 from ._shared.tables import print_table
 from ._shared.terminal import print_error, print_text
+from ._shared.work_so_far import Deletions, work_so_far
 
 DEFAULT_AGE = "1d"
 _WAIT_SECONDS = 35.0
@@ -57,13 +58,11 @@ def sweep(
     with command_context("sweep", huey_name) as huey:
         age = parse_age(min_age, "--min-age")
         with progress("sweeping tokens") as show_status:
-            report = sweep_tokens(
-                huey,
-                age,
-                not apply,
-                wait=_WAIT_SECONDS,
-                on_progress=lambda so_far: show_status(_status(so_far)),
-            )
+            so_far = Deletions("token", lambda report: show_status(_status(report)))
+            with work_so_far(so_far.describe):
+                report = sweep_tokens(
+                    huey, age, not apply, wait=_WAIT_SECONDS, on_progress=so_far.update
+                )
         due = next_sweep(huey, age)
         if as_json:
             print_json({**asdict(report), "next_due": None if due is None else due.isoformat()})

@@ -92,7 +92,11 @@ class StillInUse(RuntimeError):
 
 
 def forget(
-    huey: Any, dry_run: bool = False, *, on_wait: Callable[[], object] = lambda: None
+    huey: Any,
+    dry_run: bool = False,
+    *,
+    on_wait: Callable[[], object] = lambda: None,
+    on_delete: Callable[[str, int], object] = lambda kind, number: None,
 ) -> Forgotten:
     """Delete every key that the kit has written for the queue of `huey`.
 
@@ -103,6 +107,7 @@ def forget(
         huey: The Huey, with a kit or without.
         dry_run: Delete nothing, and return what would be deleted.
         on_wait: Called repeatedly while processes are watched.
+        on_delete: Called with each kind of keys and their number after they were deleted.
 
     Raises:
         StillInUse: Living processes have a record; nothing was deleted.
@@ -117,6 +122,7 @@ def forget(
         numbers[kind] += number
         if not dry_run:
             delete()
+            on_delete(kind, numbers[kind])
     return Forgotten({kind: number for kind, number in numbers.items() if number}, silent, dry_run)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 import uuid
+from datetime import datetime
 
 import pytest
 
@@ -15,9 +17,10 @@ from rich.cells import cell_len
 from huey_signals_kit.cli._shared.folding import fold
 from huey_signals_kit.inflight.tasks import RunningTask
 from huey_signals_kit.ledger import Heartbeat, open_ledger
+from huey_signals_kit.metrics.values import Durations
 from huey_signals_kit.runtime.process_id import this_process
 from tests.locks import ELSEWHERE, GONE, key, taken_by
-from tests.support import hold
+from tests.support import hold, put_kit_data, run_all
 
 WIDTHS = [44, 80, 160]
 COMMANDS = {
@@ -110,3 +113,95 @@ def test_text_is_folded_at_words_and_never_in_an_id(width):
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
     for line in lines:
         assert cell_len(line) <= width or re.fullmatch(rf".?.?{task_id},?", line)
+
+
+@pytest.fixture
+def on_terminal(monkeypatch):
+    """`on_terminal(columns, lines)`: stdout and stderr count as a terminal of that size."""
+
+    def set_up(columns, lines):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("LINES", str(lines))
+        monkeypatch.setenv("NO_COLOR", "1")
+        for stream in (sys.stdout, sys.stderr):
+            monkeypatch.setattr(stream, "isatty", lambda: True)
+
+    return set_up
+
+
+def spoil(shop):
+    """Everything that a report can complain about at once."""
+    shop.fill()
+    huey = shop.huey
+    huey.storage.put_data("result", b"junk")
+    huey.storage.enqueue(b"junk")
+    huey.put("rt:old.gone", (None, False))
+    taken_by(huey, "dead", GONE)
+    open_ledger(huey).write(Heartbeat("gone", GONE, "thread", 1.0, 1))
+    put_kit_data(huey, "process:one", b"junk")
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(80, 24), (160, 50)])
+def test_a_report_begins_with_the_verdict_and_fits_one_screen(
+    sqlite_shop, on_terminal, columns, lines
+):
+    """Whatever is wrong, the first sentence names all of it; --details has the rest."""
+    spoil(sqlite_shop)
+    on_terminal(columns, lines)
+    ran = sqlite_shop.run("report", sqlite_shop.name)
+    assert ran.code == 1
+    assert ran.words.startswith(
+        "Needs a person: 1 value that cannot be read, 1 message that cannot be read, 1 record of "
+        "the ledger that cannot be read, 1 lock held by dead processes, 2 messages that no living "
+        "process takes and 1 pause switch without a task."
+    )
+    assert len(ran.out.splitlines()) < lines
+    details = sqlite_shop.run("report", sqlite_shop.name, "--details").words
+    assert details.count(" - ") == 6
+    assert details.startswith(ran.words.partition(" Queue ")[0])
+
+
+def test_a_report_says_when_nothing_needs_a_person(sqlite_shop, on_terminal):
+    """And what can be deleted all the same."""
+    assert sqlite_shop.run("report", sqlite_shop.name).out.startswith("Nothing needs a person.\n")
+    sqlite_shop.huey.revoke_by_id(str(uuid.uuid4()))
+    on_terminal(80, 24)
+    ran = sqlite_shop.run("report", sqlite_shop.name)
+    assert ran.out.startswith("Nothing needs a person; 1 orphaned token (sweep) can be deleted.\n")
+
+
+def test_times_have_zones_and_durations_units(sqlite_shop):
+    """In a report: in UTC, or in the local time of a Huey that uses that."""
+    job = sqlite_shop.tasks.job
+    durations = Durations(4, 4 * 7500.0)
+    counters = {("huey_task_duration_seconds", sqlite_shop.huey.name, "shop.job"): durations}
+    counters["huey_signals_total", sqlite_shop.huey.name, "shop.job", "complete"] = 4
+    beat = Heartbeat("one", this_process(), "thread", 5.0, 1, counters=counters)
+    open_ledger(sqlite_shop.huey).write(beat)
+    job.schedule(eta=datetime(2099, 1, 1))
+    run_all(sqlite_shop.huey)
+    words = sqlite_shop.run("report", sqlite_shop.name).words
+    assert "1 in the schedule, first at 2099-01-01 00:00:00 UTC" in words
+    assert "4 complete runs, 0 errors, 0 skipped by locks; 2 h 5 min per run" in words
+    assert re.search(r"read at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC in \d+ ms", words)
+    sqlite_shop.huey.utc = False
+    words = sqlite_shop.run("report", sqlite_shop.name).words
+    assert "first at 2099-01-01 00:00:00 local" in words
+    details = sqlite_shop.run("report", sqlite_shop.name, "--details").words
+    assert "shop.job 4 2 h 5 min" in details
+
+
+@pytest.mark.parametrize("columns", [50, 80, 160])
+@pytest.mark.parametrize("words", [["health", "{name}"], ["report", "no_such_package.module.huey"]])
+def test_a_message_is_folded_at_words_on_a_terminal(sqlite_shop, on_terminal, words, columns):
+    """Elsewhere it is one line, for programs that read it."""
+    words = [word.format(name=sqlite_shop.name) for word in words]
+    ran = sqlite_shop.run(*words)
+    message = (ran.out + ran.err).rstrip("\n")
+    assert "\n" not in message
+    on_terminal(columns, 24)
+    ran = sqlite_shop.run(*words)
+    lines = (ran.out + ran.err).splitlines()
+    assert max(map(len, lines)) <= min(columns, 100)
+    assert len(lines) > 1
+    assert "".join(lines).replace(" ", "") == message.replace(" ", "")

@@ -14,7 +14,7 @@ from .._shared.exits import NEEDS_ATTENTION, CommandError, UsageError, exit_code
 from .._shared.find_huey import find_huey
 from .._shared.interrupts import Interrupts
 from .._shared.storage_errors import describe_storage, is_storage_failure, storage_failure
-from .._shared.terminal import escape_unencodable_output
+from .._shared.terminal import escape_unencodable_output, print_line
 from .model import Health
 from .queue import QueueState, judge_queue, read_state
 from .this_host import judge_host
@@ -76,7 +76,7 @@ def health(
         if as_json:
             print_json(asdict(answer))
         else:
-            typer.echo(f"{'healthy' if answer.healthy else 'unhealthy'}: {answer.why}")
+            print_line(f"{'healthy' if answer.healthy else 'unhealthy'}: {answer.why}")
     if not answer.healthy:
         raise typer.Exit(NEEDS_ATTENTION)
 

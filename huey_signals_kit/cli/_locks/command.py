@@ -7,12 +7,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ...upkeep import LockHeld, LockInspector, release_stale, release_unchanged, validate_not_held
+from ...upkeep import (
+    LockHeld,
+    LockInfo,
+    LockInspector,
+    release_stale,
+    release_unchanged,
+    validate_not_held,
+)
 from .._shared.command import Apply, AsJson, HueyName, command_context, print_json
 from .._shared.durations import parse_age
 from .._shared.exits import NEEDS_ATTENTION, CommandError, UsageError
 from .._shared.progress import progress
 from .._shared.terminal import print_error, printable, program
+from .._shared.work_so_far import work_so_far
 from . import view
 
 DEFAULT_AGE = "15m"
@@ -132,8 +140,18 @@ def release(
 
 def _release_stale(huey: Any, huey_name: str, age: float, apply: bool, as_json: bool) -> bool:
     """Release all stale locks; return whether a lock in doubt was left that should have gone."""
-    with progress("looking at locks") as show_status:
-        outcome = release_stale(huey, age, not apply, on_wait=lambda: show_status(_WATCHING))
+    names: list[str] = []
+    with (
+        progress("looking at locks") as show_status,
+        work_so_far(lambda: view.describe_work(names, apply)),
+    ):
+        outcome = release_stale(
+            huey,
+            age,
+            not apply,
+            on_wait=lambda: show_status(_WATCHING),
+            on_release=lambda lock: names.append(lock.name),
+        )
     kept = [view.describe_kept(lock) for lock in outcome.kept]
     if as_json:
         print_json(
@@ -154,6 +172,21 @@ def _release_stale(huey: Any, huey_name: str, age: float, apply: bool, as_json: 
 def _release_named(huey: Any, huey_name: str, names: list[str], apply: bool, as_json: bool) -> bool:
     """Release the locks `names`; return whether one of them was not released."""
     names = list(dict.fromkeys(names))
+    released: list[LockInfo] = []
+    with work_so_far(lambda: view.describe_work([lock.name for lock in released], apply)):
+        kept = _release_each(huey, names, apply, released)
+    if as_json:
+        infos_released = [lock.as_dict() for lock in released]
+        print_json({"released": infos_released, "kept": kept, "dry_run": not apply})
+    else:
+        view.print_released(released, huey_name, apply)
+    for problem in kept:
+        print_error("locks release", printable(problem))
+    return bool(kept)
+
+
+def _release_each(huey: Any, names: list[str], apply: bool, released: list[LockInfo]) -> list[str]:
+    """Add the locks that were or would be released to `released`; return why others were not."""
     with progress("looking at locks") as show_status:
         inspector = LockInspector(huey)
         infos = inspector.wait_until_known(
@@ -167,7 +200,7 @@ def _release_named(huey: Any, huey_name: str, names: list[str], apply: bool, as_
             f"no lock and no semaphore named {listed} is held; {program.name} locks lists "
             "all that are held"
         )
-    released, kept = [], []
+    kept = []
     for lock in (by_name[name] for name in names):
         try:
             validate_not_held(huey, lock)
@@ -180,11 +213,4 @@ def _release_named(huey: Any, huey_name: str, names: list[str], apply: bool, as_
             kept.append(
                 f"the lock {lock.name!r} was released, or acquired by another task: left alone"
             )
-    if as_json:
-        infos_released = [lock.as_dict() for lock in released]
-        print_json({"released": infos_released, "kept": kept, "dry_run": not apply})
-    else:
-        view.print_released(released, huey_name, apply)
-    for problem in kept:
-        print_error("locks release", printable(problem))
-    return bool(kept)
+    return kept

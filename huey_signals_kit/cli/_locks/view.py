@@ -10,8 +10,8 @@ from .._shared.dry_run import print_apply_command, print_dry_run_notice
 from .._shared.durations import format_seconds
 from .._shared.lock_cells import format_held_for
 from .._shared.tables import choose_columns, column_widths, format_cell, print_table
-from .._shared.terminal import print_command, print_text
-from .._shared.wording import pluralize
+from .._shared.terminal import print_command, print_text, printable, program
+from .._shared.wording import pluralize, verb
 
 _TITLES = ("lock", "state", "held for", "skips/h", "holder", "task", "task id")
 _LOCK, _STATE, _HELD_FOR, _SKIPS, _HOLDER, _TASK, _TASK_ID = range(len(_TITLES))
@@ -138,6 +138,16 @@ def print_stale(outcome: Release, huey_name: str, age: float, apply: bool) -> No
             f"No process claims {pluralize(count, 'lock')}. A second command like this one, at "
             f"least {format_seconds(age)} later, releases what it finds unchanged."
         )
+
+
+def describe_work(released: Sequence[str], apply: bool) -> str:
+    """Return which locks were released before an interrupt, as the end of a sentence."""
+    if not apply:
+        return "nothing was changed"
+    if not released:
+        return f"no release is confirmed; {program.name} locks shows what is held"
+    locks = f"{pluralize(len(released), 'lock')} {verb(len(released), 'were')} released"
+    return f"{locks}: {', '.join(map(printable, released))}"
 
 
 def describe_kept(lock: LockInfo) -> str:

@@ -39,7 +39,7 @@ def report(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether the queue needs a person, what is stored and waiting, and who works on it.
+    """Say what needs a person, what is stored, and who works on it.
 
     Nothing is changed. All keys are read, in batches that do not block the server.
     """

@@ -48,6 +48,8 @@ def exit_codes(command: str) -> Iterator[None]:
         print_error(command, exc)
         raise typer.Exit(exc.code) from None
     except Interrupted as exc:
+        if exc.work_done:
+            print_error(command, exc.work_done)
         raise typer.Exit(SIGNAL_BASE + exc.signum) from None
     except BrokenPipeError:
         _discard_output()

@@ -22,6 +22,8 @@ class Interrupted(BaseException):
         """
         super().__init__(signal.Signals(signum).name)
         self.signum = signum
+        self.work_done = ""
+        """What the command had done until then, for a message; empty if it changes nothing."""
 
 
 class Interrupts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
-from typing import Any
+from typing import Any, TextIO
 
 import typer
 from rich.console import Console
@@ -93,13 +93,20 @@ def print_command(*words: str) -> None:
     typer.echo(f"  {program.command(*words)}")
 
 
+def print_line(text: str) -> None:
+    """Print a line on stdout for programs that read it; folded at words if it is a terminal."""
+    typer.echo(_folded_on(sys.stdout, text))
+
+
 def print_error(command: str, message: object) -> None:
     """Print a message of a command on stderr; folded at words if stderr is a terminal."""
-    text = f"{program.name} {command}: {message}"
-    lines = text.split("\n")
-    if sys.stderr.isatty():
-        lines = [folded for line in lines for folded in fold(line, text_width())]
-    typer.echo("\n".join(lines), err=True)
+    typer.echo(_folded_on(sys.stderr, f"{program.name} {command}: {message}"), err=True)
+
+
+def _folded_on(stream: TextIO, text: str) -> str:
+    if not stream.isatty():
+        return text
+    return "\n".join(part for line in text.split("\n") for part in fold(line, text_width()))
 
 
 def printable(text: object) -> str:

@@ -14,6 +14,7 @@ from .._shared.durations import zone_of
 from .._shared.exits import NEEDS_ATTENTION, CommandError
 from .._shared.progress import progress
 from .._shared.terminal import printable, program
+from .._shared.work_so_far import Deletions, work_so_far
 from . import view
 
 tokens = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -129,9 +130,9 @@ def delete(
     """
     with command_context("tokens delete", huey_name) as huey:
         with progress("reading tokens") as show_status:
-            report = delete_named_tokens(
-                huey, patterns, not apply, on_progress=lambda so_far: show_status(_status(so_far))
-            )
+            so_far = Deletions("token", lambda report: show_status(_status(report)))
+            with work_so_far(so_far.describe):
+                report = delete_named_tokens(huey, patterns, not apply, on_progress=so_far.update)
         if as_json:
             print_json(asdict(report))
         else:

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from socket import gethostname
 
 from ..locks.info import LockInfo
-from ..wording import format_duration, format_time, pluralize, verb
+from ..wording import format_span, format_time, pluralize, verb
 from .model import Chord, Explanation, Location, Revocation, SkippedAttempt, StoredResult
 
 _MOST_LOCATIONS = 5
@@ -143,7 +143,7 @@ def _describe_since(location: Location) -> str:
         return "for an unknown time"
     if location.host == gethostname():
         seconds = (datetime.now(timezone.utc) - location.since).total_seconds()
-        return f"for about {format_duration(seconds)}"
+        return f"for about {format_span(seconds)}"
     return f"since {format_time(location.since)} UTC by the clock of that host"
 
 

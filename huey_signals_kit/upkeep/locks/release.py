@@ -101,6 +101,7 @@ def release_stale(
     inspector: LockInspector | None = None,
     clock: Callable[[], float] = _seconds_since_boot,
     on_wait: Callable[[], object] = lambda: None,
+    on_release: Callable[[LockInfo], object] = lambda lock: None,
     names: Collection[str] | None = None,
 ) -> Release:
     """Release locks whose holder is dead, and locks that no process claims.
@@ -116,6 +117,7 @@ def release_stale(
         inspector: The inspector of the Huey's locks; created if missing.
         clock: Returns seconds of a clock of this host.
         on_wait: Called repeatedly while this waits.
+        on_release: Called with each lock after it was released.
         names: Only these locks, and without waiting: by what `inspector` knows now.
     """
     huey = check_huey(huey, "release_stale_locks()")
@@ -135,7 +137,12 @@ def release_stale(
     if dry_run:
         return Release(due, waiting, kept)
     marks.save()
-    return Release([lock for lock in due if release_unchanged(huey, lock)], waiting, kept)
+    released = []
+    for lock in due:
+        if release_unchanged(huey, lock):
+            released.append(lock)
+            on_release(lock)
+    return Release(released, waiting, kept)
 
 
 def release_unchanged(huey: Any, lock: LockInfo) -> bool:
