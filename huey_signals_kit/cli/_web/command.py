@@ -18,10 +18,10 @@ PASSWORD = "HUEY_SIGNALS_WEB_PASSWORD"
 _WAIT_SECONDS = 1.0
 
 HELP = f"""\b
-Without --allow-acts the page only shows; with it, each act is logged to stderr.
-An address that other machines can reach needs a password, in the environment
-variable {PASSWORD}; put a server with TLS in front, because
-the password is sent with every request.
+Without --allow-acts the page only shows; with it, each act is logged on
+stderr. An address that other machines can reach needs a password, in the
+environment variable {PASSWORD}; put a server with TLS in
+front, because the password is sent with every request.
 
 \b
 Exit codes:
