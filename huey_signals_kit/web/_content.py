@@ -19,6 +19,7 @@ from ._queue import QueueState
 from ._text import reference
 
 HOUR_MINUTES = 60
+_MAX_FOLDED = 4096
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,8 @@ def _evidence(lock: LockInfo, state: QueueState) -> str:
 
 
 def _refusals(history: History, name: str) -> list[int]:
-    label = sanitize_label(fold(name))
+    # A label has at most a few hundred characters, and a name may have a million.
+    label = sanitize_label(fold(name[:_MAX_FOLDED]))
     return history.minutes.get(("refusal", label), [0] * 180)
 
 

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from tests.support import wait_until
 from tests.web.browser.webdriver import Browser
 
+_SECONDS = 30
 _LINKS = "return [...document.links].map(link => link.href.split('#')[0])"
 
 
@@ -29,6 +31,9 @@ def walk(browser: Browser, base: str, *others: str, most: int = 2) -> Iterator[t
             continue
         opened[name] += 1
         browser.open(address)
+        if browser.status == 503:  # the storage is being read; the page loads itself again
+            wait_until(lambda: browser.status != 503, _SECONDS, f"an answer at {address}")
+            browser.console()
         links = [link for link in browser.run(_LINKS) if link.startswith(base)]
         waiting += [link for link in dict.fromkeys(links) if link not in known]
         known.update(links)
