@@ -43,7 +43,7 @@ def serve():
         allowed_hosts=(),
         **headers,
     ):
-        huey = huey or MemoryHuey("shop")
+        huey = MemoryHuey("shop") if huey is None else huey
         server = PageServer(huey, host, 0, password, allow_acts, allowed_hosts)
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         with server.serving():
