@@ -11,7 +11,7 @@ import typer
 from ..upkeep import SweepReport, next_sweep, sweep_tokens
 from ._shared.command import Apply, AsJson, HueyName, command_context, print_json
 from ._shared.dry_run import print_apply_command, print_dry_run_notice
-from ._shared.durations import format_seconds, format_time, parse_age
+from ._shared.durations import format_seconds, format_span, format_time, parse_age
 from ._shared.exits import NEEDS_ATTENTION
 from ._shared.progress import progress
 from ._shared.tables import print_table
@@ -118,4 +118,4 @@ def _rows(report: SweepReport, age: float) -> list[tuple[Any, ...]]:
         ("undecided", report.undecided, "left alone: unreadable, changed, or in doubt"),
     ]
     rows = [row for row in rows if row[1] or row[0].endswith("deleted")]
-    return [*rows, ("all", report.scanned, f"read in {report.seconds:.1f} s")]
+    return [*rows, ("all", report.scanned, f"read in {format_span(report.seconds)}")]

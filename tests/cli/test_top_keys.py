@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import sys
+import termios
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
@@ -25,7 +27,7 @@ from huey_signals_kit.store import UPKEEP, open_kit_store
 from huey_signals_kit.upkeep import LockInfo
 from huey_signals_kit.upkeep.monitor.model import QueueSnapshot, SeenLock, SeenProcess, SeenTask
 from huey_signals_kit.upkeep.monitor.poller import Poller
-from tests.support import hold
+from tests.support import hold, wait_until
 from tests.terminal import terminal
 
 NOW = datetime.now(timezone.utc).replace(hour=12)
@@ -249,6 +251,26 @@ def test_keys_work_on_a_real_terminal_of_any_size(sqlite_shop, columns, rows):
         view.type("g")
         view.shows("lock00")
         assert view.screen.widest <= columns
+        view.type("q")
+        assert view.end() == 0
+        assert view.left_as_found
+
+
+@pytest.mark.slow
+def test_after_a_stop_the_keys_work_again(sqlite_shop):
+    """A shell that is shown meanwhile sets the terminal to lines with an echo."""
+
+    def start(**given):
+        return sqlite_shop.start("top", sqlite_shop.name, **given)
+
+    with terminal(start) as view:
+        view.shows("0 held")
+        view.process.send_signal(signal.SIGSTOP)
+        assert os.WIFSTOPPED(os.waitpid(view.process.pid, os.WUNTRACED)[1])
+        termios.tcsetattr(view._theirs, termios.TCSANOW, view.before)
+        view.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: view.attributes != view.before, 20, "the settings")
+        view.shows("0 held")
         view.type("q")
         assert view.end() == 0
         assert view.left_as_found

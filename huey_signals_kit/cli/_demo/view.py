@@ -107,7 +107,9 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
 
 
 def _print_paragraph(console: Console, text: str, style: str = "") -> None:
-    console.print(textwrap.fill(text, console.width), style=style, soft_wrap=True)
+    # A number and its % stay on one line.
+    folded = textwrap.fill(text.replace(" %", "\u00a0%"), console.width).replace("\u00a0", " ")
+    console.print(folded, style=style, soft_wrap=True)
 
 
 _ROWS: tuple[tuple[str, Callable[[Figures], float], bool], ...] = (

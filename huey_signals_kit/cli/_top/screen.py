@@ -38,6 +38,7 @@ class FullScreen(Interrupts):
         self._live = Live(console=self._console, screen=True, auto_refresh=False)
         self._received = 0
         self._should_suspend = False
+        self._was_continued = False
         self.keyboard = Keyboard()
         self._descriptor = sys.stdout.fileno()
 
@@ -56,6 +57,7 @@ class FullScreen(Interrupts):
         with self:
             on_suspend = signal.signal(signal.SIGTSTP, self._receive_suspend)
             on_quit = signal.signal(signal.SIGQUIT, self._receive)
+            on_continue = signal.signal(signal.SIGCONT, self._receive_continue)
             try:
                 self._open()
                 yield
@@ -63,6 +65,7 @@ class FullScreen(Interrupts):
                 self._close()
                 signal.signal(signal.SIGTSTP, on_suspend)
                 signal.signal(signal.SIGQUIT, on_quit)
+                signal.signal(signal.SIGCONT, on_continue)
 
     def draw(self, lines: Sequence[Text], size: tuple[int, int]) -> None:
         """Show `lines`.
@@ -92,9 +95,13 @@ class FullScreen(Interrupts):
         if self._received:
             self.ignore()
             raise Interrupted(self._received)
-        if not self._should_suspend:
+        if not (self._should_suspend or self._was_continued):
             return keys
-        self._suspend()
+        self._close()
+        if self._should_suspend:
+            self._suspend()
+        self._was_continued = False
+        self._open()
         return None
 
     def _receive(self, signum: int, frame: FrameType | None) -> None:
@@ -105,14 +112,16 @@ class FullScreen(Interrupts):
     def _receive_suspend(self, signum: int, frame: FrameType | None) -> None:
         self._should_suspend = True
 
+    def _receive_continue(self, signum: int, frame: FrameType | None) -> None:
+        # After SIGSTOP, a shell has changed the settings of the terminal.
+        self._was_continued = True
+
     def _suspend(self) -> None:
-        """Close the screen, stop this process as Ctrl-Z does, and open the screen after ``fg``."""
-        self._close()
+        """Stop this process as Ctrl-Z does, until ``fg``."""
         handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTSTP)
         self._should_suspend = False
         signal.signal(signal.SIGTSTP, handler)
-        self._open()
 
     def _open(self) -> None:
         self.keyboard.open()
