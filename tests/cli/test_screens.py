@@ -103,6 +103,16 @@ def test_an_unclaimed_lock_comes_with_what_to_do(sqlite_shop):
     assert f"\n  huey-signals locks release {sqlite_shop.name} bare --apply\n" in ran.out
 
 
+def test_a_doubt_about_holders_is_explained_once(sqlite_shop):
+    """With the names of their locks, and what would settle it."""
+    for name in ("a", "b", "c", "d"):
+        taken_by(sqlite_shop.huey, name, ELSEWHERE)
+    assert (
+        "Unknown whether the holders of 4 locks are alive (a, b, c and 1 more): no process "
+        "watches it. A consumer with the kit would watch it, or locks release with --apply"
+    ) in sqlite_shop.run("locks", sqlite_shop.name).words
+
+
 @pytest.mark.parametrize("width", [*WIDTHS, 20, 37])
 def test_text_is_folded_at_words_and_never_in_an_id(width):
     """Also where an id is part of a longer word; no character is lost."""

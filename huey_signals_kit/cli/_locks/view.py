@@ -8,17 +8,17 @@ from shlex import quote
 from ...upkeep import UNCLAIMED_SECONDS, LockInfo, Release
 from .._shared.dry_run import print_apply_command, print_dry_run_notice
 from .._shared.durations import format_seconds
-from .._shared.lock_cells import format_held_for
+from .._shared.lock_cells import format_held_for, state_of
 from .._shared.tables import choose_columns, column_widths, format_cell, print_table
 from .._shared.terminal import print_command, print_text, printable, program
-from .._shared.wording import pluralize, verb
+from .._shared.wording import join_limited, pluralize, verb
 
 _TITLES = ("lock", "state", "held for", "skips/h", "holder", "task", "task id")
 _LOCK, _STATE, _HELD_FOR, _SKIPS, _HOLDER, _TASK, _TASK_ID = range(len(_TITLES))
 _IMPORTANCE = (_HELD_FOR, _TASK_ID, _HOLDER, _SKIPS, _TASK)
 """The columns beside lock and state, in the order in which a narrow terminal keeps them."""
 _ORDER = {"dead": 0, "unclaimed": 1, "unknown": 2, "alive": 3}
-_MOST_DOUBTS = 3
+_MOST_NAMES = 3
 
 
 def print_locks(locks: Sequence[LockInfo], huey_name: str) -> None:
@@ -39,17 +39,7 @@ def print_locks(locks: Sequence[LockInfo], huey_name: str) -> None:
         print_command("locks release", huey_name, "--stale", "--apply")
     if unclaimed := [lock for lock in locks if state_of(lock) == "unclaimed"]:
         _print_unclaimed(unclaimed, huey_name)
-    doubts = [lock for lock in locks if state_of(lock) == "unknown" and lock.doubt]
-    for lock in doubts[:_MOST_DOUBTS]:
-        print_text()
-        print_text(f"Unknown whether the holder of {lock.name} is alive: {lock.doubt}.")
-
-
-def state_of(lock: LockInfo) -> str:
-    """Return the state of the holder of `lock` in a word."""
-    if lock.alive is not None:
-        return "alive" if lock.alive else "dead"
-    return "unclaimed" if lock.is_unclaimed and lock.kind == "lock" else "unknown"
+    _print_doubts([lock for lock in locks if state_of(lock) == "unknown" and lock.doubt])
 
 
 def _print_unclaimed(locks: list[LockInfo], huey_name: str) -> None:
@@ -65,6 +55,23 @@ def _print_unclaimed(locks: list[LockInfo], huey_name: str) -> None:
         "Or let --stale in place of the name release every unclaimed lock that two commands, at "
         f"least {format_seconds(UNCLAIMED_SECONDS)} apart, find unchanged."
     )
+
+
+def _print_doubts(locks: list[LockInfo]) -> None:
+    """Print why it is unknown whether holders are alive, and what would settle that."""
+    by_reason: dict[str, list[str]] = {}
+    for lock in locks:
+        by_reason.setdefault(lock.doubt, []).append(lock.name)
+    for reason, names in by_reason.items():
+        print_text()
+        listed = join_limited(names, _MOST_NAMES)
+        if len(names) == 1:
+            print_text(f"Unknown whether the holder of {listed} is alive: {reason}.")
+        else:
+            print_text(
+                f"Unknown whether the holders of {len(names):,} locks are alive ({listed}): "
+                f"{reason}."
+            )
 
 
 def _print_rows(locks: Sequence[LockInfo], first_title: str = _TITLES[0]) -> None:

@@ -17,3 +17,10 @@ def format_held_for(lock: LockInfo) -> str:
         return "?"
     seconds = (datetime.now(timezone.utc) - lock.since).total_seconds()
     return f"{'' if lock.host == gethostname() else '~'}{format_duration(seconds)}"
+
+
+def state_of(lock: LockInfo) -> str:
+    """Return the state of the holder of `lock` in a word."""
+    if lock.alive is not None:
+        return "alive" if lock.alive else "dead"
+    return "unclaimed" if lock.is_unclaimed and lock.kind == "lock" else "unknown"

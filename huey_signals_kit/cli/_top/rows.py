@@ -13,7 +13,7 @@ from ...upkeep import LockInfo
 from ...upkeep.monitor.model import QueueSnapshot, SeenLock, SeenProcess, SeenTask
 from .._shared.durations import format_duration
 from .._shared.folding import has_id, shorten
-from .._shared.lock_cells import format_held_for
+from .._shared.lock_cells import format_held_for, state_of
 from .._shared.terminal import printable
 from .._shared.wording import pluralize
 from .controls import BY_NAME, BY_SKIPS, BY_TIME
@@ -21,6 +21,7 @@ from .controls import BY_NAME, BY_SKIPS, BY_TIME
 PROBLEM_STYLE = "bold red"
 _ALIVE = {True: "alive", False: "dead", None: "?"}
 _ALIVE_STYLE = {True: "", False: PROBLEM_STYLE, None: "yellow"}
+_STATE_WIDTH = 9
 _MOST_NAMES = 3
 _DURATION_WIDTH = 8
 _LEAST_NAME = 10
@@ -148,14 +149,14 @@ def _name_width(locks: Iterable[LockInfo], width: int) -> int:
     """Return the columns for names of locks; an id in a name takes room from the holder."""
     names = [printable(lock.name) for lock in locks]
     longest = max(map(cell_len, names), default=0)
-    room = width - 24 if any(map(has_id, names)) else width - 45
+    room = width - 25 if any(map(has_id, names)) else width - 45
     return min(max(24, longest), max(_LEAST_NAME, room))
 
 
 def _lock(lock: LockInfo, name_width: int) -> Text:
     name = _fit(shorten(printable(lock.name), name_width), name_width)
     text = Text(f"  {name}  {_fit(format_held_for(lock), _DURATION_WIDTH)}  ")
-    text.append(f"{_ALIVE[lock.alive]:5}  ", _ALIVE_STYLE[lock.alive])
+    text.append(f"{state_of(lock):{_STATE_WIDTH}}  ", _ALIVE_STYLE[lock.alive])
     return text.append(_describe_holder(lock))
 
 
@@ -163,7 +164,7 @@ def _describe_holder(lock: LockInfo) -> str:
     if lock.kind == "semaphore":
         return pluralize(len(lock.slots), "slot")
     if lock.pid is None:
-        return "holder unknown"
+        return "no named holder"
     task = f", {printable(lock.task_name)}" if lock.task_name else ""
     return f"{lock.pid} on {printable(lock.host)}{task}"
 
