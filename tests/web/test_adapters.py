@@ -29,6 +29,7 @@ from huey_signals_kit.web._pages import NAVIGATION, PAGES
 from huey_signals_kit.web._site import FILES
 from huey_signals_kit.web._switches import digest
 from tests.locks import GONE, taken_by
+from tests.selection import slow_except
 from tests.support import locks, wait_until
 from tests.web.adapters import (
     DJANGO,
@@ -46,7 +47,8 @@ from tests.web.adapters import (
 PATHS = ["/", *FILES, *(f"/{name}" for name in PAGES), *(f"/{name}.json" for name in PAGES)]
 RELEASE = "/act/release"
 _numbers = itertools.count()
-ALL = [*IN_PROCESS, *(pytest.param(name, marks=pytest.mark.slow) for name in (*SERVERS, *DJANGO))]
+QUICK = ("wsgi", "starlette")
+ALL = slow_except(QUICK, (*IN_PROCESS, *SERVERS, *DJANGO))
 HTTP = [*SERVERS, "django-wsgi", "django-asgi"]
 pytestmark = pytest.mark.storage("sqlite")
 
@@ -271,9 +273,7 @@ def test_the_place_of_the_mount_without_a_slash(served):
     assert adapter.browser("read").get("/").status == 200
 
 
-@pytest.mark.parametrize(
-    "name", [*IN_PROCESS, *(pytest.param(name, marks=pytest.mark.slow) for name in SERVERS)]
-)
+@pytest.mark.parametrize("name", slow_except(QUICK, (*IN_PROCESS, *SERVERS)))
 def test_queues_of_any_name(name):
     """Each has a link that leads to its pages, whatever the server does with a path."""
     names = ["a/b", "a", "\u00fc b", "..", "static", "healthz", "50%2F", "<b>", "a//b", "x.json"]

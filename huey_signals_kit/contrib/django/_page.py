@@ -85,11 +85,13 @@ def _request(request: Any, path: str) -> Request:
     from ...web import read_request
 
     user = getattr(request, "user", None)
+    # Under ASGI the path of a request does not begin with FORCE_SCRIPT_NAME.
+    mounted = request.META["SCRIPT_NAME"].rstrip("/") + request.path_info
     headers = {**request.headers, "Host": request.get_host()}
     return read_request(
         request.method,
         f"/{path}",
-        request.path[: len(request.path) - len(path)],
+        mounted[: len(mounted) - len(path)],
         request.META.get("QUERY_STRING", "").encode("latin-1", "replace"),
         headers.items(),
         _body(request),

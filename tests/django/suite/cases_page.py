@@ -176,7 +176,10 @@ class Page(TestCase):
         client = AsyncClient()
         await client.aforce_login(self.users["reader"])
         answer = await client.get(f"{PAGE}locks")
-        self.assertContains(answer, "<h1")
+        self.assertContains(answer, f'"{PAGE}locks"')
+        with override_settings(FORCE_SCRIPT_NAME="/forced"):
+            answer = await client.get(PAGE)
+            self.assertContains(answer, f'"/forced{PAGE}locks"')
 
     @skipUnless(django.VERSION >= (6,), "Django 6 has the middleware")
     def test_the_policy_of_the_page_stays(self):
