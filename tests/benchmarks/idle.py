@@ -88,6 +88,7 @@ def measure(kind: str, results: int, seconds: float) -> str:
     line = f"{bare['cpu']:7.2f} {kit['cpu']:7.2f} {more:7.2f}"
     if "server" in kit:
         line += f"   {bare['server']:.2f} -> {kit['server']:.2f}, {kit['longest']:.1f} ms"
+        line += f" ({kit['command']})"
     return line + (
         "" if more <= MOST_SECONDS and kit.get("longest", 0) <= MOST_MS else "  TOO MUCH"
     )
@@ -105,7 +106,7 @@ def _place(kind: str, folder: str) -> Iterator[str]:
         yield str(Path(folder, "data" if kind == "file" else "data.db"))
 
 
-def _consumer(kind: str, folder: str, place: str, kit: str, seconds: float) -> dict[str, float]:
+def _consumer(kind: str, folder: str, place: str, kit: str, seconds: float) -> dict[str, Any]:
     command = [sys.executable, "-m", "huey.bin.huey_consumer", "app.huey", "-w", "2"]
     environment = {**os.environ, "PLACE": place, "KIT": kit, "PYTHONPATH": f"{folder}:{ROOT}"}
     process = subprocess.Popen(
@@ -113,7 +114,7 @@ def _consumer(kind: str, folder: str, place: str, kit: str, seconds: float) -> d
     )
     try:
         time.sleep(WARM_UP)
-        watch = _watched_redis(place) if kind.startswith("redis") else dict
+        watch = watch_redis(place) if kind.startswith("redis") else dict
         watch()
         before, began = _cpu(process.pid), time.monotonic()
         time.sleep(seconds)
@@ -121,7 +122,7 @@ def _consumer(kind: str, folder: str, place: str, kit: str, seconds: float) -> d
         found = {"cpu": (_cpu(process.pid) - before) / minutes}
         seen = watch()
         if seen:
-            found.update(server=seen["server"] / minutes, longest=seen["longest"])
+            found.update(seen, server=seen["server"] / minutes)
         return found
     finally:
         process.send_signal(signal.SIGINT)
@@ -133,7 +134,8 @@ def _cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _watched_redis(url: str) -> Callable[[], dict[str, float]]:
+def watch_redis(url: str) -> Callable[[], dict[str, Any]]:
+    """Return a function that returns what the server has done since its last call."""
     import redis
 
     client = redis.Redis.from_url(url)
@@ -141,7 +143,7 @@ def _watched_redis(url: str) -> Callable[[], dict[str, float]]:
     client.config_set("slowlog-max-len", 10_000)
     last = [0.0]
 
-    def since() -> dict[str, float]:
+    def since() -> dict[str, Any]:
         cpu = client.info("cpu")
         used, before = cpu["used_cpu_user"] + cpu["used_cpu_sys"], last[0]
         last[0] = used
@@ -149,8 +151,12 @@ def _watched_redis(url: str) -> Callable[[], dict[str, float]]:
         client.slowlog_reset()
         # Not this script's own.
         theirs = [each for each in slow if b"SLOWLOG" not in each["command"].upper()]
-        longest = max((each["duration"] for each in theirs), default=0) / 1000
-        return {"server": used - before, "longest": longest}
+        slowest = max(theirs, key=lambda each: each["duration"], default=None)
+        found = {"server": used - before, "longest": 0.0, "command": ""}
+        if slowest is not None:
+            command = slowest["command"].decode("utf-8", "replace")[:60]
+            found.update(longest=slowest["duration"] / 1000, command=command)
+        return found
 
     return since
 

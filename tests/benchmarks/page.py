@@ -25,10 +25,20 @@ from pathlib import Path
 from urllib.parse import quote
 
 from huey_signals_kit.web._pages import PAGES
-from tests.benchmarks.idle import ROOT, _fill_redis, _fill_sqlite, _place, _watched_redis
+from tests.benchmarks.idle import ROOT, _fill_redis, _fill_sqlite, _place, watch_redis
 
 LIMIT_MS, LIMIT_COMMAND_MS, LIMIT_MB = 300.0, 10.0, 150.0
 CLIENTS = 20
+_QUERIES = {
+    "lock": "?name=lock-001",
+    "task": "?name=app.busy",
+    "act/release": "?name=lock-001",
+    "act/delete-token": "?key=r:00000000-0000-0000-0000-000000000001",
+    **dict.fromkeys(
+        ("act/revoke", "act/restore", "act/pause", "act/resume", "act/run-now"), "?name=app.busy"
+    ),
+    "act/run-again": "?id=00000000-0000-0000-0000-000000000001",
+}
 _MADE = {
     "redis": 'RedisHuey("q", url=PLACE)',
     "sqlite": 'SqliteHuey("q", filename=PLACE)',
@@ -111,7 +121,7 @@ def measure(kind: str, keys: int, seconds: float, pause: float) -> None:
                 env=environment,
                 check=True,
             )
-            watch = _watched_redis(place) if kind == "redis" else dict
+            watch = watch_redis(place) if kind == "redis" else dict
             watch()
             times = _poll(port, seconds, pause)
             seen = watch()
@@ -128,7 +138,7 @@ def measure(kind: str, keys: int, seconds: float, pause: float) -> None:
             print(f"  server {memory:.0f} MB" + ("" if memory <= LIMIT_MB else "  TOO MUCH"))
             if seen:
                 too_much = "" if seen["longest"] <= LIMIT_COMMAND_MS else "  TOO MUCH"
-                print(f"  longest command of Redis {seen['longest']:.1f} ms{too_much}", flush=True)
+                print(f"  longest command {seen['longest']:.1f} ms{too_much}: {seen['command']}")
 
 
 @contextmanager
@@ -152,7 +162,16 @@ def _running(
 
 @contextmanager
 def _page(folder: str, environment: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    command = [sys.executable, "-m", "huey_signals_kit", "web", "app.huey", "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "huey_signals_kit",
+        "web",
+        "app.huey",
+        "--port",
+        "0",
+        "--allow-acts",
+    ]
     with _running(command, folder, environment) as process:
         assert process.stderr is not None
         found = re.search(r":(\d+)/", process.stderr.readline())
@@ -164,7 +183,7 @@ def _poll(port: int, seconds: float, pause: float) -> dict[str, list[float]]:
     """Return the milliseconds of each request by page."""
     paths = ["/healthz"]
     for name in PAGES:
-        query = "?name=lock-001" if name == "lock" else ""
+        query = _QUERIES.get(name, "")
         paths += [f"/{name}{query}", f"/{name}.json{query}"]
     times: dict[str, list[float]] = defaultdict(list)
     until = time.monotonic() + seconds
