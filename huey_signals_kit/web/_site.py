@@ -40,7 +40,7 @@ _INVALID = {
 
 
 def _static(name: str, content_type: str) -> Response:
-    return Response(200, files(__package__).joinpath("_static", name).read_bytes(), content_type)
+    return Response(200, (files(__package__) / "_static" / name).read_bytes(), content_type)
 
 
 FILES: dict[str, Callable[[], Response]] = {
