@@ -1,0 +1,163 @@
+"""The page in Django's admin, in a real browser, with permissions and without."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+pytest.importorskip("django")
+
+import django
+
+from huey_signals_kit.web._guard import ACTS
+from huey_signals_kit.web._pages import PAGES
+from tests.django.project import SETTING, Project
+from tests.servers import free_port
+from tests.support import wait_until
+from tests.web.browser.acts import acts_on, do
+from tests.web.browser.shop import Shop, filled_shop
+from tests.web.browser.test_pages import problems_of
+from tests.web.browser.walk import walk
+from tests.web.browser.webdriver import Browser
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+SECONDS = 60
+SETTINGS = """
+INSTALLED_APPS += ["huey.contrib.djhuey", "huey_signals_kit.contrib.django"]
+HUEY = {{"huey_class": "huey.RedisHuey", "name": {name!r}, "url": {url!r}, "immediate": False}}
+if {major} >= 6:
+    from django.utils.csp import CSP
+    MIDDLEWARE.append("django.middleware.csp.ContentSecurityPolicyMiddleware")
+    SECURE_CSP = {{"default-src": [CSP.SELF]}}
+"""
+TASKS = """
+from huey.contrib.djhuey import HUEY
+from huey_signals_kit.cli._demo.shop import declare_shop_tasks
+declare_shop_tasks(HUEY)
+"""
+USERS = """
+import django
+django.setup()
+from django.contrib.auth.models import Permission, User
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+for name, codenames in (("actor", ["act_on_queue"]), ("reader", ["view_queue"]), ("staff", [])):
+    user = User.objects.create_user(name, password=name, is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+"""
+
+
+@contextmanager
+def served(shop: Shop, redis_url: str) -> Iterator[str]:
+    """Run a project with the queue of the shop, and yield the address of its admin."""
+    major, port = django.VERSION[0], free_port()
+    with TemporaryDirectory() as folder:
+        settings = SETTINGS.format(name=shop.huey.name, url=redis_url, major=major)
+        project = Project(Path(folder), settings, TASKS)
+        project.write(
+            "shop/urls.py", f"{(project.path / 'shop/urls.py').read_text()}\nimport store.tasks\n"
+        )
+        project.python(USERS)
+        log = project.path / "server.log"
+        command = [sys.executable, "manage.py", "runserver", "--noreload", f"127.0.0.1:{port}"]
+        environment = {**project.environment, SETTING: "shop.settings"}
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command, cwd=project.path, env=environment, stdout=output, stderr=output
+            )
+        try:
+            url = f"http://127.0.0.1:{port}/admin/"
+            wait_until(lambda: _answers(url), SECONDS, "Django's server", log)
+            yield url
+        finally:
+            process.terminate()
+            process.wait(SECONDS)
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=SECONDS).close()
+    except urllib.error.URLError:
+        return False
+    return True
+
+
+def log_in(browser: Browser, admin: str, user: str) -> None:
+    """Log in as a user whose password is the name."""
+    browser.cdp("Network.clearBrowserCookies")
+    browser.open(f"{admin}login/")
+    for field in ("username", "password"):
+        browser.run(f"document.querySelector('[name={field}]').value = arguments[0]", user)
+    browser.click("[type=submit]")
+    wait_until(lambda: browser.url == admin, SECONDS, f"{user} to be logged in")
+
+
+@pytest.fixture(scope="module")
+def site(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shop, str]]:
+    """A queue, and the address of the admin of a project that has it."""
+    with ExitStack() as stack:
+        shop = stack.enter_context(filled_shop(redis_url, tmp_path_factory.mktemp("shop")))
+        yield shop, stack.enter_context(served(shop, redis_url))
+
+
+def test_users_without_a_permission_are_refused(site: tuple[Shop, str], browser: Browser) -> None:
+    """A reader gets no form, and a form that is forged does nothing; others see nothing at all."""
+    shop, admin = site
+    page, (act, *_) = f"{admin}huey_signals/queue/", acts_on(shop)
+    log_in(browser, admin, "reader")
+    browser.open(f"{page}act/{act.path}")
+    assert browser.status == 403
+    browser.open(f"{page}lock?name=reports/nightly")
+    assert browser.status == 200
+    assert "dead" in browser.text
+    assert not browser.run("return Boolean(document.querySelector('form[method=post]'))")
+    assert forge(browser, f"{page}act/release") == 403
+    log_in(browser, admin, "staff")
+    assert not browser.run("return document.body.innerHTML.includes('huey_signals/')")
+    for name in PAGES:
+        browser.open(f"{page}{name}")
+        assert browser.status == 403
+        assert "reports/nightly" not in browser.text
+    assert not act.is_done()
+
+
+def test_the_admin_has_the_page(site: tuple[Shop, str], browser: Browser, axe: str) -> None:
+    """By a link of its index, with every page and act for those who may, and no more for others."""
+    (shop, admin), seen, problems = site, set(), []
+    log_in(browser, admin, "actor")
+    browser.click("a[href$='huey_signals/queue/']")
+    wait_until(lambda: "huey_signals" in browser.url, SECONDS, "the page")
+    page = f"{admin}huey_signals/queue/"
+    browser.console()
+    for name, _ in walk(browser, page, *shop.unlinked, most=1):
+        seen.add(name)
+        problems += problems_of(browser, axe, name)
+    assert problems == []
+    assert seen >= set(PAGES)
+    acts = acts_on(shop)
+    for act in acts:
+        do(browser, page, act)
+    assert {act.name for act in acts} | {"run-again"} == ACTS
+
+
+def forge(browser: Browser, action: str) -> int:
+    """Return the status of a form with the user's own token, sent from the page itself."""
+    return int(
+        browser.run(
+            """
+            const token = document.cookie.match(/csrftoken=(\\w+)/)[1];
+            const body = new URLSearchParams({csrfmiddlewaretoken: token, name: "reports/nightly"});
+            return (await fetch(arguments[0], {method: "POST", body})).status;
+            """,
+            action,
+        )
+    )
