@@ -1,7 +1,7 @@
 """Pictures of every page of the demo: ``python -m tests.web.browser.screenshots FOLDER``.
 
 Each page is taken in light, in dark, and 390 pixels wide. With ``--publish``, those that the README
-shows are written to `recipes/web/` as well.
+shows are written to `.github/` as well.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.support import wait_until
 from tests.web.browser.walk import walk
 from tests.web.browser.webdriver import DESKTOP, PHONE, running_browser
 
-PUBLISHED = Path(__file__).parents[3] / "recipes" / "web"
+PUBLISHED = Path(__file__).parents[3] / ".github"
 _DEMO = [sys.executable, "-m", "huey_signals_kit", "demo", "--web", "--port", "0"]
 LOOKS = {"light": (False, DESKTOP), "dark": (True, DESKTOP), "phone": (False, PHONE)}
 _WORK_SECONDS = 25
@@ -65,7 +65,7 @@ def take(folder: Path, publish: bool) -> None:
                 browser.open(address)
                 browser.screenshot(folder / f"{number:02}-{name.replace('/', '-')}-{look}.png")
                 if publish and name == "overview" and size == DESKTOP:
-                    browser.screenshot(PUBLISHED / f"overview-{look}.png", whole=False)
+                    browser.screenshot(PUBLISHED / f"page-{look}.png", whole=False)
 
 
 if __name__ == "__main__":
