@@ -17,8 +17,10 @@ from rich.cells import cell_len
 from huey_signals_kit.cli._shared.folding import fold
 from huey_signals_kit.inflight.tasks import RunningTask
 from huey_signals_kit.ledger import Heartbeat, open_ledger
+from huey_signals_kit.ledger._history import HistoryWriter
 from huey_signals_kit.metrics.values import Durations
 from huey_signals_kit.runtime.process_id import this_process
+from huey_signals_kit.store import UPKEEP, open_kit_store
 from tests.locks import ELSEWHERE, GONE, key, taken_by
 from tests.support import hold, put_kit_data, run_all
 
@@ -215,3 +217,16 @@ def test_a_message_is_folded_at_words_on_a_terminal(sqlite_shop, on_terminal, wo
     assert max(map(len, lines)) <= min(columns, 100)
     assert len(lines) > 1
     assert "".join(lines).replace(" ", "") == message.replace(" ", "")
+
+
+def test_an_encoding_without_lines_gets_others(sqlite_shop, monkeypatch):
+    """Tables and the history are drawn with letters of ASCII there."""
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    hold(sqlite_shop.huey, "bare")
+    store = open_kit_store(sqlite_shop.huey, UPKEEP)
+    assert HistoryWriter(lambda: store).add({("huey_signals_total", "q", "t", "complete"): 5})
+    ran = sqlite_shop.command("locks", sqlite_shop.name)
+    assert ran.out.splitlines()[1].strip("-") == ""
+    ran = sqlite_shop.command("top", sqlite_shop.name, "--once")
+    assert re.search(r"^runs 1h +# +5/min$", ran.out, re.MULTILINE)
+    assert "\\u" not in ran.out.partition("runs")[2]

@@ -8,7 +8,7 @@ import typer
 from rich.cells import cell_len
 
 from .folding import ID_LENGTH, fold, has_id
-from .terminal import output_width, printable
+from .terminal import has_only_ascii, output_width, printable
 
 _GAP = "  "
 _LEAST_COLUMN = 16
@@ -86,7 +86,7 @@ def print_rows(
 ) -> None:
     """Print the titles and the rows of a table whose columns have these widths."""
     _print_row(titles, widths, numbers)
-    typer.echo("─" * table_width(widths))
+    typer.echo(("-" if has_only_ascii() else "─") * table_width(widths))
     for row in cells:
         _print_row(row, widths, numbers)
 

@@ -52,6 +52,11 @@ def text_width() -> int:
     return min(output_width(), _WIDEST_TEXT)
 
 
+def has_only_ascii() -> bool:
+    """Return whether the encoding of stdout has no lines and blocks to draw with."""
+    return Console().options.ascii_only
+
+
 def console(*, stderr: bool = False) -> Console:
     """Return a console as wide as a paragraph; rich decides whether it has colours."""
     terminal = Console(stderr=stderr, highlight=False, markup=False)

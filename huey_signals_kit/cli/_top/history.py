@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from rich.console import Console
 from rich.text import Text
 
 from ...ledger import History
+from .._shared.terminal import has_only_ascii
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS = ".,-=+*%#"
@@ -27,7 +27,7 @@ def history_lines(history: History, width: int) -> list[Text]:
     minutes = _minutes(width)
     if not minutes:
         return []
-    blocks = _ASCII_BLOCKS if Console().options.ascii_only else _BLOCKS
+    blocks = _ASCII_BLOCKS if has_only_ascii() else _BLOCKS
     span = f"{minutes // 60}h" if minutes % 60 == 0 else f"{minutes}m"
     series = dict(_series(history))
     if not any(any(counts[-minutes:]) for counts in series.values()):
