@@ -166,7 +166,7 @@ class Site:
         wants_json = path.endswith(".json")
         page = self._pages.PAGES.get(path.removesuffix(".json") or "overview")
         if page is None:
-            return self._pages.message(request, 404, "Not found", "There is no such page.")
+            return self._pages.message(request, 404, "Not found", "There is no such page.", visit)
         if page.act_name and page.act_name not in acts:
             return self._pages.message(
                 request, 403, "No access", "You may look at this queue, but not do this.", visit
@@ -178,14 +178,16 @@ class Site:
         except ReadTimeout:
             return self._pages.waiting(visit, "The storage has not answered yet.")
         except LookupError as exc:
-            return self._pages.message(request, 404, "Not found", str(exc.args[0]))
+            return self._pages.message(request, 404, "Not found", str(exc.args[0]), visit)
         if wants_json:
             return json_response(page.as_json(content))
         return self._pages.render(visit, page, content)
 
     def _act(self, visit: Visit, page: Any) -> Response:
         if page.act is None:
-            return self._pages.message(visit.request, 405, "Not possible", "This page only shows.")
+            return self._pages.message(
+                visit.request, 405, "Not possible", "This page only shows.", visit
+            )
         try:
             response: Response = page.act(visit)
         except ReadTimeout:
