@@ -16,20 +16,26 @@ from pathlib import Path
 import django
 from django.conf import settings
 
-FOLDER = Path(tempfile.mkdtemp(prefix="huey-signals-django-"))
 CSP = "django.middleware.csp.ContentSecurityPolicyMiddleware"
 SCRIPT_NAME = "/shop"
 urlpatterns = []
 
 
-def configure(database: str) -> None:
-    """Set up Django, its tables, and a user for each role; add the URLs."""
+def configure(database: str, folder: str) -> None:
+    """Set up Django and its tables, and add the URLs.
+
+    Args:
+        database: The file of the queue.
+        folder: Where Django's own database is.
+    """
     settings.configure(
         SECRET_KEY="of the tests",
         ALLOWED_HOSTS=["*"],
         USE_TZ=True,
         ROOT_URLCONF="tests.web.django_site",
-        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": FOLDER / "db"}},
+        DATABASES={
+            "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": Path(folder) / "db"}
+        },
         INSTALLED_APPS=[
             "django.contrib.admin",
             "django.contrib.auth",
@@ -115,7 +121,8 @@ def answer(method: str, link: str, headers: list[tuple[str, str]], body: str) ->
 
 def main() -> None:
     """Serve until stdin ends."""
-    configure(sys.argv[1])
+    stack = ExitStack()
+    configure(sys.argv[1], stack.enter_context(tempfile.TemporaryDirectory()))
     from django.core.asgi import get_asgi_application
     from django.core.wsgi import get_wsgi_application
     from werkzeug import serving
@@ -124,7 +131,7 @@ def main() -> None:
 
     from tests.web.adapters import quiet_werkzeug_handler, run_uvicorn, served
 
-    with ExitStack() as stack:
+    with stack:
         app = DispatcherMiddleware(NotFound(), {SCRIPT_NAME: get_wsgi_application()})
         handler = quiet_werkzeug_handler()
         server = serving.make_server("127.0.0.1", 0, app, threaded=True, request_handler=handler)
