@@ -141,6 +141,8 @@ def _evidence(lock: LockInfo, state: QueueState) -> str:
                 "heartbeats were written all that time"
             )
         return "the operating system of its host says that the process has ended"
+    if lock.is_unclaimed:
+        return "its process is on another host, and has never written a heartbeat"
     if lock.silent is not None:
         return f"its last heartbeat was {lock.silent:.0f} seconds ago"
     return "its process runs, or writes heartbeats"

@@ -41,10 +41,14 @@ def refusal_of(row: LockRow) -> str:
             "run under it. End the process, or let the task release the lock."
         )
     if lock.alive is None and not lock.doubt:
+        unknown = (
+            "Its value names no holder, so a process without the kit may be alive and hold it."
+            if lock.holder is None
+            else "Its holder has never written a heartbeat, so it may be alive."
+        )
         return (
-            "Its value names no holder, so a process without the kit may be alive and hold it. The "
-            "page releases only locks whose holder is known to be dead. If you know that no task "
-            "runs under it, use the command line."
+            f"{unknown} The page releases only locks whose holder is known to be dead. If you know "
+            "that no task runs under it, use the command line."
         )
     if lock.alive is None or not lock.is_settled:
         return f"It is in doubt whether its holder is alive: {_text.clean(lock.doubt)}."
