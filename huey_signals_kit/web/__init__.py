@@ -7,6 +7,10 @@ function `access` decides for each request.
 
     page = wsgi(huey, access=lambda request: "read" if is_operator(request) else None)
 
+``"act"`` allows every act of the page, and a set allows some: ``release`` (the lock of a dead
+process), ``delete-token``, ``sweep``, ``purge``, ``revoke``, ``restore``, ``pause``, ``resume``,
+``run-now`` (a periodic task) and ``run-again`` (a failed task).
+
 The package Jinja2 is needed: ``pip install 'huey-signals-kit[web]'``.
 """
 

@@ -100,12 +100,13 @@ class TaskRow:
 
 def lock_rows(state: QueueState) -> list[LockRow]:
     """Return every known lock; dead holders first, then those that refuse most."""
-    rows = [_lock_row(seen, state) for seen in state.snapshot.locks]
+    rows = [lock_row(seen, state) for seen in state.snapshot.locks]
     order = {"dead": 0, "unknown": 1, "alive": 2}
     return sorted(rows, key=lambda row: (order[row.state], -row.last_hour, row.lock.name))
 
 
-def _lock_row(seen: SeenLock, state: QueueState) -> LockRow:
+def lock_row(seen: SeenLock, state: QueueState) -> LockRow:
+    """Return one lock with what was counted of it."""
     lock = seen.lock
     is_remote = lock.host is not None and lock.host != gethostname()
     return LockRow(

@@ -16,7 +16,7 @@ from typing import Any
 from .. import Kit, get_kit
 from ..ledger import History, Ledger, Snapshot, open_ledger, read_history
 from ..store import UPKEEP, open_kit_store
-from ..upkeep import LockInspector, Report
+from ..upkeep import LockInfo, LockInspector, Report
 from ..upkeep.monitor.background_read import BackgroundRead, ReadTimeout
 from ..upkeep.monitor.model import QueueSnapshot
 from ..upkeep.monitor.poller import Poller
@@ -65,8 +65,9 @@ class Queue:
         self._reads: BackgroundRead[QueueState] = BackgroundRead(self._read, "state of the queue")
         self._last: QueueState | None = None
         self._changed_at = float("-inf")
-        # A thread each, so that a switch, which is one key, does not wait for a long search.
-        self._tasks, self._token_list, self._switches = Lookups(), Lookups(), Lookups()
+        # A thread each, so that what is one key does not wait for a long search.
+        self._tasks, self._token_list = Lookups(), Lookups()
+        self._switches, self._locks = Lookups(), Lookups()
         self.background_acts = BackgroundActs()
         self._lookup_ledger: Ledger | None = None
 
@@ -95,7 +96,7 @@ class Queue:
     def refresh(self) -> None:
         """Have the next request read again, because something was changed."""
         self._changed_at = self._clock()
-        for lookups in (self._tasks, self._token_list, self._switches):
+        for lookups in (self._tasks, self._token_list, self._switches, self._locks):
             lookups.clear()
 
     def find_task(self, task_id: str) -> tuple[TaskState, float]:
@@ -105,6 +106,11 @@ class Queue:
     def find_pause(self, name: str) -> tuple[Pause | None, float]:
         """Return the pause switch of a task by its name, and the age of this answer."""
         return self._switches.get(name, lambda: read_pause(self.huey, name))
+
+    def find_lock(self, name: str) -> LockInfo | None:
+        """Return the lock with a name, if it is held."""
+        found, _ = self._locks.get(name, lambda: self.inspector.named([name]))
+        return found[0] if found else None
 
     def tokens(self) -> tuple[list[ListedToken], float]:
         """Return the first tokens of the queue, and the age of this answer."""

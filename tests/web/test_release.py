@@ -282,3 +282,16 @@ def test_no_race_releases_a_live_lock(any_huey, site, thorough):
     assert (len(ended), broken, codes) == (rounds, [], {409})
     assert len(tried) == rounds
     assert locks(any_huey) == set()
+
+
+def test_a_lock_that_the_last_search_has_not_found_has_a_page(any_huey, site, monkeypatch):
+    """The store is searched for at most a tenth of the time, so the list may be old."""
+    monkeypatch.setattr(LockInspector, "all", lambda inspector: [])
+    assert get(site, "/lock?name=import").status == 404
+    taken_by(any_huey, "import", GONE)
+    page = wait_until(
+        lambda: form_of(get(site, "/act/release?name=import")), 10, "the page to know it"
+    )
+    assert get(site, "/lock?name=import").status == 200
+    assert post(site, *page).status == 303
+    assert locks(any_huey) == set()

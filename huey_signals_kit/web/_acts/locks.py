@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...upkeep import LockHeld, release_unchanged, validate_not_held
+from ...upkeep.monitor.model import SeenLock
 from .. import _content, _text
 from .._content import LockRow
 from .._page import Refused
@@ -22,11 +23,16 @@ def find_lock(visit: Visit, given: str) -> LockRow:
     Raises:
         LookupError: No task holds a lock of that name.
     """
-    rows = _content.lock_rows(visit.queue.state())
+    state = visit.queue.state()
+    rows = _content.lock_rows(state)
     name = _text.resolve(given, (row.lock.name for row in rows))
     for row in rows:
         if row.lock.name == name:
             return row
+    # The list is as old as the last search of the store.
+    found = visit.queue.find_lock(given) if given and _text.is_own_reference(given) else None
+    if found is not None:
+        return _content.lock_row(SeenLock(found, None, ()), state)
     raise LookupError(f"No task holds the lock {_text.clean(given)!r} now.")
 
 
