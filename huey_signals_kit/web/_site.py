@@ -34,7 +34,7 @@ _HEADERS = (
 )
 _INVALID = {
     400: "Its query or its form is not complete, or has too many fields.",
-    411: "The server does not say how long its body is.",
+    411: "The request has a chunked body, which this server does not decode. Send Content-Length.",
     413: f"Its body is longer than {MAX_BODY:,} bytes.",
 }
 
