@@ -36,7 +36,7 @@ def asgi(hueys: Hueys, *, access: Access, user: User | None = None) -> AsgiApp:
 
     Raises:
         TypeError: `hueys` has something that is no Huey, or `access` or `user` is no function.
-        ValueError: Two of the Hueys have the same name.
+        ValueError: There is no Huey, or two have the same name.
         ImportError: Jinja2 is not installed.
     """
     site = Site(hueys, access=access, user=user)

@@ -30,7 +30,7 @@ def wsgi(hueys: Hueys, *, access: Access, user: User | None = None) -> WsgiApp:
 
     Raises:
         TypeError: `hueys` has something that is no Huey, or `access` or `user` is no function.
-        ValueError: Two of the Hueys have the same name.
+        ValueError: There is no Huey, or two have the same name.
         ImportError: Jinja2 is not installed.
     """
     site = Site(hueys, access=access, user=user)

@@ -1,1 +1,1 @@
-"""The command ``huey-signals web``: the web page on a server of its own."""
+"""The command ``huey-signals web``: the web interface on a server of its own."""

@@ -18,10 +18,11 @@ PASSWORD = "HUEY_SIGNALS_WEB_PASSWORD"
 _WAIT_SECONDS = 1.0
 
 HELP = f"""\b
-Without --allow-acts the page only shows; with it, each act is logged on
-stderr. An address that other machines can reach needs a password, in the
-environment variable {PASSWORD}; put a server with TLS in
-front, because the password is sent with every request.
+Without --allow-acts the web interface is read-only. With it, each action is
+logged on stderr. Every user of this machine can open it, unless the
+environment variable {PASSWORD} has a password. An
+address that other machines can reach needs that password; put a proxy with
+TLS in front of it, because the browser sends it with every request.
 
 \b
 Exit codes:
@@ -50,21 +51,23 @@ def web(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="On a loopback address, answer to this host name, too: that of a proxy.",
+            help="Also accept requests for this host name, such as the name of a proxy. Only "
+            "needed on a loopback address.",
         ),
     ] = None,
 ) -> None:
-    """Serve the web page of the queue.
+    """Serve the web interface of the queue.
 
-    The page shows locks and their holders, running tasks, consumers, tokens and the store. It reads
-    the whole store for at most a tenth of the time.
+    It shows locks and their holders, running tasks, processes, tokens and the store. Each read of
+    the whole store (the report, the search for locks, the list of tokens, the search for one
+    task) takes at most a tenth of the time.
     """
     with command_context("web", huey_name) as huey:
         password = os.environ.get(PASSWORD, "")
         if not is_loopback(host) and not password:
             raise UsageError(
                 f"--host {host} can be reached from other machines: set a password in the "
-                f"environment variable {PASSWORD}, or leave the page on 127.0.0.1"
+                f"environment variable {PASSWORD}, or listen on 127.0.0.1"
             )
         _log_acts()
         server = open_server(huey, host, port, password, allow_acts, allowed_host or ())
@@ -76,7 +79,7 @@ def web(
 
 
 def _log_acts() -> None:
-    """Write each act to stderr, unless the module of the Huey has set up the log."""
+    """Log each action to stderr, unless the module of the Huey has set up the log."""
     logger = logging.getLogger("huey_signals_kit")
     if not logger.hasHandlers():
         handler = logging.StreamHandler()
@@ -105,7 +108,8 @@ def open_server(
         if exc.name not in ("jinja2", "markupsafe"):
             raise
         raise CommandError(
-            "this needs Jinja2, which is not installed; run: pip install 'huey-signals-kit[web]'"
+            "the web interface needs Jinja2, which is not installed; run: pip install "
+            "'huey-signals-kit[web]'"
         ) from None
     except OSError as exc:
         raise UsageError(

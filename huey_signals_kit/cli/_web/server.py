@@ -1,4 +1,4 @@
-"""A server for the web page alone, on the HTTP server of the standard library."""
+"""A stand-alone server for the web interface, on the HTTP server of the standard library."""
 
 from __future__ import annotations
 
@@ -36,19 +36,20 @@ def is_loopback(host: str) -> bool:
 
 
 class PageServer:
-    """The page of one Huey on a port.
+    """The web interface of one Huey on a port.
 
-    A page on a loopback address answers only to the names of this machine and to `allowed_hosts`:
-    another site could make a browser believe that its own name has that address. The user of HTTP's
-    basic authentication is the user of each act, whether this server has checked the password or a
-    proxy in front.
+    On a loopback address it answers only to the names of this machine and to `allowed_hosts`, as a
+    protection against DNS rebinding: another site could give its own name this address.
+
+    The log of actions has the user name of HTTP's basic authentication. This server checks only the
+    password, so the name is what the browser sent; a proxy may have checked both.
 
     Args:
         huey: The Huey.
         host: The address.
         port: The port; 0 for any that is free.
         password: The password of HTTP's basic authentication, with any user name; empty for none.
-        allow_acts: Whether the page may change something.
+        allow_acts: Whether changes are allowed.
         allowed_hosts: Further names that requests to a loopback address may be for.
 
     Raises:
@@ -74,7 +75,10 @@ class PageServer:
             user, password = _credentials(environ.get("HTTP_AUTHORIZATION", ""))
             if self._password and not hmac.compare_digest(password, self._password.encode()):
                 start_response("401 Unauthorized", _CHALLENGE)
-                return [b"The password is missing or wrong.\n"]
+                return [
+                    b"The password is missing or wrong. It is the environment variable "
+                    b"HUEY_SIGNALS_WEB_PASSWORD of the server; any user name is accepted.\n"
+                ]
             return page({**environ, "REMOTE_USER": user}, start_response)
 
         server_class = _ServerV6 if ":" in host else _Server

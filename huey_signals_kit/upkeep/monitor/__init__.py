@@ -1,1 +1,1 @@
-"""Reads of a queue that is watched for long, for ``top``, the web page and ``export``."""
+"""Repeated reads of a queue, for ``top``, the web interface, ``export`` and ``health``."""

@@ -1,4 +1,4 @@
-"""The content of one update of ``huey-signals top``."""
+"""The state of a queue at one moment, for ``huey-signals top`` and the web interface."""
 
 from __future__ import annotations
 

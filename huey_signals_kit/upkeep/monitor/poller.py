@@ -1,6 +1,6 @@
-"""Reads of the ledger, the locks and the store for ``huey-signals top``.
+"""Reads of the ledger, the locks and the store for ``top`` and the web interface.
 
-A user leaves ``top`` running, so it must not load the storage. The ledger, the lengths of queue and
+These views stay open, so they must not load the storage. The ledger, the lengths of queue and
 schedule, and the known locks are small, and are read for every update. The report and the search
 for new locks read the whole store: each runs on a thread of its own, for at most a tenth of the
 time, and updates show its last result.
