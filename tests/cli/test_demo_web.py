@@ -142,7 +142,7 @@ def test_a_port_that_is_taken_is_said_before_anything_starts() -> None:
         port = taken.getsockname()[1]
         ended = CliRunner().invoke(app, ["demo", "--web", "--port", str(port)])
     assert ended.exit_code == 2
-    assert f"cannot listen on 127.0.0.1, port {port}" in ended.stderr
+    assert f"cannot listen on 127.0.0.1, port {port}" in ended.output
     ended = CliRunner().invoke(app, ["demo", "--web", "--json"])
     assert ended.exit_code == 2
-    assert "leave out --json" in ended.stderr
+    assert "leave out --json" in ended.output
