@@ -46,9 +46,9 @@ def _print_unclaimed(locks: list[LockInfo], huey_name: str) -> None:
     """Print what it means that no process claims a lock, and how to release such locks."""
     print_text()
     print_text(
-        "Unclaimed: no known process says that it holds the lock. A process without the kit, such "
-        "as a consumer with bare Huey, acquired it and may still use it, or was killed. If no task "
-        "can be running under it, release it:"
+        "Unclaimed: no known process says that it holds the lock. A process that the kit cannot "
+        "see, such as a consumer with bare Huey, acquired it and may still use it, or was killed. "
+        "If no task can be running under it, release it:"
     )
     print_command("locks release", *_words_to_release(locks[:1], huey_name))
     print_text(
