@@ -48,12 +48,18 @@ class Lookups:
         self._changes = 0
         """How often something was changed: an answer that was begun before is looked for again."""
 
-    def get(self, key: str, find: Callable[[], Any]) -> tuple[Any, float]:
+    def get(
+        self, key: str, find: Callable[[], Any], wait: float | None = None
+    ) -> tuple[Any, float]:
         """Return the last answer about an object, and its age in seconds.
+
+        Only the request that starts a search waits for it, for a moment, which is enough for a
+        small store. All others get the last answer at once.
 
         Args:
             key: What identifies the object.
             find: Reads the storage and returns the answer.
+            wait: Seconds to wait if there is no answer, whichever request has started the search.
 
         Raises:
             ReadTimeout: There is no answer yet; it is being looked for.
@@ -62,8 +68,10 @@ class Lookups:
         with self._changed:
             answer = self._answers.get(key)
             if answer is None or answer.is_due():
-                self._request(key, find)
-                wait = _FIRST_WAIT_SECONDS if answer is None else _WAIT_SECONDS
+                is_started = self._request(key, find)
+                if answer is not None or wait is None:
+                    moment = _FIRST_WAIT_SECONDS if answer is None else _WAIT_SECONDS
+                    wait = moment if is_started else 0.0
                 self._changed.wait_for(lambda: key not in self._waiting, wait)
                 answer = self._answers.get(key)
             if answer is None:
@@ -73,19 +81,29 @@ class Lookups:
             raise answer.error
         return answer.value, time.monotonic() - answer.at
 
-    def clear(self) -> None:
-        """Forget all answers, because something was changed."""
+    def clear(self, key: str | None = None) -> None:
+        """Forget the answer about an object, or all answers; repeat the search that is running.
+
+        Args:
+            key: What identifies the object; None for all.
+        """
         with self._changed:
-            self._answers.clear()
+            if key is None:
+                self._answers.clear()
+            else:
+                self._answers.pop(key, None)
             self._changes += 1
 
-    def _request(self, key: str, find: Callable[[], Any]) -> None:
-        if key not in self._waiting and len(self._waiting) < _MAX_WAITING:
-            self._waiting[key] = find
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="lookups", daemon=True)
-                self._thread.start()
-            self._changed.notify_all()
+    def _request(self, key: str, find: Callable[[], Any]) -> bool:
+        """Start a search, unless it is waiting already; return whether it was started."""
+        if key in self._waiting or len(self._waiting) >= _MAX_WAITING:
+            return False
+        self._waiting[key] = find
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, name="lookups", daemon=True)
+            self._thread.start()
+        self._changed.notify_all()
+        return True
 
     def _run(self) -> None:
         while True:

@@ -215,7 +215,9 @@ def render(visit: Visit, page: Page, content: Any) -> Response:
         visit=visit,
         navigation=NAVIGATION,
         refreshes=True,
-        notice=NOTICES.get(visit.request.query.get("done", "")),
+        notice=""
+        if getattr(content, "is_ended", False)
+        else NOTICES.get(visit.request.query.get("done", "")),
         content=content,
         state=content.state,
     )

@@ -26,6 +26,8 @@ from ._switches import ListedToken, Pause, TaskState, find_task_state, list_toke
 
 _FRESH_SECONDS, _OLD_SECONDS = 2.0, 5.0
 _WAIT_SECONDS, _FIRST_WAIT_SECONDS = 0.15, 1.5
+_ACT_WAIT_SECONDS = 20.0
+"""Seconds that an action waits for the search that must come before it."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,18 @@ class Queue:
     def find_task(self, task_id: str) -> tuple[TaskState, float]:
         """Return where a task is, and the age of this answer in seconds; see `Lookups.get`."""
         return self._tasks.get(task_id, lambda: self._find_task(task_id))
+
+    def find_task_now(self, task_id: str) -> TaskState:
+        """Return where a task is, by a search that starts now; wait for it.
+
+        Raises:
+            ReadTimeout: The search takes too long.
+            Exception: The search raised it.
+        """
+        self._tasks.clear(task_id)
+        state: TaskState
+        state, _ = self._tasks.get(task_id, lambda: self._find_task(task_id), _ACT_WAIT_SECONDS)
+        return state
 
     def find_pause(self, name: str) -> tuple[Pause | None, float]:
         """Return the pause switch of a task by its name, and the age of this answer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import subprocess
 import threading
 from datetime import timedelta
@@ -225,7 +226,7 @@ def test_a_token_that_can_still_stop_a_run_is_deleted_only_with_a_warning(any_hu
     result = pay(1)
     result.revoke()
     page = get(site, f"/act/delete-token?key=r:{result.id}")
-    assert "Its task may still run: it runs then." in text_of(page)
+    assert "Its task is still queued or scheduled, so it will run." in text_of(page)
     assert notice_of(site, post(site, *form_of(page))) == "The token was deleted."
     run_all(any_huey)
     assert result.get() == 1
@@ -279,8 +280,8 @@ def test_a_form_that_enqueues_works_once(any_huey, site):
     assert post(site, *form).status == 303
     assert post(site, *form).status == 409
     assert post(Site(any_huey, access=lambda request: "act"), *form).status == 409
-    for forged in ("", "0", "99999999999-" + 32 * "a", form[1]["once"] + "a"):
-        assert post(site, form[0], {**form[1], "once": forged}).status == 409
+    for forged in ("", "0", "99999999999-" + 32 * "a", form[1]["form_id"] + "a"):
+        assert post(site, form[0], {**form[1], "form_id": forged}).status == 409
     assert any_huey.pending_count() == 1
 
 
@@ -365,7 +366,7 @@ def ended(site, act, query=""):
 
     def page():
         found = get(site, f"/act/{act}?done={act}&{query}")
-        return found if ": done" in text_of(found) else None
+        return found if re.search(": (done|stopped)", text_of(found)) else None
 
     return wait_until(page, 20, f"the end of the {act}")
 
@@ -415,6 +416,11 @@ def test_a_sweep_marks_first_as_the_command_does(any_huey, site):
     assert sweep_tokens(any_huey, dry_run=True).marked == 1
 
 
+def purge_form(site):
+    """Return the form of the purge, when its dry run has ended."""
+    return wait_until(lambda: form_of(get(site, "/act/purge")), 20, "the dry run")
+
+
 def test_one_long_act_runs_at_a_time(memory_huey, monkeypatch):
     """A second one is refused while it runs, and the page says how far it is."""
     site = Site(memory_huey, access=lambda request: "act")
@@ -428,7 +434,8 @@ def test_one_long_act_runs_at_a_time(memory_huey, monkeypatch):
         return report
 
     monkeypatch.setattr(cleaning, "purge_errors", purge)
-    assert post(site, "/act/purge", {}).status == 303
+    forms = [purge_form(site), purge_form(site)]
+    assert post(site, *forms[0]).status == 303
     page = wait_until(
         lambda: "1,234" in text_of(found := get(site, "/act/purge")) and found, 10, "the progress"
     )
@@ -436,11 +443,14 @@ def test_one_long_act_runs_at_a_time(memory_huey, monkeypatch):
     assert form_of(page) is None
     assert ("Refresh", "2") in page.headers
     for act in ("purge", "sweep"):
-        response = post(site, f"/act/{act}", {})
+        response = post(site, f"/act/{act}", forms[1][1])
         assert response.status == 409
-        assert "A purge or its count is running" in text_of(response)
+        assert "A purge, or its dry run, is running" in text_of(response)
     may_end.set()
-    assert "Deleted7" in text_of(ended(site, "purge"))
+    page = text_of(ended(site, "purge"))
+    assert "Deleted7" in page
+    assert "The purge was started" not in page
+    assert post(site, *forms[0]).status == 409
 
 
 def test_a_long_act_that_fails_says_what_it_has_done(memory_huey, monkeypatch, caplog):
@@ -455,8 +465,9 @@ def test_a_long_act_that_fails_says_what_it_has_done(memory_huey, monkeypatch, c
         return report
 
     monkeypatch.setattr(cleaning, "purge_errors", purge)
-    post(site, "/act/purge", {})
+    post(site, *purge_form(site))
     page = ended(site, "purge")
+    assert "Purge stored errors: stopped" in text_of(page)
     assert "Nothing more was deleted: ConnectionError('<b>away</b>')" in text_of(page)
     assert "<b>away" not in page.body.decode()
     assert "Deleted3" in text_of(page)

@@ -17,7 +17,8 @@ from huey_signals_kit.ledger import HistoryWriter
 from huey_signals_kit.metrics.names import SIGNALS
 from huey_signals_kit.store import UPKEEP, open_kit_store
 from huey_signals_kit.upkeep import explain
-from huey_signals_kit.web import Request, Site, _switches
+from huey_signals_kit.upkeep.monitor.background_read import ReadTimeout
+from huey_signals_kit.web import Request, Site, _lookups, _switches
 from tests.locks import GONE, taken_by
 from tests.support import run_all, wait_until
 from tests.web.acting import HOSTILE, get, text_of
@@ -207,6 +208,29 @@ def test_a_request_does_not_wait_for_a_long_search(memory_huey, monkeypatch):
     assert wait_until(lambda: site.respond(request).status == 200, 10, "the answer")
     assert site.respond(request).status == 200
     assert searches == ["a"]
+
+
+def test_only_the_request_that_starts_a_search_waits_for_it(monkeypatch):
+    """The others get what is known at once, so a long search does not slow down every request."""
+    monkeypatch.setattr(_lookups, "_FIRST_WAIT_SECONDS", 30)
+    lookups, is_begun, may_end = _lookups.Lookups(), threading.Event(), threading.Event()
+    answers = []
+
+    def find():
+        is_begun.set()
+        assert may_end.wait(20)
+        return "found"
+
+    first = threading.Thread(target=lambda: answers.append(lookups.get("a", find)[0]))
+    first.start()
+    assert is_begun.wait(20)
+    started = time.monotonic()
+    with pytest.raises(ReadTimeout):
+        lookups.get("a", find)
+    assert time.monotonic() - started < 10
+    may_end.set()
+    first.join(20)
+    assert answers == ["found"]
 
 
 def test_a_search_that_fails_is_the_page_that_fails(memory_huey, monkeypatch, caplog):

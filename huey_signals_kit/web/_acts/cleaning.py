@@ -26,6 +26,7 @@ from .._request import Response
 from .._site import Visit
 from .command import command
 from .confirmation import Confirmation, form_fields, record, redirect
+from .once import FIELD, new_form_id, use_form
 
 SWEEP, PURGE = "sweep", "purge"
 _FRESH_SECONDS = 60.0
@@ -179,10 +180,11 @@ def _confirm(visit: Visit, work: _Work) -> Confirmation:
         facts,
         work.effects,
         refusal,
-        {"classes": key} if classes else {},
+        {**({"classes": key} if classes else {}), FIELD: new_form_id()},
         command=command(visit.queue.huey, work.act, options=options),
         progress=progress,
         is_ended=is_ended and not progress,
+        is_stopped=shown is not None and bool(_why_stopped(shown)),
         counts=_counts(work, shown),
     )
 
@@ -222,10 +224,14 @@ def _run_facts(run: Run) -> list[tuple[str, str]]:
         kind = "Counted" if run.is_dry else "Done"
         age, seconds = _text.format_age(run.age), _text.format_duration(run.seconds)
         facts.append((kind, f"{age}, in {seconds}"))
-    stopped = getattr(run.report, "stopped", "") or ("" if run.error is None else repr(run.error))
-    if stopped:
+    if stopped := _why_stopped(run):
         facts.append(("Stopped", f"Nothing more was deleted: {_text.clean(stopped)}"))
     return facts
+
+
+def _why_stopped(run: Run) -> str:
+    """Return why a run has not read everything; empty if it has."""
+    return getattr(run.report, "stopped", "") or ("" if run.error is None else repr(run.error))
 
 
 def _dry_run(visit: Visit, work: _Work, classes: Sequence[str]) -> Callable[[Run], Any]:
@@ -265,15 +271,21 @@ def _start(visit: Visit, work: _Work) -> Response:
             _report(visit, work, key, report)
         return report
 
+    if (running := visit.queue.background_acts.running) is not None:
+        raise _is_running(running)
+    use_form(visit, "Nothing was deleted")
     if not visit.queue.background_acts.start(run, apply):
-        running = visit.queue.background_acts.running
-        what = "Another act" if running is None else _title(running.act)
-        raise Refused(
-            "Nothing was deleted",
-            f"{what} or its count is running on this queue. Wait until it has ended.",
-        )
+        raise _is_running(visit.queue.background_acts.running)
     query = {"classes": key} if classes else {}
     return redirect(visit, f"act/{work.act}", work.act, **query)
+
+
+def _is_running(run: Run | None) -> Refused:
+    what = "Another act" if run is None else _title(run.act)
+    return Refused(
+        "Nothing was deleted",
+        f"{what}, or its dry run, is running on this queue. Try again when it has ended.",
+    )
 
 
 def _report(visit: Visit, work: _Work, key: str, report: Any) -> None:

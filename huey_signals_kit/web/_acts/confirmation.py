@@ -45,6 +45,8 @@ class Confirmation:
     """What is being done now in the background."""
     is_ended: bool = False
     """Whether it shows what a run in the background has done, and no form."""
+    is_stopped: bool = False
+    """Whether that run has ended early, such as by an error."""
     counts: Sequence[tuple[str, int]] = ()
     """What was counted, or done in the background."""
     sign: str = ""

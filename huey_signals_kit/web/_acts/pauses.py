@@ -9,15 +9,17 @@ from __future__ import annotations
 from datetime import timedelta
 
 from ...huey_internals.django_tasks import RUN_TASK_NAME
+from ...store import open_store
 from ...store.keys import PAUSE, TOKEN
 from ...upkeep import Explanation, is_declared
 from .. import _content, _text
 from .._page import Refused
 from .._request import Response
 from .._site import Visit
-from .._switches import is_switch
+from .._switches import digest, is_switch
 from .command import huey_path, task_path
 from .confirmation import Confirmation, form_fields, record, redirect
+from .once import FIELD, new_form_id, use_form
 from .targets import (
     PAUSE_ACT,
     REVOKE,
@@ -52,7 +54,7 @@ def confirm_pause(visit: Visit) -> Confirmation:
 def _confirm_switch(visit: Visit, act: str) -> Confirmation:
     key, name = find_target(visit.request.query, act)
     is_task = key.startswith(TOKEN)
-    facts = []
+    facts, value = [], ""
     if is_task:
         found, _ = visit.queue.find_task(name)
         facts += task_facts(found.explanation)
@@ -63,11 +65,12 @@ def _confirm_switch(visit: Visit, act: str) -> Confirmation:
         pause, _ = visit.queue.find_pause(name)
         facts += pause_facts(visit, pause)
         refusal = refusal_for_name(visit, name)
-        is_paused = pause is not None and not pause.is_over
+        value = "" if pause is None else pause.digest
         effects = [
-            "One switch is stored, in place of the present one."
-            if is_paused
-            else "One switch is stored.",
+            "A pause switch is stored; it replaces the present one."
+            if value
+            else "A pause switch is stored.",
+            "If another switch is stored before you confirm, nothing is changed.",
             _LOST,
         ]
         python = _python_switch(visit, name, act)
@@ -82,7 +85,7 @@ def _confirm_switch(visit: Visit, act: str) -> Confirmation:
         facts,
         effects,
         refusal,
-        dict(visit.request.query),
+        {**dict(visit.request.query), "value": value, FIELD: new_form_id()},
         tuple(_DURATIONS.items()) if act == PAUSE_ACT else (),
         _DEFAULT_DURATION if act == PAUSE_ACT else "",
         python,
@@ -161,10 +164,28 @@ def _store(visit: Visit, act: str, seconds: int | None) -> Response:
         raise Refused(UNCHANGED, refusal)
     # As Huey's own revoke() does, which takes the class of a task that may not be imported here.
     until = None if seconds is None else queue.huey._get_timestamp() + timedelta(seconds=seconds)
-    if key.startswith(TOKEN):
-        if not queue.huey.put_if_empty(key, (until, False)):
-            raise Refused(UNCHANGED, f"{_text.clean(name)} has a token already.")
+    (raw,) = open_store(queue.huey).get([key])
+    if ("" if raw is None else digest(raw)) != form.get("value", ""):
+        raise _changed(key, name)
+    use_form(visit, UNCHANGED)
+    new = (until, False)
+    if raw is None:
+        is_stored = queue.huey.put_if_empty(key, new)
     else:
-        queue.huey.put(key, (until, False))
+        is_stored = open_store(queue.huey).compare_and_set(
+            key, raw, queue.huey.serializer.serialize(new)
+        )
+    if not is_stored:
+        raise _changed(key, name)
     record(visit, act, name, 1)
     return redirect(visit, "task", act, **{"id" if key.startswith(TOKEN) else "name": name})
+
+
+def _changed(key: str, name: str) -> Refused:
+    if key.startswith(TOKEN):
+        return Refused(UNCHANGED, f"The task {_text.clean(name)} is already revoked.")
+    return Refused(
+        UNCHANGED,
+        f"The pause switch of {_text.clean(name)} was stored, replaced or deleted since the page "
+        "was shown. Open the page of the task again.",
+    )

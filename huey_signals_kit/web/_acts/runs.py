@@ -22,7 +22,7 @@ from .._site import Visit
 from .._switches import digest
 from .command import huey_path, task_path
 from .confirmation import Confirmation, form_fields, record, redirect
-from .once import new_form_id, use_form_id
+from .once import FIELD, new_form_id, use_form
 from .targets import pause_facts, task_facts
 
 NOW, AGAIN = "run-now", "run-again"
@@ -59,7 +59,7 @@ def confirm_now(visit: Visit) -> Confirmation:
             "If the task takes a lock that is held, this run is skipped or waits as any other.",
         ),
         refusal,
-        {"name": name, "once": new_form_id()},
+        {"name": name, FIELD: new_form_id()},
         command=f"{path}()" if path else f"{huey}.enqueue(task_class())",
         is_python=True,
     )
@@ -86,19 +86,11 @@ def run_now(visit: Visit) -> Response:
     name = form.get("name", "")
     if refusal := _refusal_now(visit, name):
         raise Refused(_NOTHING, refusal)
-    _use_form(visit)
+    use_form(visit, _NOTHING)
     task = queue.huey._registry._registry[name]()
     queue.huey.enqueue(task)
     record(visit, NOW, name, 1)
     return redirect(visit, "task", NOW, name=name)
-
-
-def _use_form(visit: Visit) -> None:
-    """Refuse a form that was sent before, such as by a reload: it would enqueue a second run."""
-    if not use_form_id(visit.queue.huey, form_fields(visit).get("once", "")):
-        raise Refused(
-            _NOTHING, "This form was sent before, or is too old. Open the page of the task again."
-        )
 
 
 def refusal_again(explanation: Explanation, raw: bytes | None, reader: Reader) -> str:
@@ -198,7 +190,7 @@ def confirm_again(visit: Visit) -> Confirmation:
         {
             "id": task_id,
             "value": "" if raw is None else digest(raw),
-            "once": new_form_id(),
+            FIELD: new_form_id(),
         },
     )
 
@@ -217,7 +209,7 @@ def run_again(visit: Visit) -> Response:
     task, arguments = (None, None) if failed is None else (_django_task(failed), _arguments(failed))
     if failed is None or task is None or arguments is None:
         raise Refused(_NOTHING, "The record of the task has changed since the page was shown.")
-    _use_form(visit)
+    use_form(visit, _NOTHING)
     args, kwargs = arguments
     options = {
         option: failed.fields[option]

@@ -16,6 +16,7 @@ from .._site import Visit
 from .._switches import digest, is_switch
 from .command import command, exact_pattern
 from .confirmation import Confirmation, form_fields, record, redirect
+from .once import FIELD, new_form_id, use_form
 from .targets import (
     DELETE,
     RESTORE,
@@ -26,6 +27,16 @@ from .targets import (
     pause_facts,
     task_facts,
 )
+
+_NO_TRACE, _IN_DOUBT, _LIVE = range(3)
+_EFFECTS = (
+    "The token is deleted. No trace of its task was found; if a task with this id is enqueued "
+    "again, it runs.",
+    "The token is deleted. A message or a record cannot be read, so the task may still exist; if "
+    "it does, it will run.",
+    "The token is deleted. Its task is still queued or scheduled, so it will run.",
+)
+"""What deleting a token means, by what is known of its task."""
 
 
 def confirm_delete(visit: Visit) -> Confirmation:
@@ -48,11 +59,14 @@ def _confirm_removal(visit: Visit, act: str, question: str, button: str) -> Conf
     if not is_switch(visit.queue.huey, key):
         raise LookupError("This is not the key of a token.")
     shown, facts, effects = "", list[tuple[str, str]](), list[str]()
+    fields = dict(visit.request.query)
     if key.startswith(TOKEN):
         found, _ = visit.queue.find_task(name)
         shown = found.digests.get(key, "")
         facts += task_facts(found.explanation)
-        effects.append(_effect_on_task(found.explanation))
+        trace = _trace(found.explanation)
+        effects.append(_EFFECTS[trace])
+        fields["trace"] = str(trace)
     else:
         pause, _ = visit.queue.find_pause(name)
         shown = "" if pause is None else pause.digest
@@ -61,7 +75,7 @@ def _confirm_removal(visit: Visit, act: str, question: str, button: str) -> Conf
             "One switch is deleted. Workers run the tasks with this name again. Runs that were "
             "skipped meanwhile do not come back."
         )
-    effects.append("If the stored value changes meanwhile, nothing is deleted.")
+    effects.append("If the stored value changes before you confirm, nothing is deleted.")
     return Confirmation(
         visit.queue.state(),
         act,
@@ -72,24 +86,34 @@ def _confirm_removal(visit: Visit, act: str, question: str, button: str) -> Conf
         facts,
         effects,
         "" if shown else "Nothing is stored under this key: the task is not stopped by it.",
-        {**dict(visit.request.query), "value": shown},
+        {**fields, "value": shown, FIELD: new_form_id()},
         command=command(visit.queue.huey, "tokens", "delete", names=(exact_pattern(key),)),
     )
 
 
-def _effect_on_task(explanation: Explanation) -> str:
+def _trace(explanation: Explanation) -> int:
+    """Return how much of a task was found: `_NO_TRACE`, `_IN_DOUBT` or `_LIVE`."""
     looked = explanation.looked
     if any(place.where != "running" or place.path for place in explanation.places):
-        return "One token is deleted. Its task may still run: it runs then."
-    if looked.unreadable or looked.records or looked.untold:
-        return (
-            "One token is deleted. A message or a record cannot be read, so the task may still "
-            "exist: it runs then."
+        return _LIVE
+    return _IN_DOUBT if looked.unreadable or looked.records or looked.untold else _NO_TRACE
+
+
+def _validate_trace(visit: Visit, task_id: str, shown: str) -> None:
+    """Refuse to delete a token if its task was enqueued since the confirmation.
+
+    Args:
+        visit: The request.
+        task_id: The id of the task.
+        shown: What the confirmation has said of the task, as a number.
+    """
+    trace = _trace(visit.queue.find_task_now(task_id).explanation)
+    if shown not in map(str, range(trace, _LIVE + 1)):
+        raise Refused(
+            UNCHANGED,
+            f"The page said less of the task when it was shown. Now: {_EFFECTS[trace]} Open the "
+            "page again to delete the token all the same.",
         )
-    return (
-        "One token is deleted. No trace of its task was found; if a task with this id is enqueued "
-        "again, it runs."
-    )
 
 
 def delete_token(visit: Visit) -> Response:
@@ -118,11 +142,16 @@ def _remove(visit: Visit, act: str) -> Response:
         raise Refused(UNCHANGED, "This is not the key of a token.")
     store = open_store(queue.huey)
     (raw,) = store.get([key])
-    is_shown = raw is not None and digest(raw) == form.get("value", "")
-    if raw is None or not is_shown or not store.compare_and_delete(key, raw):
-        raise Refused(
-            UNCHANGED, f"{_text.clean(key)} was deleted or replaced since the page was shown."
-        )
+    changed = Refused(
+        UNCHANGED, f"{_text.clean(key)} was deleted or replaced since the page was shown."
+    )
+    if raw is None or digest(raw) != form.get("value", ""):
+        raise changed
+    if key.startswith(TOKEN):
+        _validate_trace(visit, name, form.get("trace", ""))
+    use_form(visit, UNCHANGED)
+    if not store.compare_and_delete(key, raw):
+        raise changed
     record(visit, act, key if act == DELETE else name, 1)
     if act == DELETE:
         return redirect(visit, "tokens", act)
