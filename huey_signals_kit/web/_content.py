@@ -16,7 +16,7 @@ from ..metrics.values import Durations
 from ..upkeep import LockInfo, Report
 from ..upkeep.monitor.model import SeenLock, SeenProcess
 from ._queue import QueueState
-from ._text import reference
+from ._text import format_moment, reference
 
 HOUR_MINUTES = 60
 _MAX_FOLDED = 4096
@@ -231,11 +231,12 @@ def problems(state: QueueState, locks: list[LockRow]) -> list[Problem]:
             name = row.lock.name
             hour = row.last_hour
             refused = f"; {hour:,} attempts were refused in the last hour" if hour else ""
+            since = f" since {format_moment(row.lock.since)}" if row.lock.since else ""
             found.append(
                 Problem(
                     "The lock",
                     name,
-                    f"is held by a dead process{refused}.",
+                    f"is held by a dead process{since}{refused}.",
                     "Look at the lock",
                     "lock",
                     {"name": reference(name)},

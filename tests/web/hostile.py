@@ -46,17 +46,18 @@ class Bomb:
         return open, (str(self._path), "w")
 
 
-def fill(huey: Any, trap: Path) -> None:
+def fill(huey: Any, trap: Path, *, is_big: bool = True) -> None:
     """Write hostile names and values everywhere.
 
     Args:
         huey: The Huey, without a kit.
         trap: A file that exists afterwards if anything was unpickled.
+        is_big: Whether one of the names has a megabyte, which costs seconds of processor time.
     """
     for number, name in enumerate(NAMES):
         _write(huey, name, number)
-    with suppress(Exception):
-        _write(huey, BIG, len(NAMES))
+    with suppress(Exception):  # such as the largest key of Postgres
+        _write(huey, BIG if is_big else BIG[:100_000], len(NAMES))
     bomb = pickle.dumps(Bomb(trap))
     for key in ("bomb", "r:bomb", "rt:bomb", f"{huey.name}.lock.bomb", "djt.bomb", "rt:shop.bomb"):
         huey.storage.put_data(key, bomb)

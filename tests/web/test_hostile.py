@@ -45,10 +45,10 @@ def paths():
 
 
 @pytest.mark.parametrize("any_kind", slow_except(["redis"], KINDS))
-def test_nothing_hostile_is_obeyed(any_huey, tmp_path):
+def test_nothing_hostile_is_obeyed(any_huey, tmp_path, thorough):
     """No tag, no link, no escape code, no mark of direction, no pickle; and no endless page."""
     trap = tmp_path / "trap"
-    fill(any_huey, trap)
+    fill(any_huey, trap, is_big=thorough)
     site = Site(any_huey, access=lambda request: "act")
     wait_until(lambda: b"Kept on purpose" in get(site, "/store").body, 20, "the report")
     shown = ""
