@@ -24,7 +24,7 @@ others; `_record` is the stored form, and `_backend` knows the storages.
 from ._alive import AliveWriter, alive_writer
 from ._backend import StoredValues, open_backend
 from ._failure_detector import HEARTBEAT_SECONDS, LEAST_STALE_AFTER, OVERDUE_SECONDS, STALE_AFTER
-from ._history import History, HistoryWriter, read_history
+from ._history import History, HistoryWriter, history_label, read_history
 from ._lease import Lease
 from ._ledger import Ledger, Snapshot, open_ledger
 from ._liveness import Process
@@ -54,6 +54,7 @@ __all__ = [
     "StoredValues",
     "UnreadableLedger",
     "alive_writer",
+    "history_label",
     "is_of_this_process",
     "observing",
     "older_text",

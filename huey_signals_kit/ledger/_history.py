@@ -51,6 +51,9 @@ SIGNAL, REFUSAL, ATTEMPT, MILLISECONDS = "signal", "refusal", "attempt", "millis
 """The kinds of series: signals by task and signal, refusals by lock, attempts that ended and the
 milliseconds they took by task."""
 
+_LABELS = {SIGNAL: 2, REFUSAL: 1, ATTEMPT: 1, MILLISECONDS: 1}
+"""How many labels a series of each kind has."""
+
 Series = tuple[str, ...]
 """A kind and its labels, such as ``("signal", "shop.pay", "complete")``."""
 
@@ -168,7 +171,7 @@ def read_history(store: KitStore, now: float) -> History:
 
 
 def _set(rows: dict[Series, list[int]], length: int, series: Series, ago: int, count: int) -> None:
-    """Set the count of a cell, `ago` cells before the last one (a number up to 0)."""
+    """Set the count of a cell; `ago` is 0 for the last cell, -1 for the one before."""
     if count and -length < ago <= 0:
         rows.setdefault(series, [0] * length)[ago - 1] = count
 
@@ -199,7 +202,7 @@ def _key_of(hour: int) -> str:
 def _series_of(counted: Totals) -> Iterator[tuple[Series, int]]:
     """Yield the series of a history for counts of a process, and their counts."""
     for (metric, _, *labels), value in counted.items():
-        names = tuple(map(_shortened, labels))
+        names = tuple(map(history_label, labels))
         if isinstance(value, Durations):
             if metric == TASK_SECONDS and value.count > 0:
                 yield (ATTEMPT, *names), value.count
@@ -208,7 +211,8 @@ def _series_of(counted: Totals) -> Iterator[tuple[Series, int]]:
             yield (SIGNAL if metric == SIGNALS else REFUSAL, *names), value
 
 
-def _shortened(name: str) -> str:
+def history_label(name: str) -> str:
+    """Return the label of a task or a lock in the series of a history."""
     return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"
 
 
@@ -225,15 +229,19 @@ def _load(raw: bytes | None, cells: int) -> Grid | None:
         content = json.loads(raw)
         if content["version"] != _VERSION:
             return None
-        return Grid(_count(content["first"]), dict(_row(row, cells) for row in content["rows"]))
+        rows = (_row(row, cells) for row in content["rows"])
+        known = {series: row for series, row in rows if series[0] in _LABELS}
+        return Grid(_count(content["first"]), known)
     except FOREIGN_DATA_ERRORS:
         return None
 
 
 def _row(row: Any, cells: int) -> tuple[Series, list[int]]:
     *series, counts = row
-    if not all(isinstance(name, str) for name in series) or len(counts) > cells:
+    if not series or not all(isinstance(name, str) for name in series) or len(counts) > cells:
         raise ValueError("not a row of a history")
+    if len(series) - 1 != _LABELS.get(series[0], len(series) - 1):
+        raise ValueError("not the labels of a series")
     return tuple(series), [_count(count) for count in counts]
 
 

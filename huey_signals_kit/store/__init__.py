@@ -19,6 +19,7 @@ from ._kit_data import (
     redis_key,
 )
 from ._open import REDIS, close_connection, family_of, is_read_whole, is_shared, open_store
+from .backends.batches import chunks, is_key
 from .backends.files import file_lock
 from .backends.generic import UnsupportedStorage
 from .backends.memory import MemoryStore
@@ -54,10 +55,12 @@ __all__ = [
     "Unreadable",
     "UnsupportedStorage",
     "children",
+    "chunks",
     "close_connection",
     "family_of",
     "file_lock",
     "ids_in_plain",
+    "is_key",
     "is_read_whole",
     "is_shared",
     "kit_folder",

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from socket import gethostname
 from typing import Any
 
-from ..ledger import History
+from ..ledger import History, history_label
 from ..metrics.labels import fold, sanitize_label
 from ..metrics.names import LOCK_REFUSALS, LOCK_SKIPS, SIGNALS, TASK_SECONDS
 from ..metrics.values import Durations
@@ -151,7 +151,7 @@ def _evidence(lock: LockInfo, state: QueueState) -> str:
 
 def _refusals(history: History, name: str) -> list[int]:
     # A label has at most a few hundred characters, and a name may have a million.
-    label = sanitize_label(fold(name[:_MAX_FOLDED]))
+    label = history_label(sanitize_label(fold(name[:_MAX_FOLDED])))
     return history.minutes.get(("refusal", label), [0] * 180)
 
 

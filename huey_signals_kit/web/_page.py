@@ -19,7 +19,7 @@ class Page:
     Args:
         title: Its title.
         template: The file of its template.
-        read: Returns what it shows; raises `LookupError` with a sentence if there is no such thing.
+        read: Returns what it shows; raises `NotFound` if the object does not exist.
         as_json: Returns that as plain values.
         tab: The page of the navigation that it belongs to.
         act: Handles a POST; None for a page that only shows.
@@ -35,6 +35,10 @@ class Page:
     act: Callable[[Visit], Response] | None = None
     act_name: str = ""
     is_of_object: bool = False
+
+
+class NotFound(LookupError):
+    """There is no such object; the text is a sentence for the user."""
 
 
 class Refused(Exception):

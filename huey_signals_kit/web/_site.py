@@ -13,7 +13,7 @@ from .._checks import check_huey, short
 from ..upkeep.monitor.background_read import ReadTimeout
 from . import _text
 from ._guard import ACTS, Access, User, allowed_acts, is_same_origin
-from ._page import Refused
+from ._page import NotFound, Refused
 from ._queue import Queue
 from ._request import MAX_BODY, Request, Response, json_response
 
@@ -177,7 +177,7 @@ class Site:
             content = page.read(visit)
         except ReadTimeout:
             return self._pages.waiting(visit, "The storage has not answered yet.")
-        except LookupError as exc:
+        except NotFound as exc:
             return self._pages.message(request, 404, "Not found", str(exc.args[0]), visit)
         if wants_json:
             return json_response(page.as_json(content))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..ledger import History
+from ..ledger import History, history_label
 from ..metrics.labels import sanitize_label
 from ..upkeep.explanation.sentences import sentences
 from ..upkeep.monitor.model import SeenTask
@@ -14,6 +14,7 @@ from . import _content, _text
 from ._acts import runs, targets
 from ._acts.pauses import refusal_for_name
 from ._content import TaskRow
+from ._page import NotFound
 from ._queue import QueueState
 from ._site import Visit
 from ._switches import TaskState
@@ -66,7 +67,7 @@ def read_task(visit: Visit) -> OneTask:
     """Return what is known of the task of the query.
 
     Raises:
-        LookupError: There is no such task.
+        NotFound: There is no such task.
         ReadTimeout: It is being searched.
     """
     query = visit.request.query
@@ -74,7 +75,7 @@ def read_task(visit: Visit) -> OneTask:
         return _read_id(visit, query["id"])
     if query.get("name"):
         return _read_name(visit, query["name"])
-    raise LookupError("The address does not say which task it is about.")
+    raise NotFound(targets.NO_OBJECT)
 
 
 def _read_id(visit: Visit, task_id: str) -> OneTask:
@@ -112,7 +113,7 @@ def _read_name(visit: Visit, name: str) -> OneTask:
     state, (pause, age) = visit.queue.state(), visit.queue.find_pause(name)
     row, task_class = _row(state, name), visit.queue.huey._registry._registry.get(name)
     if row is None and task_class is None and pause is None:
-        raise LookupError(f"No process has reported a task {_text.clean(name)!r}.")
+        raise NotFound(f"No process has reported a task {_text.clean(name)!r}.")
     facts = list(targets.pause_facts(visit, pause))
     facts.append(("Last attempt", _last(state.history, name, _ENDS)))
     facts.append(("Last error", _last(state.history, name, ("error", "retrying"))))
@@ -164,7 +165,7 @@ def _allowed(
 
 def _last(history: History, name: str, signals: Sequence[str]) -> str:
     """Return how long ago the last of some signals of a task was counted."""
-    label = sanitize_label(name)
+    label = history_label(sanitize_label(name))
     for rows, seconds in ((history.minutes, 60), (history.hours, 3600)):
         counts = [
             row

@@ -92,7 +92,7 @@ def reference(name: str) -> str:
 
     The digest is also used for names with bytes that are not UTF-8, which no link can have.
     """
-    raw = name.encode("utf-8", "surrogateescape")
+    raw = name.encode("utf-8", "surrogatepass")
     if len(raw) <= _MAX_REFERENCE and not name.startswith(_DIGEST) and _is_text(name):
         return name
     return _DIGEST + blake2b(raw, digest_size=16).hexdigest()

@@ -23,6 +23,15 @@ def as_bytes(key: str) -> bytes:
     return key.encode("utf-8", "surrogateescape")
 
 
+def is_key(key: str) -> bool:
+    """Return whether storages can have a key: one with a lone surrogate cannot be encoded."""
+    try:
+        as_bytes(key)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def chunks(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
     """Yield the items in lists of up to `size`."""
     iterator = iter(items)

@@ -30,7 +30,17 @@ from ...locks.held import held_locks_of, is_held_here
 from ...locks.holder import Holder, parse_holder
 from ...metrics.labels import fold, sanitize_label
 from ...runtime.process_id import this_process
-from ...store import UPKEEP, Keys, Reader, Store, Unreadable, open_kit_store, open_store
+from ...store import (
+    UPKEEP,
+    Keys,
+    Reader,
+    Store,
+    Unreadable,
+    chunks,
+    is_key,
+    open_kit_store,
+    open_store,
+)
 from .._common import to_datetime
 from .info import LockInfo
 from .skip_history import note_skips, recent_skips
@@ -96,11 +106,15 @@ class LockInspector:
         return sorted(locks, key=lambda lock: lock.name)
 
     def named(self, names: list[str]) -> list[LockInfo]:
-        """Return the locks with these names that are held, without a scan of the store."""
-        prefix = Keys(self._huey).lock_prefix
-        values = open_store(self._huey).get([prefix + name for name in names])
-        pairs = zip(names, values, strict=True)
-        return list(self.inspect({name: raw for name, raw in pairs if raw is not None}))
+        """Return the locks with these names that are held, without a scan of the store.
+
+        A name that a record of the ledger has, and that no key can have, is left out.
+        """
+        prefix, store = Keys(self._huey).lock_prefix, open_store(self._huey)
+        values: dict[str, bytes | None] = {}
+        for batch in chunks(filter(is_key, names)):
+            values.update(zip(batch, store.get([prefix + name for name in batch]), strict=True))
+        return list(self.inspect({name: raw for name, raw in values.items() if raw is not None}))
 
     def note_skips(self) -> None:
         """Store the skips so far, so that later inspections know those of the last hour."""

@@ -21,7 +21,7 @@ from ...upkeep import (
 )
 from .. import _text
 from .._background_act import Run
-from .._page import Refused
+from .._page import NotFound, Refused
 from .._request import Response
 from .._site import Visit
 from .command import command
@@ -148,7 +148,7 @@ def _confirm(visit: Visit, work: _Work) -> Confirmation:
     try:
         classes = _classes(visit.request.query, work.act)
     except ValueError as exc:
-        raise LookupError(_text.clean(exc)) from None
+        raise NotFound(_text.clean(exc)) from None
     key, state = ",".join(classes), visit.queue.state()
     facts = [("Classes", ", ".join(classes))] if classes else []
     done = acts.last(work.act, False)

@@ -6,7 +6,7 @@ from ...upkeep import LockHeld, release_unchanged, validate_not_held
 from ...upkeep.monitor.model import SeenLock
 from .. import _content, _text
 from .._content import LockRow
-from .._page import Refused
+from .._page import NotFound, Refused
 from .._request import Response
 from .._site import Visit
 from .._switches import digest
@@ -21,19 +21,18 @@ def find_lock(visit: Visit, given: str) -> LockRow:
     """Return the lock that a link or a form has meant.
 
     Raises:
-        LookupError: No task holds a lock of that name.
+        NotFound: No task holds a lock of that name.
     """
     state = visit.queue.state()
-    rows = _content.lock_rows(state)
-    name = _text.resolve(given, (row.lock.name for row in rows))
-    for row in rows:
-        if row.lock.name == name:
-            return row
+    locks = {seen.lock.name: seen for seen in state.snapshot.locks}
+    name = given if _text.is_own_reference(given) else _text.resolve(given, locks)
+    if name in locks:
+        return _content.lock_row(locks[name], state)
     # The list is as old as the last search of the store.
     found = visit.queue.find_lock(given) if given and _text.is_own_reference(given) else None
     if found is not None:
         return _content.lock_row(SeenLock(found, None, ()), state)
-    raise LookupError(f"No task holds the lock {_text.clean(given)!r} now.")
+    raise NotFound(f"No task holds the lock {_text.clean(given)!r} now.")
 
 
 def refusal_of(row: LockRow) -> str:
@@ -105,7 +104,7 @@ def release(visit: Visit) -> Response:
     given, shown = form.get("name", ""), form.get("acquisition", "")
     try:
         name = given if _text.is_own_reference(given) else find_lock(visit, given).lock.name
-    except LookupError as exc:
+    except NotFound as exc:
         raise Refused(_NOTHING, str(exc.args[0])) from None
     locks = [lock for lock in queue.inspector.named([name]) if lock.kind == "lock"]
     if not locks or digest(locks[0].raw) != shown:

@@ -13,7 +13,7 @@ from ...store import open_store
 from ...store.keys import PAUSE, TOKEN
 from ...upkeep import Explanation, is_declared
 from .. import _content, _text
-from .._page import Refused
+from .._page import NotFound, Refused
 from .._request import Response
 from .._site import Visit
 from .._switches import digest, is_switch
@@ -156,7 +156,7 @@ def _store(visit: Visit, act: str, seconds: int | None) -> Response:
     queue, form = visit.queue, form_fields(visit)
     try:
         key, name = find_target(form, act)
-    except LookupError as exc:
+    except NotFound as exc:
         raise Refused(UNCHANGED, str(exc.args[0])) from None
     if not is_switch(queue.huey, key):
         raise Refused(UNCHANGED, "A lock of this queue has that key.")

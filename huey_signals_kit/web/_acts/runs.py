@@ -16,14 +16,14 @@ from ...huey_internals.django_tasks import BACKEND, is_task_object, module_path
 from ...store import Reader, Unreadable, open_store
 from ...store.keys import DJANGO
 from ...upkeep import Explanation
-from .._page import Refused
+from .._page import NotFound, Refused
 from .._request import Response
 from .._site import Visit
 from .._switches import digest
 from .command import huey_path, task_path
 from .confirmation import Confirmation, form_fields, record, redirect
 from .once import FIELD, new_form_id, use_form
-from .targets import pause_facts, task_facts
+from .targets import NO_OBJECT, pause_facts, task_facts
 
 NOW, AGAIN = "run-now", "run-again"
 _NOTHING = "Nothing was enqueued"
@@ -38,7 +38,7 @@ def confirm_now(visit: Visit) -> Confirmation:
     """Return the confirmation to run a periodic task once now."""
     name = visit.request.query.get("name", "")
     if not name:
-        raise LookupError("The address does not say which task it is about.")
+        raise NotFound(NO_OBJECT)
     state, (pause, _) = visit.queue.state(), visit.queue.find_pause(name)
     refusal = _refusal_now(visit, name)
     if not refusal and pause is not None and not pause.is_over:
@@ -170,7 +170,7 @@ def confirm_again(visit: Visit) -> Confirmation:
     """Return the confirmation to run a failed task again."""
     task_id = visit.request.query.get("id", "")
     if not task_id:
-        raise LookupError("The address does not say which task it is about.")
+        raise NotFound(NO_OBJECT)
     found, _ = visit.queue.find_task(task_id)
     explanation = found.explanation
     raw = _read_record(visit, task_id)

@@ -9,11 +9,13 @@ from ...store.keys import PAUSE, TOKEN
 from ...upkeep import Explanation
 from ...upkeep.explanation.sentences import sentences
 from .. import _text
+from .._page import NotFound
 from .._site import Visit
 from .._switches import Pause
 
 DELETE, REVOKE, RESTORE, PAUSE_ACT, RESUME = "delete-token", "revoke", "restore", "pause", "resume"
 UNCHANGED = "Nothing was changed"
+NO_OBJECT = "The URL has no id or name of a task, or no key of a token."
 _MAX_SENTENCES = 5
 
 
@@ -21,7 +23,7 @@ def find_target(values: Mapping[str, str], act: str) -> tuple[str, str]:
     """Return the key of the switch that a link or a form is about, and the name in it.
 
     Raises:
-        LookupError: There is neither the id nor the name of a task, or the act takes another one.
+        NotFound: There is neither the id nor the name of a task, or the act takes another one.
     """
     task_id, name, key = values.get("id", ""), values.get("name", ""), values.get("key", "")
     if act == DELETE:
@@ -32,9 +34,9 @@ def find_target(values: Mapping[str, str], act: str) -> tuple[str, str]:
     else:
         key = PAUSE + name
     if not name:
-        raise LookupError("The address does not say which task or token it is about.")
+        raise NotFound(NO_OBJECT)
     if not _text.is_own_reference(key):
-        raise LookupError("The page cannot change a token whose name is that long.")
+        raise NotFound("The page cannot change a token whose name is that long.")
     return key, name
 
 

@@ -10,7 +10,7 @@ from ...store import open_store
 from ...store.keys import TOKEN
 from ...upkeep import Explanation
 from .. import _text
-from .._page import Refused
+from .._page import NotFound, Refused
 from .._request import Response
 from .._site import Visit
 from .._switches import digest, is_switch
@@ -57,7 +57,7 @@ def confirm_resume(visit: Visit) -> Confirmation:
 def _confirm_removal(visit: Visit, act: str, question: str, button: str) -> Confirmation:
     key, name = find_target(visit.request.query, act)
     if not is_switch(visit.queue.huey, key):
-        raise LookupError("This is not the key of a token.")
+        raise NotFound("This is not the key of a token.")
     shown, facts, effects = "", list[tuple[str, str]](), list[str]()
     fields = dict(visit.request.query)
     if key.startswith(TOKEN):
@@ -136,7 +136,7 @@ def _remove(visit: Visit, act: str) -> Response:
     queue, form = visit.queue, form_fields(visit)
     try:
         key, name = find_target(form, act)
-    except LookupError as exc:
+    except NotFound as exc:
         raise Refused(UNCHANGED, str(exc.args[0])) from None
     if not is_switch(queue.huey, key):
         raise Refused(UNCHANGED, "This is not the key of a token.")
