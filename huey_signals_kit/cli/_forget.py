@@ -82,8 +82,9 @@ def _describe_deleted(deleted: dict[str, int], apply: bool) -> str:
     if not apply:
         return "nothing was changed"
     kinds = [f"{number:,} {kind}" for kind, number in deleted.items() if number]
-    what = f"these were deleted: {', '.join(kinds)}" if kinds else "no deletion is confirmed"
-    return f"{what}; the same command deletes the rest"
+    if not kinds:
+        return "it is unknown whether anything was deleted; the same command deletes the rest"
+    return f"these were deleted: {', '.join(kinds)}; the same command deletes the rest"
 
 
 def _forget_record(huey: Any, huey_name: str, record: str, apply: bool, as_json: bool) -> None:

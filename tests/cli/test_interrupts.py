@@ -45,7 +45,7 @@ def interrupted(shop, *words):
     """What the command prints on stderr before it ends with the exit code of Ctrl-C."""
     ran = shop.run(*words)
     assert (ran.code, ran.out) == (130, "")
-    start = "interrupted; until then "
+    start = "interrupted; before that, "
     assert start in ran.err
     return ran.err.partition(start)[2].rstrip("\n")
 
@@ -97,7 +97,9 @@ def test_a_release_of_unknown_outcome_is_not_denied(sqlite_shop, interrupt):
     taken_by(sqlite_shop.huey, "one", GONE)
     interrupt(locks_command, "release_unchanged")
     words = interrupted(sqlite_shop, "locks", "release", sqlite_shop.name, "one", "--apply")
-    assert words == "no release is confirmed; huey-signals locks shows what is held"
+    assert (
+        words == "it is unknown whether a lock was released; huey-signals locks shows what is held"
+    )
 
 
 def test_forgetting_names_what_it_has_deleted(sqlite_shop, interrupt):
@@ -105,5 +107,5 @@ def test_forgetting_names_what_it_has_deleted(sqlite_shop, interrupt):
     sqlite_shop.huey.storage.put_data("huey-signals:process:old", b"of version 0.1")
     interrupt(kit_data, "open_kit_store")
     assert interrupted(sqlite_shop, "forget", sqlite_shop.name, "--apply") == (
-        "no deletion is confirmed; the same command deletes the rest"
+        "it is unknown whether anything was deleted; the same command deletes the rest"
     )

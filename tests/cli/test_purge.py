@@ -151,4 +151,4 @@ def test_a_storage_that_goes_away_half_way(sqlite_shop, monkeypatch):
     monkeypatch.setattr(errors.LiveTaskIds, "refresh", gone)
     ran = sqlite_shop.run("purge", sqlite_shop.name, "--apply")
     assert (ran.code, ran.out) == (1, "")
-    assert "the disk has gone away; until then 13 keys were read and 0 deleted" in ran.err
+    assert "the disk has gone away; before that, 13 keys were read and 0 deleted" in ran.err

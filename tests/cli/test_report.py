@@ -36,7 +36,7 @@ def test_it_shows_all_there_is(shop):
     before = store(shop.huey)
     ran = shop.run("report", shop.name, "--details")
     assert (ran.code, ran.err) == (1, "")
-    assert f"Needs a person: - {NO_CONSUMER}" in ran.words
+    assert f"Needs attention: - {NO_CONSUMER}" in ran.words
     assert ran.row("error")[0] == "2"
     assert ran.row("all")[0] == str(len(before))
     assert ran.row("TaskLockedException") == ["2"]
@@ -48,7 +48,7 @@ def test_it_shows_all_there_is(shop):
     assert ran.row("schedule") == ["1", "2099-01-01", "00:00:00", "UTC"]
     assert f"To delete 3 orphaned revoke tokens: huey-signals sweep {shop.name}" in ran.words
     assert f"To delete 2 stored lock errors: huey-signals purge {shop.name}" in ran.words
-    assert "none is known to work on this queue" in ran.words
+    assert "none known; processes without the kit cannot be seen" in ran.words
     assert ran.fits()
     assert store(shop.huey) == before
 
@@ -76,7 +76,7 @@ def test_an_empty_queue(sqlite_shop):
     """Nothing there is nothing to do."""
     ran = sqlite_shop.run("report", sqlite_shop.name, "--details")
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out.startswith("Nothing needs a person.\n")
+    assert ran.out.startswith("Nothing needs attention.\n")
     assert ran.row("all") == ["0", "0"]
     assert "huey-signals" not in ran.out
 
@@ -86,12 +86,12 @@ def test_an_empty_queue(sqlite_shop):
     [
         (
             lambda huey: huey.storage.put_data("result", b"junk"),
-            "1 value in the store cannot be read: no command of the kit will delete what it cannot "
-            "read",
+            "1 value in the store cannot be read. The kit deletes nothing that it cannot read; use "
+            "the tools of the storage",
         ),
         (
             lambda huey: huey.storage.enqueue(b"junk"),
-            "1 message in the queue or the schedule cannot be read: as long as that is so, "
+            "1 message in the queue or the schedule cannot be read: until they are run or removed, "
             "no sweep and no purge deletes anything",
         ),
         (
@@ -112,7 +112,7 @@ def test_what_needs_a_person(sqlite_shop, spoil, said):
     spoil(sqlite_shop.huey)
     ran = sqlite_shop.run("report", sqlite_shop.name)
     assert (ran.code, ran.err) == (1, "")
-    assert f"Needs a person: - {said}" in ran.words
+    assert f"Needs attention: - {said}" in ran.words
     assert ran.fits()
     ran = sqlite_shop.run("report", sqlite_shop.name, "--json")
     assert (ran.code, ran.err) == (1, f"huey-signals report: {said}\n")
@@ -165,7 +165,7 @@ def beats(shop, process, place, worker="thread"):
 
 
 def test_messages_that_only_dead_consumers_would_take(shop):
-    """Call for a person; as long as one process with workers may live they do not."""
+    """Need attention; as long as one process with workers may live they do not."""
     for n in range(50):
         shop.tasks.job(n)
     beats(shop, "application", this_process(), "")
@@ -246,8 +246,10 @@ def test_who_works_and_what_was_counted(shop):
     )
     ran = shop.run("report", shop.name, "--details")
     assert ran.code == 0
-    assert "1 alive, 1 dead; 2 tasks running; 2 tasks died with their process" in ran.words
-    assert ran.words.count("died with x") == 1
+    assert (
+        "1 alive, 1 dead; 2 tasks running; 2 tasks were running in a process that died" in ran.words
+    )
+    assert ran.words.count("died while running x") == 1
     assert ran.row("task29 locked") == ["58"]
     assert "and 19 more; --json has all" in ran.words
     assert "reports.daily (1)" in ran.words

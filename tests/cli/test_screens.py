@@ -92,7 +92,7 @@ def test_a_lock_is_one_line_with_what_fits(sqlite_shop, monkeypatch, width):
     assert [line.split()[:2] for line in lines[2:4]] == [["zones", "dead"], ["bare", "unclaimed"]]
     assert max(map(cell_len, lines[:8])) <= width
     assert sum(task_id in line for line in lines) == 1
-    is_left_out = "Without " in ran.out
+    is_left_out = "No room for " in ran.out
     assert is_left_out == (width < 160)
 
 
@@ -163,9 +163,9 @@ def test_a_report_begins_with_the_verdict_and_fits_one_screen(
     ran = sqlite_shop.run("report", sqlite_shop.name)
     assert ran.code == 1
     assert ran.words.startswith(
-        "Needs a person: 1 value that cannot be read, 1 message that cannot be read, 1 record of "
-        "the ledger that cannot be read, 1 lock held by dead processes, 2 messages that no living "
-        "process takes and 1 pause switch without a task."
+        "Needs attention: 1 value that cannot be read, 1 message that cannot be read, 1 record of "
+        "the ledger that cannot be read, 1 lock held by dead processes, 2 messages without a live "
+        "worker and 1 pause switch without a task."
     )
     assert len(ran.out.splitlines()) < lines
     details = sqlite_shop.run("report", sqlite_shop.name, "--details").words
@@ -175,11 +175,11 @@ def test_a_report_begins_with_the_verdict_and_fits_one_screen(
 
 def test_a_report_says_when_nothing_needs_a_person(sqlite_shop, on_terminal):
     """And what can be deleted all the same."""
-    assert sqlite_shop.run("report", sqlite_shop.name).out.startswith("Nothing needs a person.\n")
+    assert sqlite_shop.run("report", sqlite_shop.name).out.startswith("Nothing needs attention.\n")
     sqlite_shop.huey.revoke_by_id(str(uuid.uuid4()))
     on_terminal(80, 24)
     ran = sqlite_shop.run("report", sqlite_shop.name)
-    assert ran.out.startswith("Nothing needs a person; 1 orphaned token (sweep) can be deleted.\n")
+    assert ran.out.startswith("Nothing needs attention; 1 orphaned token (sweep) can be deleted.\n")
 
 
 def test_times_have_zones_and_durations_units(sqlite_shop):
@@ -194,7 +194,7 @@ def test_times_have_zones_and_durations_units(sqlite_shop):
     run_all(sqlite_shop.huey)
     words = sqlite_shop.run("report", sqlite_shop.name).words
     assert "1 in the schedule, first at 2099-01-01 00:00:00 UTC" in words
-    assert "4 complete runs, 0 errors, 0 skipped by locks; 2 h 5 min per run" in words
+    assert "4 done, 0 errors, 0 skipped by locks; mean duration 2 h 5 min" in words
     assert re.search(r"read at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC in \d+ ms", words)
     sqlite_shop.huey.utc = False
     words = sqlite_shop.run("report", sqlite_shop.name).words
@@ -228,5 +228,5 @@ def test_an_encoding_without_lines_gets_others(sqlite_shop, monkeypatch):
     ran = sqlite_shop.command("locks", sqlite_shop.name)
     assert ran.out.splitlines()[1].strip("-") == ""
     ran = sqlite_shop.command("top", sqlite_shop.name, "--once")
-    assert re.search(r"^runs 1h +# +5/min$", ran.out, re.MULTILINE)
-    assert "\\u" not in ran.out.partition("runs")[2]
+    assert re.search(r"^done 1h +# +5/min$", ran.out, re.MULTILINE)
+    assert "\\u" not in ran.out.partition("done 1h")[2]

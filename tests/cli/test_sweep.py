@@ -169,7 +169,7 @@ def test_one_signal_ends_it_while_the_storage_hangs(frozen_shop, signum):
     process.send_signal(signum)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (128 + signum, "")
-    assert err == "huey-signals sweep: interrupted; until then nothing was changed\n"
+    assert err == "huey-signals sweep: interrupted; before that, nothing was changed\n"
 
 
 def test_the_second_signal_ends_it_at_once(frozen_shop):
@@ -225,5 +225,5 @@ def test_a_storage_that_goes_away_half_way(sqlite_shop, monkeypatch):
     assert (ran.code, ran.out) == (1, "")
     assert ran.err == (
         f"huey-signals sweep: cannot use the SQLite file {sqlite_shop.place.location}: the disk "
-        "has gone away; until then 6 keys were read and 0 deleted\n"
+        "has gone away; before that, 6 keys were read and 0 deleted\n"
     )

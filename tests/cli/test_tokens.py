@@ -213,7 +213,7 @@ def test_a_storage_that_goes_away_half_way(sqlite_shop, monkeypatch):
     monkeypatch.setattr(listing.LiveTaskIds, "refresh", gone)
     ran = sqlite_shop.run("tokens", "delete", sqlite_shop.name, "*", "--apply")
     assert (ran.code, ran.out) == (1, "")
-    assert "the disk has gone away; until then 0 keys were read and 0 deleted" in ran.err
+    assert "the disk has gone away; before that, 0 keys were read and 0 deleted" in ran.err
 
 
 def test_many_are_listed_as_they_come(sqlite_shop, monkeypatch):

@@ -180,11 +180,11 @@ def test_the_history_has_a_character_per_minute():
     assert sparkline([0, 1, 4, 8, 8]) == " ▁▄██"
     minutes = [0] * 120 + [2] * 59 + [8]
     history = History(0, {("signal", "pay", "complete"): minutes}, {})
-    runs, errors, refused = history_lines(history, 80)
-    assert runs.plain == f"runs 1h    {'▂' * 59}█    8/min"
+    done, errors, refused = history_lines(history, 80)
+    assert done.plain == f"done 1h    {'▂' * 59}█    8/min"
     assert errors.plain.split() == ["errors", "1h", "none"]
     assert refused.plain.split() == ["refused", "1h", "none"]
-    assert history_lines(history, 200)[0].plain == f"runs 3h    {' ' * 120}{'▂' * 59}█    8/min"
+    assert history_lines(history, 200)[0].plain == f"done 3h    {' ' * 120}{'▂' * 59}█    8/min"
     assert history_lines(History(0, {}, {}), 80)[0].plain == "last 1h    nothing counted"
     assert history_lines(history, 20) == []
 
@@ -206,7 +206,7 @@ def test_pauses_and_history_are_read_from_the_store(sqlite_shop):
     assert sum(update.history.minutes["signal", "t", "complete"]) == 5
     ran = sqlite_shop.run("top", sqlite_shop.name, "--once")
     assert f"other.task for ever, {name} until 2099-01-01 00:00 UTC" in ran.out
-    assert re.search(r"^runs 1h +█ +5/min$", ran.out, re.MULTILINE)
+    assert re.search(r"^done 1h +█ +5/min$", ran.out, re.MULTILINE)
 
 
 def test_a_pause_that_ends_today_has_no_date():

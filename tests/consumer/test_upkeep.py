@@ -250,7 +250,7 @@ def test_the_commands_clean_what_bare_huey_has_left(setting):
     huey.execute(huey.dequeue())
     leak(huey, 5)
     assert answer(commands.command("purge"))["deleted"] == 5
-    # Lock errors, and no consumer with the kit: that needs a person.
+    # Lock errors, and no consumer with the kit: that needs attention.
     assert commands.report(code=1).told["errors"] == {"TaskLockedException": 5}
     assert answer(commands.command("purge", "--apply"))["deleted"] == 5
     assert answer(commands.command("sweep", "--apply"))["deleted"] == 5

@@ -51,10 +51,10 @@ def demo(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print only JSON.")] = False,
     web: Annotated[
-        bool, typer.Option("--web", help="Run a queue to play with, and serve its web page.")
+        bool, typer.Option("--web", help="Run a demo queue, and serve its web interface.")
     ] = False,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port of the page; 0 for any that is free.")
+        int, typer.Option(min=0, max=65535, help="Port for --web; 0 for any that is free.")
     ] = 9807,
 ) -> None:
     """Compare Huey with and without the kit, on tasks of the demo.
@@ -64,7 +64,7 @@ def demo(
     queue name of its own, and deletes all of it at the end.
 
     With --web it compares nothing. It runs a queue with work, contention, a lock whose holder was
-    killed, and old garbage, and serves the page of this queue until Ctrl-C.
+    killed, and old garbage, and serves the web interface of this queue until Ctrl-C.
     """
     with exit_codes("demo"):
         plan = Plan.for_tasks(tasks)
@@ -88,14 +88,14 @@ def demo(
 
 def _run(plan: Plan, workers: int, redis_url: str | None) -> Comparison:
     with (
-        _workplace(redis_url) as (storages, folder),
+        _temporary_storages(redis_url) as (storages, folder),
         view.progress_bars(console(stderr=True), plan) as on_progress,
     ):
         return compare(plan, storages, folder, workers, on_progress)
 
 
 def _serve(port: int, workers: int, redis_url: str | None) -> NoReturn:
-    with _workplace(redis_url) as (storages, folder):
+    with _temporary_storages(redis_url) as (storages, folder):
         storage = storages.create_shop()
         write_module(storage, folder)
         playground = Playground(storage)
@@ -111,7 +111,7 @@ def _serve(port: int, workers: int, redis_url: str | None) -> NoReturn:
 
 
 @contextmanager
-def _workplace(redis_url: str | None) -> Iterator[tuple[StorageFactory, Path]]:
+def _temporary_storages(redis_url: str | None) -> Iterator[tuple[StorageFactory, Path]]:
     """Yield a factory of storages and a folder, which are deleted even after Ctrl-C."""
     with (
         Interrupts(is_cleanup_protected=True) as interrupts,

@@ -1,4 +1,4 @@
-"""A queue to look at and to play with: work, contention, a dead holder and old garbage."""
+"""The demo queue of the web interface: work, contention, a dead holder and old garbage."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LOCK_ERRORS, _TOKENS, _REMINDERS = 240, 60, 35
 _HISTORY_MINUTES = 180
 _START_SECONDS = 30
 _MOST_QUEUED = 100
-"""Nothing is enqueued while more messages wait, such as when a person stopped the consumers."""
+"""Maximum length of the queue, such as after the consumers were stopped."""
 
 
 class Playground:

@@ -61,7 +61,7 @@ class StorageFactory:
         return DemoStorage(kind, location, self._prefix + label)
 
     def create_shop(self) -> DemoStorage:
-        """Return the storage of the shop; its name is a plain one where that is possible."""
+        """Return the storage of the shop; on SQLite the queue is named ``shop``."""
         storage = self.create("shop")
         return storage if self._redis_url else replace(storage, queue="shop")
 

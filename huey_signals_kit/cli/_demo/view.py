@@ -48,18 +48,18 @@ def print_introduction(console: Console, plan: Plan, storage: str) -> None:
 
 
 def print_start(console: Console) -> None:
-    """Print that the queue of the web page is being filled."""
-    _print_paragraph(console, "Starting consumers, one of which is killed ...")
+    """Print that the queue of the web interface is being filled."""
+    _print_paragraph(console, "Starting three consumers and killing one ...")
 
 
 def print_address(console: Console, url: str, folder: Path) -> None:
-    """Print where the page is, and how to use other commands on its queue."""
+    """Print the address of the web interface, and how to use other commands on its queue."""
     _print_paragraph(
         console,
         "Two consumers work on the queue of a shop. A third was killed with SIGKILL while it held "
-        "a lock. The charts begin with three hours of invented counts; all else is real.",
+        "a lock. The charts start with three hours of made-up counts; everything else is real.",
     )
-    console.print(f"\nServing {url} with all acts; Ctrl-C ends it.", soft_wrap=True)
+    console.print(f"\nServing {url} with all changes allowed; Ctrl-C ends it.", soft_wrap=True)
     console.print(
         f"Commands in another terminal: cd {folder} && huey-signals report shop.huey",
         soft_wrap=True,

@@ -27,7 +27,7 @@ DEFAULT_AGE = "15m"
 _WATCHING = "watching the heartbeats of other hosts"
 
 HELP = """\b
-Columns; a narrow terminal leaves some out, or shows them below:
+Columns (on a narrow terminal some are printed below, or left out):
   state     of the holder: alive, dead, unclaimed if no known process says
             that it holds the lock, or unknown
   held for  "~" means: by the clock of another host
@@ -35,8 +35,8 @@ Columns; a narrow terminal leaves some out, or shows them below:
 
 \b
 A process on another host counts as dead after its stale_after seconds (120)
-without a heartbeat, counted by processes that could read and write the
-storage all that time.
+without a heartbeat, as seen by a process that could use the storage all that
+time.
 
 \b
 Exit codes:

@@ -22,7 +22,7 @@ _MOST_NAMES = 3
 
 
 def print_locks(locks: Sequence[LockInfo], huey_name: str) -> None:
-    """Print every lock with its holder, those of dead processes first, and what to do about them.
+    """Print every lock, those of dead processes first, and how to release dead and unclaimed ones.
 
     Args:
         locks: The locks.
@@ -93,7 +93,7 @@ def _print_rows(locks: Sequence[LockInfo], first_title: str = _TITLES[0]) -> Non
     if moved:
         print_text()
         names = " and ".join(f'"{_TITLES[index]}"' for index in sorted(moved))
-        print_text(f"Without {names}, which would not fit; --json has all.")
+        print_text(f"No room for {names}; --json has all.")
 
 
 def _print_columns(titles: Sequence[str], cells: list[list[str]], shown: list[int]) -> None:
@@ -152,7 +152,7 @@ def describe_work(released: Sequence[str], apply: bool) -> str:
     if not apply:
         return "nothing was changed"
     if not released:
-        return f"no release is confirmed; {program.name} locks shows what is held"
+        return f"it is unknown whether a lock was released; {program.name} locks shows what is held"
     locks = f"{pluralize(len(released), 'lock')} {verb(len(released), 'were')} released"
     return f"{locks}: {', '.join(map(printable, released))}"
 
@@ -160,7 +160,7 @@ def describe_work(released: Sequence[str], apply: bool) -> str:
 def describe_kept(lock: LockInfo) -> str:
     """Return why `lock` was not released, and what would resolve the doubt."""
     holder = "a process" if lock.pid is None else f"process {lock.pid} on {lock.host}"
-    return f"the lock {lock.name!r} stays, held by {holder}: {lock.doubt}"
+    return f"the lock {lock.name!r} was not released; it is held by {holder}: {lock.doubt}"
 
 
 def print_released(

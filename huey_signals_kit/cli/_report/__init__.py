@@ -1,1 +1,1 @@
-"""The command ``huey-signals report``: what is stored and waiting, and who works on it."""
+"""The command ``huey-signals report``: what needs attention, what is stored, what runs."""

@@ -16,8 +16,8 @@ from .problems import find_problems
 
 HELP = """\b
 Exit codes:
-  0  nothing needs a person; sweep and purge delete what is no longer needed
-  1  something needs a person: values, messages or records that cannot be
+  0  nothing needs attention; sweep and purge delete what is no longer needed
+  1  something needs attention: values, messages or records that cannot be
      read, locks of dead processes, pause switches of tasks that this Huey
      does not have, messages that wait while every known consumer is dead, or
      lock errors while no consumer with the kit is known; or the storage
@@ -39,7 +39,7 @@ def report(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what needs a person, what is stored, and who works on it.
+    """Show what needs attention, what is stored, and which processes run.
 
     Nothing is changed. All keys are read, in batches that do not block the server.
     """

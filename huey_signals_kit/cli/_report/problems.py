@@ -1,4 +1,4 @@
-"""What in a report needs a person."""
+"""Problems in a report that need attention."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .._shared.wording import join_limited, pluralize, verb
 
 
 class Problem(NamedTuple):
-    """Something that only a person can solve."""
+    """Something that no command of the kit solves by itself."""
 
     name: str
     """A noun phrase for the first sentence of the report."""
@@ -20,7 +20,7 @@ class Problem(NamedTuple):
 
 
 def find_problems(report: Report, huey: Any) -> list[Problem]:
-    """Return each problem in `report` that only a person can solve."""
+    """Return each problem in `report` that needs attention."""
     problems = _unreadable(report, huey)
     if report.locks.stale:
         locks = pluralize(report.locks.stale, "lock")
@@ -35,7 +35,7 @@ def find_problems(report: Report, huey: Any) -> list[Problem]:
         messages = pluralize(report.queue_length, "message")
         problems.append(
             Problem(
-                f"{messages} that no living process takes",
+                f"{messages} without a live worker",
                 f"{messages} {verb(report.queue_length, 'wait')} in the queue, and every known "
                 f"process with workers is dead ({join_limited(dead)}). Start a consumer, unless a "
                 "consumer without the kit is running: this command cannot see those",
@@ -46,7 +46,7 @@ def find_problems(report: Report, huey: Any) -> list[Problem]:
         errors = pluralize(lock_errors, "lock error")
         problems.append(
             Problem(
-                f"{errors} without a consumer with the kit",
+                f"{errors} stored while no consumer with the kit is known",
                 f"{errors} {verb(lock_errors, 'are')} stored, and no consumer with the kit is "
                 "known. A kit in the application alone does not prevent them: call "
                 "install_handlers in the module where the Huey is created, so that the consumer "
@@ -74,8 +74,8 @@ def _unreadable(report: Report, huey: Any) -> list[Problem]:
         problems.append(
             Problem(
                 f"{values} that cannot be read",
-                f"{values} in the store cannot be read: no command of the kit will delete what it "
-                "cannot read",
+                f"{values} in the store cannot be read. The kit deletes nothing that it cannot "
+                "read; use the tools of the storage",
             )
         )
     if unreadable.messages:
@@ -83,8 +83,8 @@ def _unreadable(report: Report, huey: Any) -> list[Problem]:
         problems.append(
             Problem(
                 f"{messages} that cannot be read",
-                f"{messages} in the queue or the schedule cannot be read: as long as that is so, "
-                "no sweep and no purge deletes anything",
+                f"{messages} in the queue or the schedule cannot be read: until they are run or "
+                "removed, no sweep and no purge deletes anything",
             )
         )
     if unreadable.records:
@@ -94,7 +94,7 @@ def _unreadable(report: Report, huey: Any) -> list[Problem]:
         problems.append(
             Problem(
                 f"{records} that cannot be read",
-                f"{records} cannot be read ({places}): as long as that is so, no sweep and no "
+                f"{records} cannot be read ({places}): until that is solved, no sweep and no "
                 "purge deletes anything. Run the same version of huey-signals-kit in all processes "
                 "of this queue, then delete a record that still cannot be read. Only its counts "
                 "are lost; a living process writes its record again: "

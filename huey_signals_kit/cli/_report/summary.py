@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from ...metrics.names import SIGNALS, TASK_SECONDS
 from ...upkeep import Report
 from .._shared.durations import format_span, format_time
-from .._shared.wording import join_limited, pluralize
+from .._shared.wording import join_limited, pluralize, verb
 from .problems import Problem, count_lock_errors
 
 _MOST_NAMES = 3
@@ -17,17 +17,17 @@ _BYTES = ("bytes", "kB", "MB", "GB", "TB")
 
 
 def verdict(report: Report, problems: list[Problem]) -> str:
-    """Return one sentence: what needs a person, or that nothing does."""
+    """Return one sentence: what needs attention, or that nothing does."""
     if problems:
-        return f"Needs a person: {_join([problem.name for problem in problems])}."
+        return f"Needs attention: {_join([problem.name for problem in problems])}."
     garbage = []
     if report.tokens.orphaned:
         garbage.append(f"{pluralize(report.tokens.orphaned, 'orphaned token')} (sweep)")
     if lock_errors := count_lock_errors(report):
         garbage.append(f"{pluralize(lock_errors, 'lock error')} (purge)")
     if garbage:
-        return f"Nothing needs a person; {_join(garbage)} can be deleted."
-    return "Nothing needs a person."
+        return f"Nothing needs attention; {_join(garbage)} can be deleted."
+    return "Nothing needs attention."
 
 
 def _join(parts: list[str]) -> str:
@@ -89,7 +89,7 @@ def _describe_waiting(report: Report, zone: str) -> str:
 
 def _describe_processes(report: Report) -> str:
     if not report.consumers:
-        return "none is known to work on this queue; only processes with the kit are"
+        return "none known; processes without the kit cannot be seen"
     alive = Counter(process.alive for process in report.consumers)
     parts = [f"{alive[True]:,} alive"]
     parts += [f"{alive[False]:,} dead"] if alive[False] else []
@@ -97,7 +97,9 @@ def _describe_processes(report: Report) -> str:
     not_dead = [process for process in report.consumers if process.alive is not False]
     running = sum(len(process.running) for process in not_dead)
     lost = sum(len(process.running) for process in report.consumers) - running
-    died = f"; {pluralize(lost, 'task')} died with their process" if lost else ""
+    died = ""
+    if lost:
+        died = f"; {pluralize(lost, 'task')} {verb(lost, 'were')} running in a process that died"
     return f"{', '.join(parts)}; {pluralize(running, 'task')} running{died}"
 
 
@@ -149,9 +151,9 @@ def _describe_counters(report: Report) -> str:
     if not signals:
         return "nothing"
     ended = [
-        pluralize(signals["complete"], "complete run"),
+        f"{signals['complete']:,} done",
         pluralize(signals["error"], "error"),
         f"{signals['locked']:,} skipped by locks",
     ]
-    mean = f"; {format_span(seconds / count)} per run" if count else ""
+    mean = f"; mean duration {format_span(seconds / count)}" if count else ""
     return f"{', '.join(ended)}{mean}"

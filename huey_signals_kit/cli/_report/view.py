@@ -19,10 +19,10 @@ from .problems import Problem, count_lock_errors
 from .summary import format_stored_time, summary, verdict
 
 _MOST_ROWS = 10
-"""Rows of a table that could be endless: of classes, tasks, locks."""
+"""Maximum rows of a table of classes, tasks or locks."""
 
 _LABEL_WIDTH = 11
-_ALIVE = {True: "yes", False: "no", None: "unknown"}
+_STATES = {True: "alive", False: "dead", None: "unknown"}
 
 
 def print_report(
@@ -34,7 +34,7 @@ def print_report(
         report: The report.
         huey: The Huey.
         huey_name: The Huey as named by the user, for commands to copy.
-        problems: What needs a person.
+        problems: What needs attention.
         has_details: Whether to print the tables.
     """
     zone = zone_of(huey)
@@ -90,7 +90,7 @@ def _room(used: int) -> int | None:
 def _print_problems(problems: list[Problem], room: int | None) -> None:
     """Print a paragraph for each problem, as long as there are lines left.
 
-    The first sentence of the report has named all of them.
+    All of them are named in the first sentence of the report.
     """
     lines = 1
     shown = 0
@@ -100,7 +100,7 @@ def _print_problems(problems: list[Problem], room: int | None) -> None:
             break
         shown += 1
     if shown:
-        print_text("Needs a person:")
+        print_text("Needs attention:")
         for problem in problems[:shown]:
             print_text(problem.text, first="- ")
         print_text()
@@ -207,7 +207,7 @@ def _print_messages(report: Report, zone: str) -> None:
 def _print_processes(report: Report) -> None:
     """Print the processes with the kit, and the tasks that they are running."""
     if not report.consumers:
-        print_text("No process is known to work on this queue; only processes with the kit are.")
+        print_text("No process is known; processes without the kit cannot be seen.")
         print_text()
         return
     rows = [
@@ -215,12 +215,12 @@ def _print_processes(report: Report) -> None:
             f"{process.host} {process.pid}",
             process.worker or "none",
             format_stored_time(process.started),
-            _ALIVE[process.alive],
+            _STATES[process.alive],
             _describe_running(process),
         )
         for process in report.consumers
     ]
-    _print_limited(("process", "workers", "started", "alive", "runs"), rows)
+    _print_limited(("process", "workers", "started", "state", "running tasks"), rows)
 
 
 def _describe_running(process: Consumer) -> str:
@@ -229,7 +229,7 @@ def _describe_running(process: Consumer) -> str:
         return "nothing"
     names = [str(running["task"]) for running in process.running]
     tasks = join_limited(dict.fromkeys(f"{name} ({names.count(name)})" for name in names))
-    return f"died with {tasks}" if process.alive is False else tasks
+    return f"died while running {tasks}" if process.alive is False else tasks
 
 
 def _print_counters(report: Report) -> None:
@@ -249,7 +249,7 @@ def _print_counters(report: Report) -> None:
             if not isinstance(value, int)
         ]
         durations.sort(key=lambda row: -row[1])
-        _print_limited((metric, "counted", "on average"), durations, numbers=(1, 2))
+        _print_limited((metric, "counted", "mean"), durations, numbers=(1, 2))
 
 
 def _cleanup(report: Report, huey_name: str) -> list[tuple[str, list[str]]]:

@@ -14,7 +14,7 @@ from .interrupts import Interrupted
 from .terminal import print_error
 
 NEEDS_ATTENTION = 1
-"""The command found something that needs a person, or it failed."""
+"""The command found something that needs attention, or it failed."""
 
 USAGE_ERROR = 2
 """The command cannot work with its arguments and has done nothing. Typer uses the same code."""

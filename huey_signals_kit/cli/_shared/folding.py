@@ -42,7 +42,7 @@ def has_id(text: str) -> bool:
 def shorten(text: str, width: int) -> str:
     """Return `text` in at most `width` columns, with ``…`` where it was cut; an id stays whole.
 
-    If an id in it does not fit, the id is left out. So no part of an id looks like all of it.
+    If an id in it does not fit, the id is left out: a cut id would look like a complete one.
     """
     if cell_len(text) <= width:
         return text

@@ -23,7 +23,7 @@ class Interrupted(BaseException):
         super().__init__(signal.Signals(signum).name)
         self.signum = signum
         self.work_done = ""
-        """What the command had done until then, for a message; empty if it changes nothing."""
+        """What the command had done before, for a message; empty if it changes nothing."""
 
 
 class Interrupts:

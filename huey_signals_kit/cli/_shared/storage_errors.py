@@ -148,7 +148,7 @@ def storage_failure(huey: Any, exc: BaseException, work_done: str = "") -> Comma
 
 def _describe_work_done(exc: Stopped) -> str:
     deleted = 0 if exc.report.dry_run else exc.report.deleted
-    return f"; until then {exc.report.scanned:,} keys were read and {deleted:,} deleted"
+    return f"; before that, {exc.report.scanned:,} keys were read and {deleted:,} deleted"
 
 
 def _is_generic(huey: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Tables as wide as the terminal, which need no colour."""
+"""Tables that fit the terminal, without colours."""
 
 from __future__ import annotations
 

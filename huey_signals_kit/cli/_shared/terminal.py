@@ -13,7 +13,7 @@ from rich.console import Console
 from .folding import ID_LENGTH, fold
 
 _LEAST_WIDTH = ID_LENGTH + 8
-"""Columns of the narrowest output: an id, and what stands before and after it in a sentence."""
+"""Columns of the narrowest output: an id, and a few characters around it."""
 _WIDEST_TEXT = 100
 """Columns of the widest paragraph; longer lines are no easier to read."""
 

@@ -15,12 +15,12 @@ def work_so_far(describe: Callable[[], str]) -> Iterator[None]:
     """Add what was done to the message of an interrupt of the block.
 
     Args:
-        describe: Returns what was done until then, as the end of a sentence.
+        describe: Returns what was done before the interrupt, as the end of a sentence.
     """
     try:
         yield
     except Interrupted as exc:
-        exc.work_done = f"interrupted; until then {describe()}"
+        exc.work_done = f"interrupted; before that, {describe()}"
         raise
 
 

@@ -32,15 +32,16 @@ _FILL_SECONDS = 0.3
 HELP = """\b
 Running tasks and counts are from the last heartbeat of each process, which it
 writes every 5 seconds. Rates are of the last 15 seconds. "-" means unknown:
-"done" and runs are counted only with sinks= in install_handlers(). "~" before
-a time means: by the clock of another host. The lines of runs, errors and
-refused attempts to get a lock have a character per minute, the latest last.
+"done" is counted only with sinks= in install_handlers(). "~" before a time
+means: by the clock of another host. The lines "done", "errors" and "refused"
+(attempts to get a held lock) have one character per minute; the rightmost is
+the current minute.
 
 \b
 Keys:
   q                       quit
   up, down, k, j          scroll by a line; PgUp, PgDn, Home, End by more
-  Tab                     scroll the other list
+  Tab                     switch between processes and locks
   p, t, n, s              sort by process, running time, name, skips
 
 \b
@@ -142,7 +143,7 @@ class _LiveView:
         self._accept(self._first_poll())
         screen, drawn = FullScreen(), None
         with screen.opened():
-            while not self._controls.is_ended:
+            while not self._controls.should_quit:
                 size, problem = screen.size, self._current_problem()
                 state = self._update, problem, size, self._controls.presses
                 if state != drawn:

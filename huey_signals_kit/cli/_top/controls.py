@@ -1,4 +1,4 @@
-"""What the user has chosen with keys: the order of rows, and which of them are on the screen."""
+"""The state of the view that keys change: the order of rows, and how far each pane is scrolled."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Controls:
         """Show the beginning of both panes, by process."""
         self.sort = BY_PROCESS
         self.pane = PROCESSES
-        self.is_ended = False
+        self.should_quit = False
         """Whether the user wants to quit."""
         self.presses = 0
         """How many keys had an effect; the screen is drawn again after each."""
@@ -35,7 +35,7 @@ class Controls:
         return self._offsets[pane]
 
     def set_extent(self, pane: str, rows: int, room: int) -> None:
-        """Say how large a pane is; what was scrolled too far comes back.
+        """Set the size of a pane, and limit its offset to it.
 
         Args:
             pane: The pane.
@@ -47,10 +47,10 @@ class Controls:
         self._offsets[pane] = min(self._offsets[pane], self._last[pane])
 
     def press(self, key: str) -> None:
-        """Do what `key` stands for; other keys do nothing."""
-        before = (self.sort, self.pane, self.is_ended, *self._offsets.values())
+        """Handle a key; ignore unknown keys."""
+        before = (self.sort, self.pane, self.should_quit, *self._offsets.values())
         if key in ("q", "Q"):
-            self.is_ended = True
+            self.should_quit = True
         elif key == "tab":
             self.pane = LOCKS if self.pane == PROCESSES else PROCESSES
         elif key in _SORT_KEYS:
@@ -58,7 +58,7 @@ class Controls:
             self._offsets = dict.fromkeys(PANES, 0)
         else:
             self._scroll(key)
-        self.presses += before != (self.sort, self.pane, self.is_ended, *self._offsets.values())
+        self.presses += before != (self.sort, self.pane, self.should_quit, *self._offsets.values())
 
     def _scroll(self, key: str) -> None:
         pane = self.scrolled_pane()

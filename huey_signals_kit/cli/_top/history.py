@@ -1,4 +1,4 @@
-"""The last hour or three of a queue, a character per minute."""
+"""The last one or three hours of a queue, one character per minute."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MAX_WIDTH = 9
 
 
 def history_lines(history: History, width: int) -> list[Text]:
-    """Return a line each for runs, errors and refused attempts to acquire a lock.
+    """Return a line each for done tasks, errors and refused attempts to acquire a lock.
 
     Args:
         history: The counts by minute.
@@ -64,7 +64,7 @@ def _minutes(width: int) -> int:
 def _series(history: History) -> Iterator[tuple[str, list[int]]]:
     """Yield the label of each line, and its counts by minute."""
     signals = {
-        "runs": ("signal", "complete"),
+        "done": ("signal", "complete"),
         "errors": ("signal", "error"),
         "refused": ("refusal", None),
     }

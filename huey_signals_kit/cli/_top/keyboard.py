@@ -38,7 +38,7 @@ _MOST_BYTES = 1024
 class Keyboard:
     """The terminal of stdin, read key by key and without an echo.
 
-    Keys that send signals, such as Ctrl-C and Ctrl-Z, go on doing so. If stdin is no terminal,
+    Keys that send signals, such as Ctrl-C and Ctrl-Z, still send them. If stdin is no terminal,
     there are no keys.
     """
 
@@ -54,7 +54,7 @@ class Keyboard:
         return self._descriptor is not None
 
     def open(self) -> None:
-        """Turn off the echo and the waiting for the end of a line."""
+        """Turn off the echo and line buffering (canonical mode)."""
         if termios is None:
             return
         try:

@@ -26,7 +26,7 @@ _MOST_NAMES = 3
 _DURATION_WIDTH = 8
 _LEAST_NAME = 10
 _WIDTH_FOR_KIND = 65
-"""Columns for which a row says also what kind of worker a process is."""
+"""Width from which the kind of worker of a process is shown."""
 
 
 @dataclass(frozen=True)

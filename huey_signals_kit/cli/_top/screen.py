@@ -84,7 +84,7 @@ class FullScreen(Interrupts):
             raise CommandError(f"cannot write to the terminal: {describe_error(exc)}") from None
 
     def pause(self) -> list[str] | None:
-        """Wait for a moment; return the keys that were typed meanwhile.
+        """Wait for a moment, and return the keys typed in that time.
 
         None means that the screen was cleared and must be drawn again.
 

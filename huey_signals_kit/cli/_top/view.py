@@ -203,8 +203,8 @@ def _share_room(room: int | None, first: list[Row], second: list[Row]) -> tuple[
 def _visible(rows: list[Row], offset: int, room: int) -> list[Text]:
     """Return the rows of a pane that are on the screen.
 
-    If some do not fit below, the last line counts them. Above the first task stands the line of its
-    process, also when that is scrolled away.
+    If some do not fit below, the last line counts them. If the line of the first task's process is
+    scrolled away, it is shown in place of that task, so as many lines are hidden as the title says.
     """
     below = rows[offset:]
     shown = [row.text for row in below[:room]]
