@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tests.support import wait_until
 from tests.web.browser.walk import walk
-from tests.web.browser.webdriver import DESKTOP, PHONE, running_browser
+from tests.web.browser.webdriver import DESKTOP, PHONE, Browser, running_browser
 
 PUBLISHED = Path(__file__).parents[3] / ".github"
 _DEMO = [sys.executable, "-m", "huey_signals_kit", "demo", "--web", "--port", "0"]
@@ -65,7 +65,13 @@ def take(folder: Path, publish: bool) -> None:
                 browser.open(address)
                 browser.screenshot(folder / f"{number:02}-{name.replace('/', '-')}-{look}.png")
                 if publish and name == "overview" and size == DESKTOP:
+                    wait_until(lambda: _has_all_states(browser), 60, "a held lock of each state")
                     browser.screenshot(PUBLISHED / f"page-{look}.png", whole=False)
+
+
+def _has_all_states(browser: Browser) -> bool:
+    browser.open(browser.url)
+    return all(state in browser.text for state in ("dead", "unknown", "alive"))
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ def test_nothing_hostile_runs(
         browser.look(size=PHONE)
         browser.open(f"{server.url}tokens")
         wait_until(lambda: _shows(browser, "window.hacked"), 30, "the report")
+        browser.console()
         for name, address in walk(browser, server.url, most=4):
             seen.add(name)
             assert browser.run(_FOREIGN) == [None, 0, 1, False, False], address

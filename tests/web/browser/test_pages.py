@@ -45,6 +45,7 @@ def test_every_page_can_be_read_by_anybody(
             shop.playground.feed()
         browser.open(f"{url}consumers")
         wait_until(lambda: _shows(browser, "import_orders"), 20, "a running task")
+        browser.console()
         for name, _ in walk(browser, url, *shop.unlinked):
             seen.add(name)
             problems += problems_of(browser, axe, name)
