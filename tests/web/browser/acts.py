@@ -11,7 +11,7 @@ from tests.support import locks, wait_until
 from tests.web.browser.shop import PAUSED, Shop
 from tests.web.browser.webdriver import Browser
 
-SECONDS = 20
+SECONDS = 60
 _IS_SAID = "return Boolean(document.querySelector('[role=status], .facts'))"
 _INVOICE, _PRICES = "shop.send_invoice", "shop.refresh_prices"
 

@@ -13,7 +13,7 @@ from tests.web.browser.shop import Shop
 from tests.web.browser.walk import walk
 from tests.web.browser.webdriver import Browser, BrowserError
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def test_a_person_can_do_every_act(make_shop: Callable[[], Shop], browser: Browser) -> None:

@@ -34,7 +34,7 @@ def test_nothing_hostile_runs(
     with server.serving():
         browser.look(size=PHONE)
         browser.open(f"{server.url}tokens")
-        wait_until(lambda: _shows(browser, "window.hacked"), 30, "the report")
+        wait_until(lambda: _shows(browser, "window.hacked"), 60, "the report")
         browser.console()
         for name, address in walk(browser, server.url, most=4):
             seen.add(name)

@@ -17,9 +17,9 @@ from tests.web.browser.acts import acts_on
 from tests.web.browser.shop import Shop
 from tests.web.browser.webdriver import Browser
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-SECONDS = 30
+SECONDS = 60
 _FORM = """
 const form = document.querySelector('form[method=post]');
 return form && [form.action, [...new FormData(form)]];

@@ -13,7 +13,7 @@ from tests.web.browser.shop import Shop
 from tests.web.browser.walk import walk
 from tests.web.browser.webdriver import DESKTOP, Browser
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 WIDTHS = [(360, 740), (390, 844), DESKTOP, (1600, 900)]
 _IS_TOO_WIDE = "const root = document.scrollingElement; return root.scrollWidth > root.clientWidth"
@@ -44,7 +44,7 @@ def test_every_page_can_be_read_by_anybody(
         for _ in range(20):
             shop.playground.feed()
         browser.open(f"{url}consumers")
-        wait_until(lambda: _shows(browser, "import_orders"), 20, "a running task")
+        wait_until(lambda: _shows(browser, "import_orders"), 60, "a running task")
         browser.console()
         for name, _ in walk(browser, url, *shop.unlinked):
             seen.add(name)

@@ -11,9 +11,9 @@ from huey_signals_kit.cli._web.server import PageServer
 from tests.support import hold, wait_until
 from tests.web.browser.webdriver import PHONE, Browser
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-SECONDS = 30
+SECONDS = 60
 _MANY = 30
 _QUICK = """
 const wait = window.setTimeout, ask = window.fetch;

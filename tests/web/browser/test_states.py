@@ -13,7 +13,7 @@ from tests.support import hold
 from tests.web.browser.test_pages import problems_of
 from tests.web.browser.webdriver import Browser
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 TAB, ENTER = "\ue004", "\ue007"
 

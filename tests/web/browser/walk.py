@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from tests.support import wait_until
 from tests.web.browser.webdriver import Browser
 
-_SECONDS = 30
+_SECONDS = 60
 _LINKS = "return [...document.links].map(link => link.href.split('#')[0])"
 
 

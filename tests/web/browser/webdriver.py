@@ -23,7 +23,7 @@ from tests.support import wait_until
 PHONE, DESKTOP = (390, 844), (1200, 820)
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 """The name that W3C gave to references to elements."""
-_SECONDS = 30
+_SECONDS = 60
 _ARGUMENTS = (
     "--headless=new",
     "--no-sandbox",  # refuses to start as root otherwise; it loads nothing but the tests' own pages
