@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -17,8 +17,8 @@ from ._acts.locks import find_lock, refusal_of
 from ._content import LockRow
 from ._page import Page
 from ._queue import Queue, QueueState
-from ._request import Request, Response
-from ._site import Visit
+from ._request import Request, Response, json_response
+from ._site import Visit, storage_problem
 from ._switches import MAX_LISTED, ListedToken
 from ._tasks import OneTask, read_task
 
@@ -220,9 +220,18 @@ def render(visit: Visit, page: Page, content: Any) -> Response:
         else NOTICES.get(visit.request.query.get("done", "")),
         content=content,
         state=content.state,
+        failure=_failure(visit, content.state),
     )
     headers = (("Refresh", "2"),) if getattr(content, "progress", "") else ()
     return Response(200, body.encode("utf-8", "replace"), headers=headers)
+
+
+def _failure(visit: Visit, state: QueueState) -> str:
+    """Return why the content is old; empty if the storage can be read."""
+    if state.error is None:
+        return ""
+    problem = storage_problem(visit.queue.huey, state.error)
+    return f"{problem} What is shown was read {_text.format_age(state.age)}."
 
 
 def message(
@@ -235,10 +244,16 @@ def message(
     return Response(status, body.encode("utf-8", "replace"))
 
 
-def waiting(visit: Visit, text: str) -> Response:
-    """Return the page for a storage that has not answered; the browser asks again."""
-    response = message(visit.request, 503, "Reading", text, visit)
-    return Response(503, response.body, headers=(("Refresh", "2"), ("Retry-After", "2")))
+def waiting(visit: Visit, title: str, text: str) -> Response:
+    """Return the page for a storage that does not answer; the browser asks again."""
+    again = (("Refresh", "2"), ("Retry-After", "2"))
+    if visit.request.path.endswith(".json"):
+        response = json_response({"error": title, "text": text}, 503)
+    else:
+        response = message(
+            visit.request, 503, title, f"{text} This page loads again in 2 seconds.", visit
+        )
+    return replace(response, headers=again)
 
 
 def queues(request: Request, queues: Mapping[str, Queue]) -> Response:

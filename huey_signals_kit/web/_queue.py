@@ -16,6 +16,7 @@ from typing import Any
 from .. import Kit, get_kit
 from ..ledger import History, Ledger, Snapshot, open_ledger, read_history
 from ..store import UPKEEP, open_kit_store
+from ..store.failures import is_storage_failure
 from ..upkeep import LockInfo, LockInspector, Report
 from ..upkeep.monitor.background_read import BackgroundRead, ReadTimeout
 from ..upkeep.monitor.model import QueueSnapshot
@@ -28,6 +29,8 @@ _FRESH_SECONDS, _OLD_SECONDS = 2.0, 5.0
 _WAIT_SECONDS, _FIRST_WAIT_SECONDS = 0.15, 1.5
 _ACT_WAIT_SECONDS = 20.0
 """Seconds that an action waits for the search that must come before it."""
+
+_LOG_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class QueueState:
     """When it was read, by a monotonic clock."""
     age: float = 0.0
     """Seconds since then."""
+    error: Exception | None = None
+    """What the storage has raised since then; None if it could be read."""
 
 
 class Queue:
@@ -66,7 +71,7 @@ class Queue:
         self.inspector = LockInspector(huey, self._ledger)
         self._reads: BackgroundRead[QueueState] = BackgroundRead(self._read, "state of the queue")
         self._last: QueueState | None = None
-        self._changed_at = float("-inf")
+        self._changed_at = self._failure_logged_at = float("-inf")
         # A thread each, so that what is one key does not wait for a long search.
         self._tasks, self._token_list = Lookups(), Lookups()
         self._switches, self._locks = Lookups(), Lookups()
@@ -78,9 +83,9 @@ class Queue:
 
         Raises:
             ReadTimeout: The storage has not answered yet.
-            Exception: The last read raised it.
+            Exception: The storage raised it, and no state is known.
         """
-        last = self._last
+        last, error = self._last, None
         is_outdated = last is None or last.at < self._changed_at
         if is_outdated or self._reads.seconds_since_start() >= _FRESH_SECONDS:
             self._reads.request()
@@ -93,7 +98,19 @@ class Queue:
         except ReadTimeout:
             if last is None:
                 raise
-        return replace(last, age=max(0.0, self._clock() - last.at))
+        except Exception as exc:
+            if last is None or not is_storage_failure(self.huey, exc):
+                raise
+            error = exc
+        return replace(last, age=max(0.0, self._clock() - last.at), error=error)
+
+    def should_log_failure(self) -> bool:
+        """Return whether a failure of the storage should be logged now: once a minute."""
+        now = self._clock()
+        is_due = now - self._failure_logged_at >= _LOG_SECONDS
+        if is_due:
+            self._failure_logged_at = now
+        return is_due
 
     def refresh(self) -> None:
         """Have the next request read again, because something was changed."""

@@ -10,6 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from .._checks import check_huey, short
+from ..store.failures import describe_storage, is_storage_failure
+from ..store.redact import redact
 from ..upkeep.monitor.background_read import ReadTimeout
 from . import _text
 from ._guard import ACTS, Access, User, allowed_acts, is_same_origin
@@ -163,6 +165,15 @@ class Site:
                 return self._pages.message(request, 404, "Not found", "There is no such queue.")
             queue, base = self._queues[slug], f"{request.prefix}/{quote(slug)}"
         visit = Visit(request, queue, base, acts)
+        try:
+            return self._page_of_queue(visit, path, is_read)
+        except Exception as exc:
+            if not is_storage_failure(queue.huey, exc):
+                raise
+            return self._storage_failed(visit, exc, is_read)
+
+    def _page_of_queue(self, visit: Visit, path: str, is_read: bool) -> Response:
+        request, acts = visit.request, visit.acts
         wants_json = path.endswith(".json")
         page = self._pages.PAGES.get(path.removesuffix(".json") or "overview")
         if page is None:
@@ -176,12 +187,37 @@ class Site:
         try:
             content = page.read(visit)
         except ReadTimeout:
-            return self._pages.waiting(visit, "The storage has not answered yet.")
+            return self._pages.waiting(visit, "Waiting for the storage", "It has not answered yet.")
         except NotFound as exc:
             return self._pages.message(request, 404, "Not found", str(exc.args[0]), visit)
         if wants_json:
             return json_response(page.as_json(content))
         return self._pages.render(visit, page, content)
+
+    def _storage_failed(self, visit: Visit, exc: Exception, is_read: bool) -> Response:
+        """Return the response to a request whose storage raised an error; log that once a minute.
+
+        Args:
+            visit: The request.
+            exc: The error.
+            is_read: Whether the request could change nothing.
+        """
+        queue = visit.queue
+        if queue.should_log_failure():
+            _log.warning(
+                "The web page cannot use %s: %r", describe_storage(queue.huey.storage), exc
+            )
+        text = storage_problem(queue.huey, exc)
+        if is_read:
+            return self._pages.waiting(visit, "The storage cannot be used", text)
+        return self._pages.message(
+            visit.request,
+            503,
+            "It is not known whether this was done",
+            f"{text} The storage may have done it before it failed. When it works again, look "
+            "whether it was done, and open the page again to repeat it.",
+            visit,
+        )
 
     def _act(self, visit: Visit, page: Any) -> Response:
         if page.act is None:
@@ -201,6 +237,12 @@ class Site:
         except Refused as exc:
             return self._pages.message(visit.request, 409, exc.title, exc.reason, visit)
         return response
+
+
+def storage_problem(huey: Any, exc: Exception) -> str:
+    """Return a sentence that says which storage cannot be used, and why, without passwords."""
+    reason = redact(" ".join(str(exc).split()).rstrip(".") or type(exc).__name__)
+    return f"Cannot use {_text.clean(describe_storage(huey.storage))}: {_text.clean(reason)}."
 
 
 def _named(hueys: Hueys) -> list[tuple[str | None, Any]]:

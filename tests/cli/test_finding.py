@@ -15,7 +15,7 @@ import redis
 pytest.importorskip("typer", exc_type=ImportError)
 pytest.importorskip("rich", exc_type=ImportError)
 
-from huey_signals_kit.cli._shared.redact import redact
+from huey_signals_kit.store.redact import redact
 from tests.selection import slow_except
 from tests.support import Unavailable, huey_class, wait_until
 

@@ -22,9 +22,9 @@ from huey.api import Huey
 from ..._checks import nearest
 from ...huey_internals.facts import real_huey
 from ...store import is_shared
+from ...store.redact import redact
 from . import django_setup
 from .exits import CommandError, UsageError
-from .redact import redact
 from .storage_errors import describe_error, describe_storage, find_storage, is_storage_error
 from .terminal import printable
 from .wording import join_limited
