@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -196,3 +197,14 @@ for act in "one", "two":
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "two" in ran.stderr
     assert "one" not in ran.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_that_is_asked_to_end_has_not_failed(sqlite_shop, signum):
+    """Its exit code is 0, as systemd and others expect."""
+    process = sqlite_shop.start("web", sqlite_shop.name, "--port", "0")
+    assert process.stderr.readline().startswith("Serving http://127.0.0.1:")
+    process.send_signal(signum)
+    assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 0

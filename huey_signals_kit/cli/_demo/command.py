@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -13,7 +13,7 @@ import typer
 
 from .._shared.command import print_json
 from .._shared.exits import CommandError, UsageError, exit_codes
-from .._shared.interrupts import Interrupts
+from .._shared.interrupts import Interrupted, Interrupts
 from .._shared.terminal import console
 from .._web.command import open_server
 from . import redis as redis_access
@@ -26,7 +26,7 @@ from .work import Plan
 
 HELP = """\b
 Exit codes:
-  0  done
+  0  done; with --web, ended by Ctrl-C or SIGTERM
   1  a consumer failed, or the figures are not those that the kit promises
   2  usage error, for example no Redis at the URL
 
@@ -73,7 +73,9 @@ def demo(
         if web:
             if as_json:
                 raise UsageError("--web has no figures to print: leave out --json")
-            _serve(port, workers, redis)
+            with suppress(Interrupted):  # a server that is asked to end has not failed
+                _serve(port, workers, redis)
+            return
         if not as_json:
             storage = "a Redis" if redis else "a temporary SQLite file"
             view.print_introduction(console(), plan, storage)

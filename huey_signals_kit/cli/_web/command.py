@@ -6,12 +6,14 @@ import logging
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
 
 from .._shared.command import HueyName, command_context
 from .._shared.exits import CommandError, UsageError
+from .._shared.interrupts import Interrupted
 from .server import PageServer, is_loopback
 
 PASSWORD = "HUEY_SIGNALS_WEB_PASSWORD"
@@ -71,8 +73,9 @@ def web(
             )
         _log_acts()
         server = open_server(huey, host, port, password, allow_acts, allowed_host or ())
-        typer.echo(f"Serving {server.url}; Ctrl-C ends it.", err=True)
-        with server.serving():
+        # A server that is asked to end has not failed.
+        with suppress(Interrupted), server.serving():
+            typer.echo(f"Serving {server.url}; Ctrl-C ends it.", err=True)
             while True:
                 # Python handles a signal only between two sleeps, so each is short.
                 time.sleep(_WAIT_SECONDS)
