@@ -1,4 +1,4 @@
-"""Who may do what, and which requests come from the page itself.
+"""Permissions, and protection against cross-site requests (CSRF).
 
 A browser sends cookies and passwords with every request to a site, also with those that another
 site has caused. So a request that changes something is accepted only if the browser says that it
@@ -35,23 +35,31 @@ ACTS = frozenset(
 
 
 def allowed_acts(access: Access, request: Request) -> frozenset[str] | None:
-    """Return the acts that a request may do; None if it may not even read.
+    """Return the actions that a request may do; None if it may not even read.
 
     Raises:
         TypeError: `access` returned something else than None, ``"read"``, ``"act"`` or a set.
-        ValueError: The set has an unknown act.
+        ValueError: The set has an unknown action.
     """
     granted = access(request)
     if granted is None:
         return None
     if isinstance(granted, str):
         if granted not in ("read", "act"):
-            raise ValueError(f"access() returns None, 'read', 'act' or a set; got {short(granted)}")
+            raise ValueError(
+                "access() must return None, 'read', 'act' or a set of actions; got "
+                f"{short(granted)}"
+            )
         return ACTS if granted == "act" else frozenset()
     if not isinstance(granted, Set):
-        raise TypeError(f"access() returns None, 'read', 'act' or a set; got {short(granted)}")
+        raise TypeError(
+            f"access() must return None, 'read', 'act' or a set of actions; got {short(granted)}"
+        )
     if unknown := granted - ACTS:
-        raise ValueError(f"access() returned the unknown act {short(sorted(unknown)[0])}")
+        raise ValueError(
+            f"access() returned the unknown action {short(sorted(unknown)[0])}; the actions are "
+            f"{', '.join(sorted(ACTS))}"
+        )
     return frozenset(granted)
 
 

@@ -27,7 +27,7 @@ NAVIGATION = (
     ("tasks", "Tasks"),
     ("locks", "Locks"),
     ("tokens", "Tokens"),
-    ("consumers", "Consumers"),
+    ("consumers", "Processes"),
     ("store", "Store"),
 )
 
@@ -196,7 +196,7 @@ PAGES: dict[str, Page] = {
     "task": Page("Task", "task.html", read_task, OneTask.as_json, "tasks", is_of_object=True),
     "tokens": Page("Tokens", "tokens.html", _read_tokens, _tokens_json, "tokens"),
     "consumers": Page(
-        "Consumers",
+        "Processes",
         "consumers.html",
         _read_state,
         lambda content: {"processes": content.state.snapshot.as_dict()["processes"]},

@@ -35,9 +35,9 @@ _HEADERS = (
     ("Cache-Control", "no-store"),
 )
 _INVALID = {
-    400: "Its query or its form is not complete, or has too many fields.",
+    400: "The query or the form is incomplete, or has too many fields.",
     411: "The request has a chunked body, which this server does not decode. Send Content-Length.",
-    413: f"Its body is longer than {MAX_BODY:,} bytes.",
+    413: f"The body is longer than {MAX_BODY:,} bytes.",
 }
 
 
@@ -86,9 +86,9 @@ class Site:
 
     def __init__(self, hueys: Hueys, *, access: Access, user: User | None = None) -> None:
         if not callable(access):
-            raise TypeError(f"access= takes a function of a request, got {short(access)}")
+            raise TypeError(f"access= must be a function of a request; got {short(access)}")
         if not (user is None or callable(user)):
-            raise TypeError(f"user= takes a function of a request, got {short(user)}")
+            raise TypeError(f"user= must be a function of a request; got {short(user)}")
         self._access = access
         self._user = user
         self._queues: dict[str, Queue] = {}
@@ -108,7 +108,7 @@ class Site:
             from . import _pages  # imports Jinja2
         except ModuleNotFoundError as exc:
             raise ModuleNotFoundError(
-                f"the page needs {exc.name}, which is not installed; "
+                f"the web interface needs {exc.name}, which is not installed; "
                 "run: pip install 'huey-signals-kit[web]'",
                 name=exc.name,
             ) from exc
@@ -121,7 +121,13 @@ class Site:
             response = self._respond(request)
         except Exception:
             _log.exception("The page failed for %s %s", request.method, request.path[:200])
-            response = self._pages.message(request, 500, "The page failed", "The log has details.")
+            response = self._pages.message(
+                request,
+                500,
+                "This page failed",
+                "The log of the server has the details (logger huey_signals_kit). If you have just "
+                "confirmed an action, look at the queue before you repeat it: it may have been done.",
+            )
         return Response(
             response.status, response.body, response.content_type, (*_HEADERS, *response.headers)
         )
@@ -130,20 +136,23 @@ class Site:
         acts = allowed_acts(self._access, request)
         if acts is None:
             return self._pages.message(
-                request, 403, "No access", "You are not allowed to see this page."
+                request,
+                403,
+                "No access",
+                "You are not allowed to see this page. Log in, or ask for the permission.",
             )
         if self._user is not None:
             request = replace(request, user=str(self._user(request) or ""))
         is_read = request.method in ("GET", "HEAD")
         if not is_read and request.method != "POST":
-            return self._pages.message(request, 405, "Not possible", "The page takes GET and POST.")
+            return self._pages.message(request, 405, "Method not allowed", "Use GET, HEAD or POST.")
         if not is_read and not is_same_origin(request):
             return self._pages.message(
                 request,
                 403,
-                "Refused",
+                "Cross-site request refused",
                 "This request does not come from a page of this site. Open the page again and "
-                "repeat the step there.",
+                "repeat the step there. If you did, a proxy may not pass on the header Host.",
             )
         if request.invalid:
             return self._pages.message(
@@ -162,7 +171,9 @@ class Site:
             if not slug:
                 return self._pages.queues(request, self._queues)
             if slug not in self._queues:
-                return self._pages.message(request, 404, "Not found", "There is no such queue.")
+                return self._pages.message(
+                    request, 404, "Not found", f"There is no queue {_text.clean(slug)!r}."
+                )
             queue, base = self._queues[slug], f"{request.prefix}/{quote(slug)}"
         visit = Visit(request, queue, base, acts)
         try:
@@ -180,7 +191,12 @@ class Site:
             return self._pages.message(request, 404, "Not found", "There is no such page.", visit)
         if page.act_name and page.act_name not in acts:
             return self._pages.message(
-                request, 403, "No access", "You may look at this queue, but not do this.", visit
+                request,
+                403,
+                "No access",
+                f"You may view this queue, but not use the action {page.act_name!r}. Ask for the "
+                "permission.",
+                visit,
             )
         if not is_read:
             return self._act(visit, page)
@@ -222,7 +238,11 @@ class Site:
     def _act(self, visit: Visit, page: Any) -> Response:
         if page.act is None:
             return self._pages.message(
-                visit.request, 405, "Not possible", "This page only shows.", visit
+                visit.request,
+                405,
+                "Method not allowed",
+                "This page has no form. Open it with GET.",
+                visit,
             )
         try:
             response: Response = page.act(visit)

@@ -266,7 +266,7 @@ def test_a_task_that_does_not_exist_is_not_revoked(memory_huey):
     declare(memory_huey)
     for path in ("revoke?id=nothing", "revoke?name=a.b", "pause?name=a.b", "run-now?name=a.b"):
         page = get(site, f"/act/{path}")
-        assert "Not possible:" in text_of(page)
+        assert "This is not possible now." in text_of(page)
         assert form_of(page) is None
     for form in ({"name": "a.b", "choice": "900"}, {"name": ""}, {}):
         assert post(site, "/act/pause", form).status == 409

@@ -206,9 +206,9 @@ def test_several_queues_have_pages_of_their_own():
 
 def test_wrong_arguments_are_refused(memory_huey):
     """When the page is made, by name."""
-    with pytest.raises(TypeError, match="access= takes a function"):
+    with pytest.raises(TypeError, match="access= must be a function"):
         Site(memory_huey, access="read")
-    with pytest.raises(TypeError, match="user= takes a function"):
+    with pytest.raises(TypeError, match="user= must be a function"):
         Site(memory_huey, access=lambda request: "read", user="ann")
     with pytest.raises(TypeError, match="takes a Huey"):
         Site([object()], access=lambda request: None)

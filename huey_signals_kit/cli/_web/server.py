@@ -13,16 +13,16 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from ...web import Request, wsgi
+from ...web import wsgi
 
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-_CHALLENGE = [
-    ("WWW-Authenticate", 'Basic realm="huey-signals", charset="UTF-8"'),
+_PLAIN = [
     ("Content-Type", "text/plain; charset=utf-8"),
     ("Content-Security-Policy", "default-src 'none'"),
     ("X-Content-Type-Options", "nosniff"),
     ("Cache-Control", "no-store"),
 ]
+_CHALLENGE = [("WWW-Authenticate", 'Basic realm="huey-signals", charset="UTF-8"'), *_PLAIN]
 
 
 def is_loopback(host: str) -> bool:
@@ -65,20 +65,27 @@ class PageServer:
         allow_acts: bool,
         allowed_hosts: Iterable[str] = (),
     ) -> None:
-        self._granted = "act" if allow_acts else "read"
         self._password = password
         self._is_local = is_loopback(host)
         self._names = _LOCAL_NAMES | {name.lower() for name in allowed_hosts}
-        page = wsgi(huey, access=self._access)
+        page = wsgi(huey, access=lambda request: "act" if allow_acts else "read")
 
         def application(environ: dict[str, Any], start_response: Any) -> Any:
             user, password = _credentials(environ.get("HTTP_AUTHORIZATION", ""))
             if self._password and not hmac.compare_digest(password, self._password.encode()):
-                start_response("401 Unauthorized", _CHALLENGE)
+                start_response("401 Unauthorized", [*_CHALLENGE])
                 return [
                     b"The password is missing or wrong. It is the environment variable "
                     b"HUEY_SIGNALS_WEB_PASSWORD of the server; any user name is accepted.\n"
                 ]
+            host = _host_name(environ.get("HTTP_HOST", ""))
+            if self._is_local and host not in self._names:
+                start_response("403 Forbidden", [*_PLAIN])
+                refusal = (
+                    f"This server does not answer for the host {host!r}. If that is the name of a "
+                    "proxy, start the server with --allowed-host and that name.\n"
+                )
+                return [refusal.encode("ascii", "backslashreplace")]
             return page({**environ, "REMOTE_USER": user}, start_response)
 
         server_class = _ServerV6 if ":" in host else _Server
@@ -98,9 +105,10 @@ class PageServer:
             self._server.server_close()
             thread.join()
 
-    def _access(self, request: Request) -> str | None:
-        name = request.headers.get("host", "").rsplit(":", 1)[0].strip("[]").lower()
-        return self._granted if not self._is_local or name in self._names else None
+
+def _host_name(header: str) -> str:
+    """Return the name in a Host header, without its port."""
+    return header.rsplit(":", 1)[0].strip("[]").lower()
 
 
 def _credentials(header: str) -> tuple[str, bytes]:

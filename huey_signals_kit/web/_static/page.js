@@ -27,10 +27,10 @@
       show(page);
       when.replaceWith(page.querySelector("[data-when]"));
     } catch {
-      // The server is away, or the user was logged out: what is shown stays, and is called old.
+      // No answer, or the user was logged out: keep the content, and mark it as out of date.
       if (when.dataset.when) return;
       when.dataset.when = "old";
-      when.append(", but no answer since: this is old");
+      when.append("; the server does not answer, so this is out of date");
     }
   }
 

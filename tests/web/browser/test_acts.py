@@ -41,4 +41,4 @@ def test_a_reader_finds_no_act(make_shop: Callable[[], Shop], browser: Browser) 
         for name in (name for name in PAGES if name.startswith("act/")):
             browser.open(f"{url}{name}")
             assert browser.status == 403
-            assert "You may look at this queue, but not do this." in browser.text
+            assert "You may view this queue, but not use the action" in browser.text

@@ -94,7 +94,7 @@ def test_a_server_that_is_away_is_said(quick: Browser, locked: Any) -> None:
     server = PageServer(locked, "127.0.0.1", 0, "", False)
     with server.serving():
         quick.open(f"{server.url}locks")
-    wait_until(lambda: "this is old" in quick.text, SECONDS, "a word about it")
+    wait_until(lambda: "out of date" in quick.text, SECONDS, "a word about it")
     next_refresh(quick)
-    assert quick.text.count("this is old") == 1
+    assert quick.text.count("out of date") == 1
     assert "lock-00" in quick.text
