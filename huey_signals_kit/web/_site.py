@@ -126,7 +126,7 @@ class Site:
                 500,
                 "This page failed",
                 "The log of the server has the details (logger huey_signals_kit). If you have just "
-                "confirmed an action, look at the queue before you repeat it: it may have been done.",
+                "confirmed an action, look at the queue first: it may have been done.",
             )
         return Response(
             response.status, response.body, response.content_type, (*_HEADERS, *response.headers)
