@@ -135,6 +135,7 @@ def _figures(output: str) -> dict[str, dict[str, float]]:
     return figures
 
 
+@pytest.mark.slow
 def test_figures(terminal: Terminal) -> None:
     """Bare Huey leaves lock errors and tokens, the kit none, and both keep all else.
 

@@ -379,6 +379,7 @@ def test_a_storage_that_goes_away_is_waited_for(make_shop, own_redis, watch):
     assert view.left_as_found
 
 
+@pytest.mark.slow
 def test_a_storage_that_hangs_does_not_hang_the_screen(make_shop, own_redis, watch):
     """It says so, ends on Ctrl-C at once, and would have gone on."""
     shop = make_shop("redis", own_redis.url)

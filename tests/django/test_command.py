@@ -58,6 +58,7 @@ def test_the_tasks_of_the_project_are_known(project, more):
     assert "not imported here" not in ran.words
 
 
+@pytest.mark.slow
 def test_a_module_that_needs_django_set_up(project):
     """The command imports the module again after it has set up Django."""
     project.add(A_QUEUE)

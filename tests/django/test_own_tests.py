@@ -16,6 +16,7 @@ pytest.importorskip("django")
 SUITE = "tests.django.suite"
 
 
+@pytest.mark.slow
 def test_a_project_tests_with_the_app():
     """Settings that are overridden, system checks, and connections around handlers."""
     ran = subprocess.run(

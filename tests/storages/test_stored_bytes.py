@@ -122,6 +122,7 @@ def test_skips_of_the_last_hour_are_counted_from_the_stored_note(before, seconds
     assert {each.name: each.skips for each in locks} == {"bare": 0, "held": skips, "outside": 0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", slow_except(["sqlite"], KINDS), indirect=True)
 def test_every_command_says_the_same_of_what_was_stored(before):
     """All values are those that the version before has printed, under the same names."""
