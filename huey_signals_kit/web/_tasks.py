@@ -95,7 +95,11 @@ def _read_id(visit: Visit, task_id: str) -> OneTask:
             notes.append(runs.NO_MESSAGE)
     known = list(sentences(explanation, "huey-signals", show_values=False))
     if not explanation.known:
-        known.insert(0, "Nothing is known of this task. It may have ended and left no result.")
+        known.insert(
+            0,
+            "No trace of this task was found. It may have ended without a result, or the id is "
+            "wrong.",
+        )
     return OneTask(
         state,
         task_id,
@@ -113,7 +117,10 @@ def _read_name(visit: Visit, name: str) -> OneTask:
     state, (pause, age) = visit.queue.state(), visit.queue.find_pause(name)
     row, task_class = _row(state, name), visit.queue.huey._registry._registry.get(name)
     if row is None and task_class is None and pause is None:
-        raise NotFound(f"No process has reported a task {_text.clean(name)!r}.")
+        raise NotFound(
+            f"Unknown task {_text.clean(name)!r}: no process has counted one, and this server has "
+            "not imported one."
+        )
     facts = list(targets.pause_facts(visit, pause))
     facts.append(("Last attempt", _last(state.history, name, _ENDS)))
     facts.append(("Last error", _last(state.history, name, ("error", "retrying"))))

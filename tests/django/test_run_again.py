@@ -112,5 +112,5 @@ def test_the_tasks_of_another_huey_are_not_run_again(make_huey):
         task_id = failed(huey, SECRET)
     with own_tasks.tasks_on(other):
         page = get(Site(huey, access=lambda request: "act"), f"/act/run-again?id={task_id}")
-    assert "go to another Huey" in text_of(page)
+    assert "use another Huey" in text_of(page)
     assert form_of(page) is None

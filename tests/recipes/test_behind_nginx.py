@@ -142,4 +142,4 @@ def test_the_page_behind_nginx(behind_nginx, tmp_path):
     assert locks(huey) == set()
     log = (tmp_path / "page.log").read_text()
     assert "Traceback" not in log
-    assert "'release' of the page on the queue 'shop', by the user 'ann'" in log
+    assert "release of 'import' on the queue 'shop', by the user 'ann': 1 changed" in log

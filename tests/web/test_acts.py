@@ -291,7 +291,7 @@ def test_only_a_periodic_task_runs_without_arguments(memory_huey):
     pay, nightly = declare(memory_huey)
     site = Site(memory_huey, access=lambda request: "act")
     page = get(site, f"/act/run-now?name={name_of(pay)}")
-    assert "This is no periodic task" in text_of(page)
+    assert "Only periodic tasks can be run from here" in text_of(page)
     nightly.revoke()
     assert "is paused" in text_of(get(site, f"/act/run-now?name={name_of(nightly)}"))
 
@@ -407,9 +407,9 @@ def test_a_sweep_marks_first_as_the_command_does(any_huey, site):
         page = wait_until(
             lambda: form_of(found := get(site, f"/act/sweep?{query}")) and found, 20, "the count"
         )
-        assert "Would be marked, for a later sweep1" in text_of(page)
+        assert "Would be marked (a later sweep deletes them)1" in text_of(page)
         assert post(site, *form_of(page), user="anna").status == 303
-        assert "Marked, for a later sweep1" in text_of(ended(site, "sweep"))
+        assert "Marked (a later sweep deletes them)1" in text_of(ended(site, "sweep"))
         wait_until(lambda: acts, 10, "the announcement")
     assert [report.marked for report in reports] == [1]
     assert acts == [{"act": "sweep", "target": "", "count": 0, "user": "anna"}]
@@ -468,8 +468,8 @@ def test_a_long_act_that_fails_says_what_it_has_done(memory_huey, monkeypatch, c
     monkeypatch.setattr(cleaning, "purge_errors", purge)
     post(site, *purge_form(site))
     page = ended(site, "purge")
-    assert "Purge stored errors: stopped" in text_of(page)
-    assert "Nothing more was deleted: ConnectionError('<b>away</b>')" in text_of(page)
+    assert "Purge lock errors: stopped" in text_of(page)
+    assert "The rest was not read: ConnectionError('<b>away</b>')" in text_of(page)
     assert "<b>away" not in page.body.decode()
     assert "Deleted3" in text_of(page)
     assert "The purge of the queue 'shop' failed" in caplog.text

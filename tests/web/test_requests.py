@@ -111,7 +111,7 @@ def test_a_lock_that_is_not_held_is_not_found(site):
     """With a sentence, not an empty page."""
     response = get(site, "/lock?name=nothing")
     assert response.status == 404
-    assert "No task holds the lock" in unescape(response.body.decode())
+    assert "is not held." in unescape(response.body.decode())
 
 
 def test_hostile_names_are_shown_escaped(any_huey, site):

@@ -66,7 +66,7 @@ def test_a_task_that_is_not_known_is_said_so(any_huey, site):
     """With status 200, because the answer may change; without an id it is 404."""
     page = get(site, "/task?id=nothing")
     assert page.status == 200
-    assert "Nothing is known of this task." in text_of(page)
+    assert "No trace of this task was found." in text_of(page)
     assert json.loads(get(site, "/task.json?id=nothing").body)["explanation"]["known"] is False
     assert get(site, "/task").status == 404
     assert get(site, "/task?name=a.b").status == 404

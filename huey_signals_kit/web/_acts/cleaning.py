@@ -68,10 +68,10 @@ def _sweep_counts(report: SweepReport) -> list[tuple[str, int]]:
     return [
         ("Tokens read", report.scanned),
         (f"{would}deleted".capitalize(), report.deleted),
-        (f"{would}marked, for a later sweep".capitalize(), report.marked),
+        (f"{would}marked (a later sweep deletes them)".capitalize(), report.marked),
         ("Live: their tasks may still run", report.live),
         ("Custom: ids not made by Huey", report.custom),
-        ("Left alone: unreadable, changed or in doubt", report.undecided),
+        ("Skipped: unreadable, changed or uncertain", report.undecided),
     ]
 
 
@@ -81,9 +81,9 @@ def _purge_counts(report: PurgeReport) -> list[tuple[str, int]]:
         ("Would be deleted" if report.dry_run else "Deleted", report.deleted),
         ("Errors of these classes", report.matched),
         ("Pending: their tasks will run again", report.pending),
-        ("Expiring by themselves", report.expiring),
+        ("Expire without a purge", report.expiring),
         ("Kept on purpose", report.kept),
-        ("Left alone: replaced meanwhile, or in doubt", report.undecided),
+        ("Skipped: replaced while the purge ran, or uncertain", report.undecided),
         ("Results that cannot be read", report.unreadable),
     ]
 
@@ -97,7 +97,7 @@ _SWEEP = _Work(
         "A token is deleted only if two sweeps, at least a day apart, have found no trace of its "
         "task: not queued, not scheduled, not running, and not nested in such a task. The first "
         "sweep only marks it.",
-        "Tokens of tasks that may still run, tokens of ids that Huey has not made, and pause "
+        "Tokens of tasks that may still run, tokens of custom ids (not made by Huey), and pause "
         "switches are left alone.",
     ),
     _run_sweep,
@@ -105,13 +105,13 @@ _SWEEP = _Work(
 )
 _PURGE = _Work(
     PURGE,
-    "Purge stored errors",
+    "Purge lock errors",
     "Purge",
     "store",
     (
-        "Only errors of the named classes are deleted. Errors of tasks that will run again, parts "
-        "of a chord, errors that were stored on purpose, and values that cannot be read are left "
-        "alone.",
+        "Only stored errors of the classes above are deleted. Errors of tasks that will run again, "
+        "parts of a chord, errors that were stored on purpose, and values that cannot be read are "
+        "left alone.",
         "Code that waits for a deleted error without a timeout waits for ever.",
     ),
     _run_purge,
@@ -129,7 +129,7 @@ def _classes(values: Any, act: str) -> list[str]:
         return []
     given = [each.strip() for each in str(values.get("classes", "")).split(",") if each.strip()]
     if len(given) > _MAX_CLASSES:
-        raise ValueError(f"The page takes at most {_MAX_CLASSES} classes.")
+        raise ValueError(f"Name at most {_MAX_CLASSES} classes.")
     return sorted(validate_classes(given or LOCK_ERRORS))
 
 
@@ -160,7 +160,7 @@ def _confirm(visit: Visit, work: _Work) -> Confirmation:
     dry, progress, shown = acts.last(work.act, True), "", None
     if running is not None:
         progress = _progress(running)
-        refusal = "" if running.is_dry else f"{_title(running.act)} is running. Wait for its end."
+        refusal = "" if running.is_dry else f"{_title(running.act)} is running."
         shown = running if running.act == work.act else None
     elif is_ended:
         shown = done
@@ -173,7 +173,7 @@ def _confirm(visit: Visit, work: _Work) -> Confirmation:
     return Confirmation(
         state,
         work.act,
-        work.question,
+        "Purge the errors of these classes" if others else work.question,
         "",
         work.button,
         visit.url(work.back),
@@ -207,25 +207,25 @@ def _count(visit: Visit, work: _Work, key: str, classes: Sequence[str]) -> None:
 
 
 def _title(act: str) -> str:
-    return {SWEEP: "A sweep", PURGE: "A purge"}.get(act, "Another act")
+    return {SWEEP: "A sweep", PURGE: "A purge"}.get(act, "Another action")
 
 
 def _progress(run: Run) -> str:
-    scanned = getattr(run.report, "scanned", 0)
+    scanned, noun = getattr(run.report, "scanned", 0), "tokens" if run.act == SWEEP else "keys"
     if run.is_dry:
-        return f"Counting for {_title(run.act).lower()}: {scanned:,} keys read so far."
+        return f"Dry run of {_title(run.act).lower()}: {scanned:,} {noun} read so far."
     deleted = getattr(run.report, "deleted", 0)
-    return f"{_title(run.act)} is running: {scanned:,} keys read, {deleted:,} deleted so far."
+    return f"{_title(run.act)} is running: {scanned:,} {noun} read, {deleted:,} deleted so far."
 
 
 def _run_facts(run: Run) -> list[tuple[str, str]]:
     facts = []
     if run.ended_at is not None:
-        kind = "Counted" if run.is_dry else "Done"
+        kind = "Dry run" if run.is_dry else "Ended"
         age, seconds = _text.format_age(run.age), _text.format_duration(run.seconds)
         facts.append((kind, f"{age}, in {seconds}"))
     if stopped := _why_stopped(run):
-        facts.append(("Stopped", f"Nothing more was deleted: {_text.clean(stopped)}"))
+        facts.append(("Stopped", f"The rest was not read: {_text.clean(stopped)}"))
     return facts
 
 
@@ -265,7 +265,12 @@ def _start(visit: Visit, work: _Work) -> Response:
             report = work.run(visit, classes, False, lambda each: setattr(run, "report", each))
         except Exception as exc:
             report = getattr(exc, "report", run.report)
-            _log.exception("The %s of the queue %r failed", work.act, visit.queue.name)
+            _log.exception(
+                "The %s of the queue %r failed after deleting %s; start it again to continue",
+                work.act,
+                visit.queue.name,
+                getattr(report, "deleted", 0),
+            )
             raise
         finally:
             _report(visit, work, key, report)
@@ -281,7 +286,7 @@ def _start(visit: Visit, work: _Work) -> Response:
 
 
 def _is_running(run: Run | None) -> Refused:
-    what = "Another act" if run is None else _title(run.act)
+    what = "Another action" if run is None else _title(run.act)
     return Refused(
         "Nothing was deleted",
         f"{what}, or its dry run, is running on this queue. Try again when it has ended.",

@@ -1,4 +1,4 @@
-"""What the confirmation of an act shows, and what follows each act that was done."""
+"""The confirmation page of an action, and the steps after it: log and redirect."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Confirmation:
     facts: Sequence[tuple[str, str]] = ()
     """What is known of the object: a title and a text each."""
     effects: Sequence[str] = ()
-    """What will happen, and what cannot go wrong; one sentence or more each."""
+    """What will happen, and what is protected; one sentence or more each."""
     refusal: str = ""
     """Why the act is not possible; then there is no button."""
     fields: dict[str, str] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Confirmation:
     progress: str = ""
     """What is being done now in the background."""
     is_ended: bool = False
-    """Whether it shows what a run in the background has done, and no form."""
+    """Whether the run has ended, so that its result is shown in place of the form."""
     is_stopped: bool = False
     """Whether that run has ended early, such as by an error."""
     counts: Sequence[tuple[str, int]] = ()
@@ -71,7 +71,7 @@ class Confirmation:
 
 
 def encode_field(value: str) -> str:
-    """Return the value of a hidden field, without characters that a browser would change."""
+    """Return the value of a hidden field, percent-encoded: browsers change line ends in fields."""
     return quote(value, safe=" /:.,*")
 
 
@@ -95,12 +95,12 @@ def record(visit: Visit, act: str, target: str, count: int) -> None:
     queue, user = visit.queue, visit.request.user
     log(
         logging.INFO,
-        "Act %r of the page on the queue %r, by the user %r: %s changed, %r.",
+        "Web interface: %s%s on the queue %r, by %s: %s changed.",
         act,
+        f" of {target[:300]!r}" if target else "",
         queue.name,
-        user or "unknown",
+        f"the user {user!r}" if user else "an unknown user",
         count,
-        target[:300],
         queue=queue.name,
         act=act,
         user=user,
@@ -114,7 +114,7 @@ def record(visit: Visit, act: str, target: str, count: int) -> None:
 
 
 def redirect(visit: Visit, page: str, notice: str, **query: str) -> Response:
-    """Return the way to a page with a notice, so that a reload does not repeat the act.
+    """Return a redirect to a page with a notice, so that a reload does not repeat the action.
 
     Args:
         visit: The request.

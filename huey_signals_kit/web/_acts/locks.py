@@ -18,10 +18,10 @@ _NOTHING = "Nothing was released"
 
 
 def find_lock(visit: Visit, given: str) -> LockRow:
-    """Return the lock that a link or a form has meant.
+    """Return the lock with a name from a link or a form.
 
     Raises:
-        NotFound: No task holds a lock of that name.
+        NotFound: No lock of that name is held.
     """
     state = visit.queue.state()
     locks = {seen.lock.name: seen for seen in state.snapshot.locks}
@@ -32,18 +32,21 @@ def find_lock(visit: Visit, given: str) -> LockRow:
     found = visit.queue.find_lock(given) if given and _text.is_own_reference(given) else None
     if found is not None:
         return _content.lock_row(SeenLock(found, None, ()), state)
-    raise NotFound(f"No task holds the lock {_text.clean(given)!r} now.")
+    raise NotFound(f"The lock {_text.clean(given)!r} is not held.")
 
 
 def refusal_of(row: LockRow) -> str:
     """Return why the page does not release a lock; empty if its holder is known to be dead."""
     lock = row.lock
     if lock.kind == "semaphore":
-        return "A semaphore does not name its holders. Huey frees its slots when they are old."
+        return (
+            "A semaphore does not name its holders. Huey releases a slot when it is older than the "
+            "timeout of the semaphore."
+        )
     if lock.alive:
         return (
-            "This lock is held by a living process, so it cannot be released here: two tasks would "
-            "run under it. End the process, or let the task release the lock."
+            "This lock is held by a living process, so it cannot be released here: two tasks could "
+            "hold it. Stop the process, or wait until the task ends."
         )
     if lock.alive is None and not lock.doubt:
         unknown = (
@@ -52,8 +55,8 @@ def refusal_of(row: LockRow) -> str:
             else "Its holder has never written a heartbeat, so it may be alive."
         )
         return (
-            f"{unknown} The page releases only locks whose holder is known to be dead. If you know "
-            "that no task runs under it, use the command line."
+            f"{unknown} Only locks whose holder is known to be dead are released here. If you know "
+            "that no task runs under it, use the command huey-signals locks release."
         )
     if lock.alive is None or not lock.is_settled:
         return f"It is in doubt whether its holder is alive: {_text.clean(lock.doubt)}."
@@ -71,7 +74,7 @@ def confirm(visit: Visit) -> Confirmation:
         facts.append(("Process", f"{lock.pid} on {_text.clean(lock.host)}"))
     since = f"{_text.format_moment(lock.since)} ({_text.format_duration(row.seconds)})"
     facts.append(("Since", since if lock.since else "unknown"))
-    facts.append(("Refused", f"{row.last_hour:,} in the last hour"))
+    facts.append(("Refused attempts", f"{row.last_hour:,} in the last hour"))
     return Confirmation(
         visit.queue.state(),
         ACT,
@@ -81,8 +84,8 @@ def confirm(visit: Visit) -> Confirmation:
         visit.url("lock", name=_text.reference(lock.name)),
         facts,
         (
-            "Exactly this acquisition is released. If another process acquires the lock meanwhile, "
-            "nothing happens.",
+            "Exactly this acquisition is released. If another process acquires the lock before you "
+            "confirm, nothing happens.",
         ),
         refusal_of(row),
         {"name": _text.reference(lock.name), "acquisition": digest(lock.raw)},
@@ -95,8 +98,8 @@ def confirm(visit: Visit) -> Confirmation:
 def release(visit: Visit) -> Response:
     """Release the lock of the form, if the same acquisition still holds it, and its holder is dead.
 
-    The acquisition that the page has shown must be the present one, and its holder must be dead by
-    all that is known now: so neither a repeated form nor one that is hours old can release a lock
+    The acquisition that the page has shown must be the present one, and its holder must be known to
+    be dead now: so neither a repeated form nor one that is hours old can release a lock
     that a living process holds. A value that names no holder is never released, because two
     acquisitions without the kit have the same value.
     """
@@ -121,7 +124,7 @@ def release(visit: Visit) -> Response:
     if lock.alive is not False:
         raise Refused(
             _NOTHING,
-            f"The lock {_text.clean(name)!r} names no holder that is known to be dead.",
+            f"The holder of the lock {_text.clean(name)!r} is not known to be dead.",
         )
     if not release_unchanged(queue.huey, lock):
         raise Refused(

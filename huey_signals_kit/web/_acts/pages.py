@@ -1,4 +1,4 @@
-"""The pages of the acts, and the notices that say what was done."""
+"""The pages of the actions, and the notices that say what was done."""
 
 from __future__ import annotations
 
@@ -39,10 +39,11 @@ NOTICES = {
     targets.RESTORE: "The task was restored.",
     targets.RESUME: "The task was resumed.",
     targets.REVOKE: "The task was revoked.",
+    targets.EVERY_RUN: "Every run of the task is revoked.",
     targets.PAUSE_ACT: "The task was paused.",
     runs.NOW: "One run was enqueued.",
     runs.AGAIN: "The task was enqueued again, with a new id.",
     cleaning.SWEEP: "The sweep was started.",
     cleaning.PURGE: "The purge was started.",
 }
-"""What a page says first that an act has led to, by the value of ``done`` in its query."""
+"""The notice after an action, by the value of ``done`` in the query."""

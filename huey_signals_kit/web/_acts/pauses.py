@@ -21,6 +21,7 @@ from .command import huey_path, task_path
 from .confirmation import Confirmation, form_fields, record, redirect
 from .once import FIELD, new_form_id, use_form
 from .targets import (
+    EVERY_RUN,
     PAUSE_ACT,
     REVOKE,
     UNCHANGED,
@@ -38,7 +39,7 @@ _DURATIONS = {
     "604800": "7 days",
 }
 _DEFAULT_DURATION = "3600"
-_LOST = "A run that a worker takes meanwhile is skipped for good: it does not run later."
+_LOST = "Runs that are dequeued {until} are dropped; they do not run later."
 
 
 def confirm_revoke(visit: Visit) -> Confirmation:
@@ -59,7 +60,7 @@ def _confirm_switch(visit: Visit, act: str) -> Confirmation:
         found, _ = visit.queue.find_task(name)
         facts += task_facts(found.explanation)
         refusal = _refusal_for_task(found.explanation, key in found.digests)
-        effects = ["One token is stored. The worker that takes this task skips it, for good."]
+        effects = ["A revoke token is stored. The worker that dequeues this task drops it."]
         python = f"{_huey(visit)}.revoke_by_id({name!r})"
     else:
         pause, _ = visit.queue.find_pause(name)
@@ -71,16 +72,23 @@ def _confirm_switch(visit: Visit, act: str) -> Confirmation:
             if value
             else "A pause switch is stored.",
             "If another switch is stored before you confirm, nothing is changed.",
-            _LOST,
+            _LOST.format(
+                until="while the task is paused"
+                if act == PAUSE_ACT
+                else "until you restore the task"
+            ),
         ]
         python = _python_switch(visit, name, act)
     effects.append("A task that is running now is not interrupted.")
+    question = button = "Pause" if act == PAUSE_ACT else "Revoke"
+    if act == REVOKE and not is_task:
+        question, button = "Revoke every run of", "Revoke every run"
     return Confirmation(
         visit.queue.state(),
         act,
-        "Pause" if act == PAUSE_ACT else "Revoke",
+        question,
         name,
-        "Pause" if act == PAUSE_ACT else "Revoke",
+        button,
         page_of(visit, key, name),
         facts,
         effects,
@@ -110,19 +118,19 @@ def _python_switch(visit: Visit, name: str, act: str) -> str:
 
 def _refusal_for_task(explanation: Explanation, is_revoked: bool) -> str:
     if is_revoked:
-        return "It has a token already. Delete that token first to store another one."
+        return "The task is already revoked. To change that, delete its token first."
     if explanation.has_ended and not explanation.places:
         return "The task has ended, so there is nothing to revoke."
     if not explanation.known:
         return (
-            "Nothing is known of a task with this id, so the token would stop nothing that is in "
-            "the queue now. A worker that has just taken the task may write so within five seconds."
+            "No task with this id was found, so a token would have no effect now. If a worker "
+            "dequeued the task just now, it is shown within five seconds."
         )
     return ""
 
 
 def refusal_for_name(visit: Visit, name: str) -> str:
-    """Return why the switch of a name would stop nothing; empty if it would."""
+    """Return why a pause switch of a task would have no effect; empty if it would have one."""
     if name == RUN_TASK_NAME:
         return ""
     declared = is_declared(visit.queue.huey, name)
@@ -131,11 +139,11 @@ def refusal_for_name(visit: Visit, name: str) -> str:
     known = {row.name for row in _content.task_rows(visit.queue.state())}
     if declared is False:
         return (
-            "This Huey has no such task, so a switch would stop nothing. One of Django's own tasks "
-            "cannot be paused alone: Huey runs all of them as one task."
+            f"This Huey has no task {_text.clean(name)!r}, so a pause switch would have no effect. "
+            "A single Django task cannot be paused: Huey runs all Django tasks as one Huey task."
         )
     if name not in known or name.endswith("…"):
-        return "No process has reported a task with this name."
+        return f"No process has counted a task {_text.clean(name)!r}."
     return ""
 
 
@@ -148,7 +156,7 @@ def pause(visit: Visit) -> Response:
     """Pause the task of the form for the chosen time."""
     chosen = form_fields(visit).get("choice", "")
     if chosen not in _DURATIONS:
-        raise Refused(UNCHANGED, "The form does not say for how long.")
+        raise Refused(UNCHANGED, "Choose how long to pause the task.")
     return _store(visit, PAUSE_ACT, int(chosen))
 
 
@@ -159,7 +167,7 @@ def _store(visit: Visit, act: str, seconds: int | None) -> Response:
     except NotFound as exc:
         raise Refused(UNCHANGED, str(exc.args[0])) from None
     if not is_switch(queue.huey, key):
-        raise Refused(UNCHANGED, "A lock of this queue has that key.")
+        raise Refused(UNCHANGED, f"{_text.clean(key)!r} is the key of a lock of this queue.")
     if key.startswith(PAUSE) and (refusal := refusal_for_name(visit, name)):
         raise Refused(UNCHANGED, refusal)
     # As Huey's own revoke() does, which takes the class of a task that may not be imported here.
@@ -178,7 +186,9 @@ def _store(visit: Visit, act: str, seconds: int | None) -> Response:
     if not is_stored:
         raise _changed(key, name)
     record(visit, act, name, 1)
-    return redirect(visit, "task", act, **{"id" if key.startswith(TOKEN) else "name": name})
+    if key.startswith(TOKEN):
+        return redirect(visit, "task", act, id=name)
+    return redirect(visit, "task", EVERY_RUN if act == REVOKE else act, name=name)
 
 
 def _changed(key: str, name: str) -> Refused:

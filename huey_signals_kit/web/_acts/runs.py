@@ -2,7 +2,7 @@
 
 Huey deletes a message when a worker takes it, and a stored error has no arguments. So a failed task
 can be run again only if its arguments are stored elsewhere, which is so for Django's own tasks: the
-record of such a task has them. They are given to the task unseen.
+record of such a task has them. The page does not show them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from ...huey_internals.django_tasks import BACKEND, is_task_object, module_path
 from ...store import Reader, Unreadable, open_store
 from ...store.keys import DJANGO
 from ...upkeep import Explanation
+from .. import _text
 from .._page import NotFound, Refused
 from .._request import Response
 from .._site import Visit
@@ -28,9 +29,9 @@ from .targets import NO_OBJECT, pause_facts, task_facts
 NOW, AGAIN = "run-now", "run-again"
 _NOTHING = "Nothing was enqueued"
 NO_MESSAGE = (
-    "The page cannot run this task again: Huey deletes the message of a task when a worker takes "
-    "it, and the stored error does not have the arguments. Enqueue the task again where the "
-    "application does."
+    "This task cannot be run again from here: Huey deletes the message of a task when a worker "
+    "dequeues it, and the stored error does not have the arguments. Enqueue the task again from "
+    "the application."
 )
 
 
@@ -54,9 +55,8 @@ def confirm_now(visit: Visit) -> Confirmation:
         visit.url("task", name=name),
         pause_facts(visit, pause),
         (
-            "One run is enqueued, behind the tasks that wait already. The times of the crontab do "
-            "not change.",
-            "If the task takes a lock that is held, this run is skipped or waits as any other.",
+            "One run is enqueued. The periodic schedule does not change.",
+            "If the task needs a lock that is held, this run is skipped or waits like any other.",
         ),
         refusal,
         {"name": name, FIELD: new_form_id()},
@@ -69,15 +69,19 @@ def _refusal_now(visit: Visit, name: str) -> str:
     huey = visit.queue.huey
     task_class = huey._registry._registry.get(name)
     if task_class is None:
-        return (
-            "The process of this page has not imported the task. Import the modules with the "
-            "tasks where the page is started."
-        )
+        return _not_imported(name)
     if not hasattr(task_class, "validate_datetime"):
-        return "This is no periodic task, so it may need arguments."
+        return "Only periodic tasks can be run from here: other tasks may need arguments."
     if huey.immediate:
         return "This Huey runs tasks immediately, so the task would run in the server of this page."
     return ""
+
+
+def _not_imported(task: str) -> str:
+    return (
+        f"The server of this page has not imported the task {_text.clean(task)!r}. Import its "
+        "module in the module that creates the Huey."
+    )
 
 
 def run_now(visit: Visit) -> Response:
@@ -103,19 +107,16 @@ def refusal_again(explanation: Explanation, raw: bytes | None, reader: Reader) -
     """
     result = explanation.result
     if any(not place.path and place.alive is not False for place in explanation.places):
-        return "The task is still queued, scheduled or running: it runs by itself."
+        return "The task is still queued, scheduled or running, so it need not be enqueued again."
     if raw is None:
         if result is None or result.kind != "error":
-            return "No error of this task is stored, so the page knows of nothing to run again."
+            return "No error of this task is stored, so there is nothing to run again."
         return NO_MESSAGE
     failed = _failed_record(explanation.task_id, raw, reader)
     if failed is None:
         return "The record of this task does not say that it failed."
     if _django_task(failed) is None:
-        return (
-            "The process of this page has not imported the task. Import the module of the task "
-            "where the page is started."
-        )
+        return _not_imported(module_path((failed.fields.get("task_path"),)) or "?")
     if _arguments(failed) is None:
         return "The record of this task has no arguments that can be read."
     return ""
@@ -130,7 +131,7 @@ def _failed_record(task_id: str, raw: bytes, reader: Reader) -> DjangoRecord | N
 
 
 def _django_task(failed: DjangoRecord) -> Any:
-    """Return the object of Django's task; only an imported module is asked for it."""
+    """Return the object of Django's task; None if its module is not imported already."""
     path = module_path((failed.fields.get("task_path"),)) or ""
     module, _, attribute = path.rpartition(".")
     found = getattr(sys.modules.get(module), attribute, None)
@@ -138,7 +139,7 @@ def _django_task(failed: DjangoRecord) -> Any:
 
 
 def _arguments(failed: DjangoRecord) -> tuple[list[Any], dict[str, Any]] | None:
-    """Return the arguments, if they are what JSON can have, as Django demands of them."""
+    """Return the arguments; None if they are not plain JSON values, which Django requires."""
     args, kwargs = failed.fields.get("args"), failed.fields.get("kwargs")
     if failed.expires or type(args) is not list or type(kwargs) is not dict:
         return None
@@ -153,9 +154,9 @@ def _refusal(visit: Visit, explanation: Explanation, raw: bytes | None) -> str:
     queue = visit.queue
     refusal = refusal_again(explanation, raw, Reader(queue.huey))
     if refusal == NO_MESSAGE and not _refusal_now(visit, explanation.task_name or ""):
-        return f"{refusal} It is a periodic task without arguments: its page can run it now."
+        return f"{refusal} It is a periodic task: use Run now on the page of its name."
     if not refusal and getattr(sys.modules.get(BACKEND), "HUEY", None) is not queue.huey:
-        return "Django's own tasks go to another Huey than the one of this page."
+        return "Django's tasks use another Huey, so enqueue it on the page of that queue."
     if not refusal and queue.huey.immediate:
         return "This Huey runs tasks immediately, so the task would run in the server of this page."
     return refusal
@@ -183,8 +184,8 @@ def confirm_again(visit: Visit) -> Confirmation:
         visit.url("task", id=task_id),
         task_facts(explanation),
         (
-            "One new task is enqueued, with the arguments of the record of the failed task and an "
-            "id of its own. The record stays.",
+            "The task is enqueued again, with a new id and the same arguments. The record of the "
+            "failed task stays.",
         ),
         _refusal(visit, explanation, raw),
         {

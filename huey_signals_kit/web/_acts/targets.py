@@ -1,4 +1,4 @@
-"""What an act on tokens is about: one task by its id, or every run of a task by its name."""
+"""The target of an action on tokens: one task by its id, or every run of a task by its name."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from .._site import Visit
 from .._switches import Pause
 
 DELETE, REVOKE, RESTORE, PAUSE_ACT, RESUME = "delete-token", "revoke", "restore", "pause", "resume"
+EVERY_RUN = "revoke-every-run"
+"""The notice for `REVOKE` of a name."""
 UNCHANGED = "Nothing was changed"
 NO_OBJECT = "The URL has no id or name of a task, or no key of a token."
 _MAX_SENTENCES = 5
 
 
 def find_target(values: Mapping[str, str], act: str) -> tuple[str, str]:
-    """Return the key of the switch that a link or a form is about, and the name in it.
+    """Return the key of the token or switch of a link or a form, and the name in it.
 
     Raises:
-        NotFound: There is neither the id nor the name of a task, or the act takes another one.
+        NotFound: There is no task or token, or the action does not take that kind.
     """
     task_id, name, key = values.get("id", ""), values.get("name", ""), values.get("key", "")
     if act == DELETE:
@@ -36,7 +38,10 @@ def find_target(values: Mapping[str, str], act: str) -> tuple[str, str]:
     if not name:
         raise NotFound(NO_OBJECT)
     if not _text.is_own_reference(key):
-        raise NotFound("The page cannot change a token whose name is that long.")
+        raise NotFound(
+            "The name of this token is too long, or has bytes that are not UTF-8; use the command "
+            "huey-signals tokens delete."
+        )
     return key, name
 
 
@@ -57,12 +62,12 @@ def pause_facts(visit: Visit, pause: Pause | None) -> list[tuple[str, str]]:
     if pause is None:
         return [("State", "not paused")]
     if not pause.is_readable:
-        return [("State", "the switch cannot be read, so workers may fail on it")]
+        return [("State", "the pause switch cannot be read; workers that read it may fail")]
     if pause.is_over:
-        return [("State", f"its pause was over at {_moment(visit, pause.until)}")]
+        return [("State", f"not paused; the last pause ended at {_moment(visit, pause.until)}")]
     if pause.once:
         return [("State", "the next run is skipped")]
-    until = "without an end" if pause.until is None else f"until {_moment(visit, pause.until)}"
+    until = "for ever" if pause.until is None else f"until {_moment(visit, pause.until)}"
     return [("State", f"paused {until}")]
 
 

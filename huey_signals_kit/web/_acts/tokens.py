@@ -32,8 +32,8 @@ _NO_TRACE, _IN_DOUBT, _LIVE = range(3)
 _EFFECTS = (
     "The token is deleted. No trace of its task was found; if a task with this id is enqueued "
     "again, it runs.",
-    "The token is deleted. A message or a record cannot be read, so the task may still exist; if "
-    "it does, it will run.",
+    "The token is deleted. A message or a record cannot be read, so the task may still be queued; "
+    "if it is, it will run.",
     "The token is deleted. Its task is still queued or scheduled, so it will run.",
 )
 """What deleting a token means, by what is known of its task."""
@@ -57,7 +57,7 @@ def confirm_resume(visit: Visit) -> Confirmation:
 def _confirm_removal(visit: Visit, act: str, question: str, button: str) -> Confirmation:
     key, name = find_target(visit.request.query, act)
     if not is_switch(visit.queue.huey, key):
-        raise NotFound("This is not the key of a token.")
+        raise NotFound(f"{_text.clean(key)!r} is not the key of a revoke token or a pause switch.")
     shown, facts, effects = "", list[tuple[str, str]](), list[str]()
     fields = dict(visit.request.query)
     if key.startswith(TOKEN):
@@ -72,8 +72,8 @@ def _confirm_removal(visit: Visit, act: str, question: str, button: str) -> Conf
         shown = "" if pause is None else pause.digest
         facts += pause_facts(visit, pause)
         effects.append(
-            "One switch is deleted. Workers run the tasks with this name again. Runs that were "
-            "skipped meanwhile do not come back."
+            "The pause switch is deleted. Workers run the tasks with this name again. Runs that "
+            "were dropped before are lost."
         )
     effects.append("If the stored value changes before you confirm, nothing is deleted.")
     return Confirmation(
@@ -85,7 +85,7 @@ def _confirm_removal(visit: Visit, act: str, question: str, button: str) -> Conf
         page_of(visit, key, name),
         facts,
         effects,
-        "" if shown else "Nothing is stored under this key: the task is not stopped by it.",
+        "" if shown else "There is no such token, so there is nothing to delete.",
         {**fields, "value": shown, FIELD: new_form_id()},
         command=command(visit.queue.huey, "tokens", "delete", names=(exact_pattern(key),)),
     )
@@ -111,8 +111,8 @@ def _validate_trace(visit: Visit, task_id: str, shown: str) -> None:
     if shown not in map(str, range(trace, _LIVE + 1)):
         raise Refused(
             UNCHANGED,
-            f"The page said less of the task when it was shown. Now: {_EFFECTS[trace]} Open the "
-            "page again to delete the token all the same.",
+            f"More is known of the task than when the page was shown. {_EFFECTS[trace]} Open the "
+            "page again to delete the token.",
         )
 
 
@@ -139,7 +139,10 @@ def _remove(visit: Visit, act: str) -> Response:
     except NotFound as exc:
         raise Refused(UNCHANGED, str(exc.args[0])) from None
     if not is_switch(queue.huey, key):
-        raise Refused(UNCHANGED, "This is not the key of a token.")
+        raise Refused(
+            UNCHANGED,
+            f"{_text.clean(key)!r} is not the key of a revoke token or a pause switch.",
+        )
     store = open_store(queue.huey)
     (raw,) = store.get([key])
     changed = Refused(
