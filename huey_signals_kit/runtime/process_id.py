@@ -137,9 +137,19 @@ def _start_time(pid: int) -> int:
         with open(f"/proc/{pid}/stat", "rb") as file:
             # The name, in brackets, may contain spaces and brackets.
             state, *fields = file.read().rpartition(b")")[2].split()
-        return _GONE if state in (b"Z", b"X") else int(fields[18])
+        if state in (b"Z", b"X") and not _has_other_threads(pid):
+            return _GONE
+        return int(fields[18])
     except (OSError, ValueError, IndexError):
         return _GONE if _has_ended(pid) else 0
+
+
+def _has_other_threads(pid: int) -> bool:
+    """Return whether threads of a process go on although its main thread has ended."""
+    try:
+        return os.listdir(f"/proc/{pid}/task") != [str(pid)]
+    except FileNotFoundError:
+        return False
 
 
 def _has_ended(pid: int) -> bool:

@@ -90,6 +90,11 @@ def test_a_page_on_loopback_answers_to_the_name_of_a_proxy(serve):
     assert serve(Host="evil.example", **allowed)[0].status == 403
 
 
+def test_a_page_on_loopback_answers_to_the_address_that_it_listens_on(serve):
+    """A machine has many such addresses."""
+    assert serve(host="127.0.0.2")[0].status == 200
+
+
 def test_the_server_listens_on_ipv6(serve):
     """The address has brackets in the URL."""
     if not HAS_IPV6:

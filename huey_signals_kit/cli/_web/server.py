@@ -67,7 +67,7 @@ class PageServer:
     ) -> None:
         self._password = password
         self._is_local = is_loopback(host)
-        self._names = _LOCAL_NAMES | {name.lower() for name in allowed_hosts}
+        self._names = _LOCAL_NAMES | {name.lower() for name in (host, *allowed_hosts)}
         page = wsgi(huey, access=lambda request: "act" if allow_acts else "read")
 
         def application(environ: dict[str, Any], start_response: Any) -> Any:
