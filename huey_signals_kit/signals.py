@@ -42,9 +42,9 @@ lock_released = _namespace.signal(
 )
 page_act = _namespace.signal(
     "page-act",
-    doc="A person changed something on the web page. Sent with ``act`` (such as ``'release'``), "
-    "``target`` (the lock, the id or the task; empty for the whole queue), ``count`` (the number "
-    "of things changed) and ``user`` (empty if unknown).",
+    doc="A person changed something in the web interface. Sent with ``act`` (such as "
+    "``'release'``), ``target`` (the lock, the id or the task; empty for the whole queue), "
+    "``count`` (the number of things changed) and ``user`` (empty if unknown).",
 )
 handler_failed = _namespace.signal(
     "handler-failed",

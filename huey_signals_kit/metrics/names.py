@@ -48,7 +48,7 @@ HELP: Final[dict[str, str]] = {
     STALE_LOCKS: "Locks found whose holder is dead.",
     LOCKS_RELEASED: "Locks released because no living process held them.",
     LOCKS_LOST: "Locks that were gone, or held by another task, before their holder released them.",
-    PAGE_ACTS: "Changes that people made on the web page.",
+    PAGE_ACTS: "Changes that people made in the web interface.",
     TASK_SECONDS: "Seconds a worker was busy with an attempt that completed, failed or timed out.",
 }
 

@@ -74,7 +74,8 @@ def test_queued(shop):
     assert "Queued: 1 task comes before it." in told(shop, second)
     assert "Queued: 2 tasks come before it." in told(shop, third)
     assert words.endswith(
-        "No worker is known on this queue: none is running, or none that has the kit."
+        "No worker with the kit is known on this queue. Start a consumer, unless one without "
+        "the kit is running."
     )
 
 
@@ -192,11 +193,11 @@ def test_a_process_keeps_only_its_last_skips(sqlite_shop):
 
 
 def test_running_in_a_process_that_is_dead(shop):
-    """Says that it will not end."""
+    """Says that it will not finish."""
     task_id, later = str(uuid.uuid4()), str(uuid.uuid4())
     beats(shop, GONE, running=(RunningTask(task_id, "shop.job", 5.0, (later,)),))
     where = f"process {GONE.pid} on host {GONE.host}, which is dead"
-    assert f"Was running in {where}: it will not end, and Huey does not run it" in told(
+    assert f"Was running in {where}: it will not finish, and Huey does not retry it" in told(
         shop, task_id
     )
     assert f"Belongs to shop.job {task_id}, which was running in {where}:" in told(shop, later)
@@ -256,7 +257,7 @@ def test_a_chord(shop):
     shop.huey.execute(shop.huey.dequeue())
     words = told(shop, callback)
     assert f"Waits as a chord callback of {shop.module}.job {parts[1].id}, which is" in words
-    assert "And at 2 more places." in words
+    assert "And in 2 more places." in words
     assert "Its chord has 8 parts, of which 1 has ended; it runs after all of them." in words
     assert "Part 8 of a chord with 8 parts, of which 1 has ended." in told(shop, parts[7])
 
@@ -332,9 +333,9 @@ def test_skips(shop):
     words = told(shop, shop.tasks.job())
     assert (
         "Tasks with this name were skipped 3 times because the lock 'held' was held; "
-        "the count is not only of this task. "
+        "this counts all of them, not only this one. "
         "Tasks with this name were skipped 1 time because the lock 'user-*' was held; "
-        "the count is not only of this task. Locks with similar names are counted as one."
+        "this counts all of them, not only this one. Locks with similar names are counted as one."
     ) in words
 
 
@@ -419,7 +420,7 @@ def test_what_cannot_be_read(shop):
     """It may stand in there, which is said in any case."""
     shop.huey.storage.enqueue(b"junk")
     result = shop.tasks.job()
-    said = "1 message in the queue or the schedule cannot be read; the task may be in there, too."
+    said = "1 message in the queue or the schedule cannot be read; the task may be among them."
     assert said in told(shop, result)
     assert said in told(shop, "nobody", code=1)
 
@@ -429,8 +430,8 @@ def test_processes_that_cannot_say_what_they_run(sqlite_shop):
     beats(sqlite_shop, unread=2)
     put_kit_data(sqlite_shop.huey, "process:broken", b"junk")
     words = told(sqlite_shop, "nobody", code=1)
-    assert "Workers run 2 tasks that cannot be looked into; the task may be" in words
-    assert "1 record of processes cannot be read; the task may be running there, too." in words
+    assert "Workers run 2 tasks whose nested tasks are unknown; this task may be" in words
+    assert "1 record of processes cannot be read; the task may be running there." in words
     assert "1 known worker." in words
     assert "a worker without the kit" not in words
 

@@ -88,6 +88,7 @@ def _missing_packages_of_page() -> Iterator[Problem]:
     if f"{__package__}.urls" in sys.modules:
         yield Problem(
             "E013",
-            f"The URLs of the project include {__package__}.urls, and Jinja2 is not installed.",
+            f"The URLs of the project include {__package__}.urls, which need Jinja2, and it is not "
+            "installed.",
             "Run: pip install 'huey-signals-kit[web]'",
         )

@@ -1,4 +1,4 @@
-"""The web page as a view of Django: who may see it, and the token of its forms."""
+"""The web interface as a view of Django: permissions, login and the CSRF token of its forms."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _FORM = "application/x-www-form-urlencoded"
 def page_urls(
     name: str, may_enter: Callable[[Any], bool], login_url: Callable[[], str]
 ) -> list[Any]:
-    """Return the URL patterns of the page and of everything below it.
+    """Return the URL patterns of the web interface.
 
     Args:
-        name: The name of the first.
-        may_enter: Called with a request; returns whether its user may see the page, if the user has
-            the permission, too.
-        login_url: Returns where visitors who are not logged in are sent.
+        name: The name of the URL pattern of the overview.
+        may_enter: Called with a request; returns whether this site lets its user in at all. The
+            permission is checked in addition.
+        login_url: Returns the URL to which visitors who are not logged in are redirected.
     """
 
     def page(request: Any, path: str = "", **_: Any) -> Any:
@@ -48,20 +48,20 @@ def page_urls(
         response["Content-Length"] = str(len(answer.body))
         return response
 
-    # The page answers by itself where Django would redirect, such as for a file.
+    # Without this, Django's LoginRequiredMiddleware would redirect requests for files and JSON.
     view = csrf_protect(login_not_required(page))
     return [path("", view, name=name), re_path(r"^(?P<path>[\s\S]+)$", view)]
 
 
 def granted_to(user: Any) -> str | None:
-    """Return what the permissions of a user allow, as `access` of the page does."""
+    """Return what the permissions of a user allow, as `access` does."""
     if user.has_perm(ACT):
         return "act"
     return "read" if user.has_perm(VIEW) else None
 
 
 def _should_log_in(request: Any, path: str) -> bool:
-    """Return whether a browser is about to show a page to a visitor who is not logged in."""
+    """Return whether to redirect to the login: for pages, but not for files and JSON."""
     user = getattr(request, "user", None)
     return (
         request.method in ("GET", "HEAD")
@@ -102,13 +102,13 @@ def _request(request: Any, path: str) -> Request:
 
 
 def _body(request: Any) -> bytes | int:
-    """Return the form of a request, or the status of the response if it cannot be read."""
+    """Return the body if it is a form, else nothing; or the status if it cannot be read."""
     from ...web import MAX_BODY
 
     if request.content_type != _FORM:
         return b""
     try:
         body: bytes = request.body
-    except UnreadablePostError:  # the browser went away
+    except UnreadablePostError:  # the client disconnected
         return 400
     return body if len(body) <= MAX_BODY else 413

@@ -1,4 +1,4 @@
-"""The entry "Huey queues" of the admin, which leads to the web page."""
+"""The entry "Huey queues" of the admin, which leads to the web interface."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from .models import Queue
 
 
 class QueueAdmin(admin.ModelAdmin):  # type: ignore[misc]
-    """The web page as a part of an admin site, which says who may enter and where to log in."""
+    """The web interface as a part of an admin site, which decides who may enter."""
 
     def has_add_permission(self, request: Any) -> bool:
-        """Return False: the settings of the project make the queues."""
+        """Return False: queues are defined in the settings."""
         return False
 
     def has_change_permission(self, request: Any, obj: Any = None) -> bool:
-        """Return False."""
+        """Return False: the model has no rows."""
         return False
 
     def has_delete_permission(self, request: Any, obj: Any = None) -> bool:
-        """Return False."""
+        """Return False: the model has no rows."""
         return False
 
     def has_view_permission(self, request: Any, obj: Any = None) -> bool:
-        """Return whether the user may see the page."""
+        """Return whether the user may see the web interface."""
         return granted_to(request.user) is not None
 
     def has_module_permission(self, request: Any) -> bool:
@@ -36,7 +36,7 @@ class QueueAdmin(admin.ModelAdmin):  # type: ignore[misc]
         return self.has_view_permission(request)
 
     def get_urls(self) -> list[Any]:
-        """Return the URLs of the page in place of those of a list and its forms."""
+        """Return the URLs of the web interface in place of those of a list and its forms."""
         site = self.admin_site
         name = f"{self.opts.app_label}_{self.opts.model_name}_changelist"
         return page_urls(

@@ -1,4 +1,4 @@
-"""What the permissions and the admin of Django are about: no table, no rows, no migration."""
+"""A model without a table, which carries the permissions of the web interface."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class _NoRows(models.Manager):  # type: ignore[misc]
 
 
 class Queue(models.Model):  # type: ignore[misc]
-    """A queue of the project. It has the permissions; ``migrate`` creates them, and no table."""
+    """A queue of the project; ``migrate`` creates its permissions, but no table."""
 
     name = models.CharField(primary_key=True, max_length=255)
     objects = _NoRows()
@@ -26,8 +26,8 @@ class Queue(models.Model):  # type: ignore[misc]
         base_manager_name = "objects"
         default_permissions = ()
         permissions = (
-            ("view_queue", "Can see the page of the Huey queues"),
-            ("act_on_queue", "Can see and change Huey queues on their page"),
+            ("view_queue", "Can view Huey queues"),
+            ("act_on_queue", "Can view and change Huey queues"),
         )
         verbose_name = "Huey queue"
 

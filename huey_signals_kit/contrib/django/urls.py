@@ -1,7 +1,9 @@
-"""The URLs of the web page: ``path("huey/", include("huey_signals_kit.contrib.django.urls"))``.
+"""The URLs of the web interface.
 
-Staff with the permission ``huey_signals.view_queue`` see the page. With the permission
-``huey_signals.act_on_queue`` they can change what it shows, too.
+    path("huey/", include("huey_signals_kit.contrib.django.urls"))
+
+Staff with the permission ``huey_signals.view_queue`` can see it. With the permission
+``huey_signals.act_on_queue`` they can also make changes.
 """
 
 from __future__ import annotations

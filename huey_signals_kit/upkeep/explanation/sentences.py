@@ -40,7 +40,7 @@ def sentences(explanation: Explanation, program: str, show_values: bool = True) 
             yield _describe_own(location, explanation)
     more = len(explanation.places) - len(locations) + explanation.more
     if more:
-        yield f"And at {pluralize(more, 'more place')}."
+        yield f"And in {pluralize(more, 'more place')}."
     yield from map(_describe_chord, explanation.chords)
     for token in explanation.tokens:
         yield _describe_revocation(token, explanation)
@@ -59,8 +59,8 @@ def sentences(explanation: Explanation, program: str, show_values: bool = True) 
         times = pluralize(skips, "time")
         folded = " Locks with similar names are counted as one." if "*" in name else ""
         yield (
-            f"Tasks with this name were skipped {times} because the lock '{name}' was held; the "
-            f"count is not only of this task.{folded}"
+            f"Tasks with this name were skipped {times} because the lock '{name}' was held; this "
+            f"counts all of them, not only this one.{folded}"
         )
     yield from doubts(explanation)
 
@@ -89,8 +89,8 @@ def _describe_own(location: Location, explanation: Explanation) -> str:
         )
     if location.alive is False:
         return (
-            f"Was running in {process}, which is dead: it will not end, and Huey does not run it "
-            "again by itself."
+            f"Was running in {process}, which is dead: it will not finish, and Huey does not retry "
+            "it."
         )
     return f"Running {_describe_since(location)}, in {process} ({_LIVENESS[location.alive]})."
 
@@ -238,15 +238,19 @@ def doubts(explanation: Explanation) -> Iterator[str]:
     if looked.unreadable:
         messages = pluralize(looked.unreadable, "message")
         yield (
-            f"{messages} in the queue or the schedule cannot be read; the task may be in there, "
-            "too."
+            f"{messages} in the queue or the schedule cannot be read; the task may be among them."
         )
     if looked.records:
         records = pluralize(looked.records, "record")
-        yield f"{records} of processes cannot be read; the task may be running there, too."
+        yield f"{records} of processes cannot be read; the task may be running there."
     if looked.untold:
         tasks = pluralize(looked.untold, "task")
-        yield f"Workers run {tasks} that cannot be looked into; the task may be in there, too."
+        yield (
+            f"Workers run {tasks} whose nested tasks are unknown; this task may be one of those."
+        )
     is_waiting = any(location.where in ("queue", "schedule") for location in explanation.places)
     if is_waiting and not looked.workers:
-        yield "No worker is known on this queue: none is running, or none that has the kit."
+        yield (
+            "No worker with the kit is known on this queue. Start a consumer, unless one without "
+            "the kit is running."
+        )
