@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-import time
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
+from heapq import nsmallest
+from itertools import zip_longest
 from socket import gethostname
 from typing import Any
 
 from ..ledger import History, history_label
 from ..metrics.labels import fold, sanitize_label
-from ..metrics.names import LOCK_REFUSALS, LOCK_SKIPS, SIGNALS, TASK_SECONDS
+from ..metrics.names import LOCK_SKIPS, SIGNALS, TASK_SECONDS
 from ..metrics.values import Durations
-from ..upkeep import LockInfo, Report
+from ..upkeep import LockInfo
 from ..upkeep.monitor.model import SeenLock, SeenProcess
 from ._queue import QueueState
-from ._text import format_moment, reference
 
-HOUR_MINUTES = 60
+HOUR_MINUTES, MINUTES = 60, 180
+MAX_ROWS = 200
+"""Rows of a table at most."""
+
+MAX_TASKS = 20
+"""Running tasks of a process that are listed."""
+
+ENDS = ("complete", "error", "locked", "timeout", "canceled", "interrupted", "rate-limited")
+"""Signals with which an attempt ends; Huey sends one of them for each."""
+
 _MAX_FOLDED = 4096
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One sentence about what needs a person, and where it leads."""
-
-    before: str
-    name: str
-    """A lock or a task in the sentence, shown as a name; may be empty."""
-    after: str
-    link: str
-    page: str
-    query: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,14 +45,15 @@ class LockRow:
     evidence: str
     """What `state` rests on."""
     refused: list[int]
-    """Refused attempts to acquire it, for each of the last 180 minutes."""
+    """Refused attempts to acquire it, or a lock with the same folded name, for each of the last 180
+    minutes."""
     tasks: tuple[tuple[str, int], ...]
     """Tasks that were skipped because of it, most often first."""
 
     @property
     def last_hour(self) -> int:
-        """Refused attempts of the last hour."""
-        return max(sum(self.refused[-HOUR_MINUTES:]), self.lock.skips)
+        """Refused attempts of the last hour, of all locks with the same folded name."""
+        return sum(self.refused[-HOUR_MINUTES:])
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -76,7 +73,8 @@ class TaskRow:
     """The counts of one task."""
 
     name: str
-    runs: int = 0
+    runs: int | None = 0
+    """Attempts that completed; None if no process counts them."""
     errors: int = 0
     skips: int = 0
     revoked: int = 0
@@ -98,11 +96,26 @@ class TaskRow:
         return content
 
 
-def lock_rows(state: QueueState) -> list[LockRow]:
-    """Return every known lock; dead holders first, then those that refuse most."""
-    rows = [lock_row(seen, state) for seen in state.snapshot.locks]
-    order = {"dead": 0, "unknown": 1, "alive": 2}
-    return sorted(rows, key=lambda row: (order[row.state], -row.last_hour, row.lock.name))
+def lock_rows(state: QueueState, limit: int = MAX_ROWS) -> list[LockRow]:
+    """Return the first locks: dead holders first, then those that refuse most.
+
+    Args:
+        state: The state of the queue.
+        limit: How many at most, because a queue can have a hundred thousand.
+    """
+    order = {False: 0, None: 1, True: 2}
+    first = nsmallest(
+        limit,
+        state.snapshot.locks,
+        key=lambda seen: (order[seen.lock.alive], -seen.lock.skips, seen.lock.name),
+    )
+    rows = [lock_row(seen, state) for seen in first]
+    return sorted(rows, key=lambda row: (order[row.lock.alive], -row.last_hour, row.lock.name))
+
+
+def count_dead(state: QueueState) -> int:
+    """Return how many of the known locks have a dead holder."""
+    return sum(seen.lock.alive is False for seen in state.snapshot.locks)
 
 
 def lock_row(seen: SeenLock, state: QueueState) -> LockRow:
@@ -152,7 +165,7 @@ def _evidence(lock: LockInfo, state: QueueState) -> str:
 def _refusals(history: History, name: str) -> list[int]:
     # A label has at most a few hundred characters, and a name may have a million.
     label = history_label(sanitize_label(fold(name[:_MAX_FOLDED])))
-    return history.minutes.get(("refusal", label), [0] * 180)
+    return history.minutes.get(("refusal", label), [0] * MINUTES)
 
 
 def task_rows(state: QueueState) -> list[TaskRow]:
@@ -163,7 +176,7 @@ def task_rows(state: QueueState) -> list[TaskRow]:
         if metric == SIGNALS and labels[2] in fields and isinstance(value, int):
             row = rows.setdefault(labels[1], TaskRow(labels[1]))
             attribute = fields[labels[2]]
-            setattr(row, attribute, getattr(row, attribute) + value)
+            setattr(row, attribute, (getattr(row, attribute) or 0) + value)
         elif metric == LOCK_SKIPS and isinstance(value, int):
             rows.setdefault(labels[1], TaskRow(labels[1]))
         elif metric == TASK_SECONDS and isinstance(value, Durations):
@@ -172,132 +185,70 @@ def task_rows(state: QueueState) -> list[TaskRow]:
     for process in state.snapshot.processes:
         for task in process.running if process.alive is not False else ():
             rows.setdefault(task.name, TaskRow(task.name)).running += 1
+    is_counted = counts_completed(state)
     for row in rows.values():
         row.by_minute = attempts_by_minute(state.history, row.name)
+        row.runs = row.runs if is_counted else None
     return sorted(rows.values(), key=lambda row: row.name)
 
 
 def attempts_by_minute(history: History, task: str | None = None) -> list[int]:
-    """Return the attempts of a task, or of all, for each of the last 180 minutes."""
-    total = [0] * 180
-    for (kind, *labels), counts in history.minutes.items():
-        is_end = kind == "signal" and labels[1] in ("complete", "error", "locked", "retrying")
-        if is_end and (task is None or labels[0] == task):
-            total = [one + other for one, other in zip(total, counts, strict=True)]
+    """Return the attempts of a task, or of all, that ended in each of the last 180 minutes.
+
+    An attempt that will be retried is counted by its error; Huey sends ``retrying`` in addition.
+    One that raised ``RetryTask`` has no other signal, and is counted where durations are. So both
+    numbers are at most the true one.
+
+    Args:
+        history: The history.
+        task: The name of a task as in the counts; None for all tasks.
+    """
+    label = None if task is None else history_label(task)
+    ended: dict[str, list[int]] = {}
+    timed: dict[str, list[int]] = {}
+    for (kind, name, *labels), counts in history.minutes.items():
+        if label is not None and name != label:
+            continue
+        if kind == "signal" and labels[0] in ENDS:
+            ended[name] = _add(ended.get(name, ()), counts)
+        elif kind == "attempt":
+            timed[name] = _add(timed.get(name, ()), counts)
+    total = [0] * MINUTES
+    for name in {**ended, **timed}:
+        none = [0] * MINUTES
+        total = _add(total, list(map(max, ended.get(name, none), timed.get(name, none))))
     return total
+
+
+def _add(total: Sequence[int], counts: Sequence[int]) -> list[int]:
+    return [one + other for one, other in zip_longest(total, counts, fillvalue=0)]
 
 
 def refused_by_minute(history: History) -> list[int]:
     """Return the refused attempts to acquire any lock, for each of the last 180 minutes."""
-    total = [0] * 180
+    total = [0] * MINUTES
     for (kind, *_), counts in history.minutes.items():
         if kind == "refusal":
-            total = [one + other for one, other in zip(total, counts, strict=True)]
+            total = _add(total, counts)
     return total
 
 
-def refused_total(state: QueueState) -> int:
-    """Return all refused attempts since the ledger began."""
+def count_refusing(history: History) -> int:
+    """Return how many folded names of locks have refused an attempt in the last hour."""
     return sum(
-        value
-        for (metric, *_), value in state.ledger.totals.items()
-        if metric == LOCK_REFUSALS and isinstance(value, int)
+        kind == "refusal" and any(counts[-HOUR_MINUTES:])
+        for (kind, *_), counts in history.minutes.items()
     )
+
+
+def counts_completed(state: QueueState) -> bool:
+    """Return whether any process counts the tasks that complete; without a sink none does."""
+    done = state.snapshot.events.get("done")
+    return done is not None and done.total is not None
 
 
 def workers(state: QueueState) -> list[SeenProcess]:
     """Return the processes that run tasks."""
-    return [each for each in state.snapshot.processes if each.worker not in ("", "scheduler")]
-
-
-def problems(state: QueueState, locks: list[LockRow]) -> list[Problem]:
-    """Return what needs a person, the most urgent first."""
-    found: list[Problem] = []
-    alive = [each for each in workers(state) if each.alive is not False]
-    waiting = state.snapshot.store["queue"].now or 0
-    if workers(state) and not alive and waiting:
-        found.append(
-            Problem(
-                f"{waiting:,} {'messages wait' if waiting != 1 else 'message waits'}, and every "
-                "known process with workers is dead.",
-                "",
-                "",
-                "See the consumers",
-                "consumers",
-            )
-        )
-    for row in locks:
-        if row.state == "dead":
-            name = row.lock.name
-            hour = row.last_hour
-            refused = f"; {hour:,} attempts were refused in the last hour" if hour else ""
-            since = f" since {format_moment(row.lock.since)}" if row.lock.since else ""
-            found.append(
-                Problem(
-                    "The lock",
-                    name,
-                    f"is held by a dead process{since}{refused}.",
-                    "Look at the lock",
-                    "lock",
-                    {"name": reference(name)},
-                )
-            )
-    report = state.report
-    if report is not None:
-        found += _store_problems(report)
-    return found
-
-
-def _store_problems(report: Report) -> list[Problem]:
-    found = []
-    if report.tokens.orphaned:
-        count = report.tokens.orphaned
-        found.append(
-            Problem(
-                f"{count:,} revoke {'tokens belong' if count != 1 else 'token belongs'} to tasks "
-                "that no longer exist.",
-                "",
-                "",
-                "See the tokens",
-                "tokens",
-            )
-        )
-    count = sum(report.errors.get(name, 0) - report.kept.get(name, 0) for name in LOCK_ERROR_NAMES)
-    if count:
-        found.append(
-            Problem(
-                f"{count:,} lock {'errors are' if count != 1 else 'error is'} stored, which no "
-                "caller reads.",
-                "",
-                "",
-                "See the store",
-                "store",
-            )
-        )
-    if report.unreadable.messages or report.unreadable.records:
-        count = report.unreadable.messages + len(report.unreadable.records)
-        found.append(
-            Problem(
-                f"{count:,} {'messages or records' if count != 1 else 'message or record'} cannot "
-                "be read, so nothing is deleted.",
-                "",
-                "",
-                "See the store",
-                "store",
-            )
-        )
-    return found
-
-
-LOCK_ERROR_NAMES = ("TaskLockedException",)
-
-
-def counts_by_state(state: QueueState) -> Counter[str]:
-    """Return how many processes are alive, dead and unknown."""
-    names = {True: "alive", False: "dead", None: "unknown"}
-    return Counter(names[each.alive] for each in state.snapshot.processes)
-
-
-def now_text() -> str:
-    """Return the present time in ISO format."""
-    return datetime.fromtimestamp(time.time(), timezone.utc).isoformat(timespec="seconds")
+    return [
+        process for process in state.snapshot.processes if process.worker not in ("", "scheduler")
+    ]

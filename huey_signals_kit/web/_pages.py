@@ -11,11 +11,13 @@ import jinja2
 
 from ..upkeep.monitor.background_read import ReadTimeout
 from ..upkeep.monitor.model import SeenTask
+from ..upkeep.reports.problems import list_garbage
 from . import _charts, _content, _text
 from ._acts import ACT_PAGES, NOTICES, encode_field
 from ._acts.locks import find_lock, refusal_of
 from ._content import LockRow
 from ._page import Page
+from ._problems import Problem, find_problems
 from ._queue import Queue, QueueState
 from ._request import Request, Response, json_response
 from ._site import Visit, storage_problem
@@ -30,6 +32,12 @@ NAVIGATION = (
     ("consumers", "Processes"),
     ("store", "Store"),
 )
+
+OVERVIEW_LOCKS = 10
+"""Rows of locks on the overview."""
+
+_PLACES = {"sweep": "tokens", "purge": "store"}
+"""The page for each command that deletes garbage."""
 
 _templates = jinja2.Environment(
     loader=jinja2.PackageLoader("huey_signals_kit.web", "_templates"),
@@ -50,50 +58,79 @@ _templates.filters.update(
     duration=_text.format_duration,
     moment=_text.format_moment,
 )
-_templates.globals.update(bars=_charts.bars, group=_charts.group, zip=zip)
+_templates.globals.update(
+    bars=_charts.bars,
+    group=_charts.group,
+    zip=zip,
+    max_rows=_content.MAX_ROWS,
+    max_tasks=_content.MAX_TASKS,
+)
 
 
 @dataclass(frozen=True)
 class _Overview:
     state: QueueState
     locks: list[LockRow]
-    problems: list[_content.Problem]
+    dead_locks: int
+    problems: list[Problem]
+    garbage: list[tuple[str, str]]
+    """What can be deleted, and the page for that."""
     attempts: list[int]
     refused: list[int]
+    counts_completed: bool
+    refusing_locks: int
+    """How many names of locks have refused an attempt in the last hour."""
     running: list[SeenTask]
     workers: int
     hosts: int
+    largest: tuple[str, int] | None
+    """The kind of keys with most bytes, and its share in percent; None if there is none."""
 
 
 def _read_overview(visit: Visit) -> _Overview:
     state = visit.queue.state()
-    locks = _content.lock_rows(state)
-    living = [each for each in _content.workers(state) if each.alive is not False]
-    running = [task for each in living for task in each.running]
+    locks = _content.lock_rows(state, OVERVIEW_LOCKS)
+    living = [process for process in _content.workers(state) if process.alive is not False]
+    running = [task for process in living for task in process.running]
+    report = state.report
     return _Overview(
         state,
         locks,
-        _content.problems(state, locks),
+        _content.count_dead(state),
+        find_problems(state, locks),
+        [] if report is None else [(name, _PLACES[act]) for name, act in list_garbage(report)],
         _content.attempts_by_minute(state.history),
         _content.refused_by_minute(state.history),
+        _content.counts_completed(state),
+        _content.count_refusing(state.history),
         sorted(running, key=lambda task: -task.seconds),
         len(living),
-        len({each.host for each in living}),
+        len({process.host for process in living}),
+        _largest(state),
     )
 
 
+def _largest(state: QueueState) -> tuple[str, int] | None:
+    kinds = {} if state.report is None else state.report.kinds
+    total = sum(kind.bytes for kind in kinds.values())
+    if not total:
+        return None
+    name = max(kinds, key=lambda kind: kinds[kind].bytes)
+    return name.replace("_", " "), round(100 * kinds[name].bytes / total)
+
+
 def _overview_json(content: _Overview) -> dict[str, Any]:
+    snapshot = content.state.snapshot
     return {
-        **content.state.snapshot.as_dict(),
-        "problems": [
-            " ".join(filter(None, (each.before, each.name, each.after)))
-            for each in content.problems
-        ],
+        **replace(snapshot, locks=()).as_dict(),
+        "problems": [str(problem) for problem in content.problems],
         "locks": [row.as_json() for row in content.locks],
+        "locks_held": None if snapshot.locks_age is None else len(snapshot.locks),
+        "locks_age_seconds": snapshot.locks_age,
         "attempts_by_minute": content.attempts,
         "refused_by_minute": content.refused,
         "age_seconds": content.state.age,
-        "store_age_seconds": content.state.snapshot.store_age,
+        "store_age_seconds": snapshot.store_age,
     }
 
 
@@ -106,6 +143,16 @@ class _Locks:
 def _read_locks(visit: Visit) -> _Locks:
     state = visit.queue.state()
     return _Locks(state, _content.lock_rows(state))
+
+
+def _locks_json(content: _Locks) -> dict[str, Any]:
+    snapshot = content.state.snapshot
+    return {
+        "locks": [row.as_json() for row in content.locks],
+        "locks_held": None if snapshot.locks_age is None else len(snapshot.locks),
+        "locks_age_seconds": snapshot.locks_age,
+        "age_seconds": content.state.age,
+    }
 
 
 @dataclass(frozen=True)
@@ -164,7 +211,16 @@ def _tokens_json(content: _Tokens) -> dict[str, Any]:
 
 
 def _rows_json(content: _Shown) -> dict[str, Any]:
-    return {"tasks": [row.as_json() for row in content.rows], "age_seconds": content.state.age}
+    return {
+        "tasks": [row.as_json() for row in content.rows[: _content.MAX_ROWS]],
+        "tasks_known": len(content.rows),
+        "age_seconds": content.state.age,
+    }
+
+
+def _processes_json(content: _Shown) -> dict[str, Any]:
+    snapshot = replace(content.state.snapshot, locks=())
+    return {"processes": snapshot.as_dict()["processes"], "age_seconds": content.state.age}
 
 
 def _report_json(content: _Shown | _Tokens) -> dict[str, Any]:
@@ -181,7 +237,7 @@ PAGES: dict[str, Page] = {
         "Locks",
         "locks.html",
         _read_locks,
-        lambda content: {"locks": [row.as_json() for row in content.locks]},
+        _locks_json,
         "locks",
     ),
     "lock": Page(
@@ -199,7 +255,7 @@ PAGES: dict[str, Page] = {
         "Processes",
         "consumers.html",
         _read_state,
-        lambda content: {"processes": content.state.snapshot.as_dict()["processes"]},
+        _processes_json,
         "consumers",
     ),
     "store": Page("Store", "store.html", _read_state, _report_json, "store"),

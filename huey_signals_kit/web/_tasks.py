@@ -20,7 +20,6 @@ from ._site import Visit
 from ._switches import TaskState
 
 _ENDS = ("complete", "error", "locked", "retrying")
-_PLACES = {"queue": "queued", "schedule": "scheduled", "running": "running", "due": "in flight"}
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from datetime import datetime, timezone
 
 from ...metrics.names import SIGNALS, TASK_SECONDS
 from ...upkeep import Report
+from ...upkeep.reports.problems import list_garbage
 from .._shared.durations import format_span, format_time
 from .._shared.wording import join_limited, pluralize, verb
-from .problems import Problem, count_lock_errors
+from .problems import Problem
 
 _MOST_NAMES = 3
 _BYTES = ("bytes", "kB", "MB", "GB", "TB")
@@ -20,11 +21,7 @@ def verdict(report: Report, problems: list[Problem]) -> str:
     """Return one sentence: what needs attention, or that nothing does."""
     if problems:
         return f"Needs attention: {_join([problem.name for problem in problems])}."
-    garbage = []
-    if report.tokens.orphaned:
-        garbage.append(f"{pluralize(report.tokens.orphaned, 'orphaned token')} (sweep)")
-    if lock_errors := count_lock_errors(report):
-        garbage.append(f"{pluralize(lock_errors, 'lock error')} (purge)")
+    garbage = [f"{name} ({command})" for name, command in list_garbage(report)]
     if garbage:
         return f"Nothing needs attention; {_join(garbage)} can be deleted."
     return "Nothing needs attention."

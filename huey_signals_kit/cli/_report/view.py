@@ -10,12 +10,13 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from ...upkeep import Consumer, Report
+from ...upkeep.reports.problems import count_lock_errors
 from .._shared.durations import format_span, zone_of
 from .._shared.folding import fold
 from .._shared.tables import print_table
 from .._shared.terminal import print_command, print_text, program, text_width
 from .._shared.wording import join_limited, pluralize, verb
-from .problems import Problem, count_lock_errors
+from .problems import Problem
 from .summary import format_stored_time, summary, verdict
 
 _MOST_ROWS = 10

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
+from itertools import islice
 from socket import gethostname
 from typing import Any
 
@@ -19,11 +20,14 @@ from ...ledger import Process, Snapshot, open_ledger
 from .. import LockInfo, LockInspector, Report
 from .. import report as make_report
 from .background_read import BackgroundRead, ReadTimeout
-from .model import FIGURES, Figure, QueueSnapshot, SeenProcess, SeenTask
+from .model import FIGURES, Figure, QueueSnapshot, SeenLock, SeenProcess, SeenTask
 from .rates import EventRates
 
 _SHARE = 0.1
 """Share of the time that each read of the whole store may take."""
+
+_MAX_CURRENT = 2000
+"""Locks at most that are read for every update; further ones are as of the last search."""
 
 _WAIT_SECONDS = 0.3
 """Seconds that an update waits for reads of the whole store; enough for a small store."""
@@ -87,7 +91,8 @@ class Poller:
             queue=str(self._huey.name),
             at=datetime.now(timezone.utc),
             processes=tuple(map(_seen_process, ledger.processes)),
-            locks=tuple(self._rates.with_skips(lock) for lock in locks),
+            locks=tuple(map(self._rates.with_skips, locks[:_MAX_CURRENT]))
+            + tuple(SeenLock(lock, None, ()) for lock in locks[_MAX_CURRENT:]),
             events=self._rates.events(),
             span=self._rates.span(),
             store=self._with_changes(figures),
@@ -183,11 +188,17 @@ class _LockReader:
                 locks, at = self._searches.result()
                 if at != self._searched_at:
                     self._known, self._searched_at = locks, at
-        claimed = {name for process in ledger.processes for name in process.heartbeat.locks}
-        names = claimed | {lock.name for lock in self._known if lock.kind == "lock"}
+        # In this order: what a living process names in its record comes before what was found.
+        names = dict.fromkeys(
+            name for process in ledger.processes for name in process.heartbeat.locks
+        )
+        known = {lock.name: lock for lock in self._known if lock.kind == "lock"}
+        names.update(dict.fromkeys(sorted(known)))
+        current = list(islice(names, _MAX_CURRENT))
+        locks = self._inspector.named(current) if current else []
+        others = [known[name] for name in islice(names, _MAX_CURRENT, None) if name in known]
         semaphores = [lock for lock in self._known if lock.kind != "lock"]
-        locks = self._inspector.named(sorted(names)) if names else []
-        self._known = sorted([*locks, *semaphores], key=lambda lock: lock.name)
+        self._known = sorted([*locks, *semaphores, *others], key=lambda lock: lock.name)
         return self._known
 
     def _search(self) -> tuple[list[LockInfo], float]:
