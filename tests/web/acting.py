@@ -38,7 +38,7 @@ def post(site, path, form, headers=SAME, **fields):
 
 
 def text_of(response):
-    """Return what a page says, without its marks."""
+    """Return the text of a page, without HTML tags."""
     return unescape(re.sub(r"<[^>]+>", "", response.body.decode()))
 
 
@@ -64,7 +64,7 @@ def confirm(site, path, **fields):
 
 
 def notice_of(site, response):
-    """Follow the way that a response shows; return the notice of that page."""
+    """Follow a redirect; return the notice of the page."""
     assert response.status == 303, text_of(response)
     page = get(site, dict(response.headers)["Location"])
     found = re.search(r'role="status">([^<]*)<', page.body.decode())

@@ -1,4 +1,4 @@
-"""A store in which every key, id, name and value was written by an enemy."""
+"""A store in which every key, id, name and value was written by an attacker."""
 
 from __future__ import annotations
 

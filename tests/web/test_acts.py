@@ -99,13 +99,13 @@ DOABLE = sorted(ACTS - {"run-again"})  # tested where there is Django
 
 
 def test_every_act_has_a_page():
-    """And the set that `access` may grant names no other."""
+    """The set that `access` may grant has exactly the actions with a page."""
     assert {page.act_name for page in ACT_PAGES.values()} == ACTS
 
 
 @pytest.mark.parametrize(("act", "any_kind"), combinations(DOABLE, USUAL))
 def test_a_confirmation_changes_nothing(any_huey, site, act):
-    """However it is asked for: only a POST acts, and a PUT is refused."""
+    """Only a POST changes something; other methods are refused."""
     query = prepare(any_huey, act)
     before = state_of(any_huey)
     assert get(site, f"/act/{act}?{query}").status == 200
@@ -118,7 +118,7 @@ def test_a_confirmation_changes_nothing(any_huey, site, act):
 
 @pytest.mark.parametrize("act", DOABLE)
 def test_an_act_needs_its_permission(memory_huey, act):
-    """To read is not enough, nor is the permission for every other act, even to see the form."""
+    """The permissions to read and for every other action do not even show the form."""
     query = prepare(memory_huey, act)
     form = form_of(get(Site(memory_huey, access=lambda request: "act"), f"/act/{act}?{query}"))
     before = state_of(memory_huey)
@@ -133,7 +133,7 @@ def test_an_act_needs_its_permission(memory_huey, act):
 
 @pytest.mark.parametrize("act", DOABLE)
 def test_a_form_of_another_site_does_nothing(memory_huey, act):
-    """With everything that the right form has."""
+    """A form with all the right fields is refused if it comes from another site."""
     query = prepare(memory_huey, act)
     site = Site(memory_huey, access=lambda request: "act")
     form = form_of(get(site, f"/act/{act}?{query}"))
@@ -147,7 +147,7 @@ def test_a_form_of_another_site_does_nothing(memory_huey, act):
     ("act", "any_kind"), combinations(sorted(set(DOABLE) - {"sweep", "purge"}), USUAL)
 )
 def test_each_act_is_done_and_says_so(any_huey, site, act):
-    """On a page of its own, so that a reload does not repeat the act."""
+    """A redirect leads to a page with a notice, so a reload does not repeat the action."""
     query = prepare(any_huey, act)
     pay, nightly = (any_huey._registry._registry[name] for name in sorted_tasks(any_huey))
     before = state_of(any_huey)
@@ -174,7 +174,7 @@ def sorted_tasks(huey):
 
 
 def test_a_revoked_task_does_not_run_and_a_restored_one_does(memory_huey):
-    """As if Huey's own methods had been called."""
+    """Both work as Huey's own methods do."""
     pay, _ = declare(memory_huey)
     site = Site(memory_huey, access=lambda request: "act")
     first, second = pay(1), pay(2)
@@ -186,7 +186,7 @@ def test_a_revoked_task_does_not_run_and_a_restored_one_does(memory_huey):
 
 
 def test_a_paused_task_is_skipped_until_it_is_resumed(memory_huey):
-    """By its name, and the page of the task says until when."""
+    """The page of its name says until when."""
     pay, _ = declare(memory_huey)
     site = Site(memory_huey, access=lambda request: "act")
     name = name_of(pay)
@@ -199,7 +199,7 @@ def test_a_paused_task_is_skipped_until_it_is_resumed(memory_huey):
 
 
 def test_a_pause_takes_only_the_times_that_are_offered(memory_huey):
-    """Not an endless one, and none that is over already."""
+    """An endless pause, or one that is already over, is refused."""
     pay, _ = declare(memory_huey)
     site = Site(memory_huey, access=lambda request: "act")
     for choice in ("", "0", "-5", "1e99", "999999999999"):
@@ -209,7 +209,7 @@ def test_a_pause_takes_only_the_times_that_are_offered(memory_huey):
 
 
 def test_a_token_that_changed_stays(any_huey, site):
-    """What a form was shown for must still be stored, byte by byte."""
+    """The value that the form names must still be stored, byte by byte."""
     pay, _ = declare(any_huey)
     result = pay(1)
     result.revoke()
@@ -237,7 +237,7 @@ def test_a_token_that_can_still_stop_a_run_is_deleted_only_with_a_warning(any_hu
     "key", ["r:", "rt:", "import", "q.lock.import", "r:x.lock.import", "*", ""]
 )
 def test_only_tokens_can_be_deleted(key):
-    """Not a lock whose key looks like that of a token, and no pattern."""
+    """A lock whose key looks like that of a token is refused, and so is a pattern."""
     huey = MemoryHuey("r:x")
     site = Site(huey, access=lambda request: "act")
     taken_by(huey, "import", GONE)
@@ -261,7 +261,7 @@ def test_a_pattern_is_a_name(any_huey, site):
 
 
 def test_a_task_that_does_not_exist_is_not_revoked(memory_huey):
-    """A switch that stops nothing would only mislead."""
+    """A pause switch without effect would only mislead."""
     site = Site(memory_huey, access=lambda request: "act")
     declare(memory_huey)
     for path in ("revoke?id=nothing", "revoke?name=a.b", "pause?name=a.b", "run-now?name=a.b"):
@@ -287,7 +287,7 @@ def test_a_form_that_enqueues_works_once(any_huey, site):
 
 
 def test_only_a_periodic_task_runs_without_arguments(memory_huey):
-    """Any other could need some."""
+    """Other tasks may need arguments, so they are refused."""
     pay, nightly = declare(memory_huey)
     site = Site(memory_huey, access=lambda request: "act")
     page = get(site, f"/act/run-now?name={name_of(pay)}")
@@ -315,7 +315,7 @@ def test_a_failed_task_without_a_message_says_why_it_cannot_run_again(any_huey, 
 
 
 def test_no_page_shows_arguments_results_or_texts_of_errors(any_huey, site):
-    """Of no task, on its page, in its JSON and on each confirmation."""
+    """The page of a task, its JSON and each confirmation leave them out."""
 
     @any_huey.task()
     def fail(secret, key=""):
@@ -334,7 +334,7 @@ def test_no_page_shows_arguments_results_or_texts_of_errors(any_huey, site):
 
 
 def test_an_act_is_logged_counted_and_announced_with_its_user(any_huey, site, caplog):
-    """By its object and the number of things that were changed."""
+    """Log and signal name the object, the count of changes and the user."""
     query = prepare(any_huey, "pause")
     name = query.removeprefix("name=")
     announced = []
@@ -354,7 +354,7 @@ def test_an_act_is_logged_counted_and_announced_with_its_user(any_huey, site, ca
 
 
 def test_a_refused_act_is_not_counted(memory_huey):
-    """Only what was done is."""
+    """An action counts only if it was done."""
     site = Site(memory_huey, access=lambda request: "act")
     with install_handlers(memory_huey) as kit:
         post(site, "/act/release", {"name": "x", "acquisition": ""})
@@ -373,7 +373,7 @@ def ended(site, act, query=""):
 
 
 def test_a_purge_deletes_what_its_dry_run_has_counted(any_huey, site):
-    """And nothing else; the page says how many."""
+    """A purge deletes exactly the errors that its dry run counted, and the page says how many."""
     query = prepare(any_huey, "purge")
     any_huey.put_result("other", 5)
     page = wait_until(
@@ -386,7 +386,7 @@ def test_a_purge_deletes_what_its_dry_run_has_counted(any_huey, site):
 
 
 def test_a_purge_takes_the_classes_that_the_command_takes(memory_huey):
-    """With the same refusals, and with the same command."""
+    """The page refuses the same names, and shows the same command."""
     site = Site(memory_huey, access=lambda request: "act")
     page = get(site, "/act/purge?classes=ValueError,KeyError")
     assert "--exception KeyError --exception ValueError --apply" in text_of(page)
@@ -479,7 +479,7 @@ def test_a_long_act_that_fails_says_what_it_has_done(memory_huey, monkeypatch, c
     "name", [HOSTILE, "-rf", "a b", "$(id)", "`id`", "a\nb", "ü\u200b", "'", "\udcff"]
 )
 def test_a_command_passes_any_name_through_a_shell(name):
-    """Whole, as one word, and without a character that a terminal would not show."""
+    """The name arrives whole, as one word, and no invisible character is in the command."""
     word = quote(name)
     assert word.isprintable()
     done = subprocess.run(["bash", "-c", f"printf %s {word}"], capture_output=True, check=True)
@@ -487,14 +487,14 @@ def test_a_command_passes_any_name_through_a_shell(name):
 
 
 def test_a_name_that_no_shell_passes_has_no_command(memory_huey):
-    """With a NUL in it, or a megabyte long; one that looks like an option follows two dashes."""
+    """A NUL or a megabyte leaves no command; a name like an option follows two dashes."""
     for name in ("a\0b", "x" * 1_000_000):
         assert command(memory_huey, "locks", names=(name,)) == ""
     assert command(memory_huey, "locks", names=("-x",)) == "huey-signals locks HUEY --apply -- -x"
 
 
 def test_hostile_names_are_escaped_on_every_confirmation(any_huey, site):
-    """And a lock with such a name is found by its link, and released."""
+    """A lock with such a name is found by its link, and released."""
     release_by_links(any_huey, site, HOSTILE)
 
 
@@ -512,7 +512,7 @@ def test_hostile_names_are_escaped_on_every_confirmation(any_huey, site):
     ],
 )
 def test_any_name_survives_links_and_forms(memory_huey, name):
-    """Line ends, bytes that are not UTF-8, and what looks like an encoded name."""
+    """Line ends, bytes that are not UTF-8, and a name that looks encoded arrive unchanged."""
     release_by_links(memory_huey, Site(memory_huey, access=lambda request: "act"), name)
 
 
@@ -537,7 +537,7 @@ def link_in(response, beginning):
 
 
 def test_hostile_ids_are_escaped(any_huey, site):
-    """On the page of the task and on the confirmations."""
+    """The page of the task and the confirmations escape them."""
     any_huey.revoke_by_id(HOSTILE)
     for path in (f"/task?id={percent(HOSTILE)}", f"/act/delete-token?key=r:{percent(HOSTILE)}"):
         body = get(site, path).body.decode()

@@ -177,7 +177,7 @@ def test_without_access_every_path_is_refused(served):
 
 
 def test_head_gets_the_headers_of_get_and_no_body(served):
-    """As of a page, a file, and a page that is not there."""
+    """This is so for a page, a file, and a page that does not exist."""
     adapter, _ = served
     browser = adapter.browser("read")
     for path in ("/static/page.css", "/healthz", "/nothing"):
@@ -297,7 +297,7 @@ def test_hueys_of_one_name_in_a_dict():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HTTP)
-def test_a_server_survives_a_browser_that_goes_away(open_adapter, name):
+def test_a_server_survives_a_client_that_disconnects(open_adapter, name):
     """A form of which only a part has come changes nothing, and the next request is answered."""
     adapter, huey = open_adapter(name)
     lock = hold_for_dead_process(huey)
@@ -338,7 +338,7 @@ def test_a_body_without_a_length(open_adapter, name):
 
 
 def test_a_wsgi_server_that_decodes_a_body_without_a_length():
-    """As Werkzeug and gunicorn do; without this promise of the server the body is not read."""
+    """Werkzeug and gunicorn do so; without this promise of a server the body is not read."""
     page = wsgi(MemoryHuey("shop"), access=lambda request: "act")
     headers = [*SAME_ORIGIN.items(), ("Transfer-Encoding", "chunked")]
 
@@ -353,7 +353,7 @@ def test_a_wsgi_server_that_decodes_a_body_without_a_length():
     assert post(b"name=x&" * 101, CONTENT_LENGTH=str(7 * 101)).status == 400
 
 
-def test_an_asgi_server_says_that_the_browser_went_away():
+def test_an_asgi_server_says_that_the_client_disconnected():
     """A part of a form is no form, and no answer is sent."""
     sent, asked = [], []
     page = asgi(MemoryHuey("shop"), access=asked.append)
@@ -416,7 +416,7 @@ def test_visitors_of_django_are_sent_to_the_login(open_adapter, name):
     ("user", "expected"), [(None, "of the server"), (lambda request: "ann", "ann")]
 )
 def test_the_user_of_an_act_is_named_by_the_application(kind, user, expected):
-    """Else by the server, or by the authentication of Starlette."""
+    """Without `user=`, the server or the authentication of Starlette names it."""
     huey, users = MemoryHuey("shop"), []
     lock = hold_for_dead_process(huey)
     shown = digest(huey.storage.peek_data(f"shop.lock.{lock}"))

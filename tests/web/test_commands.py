@@ -84,7 +84,7 @@ def in_python(shop, line):
 
 @pytest.mark.parametrize("name", [HOSTILE, "-x", "a\nb $(id)"])
 def test_the_command_releases_the_lock(shop, name):
-    """Exactly that one, whatever its name has in it."""
+    """The command releases exactly that lock, whatever characters its name has."""
     for each in (name, "other"):
         taken_by(shop.huey, each, GONE)
     in_shell(shop, shown_command(shop, f"release?name={quote(name)}"))
@@ -93,7 +93,7 @@ def test_the_command_releases_the_lock(shop, name):
 
 @pytest.mark.parametrize("name", ["a*", HOSTILE, "-x"])
 def test_the_command_deletes_the_token(shop, name):
-    """Exactly that one: what looks like a pattern is none."""
+    """The command deletes exactly that token; a name that looks like a pattern is none."""
     for each in (name, "ab", "a"):
         shop.huey.revoke_by_id(each)
     in_shell(shop, shown_command(shop, f"delete-token?key=r:{quote(name)}"))
@@ -101,7 +101,7 @@ def test_the_command_deletes_the_token(shop, name):
 
 
 def test_the_commands_sweep_and_purge(shop):
-    """With the classes that the confirmation names."""
+    """The commands use the classes that the confirmation names."""
     shop.huey.revoke_by_id("5f0c1f7e-0d4c-4c55-9d53-1f3f5b9c3a10")
     shop.locked()
     with shop.huey.lock_task("held"):
@@ -113,7 +113,7 @@ def test_the_commands_sweep_and_purge(shop):
 
 
 def test_the_lines_of_python_do_it(shop):
-    """Revoke, pause, run now; and the commands that undo these."""
+    """Revoke, pause and run now do what they say, and the commands undo them."""
     name = shop.__name__
     result = shop.pay(1)
     in_python(shop, shown_command(shop, f"revoke?id={result.id}"))

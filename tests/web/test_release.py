@@ -1,4 +1,4 @@
-"""A live lock is not released from the page, by no request."""
+"""No request to the web interface releases a live lock."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def try_all(site, form):
 
 
 def test_the_lock_of_a_living_process_of_this_host_stays(any_huey, site, living):
-    """With the form of its own acquisition, which no page has shown."""
+    """A form with its true acquisition, which no page has shown, is refused."""
     taken_by(any_huey, "import", living)
     page = get(site, "/lock?name=import")
     assert "held by a living process" in text_of(page)
@@ -80,7 +80,7 @@ def test_the_lock_of_a_living_process_of_this_host_stays(any_huey, site, living)
 
 
 def test_the_lock_of_a_dead_process_goes(any_huey, site):
-    """By a POST to its own page alone: the test above can fail."""
+    """A POST to its own page releases it, so the test above can fail."""
     taken_by(any_huey, "import", GONE)
     form = form_of(get(site, "/act/release?name=import"))
     for method in ("GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"):
@@ -91,7 +91,7 @@ def test_the_lock_of_a_dead_process_goes(any_huey, site):
 
 
 def test_the_lock_of_a_process_that_is_killed_can_be_released(any_huey, site):
-    """Once it is dead, and not before."""
+    """The form is refused before the process is dead, and accepted afterwards."""
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     taken_by(any_huey, "import", process_with_pid(child.pid))
     form = form_for(any_huey)
@@ -115,7 +115,7 @@ def test_the_lock_of_another_host_stays_while_nothing_proves_its_holder_dead(any
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
 def test_the_lock_of_another_host_goes_after_a_watched_silence(make_huey, kind):
-    """Not a moment earlier, and not if the process is heard of again before the form is sent."""
+    """It stays until then, and if the process writes a heartbeat before the form is sent."""
     huey, clock = make_huey(kind), Clock()
     site = Site(huey, access=lambda request: "act")
     ledger = next(iter(site._queues.values()))._ledger
@@ -169,7 +169,7 @@ def test_a_lock_that_names_no_holder_stays(any_huey, site):
 
 
 def test_a_form_from_before_the_lock_was_acquired_again_does_nothing(any_huey, site, living):
-    """Neither if the new holder lives, nor if it is dead too: that is another decision."""
+    """It does not matter whether the new holder is alive or dead: that is another decision."""
     taken_by(any_huey, "import", GONE)
     form = form_of(get(site, "/act/release?name=import"))
     for holder in (living, GONE):
@@ -192,7 +192,7 @@ def test_the_form_of_another_lock_does_nothing(any_huey, site, living):
 
 
 def test_a_repeated_form_does_nothing(any_huey, site, living):
-    """Neither when the lock is free nor when it is held again."""
+    """A form sent again is refused, whether the lock is free or held again."""
     taken_by(any_huey, "import", GONE)
     form = form_of(get(site, "/act/release?name=import"))
     assert post(site, *form).status == 303
@@ -215,7 +215,7 @@ def test_a_repeated_form_does_nothing(any_huey, site, living):
     ],
 )
 def test_a_forged_form_does_nothing(memory_site, form):
-    """Not even to the lock of a dead process: it must name the acquisition."""
+    """A form must name the acquisition, also for the lock of a dead process."""
     huey, site = memory_site
     taken_by(huey, "import", GONE)
     assert post(site, "/act/release", form).status == 409

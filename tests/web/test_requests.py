@@ -71,14 +71,14 @@ def test_every_page_has_the_headers_that_keep_it_safe(site, path):
 
 @pytest.mark.parametrize("path", PATHS)
 def test_every_page_is_shown(site, path):
-    """On an empty queue too; a page of one lock or task says that there is none."""
+    """An empty queue has every page; the page of one lock or task says that there is none."""
     is_of_object = path.removesuffix(".json") in OF_OBJECTS
     assert get(site, path).status == (404 if is_of_object else 200)
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_no_page_has_a_script_or_a_style_of_its_own(site, any_huey, name):
-    """The policy would block them."""
+    """The Content-Security-Policy would block them."""
     hold(any_huey, "import")
     body = get(site, f"/{name}?name=import").body.decode()
     assert "<style" not in body
@@ -86,7 +86,7 @@ def test_no_page_has_a_script_or_a_style_of_its_own(site, any_huey, name):
 
 
 def test_a_lock_is_shown_with_its_holder(any_huey, site):
-    """By its task, process and state, and what that rests on."""
+    """The page names its task, process and state, and the evidence for that state."""
 
     @any_huey.task()
     def import_orders():
@@ -108,7 +108,7 @@ def test_a_lock_is_shown_with_its_holder(any_huey, site):
 
 
 def test_a_lock_that_is_not_held_is_not_found(site):
-    """With a sentence, not an empty page."""
+    """The page says so in a sentence."""
     response = get(site, "/lock?name=nothing")
     assert response.status == 404
     assert "is not held." in unescape(response.body.decode())
@@ -132,7 +132,7 @@ def has(response, text):
 
 
 def test_a_live_lock_is_not_released(any_huey, site):
-    """By no form: the holder is alive, whatever the page has shown."""
+    """No form releases it, because the holder is alive."""
     with held_lock(any_huey, "import") as lock:
         response = post(site, "/act/release", {"name": "import", "acquisition": digest(lock._raw)})
         assert response.status == 409
@@ -140,7 +140,7 @@ def test_a_live_lock_is_not_released(any_huey, site):
 
 
 def test_a_form_of_an_earlier_acquisition_releases_nothing(any_huey, site):
-    """Not even if the lock is now held by nobody that is known."""
+    """The form must name the present acquisition, also if its holder is unknown."""
     hold(any_huey, "import")
     assert post(site, "/act/release", {"name": "import", "acquisition": "00"}).status == 409
     assert post(site, "/act/release", {"name": "import"}).status == 409
@@ -149,7 +149,7 @@ def test_a_form_of_an_earlier_acquisition_releases_nothing(any_huey, site):
 
 
 def test_a_reader_cannot_release(any_huey):
-    """With the right to read only, or to do other things."""
+    """A user who may only read, or do other actions, cannot release a lock."""
     hold(any_huey, "import")
     for granted in ("read", {"sweep"}):
         site = Site(any_huey, access=lambda request, granted=granted: granted)
@@ -185,7 +185,7 @@ def test_a_form_of_another_site_is_refused(memory_huey, headers, is_accepted):
 
 
 def test_other_methods_and_pages_are_refused(site):
-    """With their own codes."""
+    """Each is refused with its own status."""
     assert site.respond(Request("PUT", "/locks", headers=SAME)).status == 405
     assert post(site, "/store", {}).status == 405
     assert get(site, "/nothing").status == 404
@@ -194,7 +194,7 @@ def test_other_methods_and_pages_are_refused(site):
 
 
 def test_several_queues_have_pages_of_their_own():
-    """Under their names, with a list of them."""
+    """Each queue has pages below its name, and a page lists the queues."""
     site = Site([MemoryHuey("a/b"), MemoryHuey("mails")], access=lambda request: "read")
     body = get(site, "/", prefix="/ops").body.decode()
     assert 'href="/ops/a~2Fb/"' in body
@@ -205,7 +205,7 @@ def test_several_queues_have_pages_of_their_own():
 
 
 def test_wrong_arguments_are_refused(memory_huey):
-    """When the page is made, by name."""
+    """The error names the argument when the site is created."""
     with pytest.raises(TypeError, match="access= must be a function"):
         Site(memory_huey, access="read")
     with pytest.raises(TypeError, match="user= must be a function"):

@@ -39,7 +39,7 @@ def memory_huey():
 
 
 def test_a_task_is_explained_as_by_the_command(any_huey, site):
-    """In sentences, and as JSON with the keys of the command."""
+    """The page has the sentences of the command, and its JSON the same keys."""
 
     @any_huey.task()
     def pay(order):
@@ -74,7 +74,7 @@ def test_a_task_that_is_not_known_is_said_so(any_huey, site):
 
 @pytest.mark.parametrize("any_kind", ["sqlite", "redis"])
 def test_all_runs_of_a_task_are_summed_up(any_huey, site):
-    """By its name: counts, the last error, what runs now, and whether it is paused."""
+    """The page of its name has counts, the last error, running tasks and the pause."""
 
     @any_huey.task()
     def pay(fails):
@@ -146,7 +146,7 @@ def test_pages_lead_to_their_tasks(any_huey):
 
 
 def test_hostile_tokens_are_listed_escaped(any_huey):
-    """With links that name them exactly."""
+    """Their links name them exactly."""
     any_huey.revoke_by_id(HOSTILE)
     any_huey.put(f"rt:{HOSTILE}", (None, False))
     site = Site(any_huey, access=lambda request: "act")
@@ -168,8 +168,8 @@ def test_many_tokens_are_listed_in_part(memory_huey):
     assert len(json.loads(get(site, "/tokens.json").body)["tokens"]) == 100
 
 
-def test_a_reader_sees_no_act(memory_huey):
-    """Neither on the page of a task, nor of its name, nor in the lists."""
+def test_a_read_only_user_sees_no_action(memory_huey):
+    """No page of a task, of its name, or of a list has a link to an action."""
 
     @memory_huey.task()
     def pay():
@@ -234,7 +234,7 @@ def test_only_the_request_that_starts_a_search_waits_for_it(monkeypatch):
 
 
 def test_a_search_that_fails_is_the_page_that_fails(memory_huey, monkeypatch, caplog):
-    """And the next request searches again, when the storage is back."""
+    """The next request searches again, when the storage is back."""
     site = Site(memory_huey, access=lambda request: "act")
     site.respond(Request("GET", "/locks"))
     monkeypatch.setattr(_switches, "explain", lambda *args, **options: 1 / 0)

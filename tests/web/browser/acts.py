@@ -12,7 +12,7 @@ from tests.web.browser.shop import PAUSED, Shop
 from tests.web.browser.webdriver import Browser
 
 SECONDS = 60
-_IS_SAID = "return Boolean(document.querySelector('[role=status], .facts'))"
+_HAS_NOTICE = "return Boolean(document.querySelector('[role=status], .facts'))"
 _INVOICE, _PRICES = "shop.send_invoice", "shop.refresh_prices"
 
 
@@ -77,7 +77,7 @@ def do(browser: Browser, base: str, act: Act) -> None:
     assert "The same" in browser.text
     assert not act.is_done()
     browser.click("button.go")
-    wait_until(lambda: browser.run(_IS_SAID), SECONDS, f"what the page says of {act.name}")
+    wait_until(lambda: browser.run(_HAS_NOTICE), SECONDS, f"the notice of {act.name}")
     assert browser.status == 200
     wait_until(act.is_done, SECONDS, f"the effect of {act.name}")
 

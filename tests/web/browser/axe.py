@@ -1,4 +1,4 @@
-"""axe-core, fetched from npm, and what it says about a page."""
+"""axe-core, fetched from npm, and the accessibility violations that it finds."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _fetch(folder: str) -> Path:
 
 
 def violations(browser: Browser, script: str) -> list[str]:
-    """Return what axe finds wrong on the page that the browser shows, by WCAG A and AA."""
+    """Return the accessibility violations (WCAG A and AA) of the page that the browser shows."""
     browser.run(f"if (!window.axe) {{ {script}\n }}")
     found: list[str] = browser.run(_RUN, _TAGS)
     return found

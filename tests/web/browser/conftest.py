@@ -34,7 +34,7 @@ def browser(session_browser: Browser) -> Browser:
 
 @pytest.fixture(scope="session")
 def axe() -> Iterator[str]:
-    """The script of axe-core, which finds what people with disabilities cannot use."""
+    """The script of axe-core, which finds accessibility violations."""
     yield from served(fetched_axe)
 
 

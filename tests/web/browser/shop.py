@@ -42,7 +42,7 @@ class Shop:
 
     @property
     def orphan(self) -> str:
-        """The id of a task that is gone, and whose revoke token is not."""
+        """An id whose revoke token is stored, although the task no longer exists."""
         return min(key[2:] for key in self.stored if key.startswith("r:"))
 
     @property

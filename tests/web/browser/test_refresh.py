@@ -90,7 +90,7 @@ def test_a_control_with_the_focus_is_left_alone(shown: Browser) -> None:
 
 
 def test_a_server_that_is_away_is_said(quick: Browser, locked: Any) -> None:
-    """What is shown stays, and is called old, once."""
+    """After a failed refresh the content stays, and is marked as out of date once."""
     server = PageServer(locked, "127.0.0.1", 0, "", False)
     with server.serving():
         quick.open(f"{server.url}locks")
