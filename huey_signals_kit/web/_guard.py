@@ -71,4 +71,7 @@ def is_same_origin(request: Request) -> bool:
     origin, host = request.headers.get("origin"), request.headers.get("host")
     if not origin or not host or origin == "null":
         return False
-    return urlsplit(origin).netloc.lower() == host.lower()
+    try:
+        return urlsplit(origin).netloc.lower() == host.lower()
+    except ValueError:
+        return False

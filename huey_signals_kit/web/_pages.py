@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,6 +34,7 @@ NAVIGATION = (
     ("store", "Store"),
 )
 
+_NOTICE_SECONDS = 60.0
 OVERVIEW_LOCKS = 10
 """Rows of locks on the overview."""
 
@@ -271,15 +273,20 @@ def render(visit: Visit, page: Page, content: Any) -> Response:
         visit=visit,
         navigation=NAVIGATION,
         refreshes=True,
-        notice=""
-        if getattr(content, "is_ended", False)
-        else NOTICES.get(visit.request.query.get("done", "")),
+        notice="" if getattr(content, "is_ended", False) else _notice(visit.request),
         content=content,
         state=content.state,
         failure=_failure(visit, content.state),
     )
     headers = (("Refresh", "2"),) if getattr(content, "progress", "") else ()
     return Response(200, body.encode("utf-8", "replace"), headers=headers)
+
+
+def _notice(request: Request) -> str:
+    """Return what was done, for a minute after that: a reload or a link later has the same URL."""
+    at = request.query.get("at", "")
+    is_recent = at.isdecimal() and len(at) <= 12 and abs(time.time() - int(at)) < _NOTICE_SECONDS
+    return NOTICES.get(request.query.get("done", ""), "") if is_recent else ""
 
 
 def _failure(visit: Visit, state: QueueState) -> str:

@@ -120,7 +120,7 @@ class Site:
         try:
             response = self._respond(request)
         except Exception:
-            _log.exception("The page failed for %s %s", request.method, request.path[:200])
+            _log.exception("The page failed for %r %r", request.method[:20], request.path[:200])
             response = self._pages.message(
                 request,
                 500,

@@ -36,6 +36,8 @@ class TaskState:
     explanation: Explanation
     digests: dict[str, str]
     """By key: a digest of each token and switch that is stored for the task."""
+    foreign: frozenset[str]
+    """Those of these keys whose value is no token that can be read."""
     has_record: bool
     """Whether a record of Django is stored for the task."""
 
@@ -101,9 +103,11 @@ def find_task_state(
     keys = [TOKEN + task_id]
     keys += [PAUSE + explanation.task_name] if explanation.task_name else []
     *values, record = open_store(huey).get([*keys, DJANGO + task_id])
-    pairs = zip(keys, values, strict=True)
+    pairs = list(zip(keys, values, strict=True))
     digests = {key: digest(raw) for key, raw in pairs if raw is not None}
-    return TaskState(explanation, digests, record is not None)
+    reader = Reader(huey)
+    foreign = frozenset(key for key, raw in pairs if raw is not None and not reader.is_token(raw))
+    return TaskState(explanation, digests, foreign, record is not None)
 
 
 def read_pause(huey: Any, name: str) -> Pause | None:

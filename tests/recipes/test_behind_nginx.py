@@ -138,7 +138,8 @@ def test_the_page_behind_nginx(behind_nginx, tmp_path):
     assert (answer.status, "65,536 bytes" in text) == (413, True)
     assert locks(huey) == {"import"}
     answer, _ = send("POST", "/act/release", fields, **own)
-    assert (answer.status, answer.headers["Location"]) == (303, "/locks?done=release")
+    location = answer.headers["Location"]
+    assert (answer.status, location.partition("&")[0]) == (303, "/locks?done=release")
     assert locks(huey) == set()
     log = (tmp_path / "page.log").read_text()
     assert "Traceback" not in log

@@ -9,13 +9,16 @@ import pytest
 
 pytest.importorskip("jinja2")
 
-from huey import MemoryHuey
+from huey import MemoryHuey, crontab
+from huey.utils import Error
 
 from huey_signals_kit.store import UPKEEP, open_kit_store
-from huey_signals_kit.web import Site
+from huey_signals_kit.web import Request, Site
 from huey_signals_kit.web._acts import once
-from tests.support import tokens
-from tests.web.acting import form_of, get, post, text_of
+from huey_signals_kit.web._switches import digest
+from tests.locks import GONE, taken_by
+from tests.support import tokens, wait_until
+from tests.web.acting import confirm, form_of, get, notice_of, post, text_of
 
 
 @pytest.fixture
@@ -136,3 +139,76 @@ def test_the_ids_of_the_last_forms_are_kept(huey, site):
     (raw,) = open_kit_store(huey, UPKEEP).get([once.KEY])
     assert json.loads(raw)[-1] == form[1][once.FIELD]
     assert len(json.loads(raw)) == 200
+
+
+@pytest.mark.parametrize("value", [b"'1'", b"no pickle"])
+def test_what_is_no_token_is_not_deleted_and_not_replaced(huey, site, value):
+    """Two Hueys can share a storage, so the lock of one can look like a token of the other."""
+    _, name = declare(huey)
+    raw = huey.serializer.serialize("1") if value == b"'1'" else value
+    for key in ("r:q.lock.import", f"rt:{name}"):
+        huey.storage.put_data(key, raw)
+        page = get(site, f"/act/delete-token?key={key}")
+        assert "is no token" in text_of(page)
+        assert form_of(page) is None
+        fields = {"key": key, "value": digest(raw), "trace": "2", once.FIELD: once.new_form_id()}
+        assert post(site, "/act/delete-token", fields).status == 409
+    fields = {"name": name, "value": digest(raw), once.FIELD: once.new_form_id()}
+    for act in ("revoke", "pause", "resume", "restore"):
+        assert send(site, (f"/act/{act}", fields)).status == 409
+    assert huey.storage.peek_data(f"rt:{name}") == raw
+    assert huey.storage.peek_data("r:q.lock.import") == raw
+
+
+def test_a_task_that_was_paused_since_the_confirmation_is_not_run(huey, site):
+    """A worker would skip the run, and a switch for one run would be used up by it."""
+
+    @huey.periodic_task(crontab(minute="0"))
+    def nightly():
+        pass
+
+    form = form_of(get(site, f"/act/run-now?name={__name__}.nightly"))
+    nightly.revoke(revoke_once=True)
+    response = post(site, *form)
+    assert response.status == 409
+    assert "is paused" in text_of(response)
+    assert huey.pending_count() == 0
+
+
+def test_a_notice_is_shown_for_a_minute(huey, site):
+    """The URL stays in bookmarks and links, where it would be false."""
+    taken_by(huey, "import", GONE)
+    response = confirm(site, "/act/release?name=import")
+    assert notice_of(site, response) == "The lock was released."
+    for query in ("done=release", "done=release&at=1700000000", "done=release&at=x"):
+        assert "was released" not in text_of(get(site, f"/locks?{query}"))
+
+
+def test_the_page_of_a_purge_shows_no_other_purge(huey, site):
+    """Another user may purge other classes at the same time."""
+
+    def purge(classes):
+        path = f"/act/purge?classes={classes}"
+        form = wait_until(lambda: form_of(get(site, path)), 20, "the dry run")
+        assert post(site, *form).status == 303
+        ended = f"{path}&done=purge"
+        return ended, wait_until(
+            lambda: ": done" in (text := text_of(get(site, ended))) and text, 20, "the purge"
+        )
+
+    huey.put_result("a", Error({"error": "ValueError(1)"}))
+    first, page = purge("ValueError")
+    assert "Deleted1" in page
+    purge("KeyError")
+    assert ": done" not in text_of(get(site, first))
+
+
+def test_a_path_writes_no_line_of_its_own_into_the_log(huey, monkeypatch, caplog):
+    """And an origin that no URL can have is another origin."""
+    site = Site(huey, access=lambda request: "act")
+    headers = {"host": "ops.example", "origin": "http://["}
+    assert site.respond(Request("POST", "/act/pause", headers=headers)).status == 403
+    site = Site(huey, access=lambda request: 1 / 0)
+    assert site.respond(Request("GET", "/a\nFAKE LOG")).status == 500
+    assert "\nFAKE" not in caplog.text
+    assert "FAKE LOG" in caplog.text

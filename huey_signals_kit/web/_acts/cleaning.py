@@ -152,7 +152,7 @@ def _confirm(visit: Visit, work: _Work) -> Confirmation:
     key, state = ",".join(classes), visit.queue.state()
     facts = [("Classes", ", ".join(classes))] if classes else []
     done = acts.last(work.act, False)
-    is_ended = done is not None and visit.request.query.get("done") == work.act
+    is_ended = done is not None and done.key == key and visit.request.query.get("done") == work.act
     running = acts.running
     if running is None and not is_ended:
         _count(visit, work, key, classes)
@@ -161,7 +161,7 @@ def _confirm(visit: Visit, work: _Work) -> Confirmation:
     if running is not None:
         progress = _progress(running)
         refusal = "" if running.is_dry else f"{_title(running.act)} is running."
-        shown = running if running.act == work.act else None
+        shown = running if (running.act, running.key) == (work.act, key) else None
     elif is_ended:
         shown = done
     elif dry is not None and dry.key == key:
@@ -212,10 +212,11 @@ def _title(act: str) -> str:
 
 def _progress(run: Run) -> str:
     scanned, noun = getattr(run.report, "scanned", 0), "tokens" if run.act == SWEEP else "keys"
+    title = f"{_title(run.act)} of {run.key.replace(',', ', ')}" if run.key else _title(run.act)
     if run.is_dry:
-        return f"Dry run of {_title(run.act).lower()}: {scanned:,} {noun} read so far."
+        return f"Dry run of {title[0].lower()}{title[1:]}: {scanned:,} {noun} read so far."
     deleted = getattr(run.report, "deleted", 0)
-    return f"{_title(run.act)} is running: {scanned:,} {noun} read, {deleted:,} deleted so far."
+    return f"{title} is running: {scanned:,} {noun} read, {deleted:,} deleted so far."
 
 
 def _run_facts(run: Run) -> list[tuple[str, str]]:

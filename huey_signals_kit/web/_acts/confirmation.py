@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -122,4 +123,6 @@ def redirect(visit: Visit, page: str, notice: str, **query: str) -> Response:
         notice: A key of `NOTICES`.
         **query: Values of the query of the page.
     """
-    return Response(303, headers=(("Location", visit.url(page, **query, done=notice)),))
+    return Response(
+        303, headers=(("Location", visit.url(page, **query, done=notice, at=f"{time.time():.0f}")),)
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from ...huey_internals.django_tasks import RUN_TASK_NAME
-from ...store import open_store
+from ...store import Reader, open_store
 from ...store.keys import PAUSE, TOKEN
 from ...upkeep import Explanation, is_declared
 from .. import _content, _text
@@ -22,6 +22,7 @@ from .confirmation import Confirmation, form_fields, record, redirect
 from .once import FIELD, new_form_id, use_form
 from .targets import (
     EVERY_RUN,
+    NO_TOKEN,
     PAUSE_ACT,
     REVOKE,
     UNCHANGED,
@@ -175,6 +176,8 @@ def _store(visit: Visit, act: str, seconds: int | None) -> Response:
     (raw,) = open_store(queue.huey).get([key])
     if ("" if raw is None else digest(raw)) != form.get("value", ""):
         raise _changed(key, name)
+    if raw is not None and not Reader(queue.huey).is_token(raw):
+        raise Refused(UNCHANGED, NO_TOKEN)
     use_form(visit, UNCHANGED)
     new = (until, False)
     if raw is None:

@@ -20,7 +20,7 @@ from .. import _text
 from .._page import NotFound, Refused
 from .._request import Response
 from .._site import Visit
-from .._switches import digest
+from .._switches import Pause, digest, read_pause
 from .command import huey_path, task_path
 from .confirmation import Confirmation, form_fields, record, redirect
 from .once import FIELD, new_form_id, use_form
@@ -41,9 +41,7 @@ def confirm_now(visit: Visit) -> Confirmation:
     if not name:
         raise NotFound(NO_OBJECT)
     state, (pause, _) = visit.queue.state(), visit.queue.find_pause(name)
-    refusal = _refusal_now(visit, name)
-    if not refusal and pause is not None and not pause.is_over:
-        refusal = "The task is paused, so a worker would skip this run. Resume the task first."
+    refusal = _refusal_now(visit, name) or _refusal_of_pause(pause)
     path = task_path(visit.queue.huey, name)
     huey = huey_path(visit.queue.huey).rpartition(".")[2].lower()
     return Confirmation(
@@ -84,11 +82,18 @@ def _not_imported(task: str) -> str:
     )
 
 
+def _refusal_of_pause(pause: Pause | None) -> str:
+    if pause is None or pause.is_over:
+        return ""
+    return "The task is paused, so a worker would skip this run. Resume the task first."
+
+
 def run_now(visit: Visit) -> Response:
     """Enqueue one run of the periodic task of the form."""
     queue, form = visit.queue, form_fields(visit)
     name = form.get("name", "")
-    if refusal := _refusal_now(visit, name):
+    pause = read_pause(queue.huey, name)
+    if refusal := _refusal_now(visit, name) or _refusal_of_pause(pause):
         raise Refused(_NOTHING, refusal)
     use_form(visit, _NOTHING)
     task = queue.huey._registry._registry[name]()

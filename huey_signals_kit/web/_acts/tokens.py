@@ -6,7 +6,7 @@ switch ``rt:NAME``, which keeps every run of a task from running.
 
 from __future__ import annotations
 
-from ...store import open_store
+from ...store import Reader, open_store
 from ...store.keys import TOKEN
 from ...upkeep import Explanation
 from .. import _text
@@ -19,6 +19,7 @@ from .confirmation import Confirmation, form_fields, record, redirect
 from .once import FIELD, new_form_id, use_form
 from .targets import (
     DELETE,
+    NO_TOKEN,
     RESTORE,
     RESUME,
     UNCHANGED,
@@ -58,18 +59,18 @@ def _confirm_removal(visit: Visit, act: str, question: str, button: str) -> Conf
     key, name = find_target(visit.request.query, act)
     if not is_switch(visit.queue.huey, key):
         raise NotFound(f"{_text.clean(key)!r} is not the key of a revoke token or a pause switch.")
-    shown, facts, effects = "", list[tuple[str, str]](), list[str]()
+    shown, facts, effects, is_token = "", list[tuple[str, str]](), list[str](), True
     fields = dict(visit.request.query)
     if key.startswith(TOKEN):
         found, _ = visit.queue.find_task(name)
-        shown = found.digests.get(key, "")
+        shown, is_token = found.digests.get(key, ""), key not in found.foreign
         facts += task_facts(found.explanation)
         trace = _trace(found.explanation)
         effects.append(_EFFECTS[trace])
         fields["trace"] = str(trace)
     else:
         pause, _ = visit.queue.find_pause(name)
-        shown = "" if pause is None else pause.digest
+        shown, is_token = ("", True) if pause is None else (pause.digest, pause.is_readable)
         facts += pause_facts(visit, pause)
         effects.append(
             "The pause switch is deleted. Workers run the tasks with this name again. Runs that "
@@ -85,10 +86,16 @@ def _confirm_removal(visit: Visit, act: str, question: str, button: str) -> Conf
         page_of(visit, key, name),
         facts,
         effects,
-        "" if shown else "There is no such token, so there is nothing to delete.",
+        _refusal(bool(shown), is_token),
         {**fields, "value": shown, FIELD: new_form_id()},
         command=command(visit.queue.huey, "tokens", "delete", names=(exact_pattern(key),)),
     )
+
+
+def _refusal(is_stored: bool, is_token: bool) -> str:
+    if not is_stored:
+        return "There is no such token, so there is nothing to delete."
+    return "" if is_token else NO_TOKEN
 
 
 def _trace(explanation: Explanation) -> int:
@@ -150,6 +157,8 @@ def _remove(visit: Visit, act: str) -> Response:
     )
     if raw is None or digest(raw) != form.get("value", ""):
         raise changed
+    if not Reader(queue.huey).is_token(raw):
+        raise Refused(UNCHANGED, NO_TOKEN)
     if key.startswith(TOKEN):
         _validate_trace(visit, name, form.get("trace", ""))
     use_form(visit, UNCHANGED)
