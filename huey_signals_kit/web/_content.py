@@ -147,19 +147,20 @@ def _evidence(lock: LockInfo, state: QueueState) -> str:
     if lock.doubt:
         return lock.doubt
     if lock.pid is None:
-        return "its value names no holder: it was acquired by a process without the kit"
+        return "unclaimed: a process without the kit acquired it, so its value names no holder"
     if lock.alive is False:
         if lock.silent is not None:
             return (
-                f"no heartbeat for {lock.silent:.0f} seconds, watched by a process whose own "
-                "heartbeats were written all that time"
+                f"no heartbeat for {lock.silent:.0f} seconds, as seen by a process that could use "
+                "the storage all that time"
             )
-        return "the operating system of its host says that the process has ended"
+        return "the process has ended, says the operating system of its host"
     if lock.is_unclaimed:
         return "its process is on another host, and has never written a heartbeat"
     if lock.silent is not None:
         return f"its last heartbeat was {lock.silent:.0f} seconds ago"
-    return "its process runs, or writes heartbeats"
+    is_remote = lock.host is not None and lock.host != gethostname()
+    return "its last heartbeat is recent" if is_remote else "its process is running"
 
 
 def _refusals(history: History, name: str) -> list[int]:

@@ -58,7 +58,8 @@ def _text(problem: problems.Problem) -> Problem:
     """Return the sentence for a problem that the last read of the whole store has found."""
     kind, count = problem.kind, problem.number
     if kind == problems.VALUES:
-        text = f"{pluralize(count, 'value')} in the store cannot be read, and so not be deleted."
+        values = pluralize(count, "value")
+        text = f"{values} in the store cannot be read. The kit deletes nothing that it cannot read."
         return Problem(text, "See the store", "store")
     if kind in (problems.MESSAGES, problems.RECORDS):
         noun = "message" if kind == problems.MESSAGES else "record"
@@ -72,8 +73,8 @@ def _text(problem: problems.Problem) -> Problem:
             "the kit is known: the consumer must call install_handlers, too."
         )
         return Problem(text, "See the store", "store")
-    switches = f"{count:,} pause {'switches stop' if count != 1 else 'switch stops'}"
-    text = f"{switches} nothing, because this Huey does not have the task."
+    switches = f"{count:,} pause {'switches have' if count != 1 else 'switch has'}"
+    text = f"{switches} no effect, because this Huey does not have the task."
     return Problem(text, "See the tokens", "tokens")
 
 

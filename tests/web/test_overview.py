@@ -66,7 +66,7 @@ def test_the_overview_has_the_problems_of_the_report(huey, site):
     assert "4 things need attention" in page
     assert "The lock import is held by a dead process" in page
     assert "1 message cannot be read, so no sweep and no purge deletes anything." in page
-    assert "1 pause switch stops nothing, because this Huey does not have the task." in page
+    assert "1 pause switch has no effect, because this Huey does not have the task." in page
 
 
 def test_garbage_needs_no_attention(huey, site):

@@ -104,7 +104,7 @@ def test_a_lock_is_shown_with_its_holder(any_huey, site):
     assert shown["state"] == "alive"
     assert shown["task_id"] == task.id
     assert shown["task_name"].endswith(".import_orders")
-    assert shown["evidence"] == "its process runs, or writes heartbeats"
+    assert shown["evidence"] == "its process is running"
 
 
 def test_a_lock_that_is_not_held_is_not_found(site):

@@ -1,4 +1,4 @@
-"""What in a queue needs attention: for the command `report` and for the web page alike."""
+"""What in a queue needs attention: for the command `report` and for the web interface alike."""
 
 from __future__ import annotations
 
