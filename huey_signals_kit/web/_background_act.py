@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+_STOP_SECONDS = 2.0
+"""Seconds that the end of the process waits for an action to stop."""
+
+
+class ServerStopped(Exception):
+    """The reason why an action was stopped early."""
+
+    def __init__(self) -> None:
+        super().__init__("the server of the page was stopped")
 
 
 @dataclass
@@ -24,6 +35,17 @@ class Run:
     ended_at: float | None = None
     """When it ended, by a monotonic clock; None while it runs."""
     seconds: float = 0.0
+    should_stop: bool = False
+
+    def progress(self, report: Any) -> None:
+        """Set the report so far; called repeatedly by the action.
+
+        Raises:
+            ServerStopped: The process ends.
+        """
+        self.report = report
+        if self.should_stop:
+            raise ServerStopped
 
     @property
     def age(self) -> float:
@@ -64,6 +86,8 @@ class BackgroundActs:
             self._idle.clear()
             if not run.is_dry:  # what was counted before is no longer true
                 self._last.pop((run.act, True), None)
+                # The thread is a daemon, so without this it would end without a report.
+                atexit.register(self.stop)
         thread = threading.Thread(
             target=self._do, args=(run, work), name=f"page {run.act}", daemon=True
         )
@@ -79,6 +103,13 @@ class BackgroundActs:
         """Wait up to `seconds` for the end of the run."""
         self._idle.wait(seconds)
 
+    def stop(self) -> None:
+        """Stop the run, and wait until it has logged what it has done; called when Python exits."""
+        run = self._running
+        if run is not None:
+            run.should_stop = True
+            self._idle.wait(_STOP_SECONDS)
+
     def _do(self, run: Run, work: Callable[[Run], Any]) -> None:
         started = time.monotonic()
         try:
@@ -91,4 +122,5 @@ class BackgroundActs:
                 run.seconds = run.ended_at - started
                 self._last[run.act, run.is_dry] = run
                 self._running = None
+                atexit.unregister(self.stop)
                 self._idle.set()

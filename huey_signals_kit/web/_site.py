@@ -158,6 +158,15 @@ class Site:
             return self._pages.message(
                 request, request.invalid, "The request cannot be read", _INVALID[request.invalid]
             )
+        content_type = request.headers.get("content-type", "")
+        if content_type.lower().startswith("multipart/"):
+            return self._pages.message(
+                request,
+                415,
+                "Unsupported type of form",
+                "Send the form as application/x-www-form-urlencoded, as browsers do; got "
+                f"{_text.clean(content_type)!r}.",
+            )
         if is_read and request.path in FILES:
             return FILES[request.path]()
         return self._page(request, acts, is_read)

@@ -348,7 +348,7 @@ def test_an_act_is_logged_counted_and_announced_with_its_user(any_huey, site, ca
         expected = {"act": "pause", "target": name, "count": 1, "user": "anna"}
         assert announced == [(any_huey, expected)]
         assert kit.count("huey_page_acts_total", act="pause") == 1
-    (line,) = [record for record in caplog.records if getattr(record, "huey_act", "") == "pause"]
+    (line,) = [record for record in caplog.records if getattr(record, "huey_action", "") == "pause"]
     assert "'anna'" in line.getMessage()
     assert (line.huey_object, line.huey_count) == (name, 1)
 

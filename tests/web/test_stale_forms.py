@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -13,12 +16,13 @@ from huey import MemoryHuey, crontab
 from huey.utils import Error
 
 from huey_signals_kit.store import UPKEEP, open_kit_store
+from huey_signals_kit.upkeep import PurgeReport
 from huey_signals_kit.web import Request, Site
-from huey_signals_kit.web._acts import once
+from huey_signals_kit.web._acts import cleaning, once
 from huey_signals_kit.web._switches import digest
 from tests.locks import GONE, taken_by
 from tests.support import tokens, wait_until
-from tests.web.acting import confirm, form_of, get, notice_of, post, text_of
+from tests.web.acting import SAME, confirm, form_of, get, notice_of, post, text_of
 
 
 @pytest.fixture
@@ -127,18 +131,63 @@ def test_a_storage_that_is_busy_is_not_called_a_repeated_form(huey, site, monkey
     assert post(site, *form).status == 303
 
 
-def test_the_ids_of_the_last_forms_are_kept(huey, site):
-    """And no more of them, so that the list stays small."""
+def test_a_form_works_once_also_after_many_others(huey, site, monkeypatch):
+    """The list of used forms is bounded, and forms that are as old as a dropped one are refused."""
+    monkeypatch.setattr(once, "_MAX_USED", 3)
     pay, name = declare(huey)
-    open_kit_store(huey, UPKEEP).put_if_absent(
-        once.KEY, json.dumps([str(number) for number in range(200)]).encode()
-    )
+
+    def send_one():
+        pay.revoke()
+        form = form_of(get(site, f"/act/resume?name={name}"))
+        return form, post(site, *form).status
+
+    first, status = send_one()
+    now = time.time()
+    for second in range(1, 6):
+        monkeypatch.setattr(once.time, "time", lambda second=second: now + second)
+        assert (status, send_one()[1]) == (303, 303)
     pay.revoke()
-    form = form_of(get(site, f"/act/resume?name={name}"))
-    assert post(site, *form).status == 303
+    assert post(site, *first).status == 409
     (raw,) = open_kit_store(huey, UPKEEP).get([once.KEY])
-    assert json.loads(raw)[-1] == form[1][once.FIELD]
-    assert len(json.loads(raw)) == 200
+    assert len(json.loads(raw)["used"]) == 3
+
+
+def test_a_form_of_another_type_is_refused(huey, site):
+    """It would be read as an empty one: a purge would take the classes that it takes by default."""
+    headers = {**SAME, "content-type": "multipart/form-data; boundary=x"}
+    request = Request("POST", "/act/purge", headers=headers)
+    assert site.respond(request).status == 415
+
+
+def test_a_purge_that_the_end_of_the_process_stops_says_what_it_has_done(
+    huey, site, monkeypatch, caplog
+):
+    """Its thread is a daemon, so at exit it is asked to stop, and then logs its count."""
+    caplog.set_level(logging.INFO, "huey_signals_kit")
+    is_begun, may_go_on = threading.Event(), threading.Event()
+
+    def purge(huey, classes, dry_run, *, on_progress):
+        report = PurgeReport(scanned=9, deleted=3)
+        if not dry_run:
+            on_progress(report)
+            is_begun.set()
+            assert may_go_on.wait(20)
+            on_progress(report)
+        return report
+
+    monkeypatch.setattr(cleaning, "purge_errors", purge)
+    form = wait_until(lambda: form_of(get(site, "/act/purge")), 20, "the dry run")
+    assert post(site, *form, user="ann").status == 303
+    assert is_begun.wait(20)
+    assert "by the user 'ann': started" in caplog.text
+    acts = site._queues["shop"].background_acts
+    stopping = threading.Thread(target=acts.stop)
+    stopping.start()
+    wait_until(lambda: acts.running.should_stop, 20, "the request to stop")
+    may_go_on.set()
+    stopping.join(20)
+    assert acts.running is None
+    assert "by the user 'ann': 3 changed" in caplog.text
 
 
 @pytest.mark.parametrize("value", [b"'1'", b"no pickle"])

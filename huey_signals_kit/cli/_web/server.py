@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import ipaddress
+import os
 import socket
 import threading
 from collections.abc import Iterable, Iterator
@@ -65,14 +66,14 @@ class PageServer:
         allow_acts: bool,
         allowed_hosts: Iterable[str] = (),
     ) -> None:
-        self._password = password
+        self._password = os.fsencode(password)
         self._is_local = is_loopback(host)
         self._names = _LOCAL_NAMES | {name.lower() for name in (host, *allowed_hosts)}
         page = wsgi(huey, access=lambda request: "act" if allow_acts else "read")
 
         def application(environ: dict[str, Any], start_response: Any) -> Any:
             user, password = _credentials(environ.get("HTTP_AUTHORIZATION", ""))
-            if self._password and not hmac.compare_digest(password, self._password.encode()):
+            if self._password and not hmac.compare_digest(password, self._password):
                 start_response("401 Unauthorized", [*_CHALLENGE])
                 return [
                     b"The password is missing or wrong. It is the environment variable "

@@ -25,7 +25,7 @@ from .._page import NotFound, Refused
 from .._request import Response
 from .._site import Visit
 from .command import command
-from .confirmation import Confirmation, form_fields, record, redirect
+from .confirmation import Confirmation, form_fields, log_action, record, redirect
 from .once import FIELD, new_form_id, use_form
 
 SWEEP, PURGE = "sweep", "purge"
@@ -237,7 +237,7 @@ def _why_stopped(run: Run) -> str:
 
 def _dry_run(visit: Visit, work: _Work, classes: Sequence[str]) -> Callable[[Run], Any]:
     def count(run: Run) -> Any:
-        return work.run(visit, classes, True, lambda report: setattr(run, "report", report))
+        return work.run(visit, classes, True, run.progress)
 
     return count
 
@@ -263,7 +263,7 @@ def _start(visit: Visit, work: _Work) -> Response:
     def apply(run: Run) -> Any:
         report = None
         try:
-            report = work.run(visit, classes, False, lambda each: setattr(run, "report", each))
+            report = work.run(visit, classes, False, run.progress)
         except Exception as exc:
             report = getattr(exc, "report", run.report)
             _log.exception(
@@ -282,6 +282,7 @@ def _start(visit: Visit, work: _Work) -> Response:
     use_form(visit, "Nothing was deleted")
     if not visit.queue.background_acts.start(run, apply):
         raise _is_running(visit.queue.background_acts.running)
+    log_action(visit, work.act, key, "started")
     query = {"classes": key} if classes else {}
     return redirect(visit, f"act/{work.act}", work.act, **query)
 

@@ -94,24 +94,38 @@ def record(visit: Visit, act: str, target: str, count: int) -> None:
         count: The number of things that were changed.
     """
     queue, user = visit.queue, visit.request.user
-    log(
-        logging.INFO,
-        "Web interface: %s%s on the queue %r, by %s: %s changed.",
-        act,
-        f" of {target[:300]!r}" if target else "",
-        queue.name,
-        f"the user {user!r}" if user else "an unknown user",
-        count,
-        queue=queue.name,
-        act=act,
-        user=user,
-        object=target[:300],
-        count=count,
-    )
+    log_action(visit, act, target, f"{count} changed", count=count)
     kit = queue.kit
     if kit is not None:
         kit.report_page_act(act, target, count, user)
     queue.refresh()
+
+
+def log_action(visit: Visit, act: str, target: str, outcome: str, **fields: Any) -> None:
+    """Log an action with its user.
+
+    Args:
+        visit: The request, which has the user.
+        act: The name of the action.
+        target: The lock, the id or the task; empty for the whole queue.
+        outcome: What was done, such as ``3 changed``.
+        **fields: Further fields of the record.
+    """
+    queue, user = visit.queue, visit.request.user
+    log(
+        logging.INFO,
+        "Web interface: %s%s on the queue %r, by %s: %s.",
+        act,
+        f" of {target[:300]!r}" if target else "",
+        queue.name,
+        f"the user {user!r}" if user else "an unknown user",
+        outcome,
+        queue=queue.name,
+        action=act,
+        user=user,
+        object=target[:300],
+        **fields,
+    )
 
 
 def redirect(visit: Visit, page: str, notice: str, **query: str) -> Response:

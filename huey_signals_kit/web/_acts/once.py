@@ -1,9 +1,10 @@
 """Protection against sending a form twice, as by a reload, or days later.
 
 The value that a form names cannot tell this: all endless tokens have the same bytes, so a form for
-a token that was deleted would fit the next one, too. The ids of the last 200 forms that were sent
-are kept among the kit's own data, so that all processes of a server know them. A form older than an
-hour is refused.
+a token that was deleted would fit the next one, too. The ids of the forms that were sent in the
+last hour are kept among the kit's own data, so that all processes of a server know them. A form
+older than an hour is refused. If there are more than `_MAX_USED`, forms that are as old as those
+that are no longer known are refused, too. Only if that key is deleted can a form work twice.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ FIELD = "form_id"
 KEY = "huey-signals:page-forms"
 _SENT = "This form was already sent, or is older than an hour. Open the page again."
 _MAX_AGE = 3600.0
-_MAX_USED = 200
+_MAX_USED = 2000
 _TRIES = 20
 
 
@@ -50,10 +51,10 @@ def use_form(visit: Visit, title: str) -> None:
     store = open_kit_store(visit.queue.huey, UPKEEP)
     for _ in range(_TRIES):
         (raw,) = store.get([KEY])
-        used = _read(raw)
-        if form_id in used:
+        forgotten, used = _read(raw)
+        if form_id in used or int(created) <= forgotten:
             raise Refused(title, _SENT)
-        new = json.dumps([*used, form_id][-_MAX_USED:]).encode("ascii")
+        new = _dump(forgotten, [*used, form_id])
         is_written = (
             store.put_if_absent(KEY, new) if raw is None else store.compare_and_set(KEY, raw, new)
         )
@@ -62,8 +63,24 @@ def use_form(visit: Visit, title: str) -> None:
     raise Refused(title, "The storage is busy. Try again.")
 
 
-def _read(raw: bytes | None) -> list[str]:
+def _dump(forgotten: int, used: list[str]) -> bytes:
+    oldest = time.time() - _MAX_AGE
+    used = sorted(form_id for form_id in used if _created(form_id) >= oldest)
+    if len(used) > _MAX_USED:
+        forgotten = max(forgotten, *map(_created, used[:-_MAX_USED]))
+    return json.dumps({"forgotten": forgotten, "used": used[-_MAX_USED:]}).encode("ascii")
+
+
+def _created(form_id: str) -> int:
+    return int(form_id.partition("-")[0])
+
+
+def _read(raw: bytes | None) -> tuple[int, list[str]]:
+    """Return the time up to which forms are no longer known, and the ids of those after it."""
     try:
-        return [str(each) for each in json.loads(raw or b"[]")]
-    except (ValueError, TypeError, RecursionError):
-        return []
+        content = json.loads(raw or b"{}")
+        used = [str(form_id) for form_id in content.get("used", ())]
+        used = [form_id for form_id in used if form_id.partition("-")[0].isdecimal()]
+        return int(content.get("forgotten", 0)), used
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return 0, []
