@@ -106,7 +106,7 @@ def _locks_text(count: int) -> Problem:
 
 def _lock_text(row: LockRow) -> Problem:
     name, hour = row.lock.name, row.last_hour
-    since = f" since {format_moment(row.lock.since)}" if row.lock.since else ""
+    since = f" (since {format_moment(row.lock.since)})" if row.lock.since else ""
     refused = f"; {pluralize(hour, 'attempt')} {verb(hour, 'were')} refused in the last hour"
     after = f"is held by a dead process{since}{refused if hour else ''}."
     return Problem("The lock", "Look at the lock", "lock", {"name": reference(name)}, name, after)

@@ -13,10 +13,8 @@ from typing import Any
 from ...upkeep import Explanation
 from ...upkeep.explanation.sentences import doubts, sentences
 from ...upkeep.wording import pluralize
+from .._shared.folding import ID_LENGTH
 from .._shared.terminal import print_command, print_text, printable, program
-
-_ID_LENGTH = 36
-"""Length of the ids that Huey makes."""
 
 
 def print_task(explanation: Explanation, huey_name: str) -> None:
@@ -82,9 +80,9 @@ def _reasons(explanation: Explanation, huey_name: str, huey: Any) -> Iterator[st
     if task_id.startswith(("r:", "rt:")):
         yield "This is the key of a token; the id is the part after the colon."
         return
-    if len(task_id) != _ID_LENGTH or task_id.count("-") != 4:
+    if len(task_id) != ID_LENGTH or task_id.count("-") != 4:
         yield (
-            f"The id is incomplete: ids made by Huey have {_ID_LENGTH} characters, and this one "
+            f"The id is incomplete: ids made by Huey have {ID_LENGTH} characters, and this one "
             f"has {len(task_id)}."
         )
     if explanation.storage == "memory":

@@ -11,12 +11,20 @@ from .durations import format_duration
 
 def format_held_for(lock: LockInfo) -> str:
     """Return how long `lock` has been held; with ``~`` if by the clock of another host."""
-    if lock.slots:
-        return format_duration(max(lock.slots))
-    if lock.since is None:
+    seconds = held_seconds(lock)
+    if seconds is None:
         return "?"
-    seconds = (datetime.now(timezone.utc) - lock.since).total_seconds()
-    return f"{'' if lock.host == gethostname() else '~'}{format_duration(seconds)}"
+    is_remote = not lock.slots and lock.host != gethostname()
+    return f"{'~' if is_remote else ''}{format_duration(seconds)}"
+
+
+def held_seconds(lock: LockInfo) -> float | None:
+    """Return how long `lock`, or the oldest slot of a semaphore, has been held; None if unknown."""
+    if lock.slots:
+        return max(lock.slots)
+    if lock.since is None:
+        return None
+    return (datetime.now(timezone.utc) - lock.since).total_seconds()
 
 
 def state_of(lock: LockInfo) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timezone
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -13,7 +12,7 @@ from ...upkeep import LockInfo
 from ...upkeep.monitor.model import QueueSnapshot, SeenLock, SeenProcess, SeenTask
 from .._shared.durations import format_duration
 from .._shared.folding import has_id, shorten
-from .._shared.lock_cells import format_held_for, state_of
+from .._shared.lock_cells import format_held_for, held_seconds, state_of
 from .._shared.terminal import printable
 from .._shared.wording import pluralize
 from .controls import BY_NAME, BY_SKIPS, BY_TIME
@@ -124,7 +123,7 @@ def lock_rows(snapshot: QueueSnapshot, width: int, sort: str = "") -> list[Row]:
     """
     locks = sorted(snapshot.locks, key=lambda seen: seen.lock.name)
     if sort == BY_TIME:
-        locks.sort(key=lambda seen: -_held_seconds(seen.lock))
+        locks.sort(key=_time_rank)
     elif sort == BY_SKIPS:
         locks.sort(key=lambda seen: -max(seen.lock.skips, sum(n for _, n in seen.turned_away)))
     locks.sort(key=lambda seen: seen.lock.alive is not False)
@@ -137,12 +136,10 @@ def lock_rows(snapshot: QueueSnapshot, width: int, sort: str = "") -> list[Row]:
     return rows
 
 
-def _held_seconds(lock: LockInfo) -> float:
-    if lock.slots:
-        return max(lock.slots)
-    if lock.since is None:
-        return -1.0
-    return (datetime.now(timezone.utc) - lock.since).total_seconds()
+def _time_rank(seen: SeenLock) -> float:
+    """Return the place of a lock by the time for which it is held; unknown times come last."""
+    seconds = held_seconds(seen.lock)
+    return 1.0 if seconds is None else -seconds
 
 
 def _name_width(locks: Iterable[LockInfo], width: int) -> int:

@@ -71,19 +71,18 @@ def render(
     footer = _footer(controls, has_keys) if height and height >= _HEIGHT_FOR_FOOTER else []
     taken = len(head) + len(footer) + 2 + 2 * len(gaps)
     room = None if height is None else max(0, height - taken)
-    rows = process_rows(snapshot, width, controls.sort)
-    if room is not None and len(rows) > room // 2:
-        rows = process_rows(snapshot, width, controls.sort, is_short_of_room=True)
-    other_rows = lock_rows(snapshot, width, controls.sort)
-    first, second = _share_room(room, rows, other_rows)
+    processes = process_rows(snapshot, width, controls.sort)
+    if room is not None and len(processes) > room // 2:
+        processes = process_rows(snapshot, width, controls.sort, is_short_of_room=True)
+    locks = lock_rows(snapshot, width, controls.sort)
+    process_room, lock_room = _share_room(room, len(processes), len(locks))
     if room is not None:
-        controls.set_extent(PROCESSES, len(rows), first)
-        controls.set_extent(LOCKS, len(other_rows), second)
-    titles = _process_title(snapshot), _lock_title(snapshot)
+        controls.set_extent(PROCESSES, len(processes), process_room)
+        controls.set_extent(LOCKS, len(locks), lock_room)
     panes = []
     for name, title, pane, part in (
-        (PROCESSES, titles[0], rows, first),
-        (LOCKS, titles[1], other_rows, second),
+        (PROCESSES, _process_title(snapshot), processes, process_room),
+        (LOCKS, _lock_title(snapshot), locks, lock_room),
     ):
         offset = controls.offset(name) if room is not None else 0
         if offset:
@@ -192,12 +191,18 @@ def _lock_title(snapshot: QueueSnapshot) -> Text:
     return title
 
 
-def _share_room(room: int | None, first: list[Row], second: list[Row]) -> tuple[int, int]:
-    """Return the lines of each pane: half of the room, and what the other leaves."""
+def _share_room(room: int | None, processes: int, locks: int) -> tuple[int, int]:
+    """Return the lines of each pane: half of the room, and what the other leaves.
+
+    Args:
+        room: The lines of both; None for as many as there are rows.
+        processes: Rows of the processes.
+        locks: Rows of the locks.
+    """
     if room is None:
-        return len(first), len(second)
-    part = min(len(first), max(room - room // 2, room - len(second)))
-    return part, room - part
+        return processes, locks
+    process_room = min(processes, max(room - room // 2, room - locks))
+    return process_room, room - process_room
 
 
 def _visible(rows: list[Row], offset: int, room: int) -> list[Text]:
