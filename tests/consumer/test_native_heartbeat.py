@@ -144,6 +144,8 @@ def test_a_forked_child_has_a_thread_of_its_own(make_place, make_huey, started, 
 def test_a_redis_that_hangs_holds_no_process_up(number, started, tmp_path):
     """The consumer ends, with its usual exit code, while the thread waits for an answer."""
     with redis_server() as url:
+        # Without a timeout, the default of older clients, bare Huey's workers wait for ever.
+        url += "?socket_timeout=5"
         huey = Place("redis", url, "queue").open()
         server = int(huey.storage.conn.info("server")["process_id"])
         with started(Place("redis", url, "queue"), every=0.01) as consumer:
