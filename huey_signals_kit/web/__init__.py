@@ -1,4 +1,4 @@
-"""A web page for the queues of an application: who holds which lock, what runs, what is stored.
+"""A web interface for queues: who holds which lock, what runs, what is stored.
 
 `wsgi` and `asgi` return an application to mount under any path. Access is closed by default: the
 function `access` decides for each request.
@@ -7,9 +7,9 @@ function `access` decides for each request.
 
     page = wsgi(huey, access=lambda request: "read" if is_operator(request) else None)
 
-``"act"`` allows every act of the page, and a set allows some: ``release`` (the lock of a dead
-process), ``delete-token``, ``sweep``, ``purge``, ``revoke``, ``restore``, ``pause``, ``resume``,
-``run-now`` (a periodic task) and ``run-again`` (a failed task).
+``"act"`` allows every action, and a set allows some: ``release`` (the lock of a dead process),
+``delete-token``, ``sweep``, ``purge``, ``revoke``, ``restore``, ``pause``, ``resume``, ``run-now``
+(a periodic task) and ``run-again`` (a failed task).
 
 The package Jinja2 is needed: ``pip install 'huey-signals-kit[web]'``.
 """

@@ -1,4 +1,4 @@
-"""The page as an ASGI application, for Starlette, FastAPI, uvicorn and others."""
+"""The web interface as an ASGI application, for Starlette, FastAPI, uvicorn and others."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _THREADS = 8
 
 
 def asgi(hueys: Hueys, *, access: Access, user: User | None = None) -> AsgiApp:
-    """Return the page as an ASGI application.
+    """Return the web interface as an ASGI application.
 
-    The storage is read on threads of the page, never on the event loop, and on none of the threads
+    The storage is read on threads of its own, never on the event loop, and on none of the threads
     that the rest of the application uses.
 
     Args:
         hueys: One Huey, several, or a dict of them by name; each with a kit or without.
         access: Called with each `Request`, on a thread; returns None for no access, ``"read"``,
-            ``"act"``, or a set of the acts that are allowed.
+            ``"act"``, or a set of the actions that are allowed.
         user: Called with each `Request` that has access; returns the name of its user for the log
-            of acts. By default it is the name that the server or its framework has found.
+            of actions. Default: ``display_name`` of the user of Starlette's authentication.
 
     Raises:
         TypeError: `hueys` has something that is no Huey, or `access` or `user` is no function.

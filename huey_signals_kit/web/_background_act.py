@@ -54,7 +54,7 @@ class Run:
 
 
 class BackgroundActs:
-    """The acts of one queue that take long. One runs at a time; the last of each kind is kept."""
+    """The long actions of one queue: one runs at a time; the last run and dry run are kept."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -31,7 +31,7 @@ ACTS = frozenset(
         "run-again",
     }
 )
-"""Everything that the page can change."""
+"""The names of all actions: everything that the web interface can change."""
 
 
 def allowed_acts(access: Access, request: Request) -> frozenset[str] | None:

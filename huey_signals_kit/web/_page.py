@@ -22,7 +22,7 @@ class Page:
         read: Returns what it shows; raises `NotFound` if the object does not exist.
         as_json: Returns that as plain values.
         tab: The page of the navigation that it belongs to.
-        act: Handles a POST; None for a page that only shows.
+        act: Handles a POST; None for a page without a form.
         act_name: The act of `access` that the page needs, also to be shown.
         is_of_object: Whether the query must name a lock, a task or a token.
     """

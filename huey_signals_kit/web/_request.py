@@ -9,27 +9,27 @@ from typing import Any
 from urllib.parse import parse_qsl, quote
 
 MAX_BODY = 65_536
-"""Bytes of a request that are read; a form of the page has less than a tenth."""
+"""Maximum size of a request body, in bytes; a form has less than a tenth."""
 _PATH_CHARACTERS = "/~!$&'()*+,;=:@"
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request, as `access` gets it too."""
+    """An HTTP request; the argument of `access`."""
 
     method: str
     path: str
-    """The path below the place where the page is mounted; begins with ``/``."""
+    """The path below the mount point; begins with ``/``."""
     prefix: str = ""
-    """The path where the page is mounted, encoded as in a link, without a slash at its end."""
+    """The path of the mount point, encoded as in a link, without a slash at its end."""
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     """By name in lower case."""
     form: Mapping[str, str] = field(default_factory=dict)
     user: str = ""
-    """Who sent it, for the log, if the server or the framework knows."""
+    """The name of the user, for the log; empty if unknown."""
     hidden_fields: Callable[[], Mapping[str, str]] = dict
-    """Returns what each form of the page sends along, such as the token of Django against CSRF."""
+    """Returns further fields for each form, such as Django's CSRF token."""
     native: Any = None
     """The request as the server gives it: WSGI's environ, ASGI's scope, Django's request."""
     invalid: int = 0

@@ -1,4 +1,4 @@
-"""The core of the page: a request comes in, a response goes out."""
+"""The core of the web interface: a request comes in, a response goes out."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ FILES: dict[str, Callable[[], Response]] = {
 
 @dataclass(frozen=True)
 class Visit:
-    """A request to the pages of one queue, with what it may do."""
+    """A request for a page of one queue, with the actions that its user may do."""
 
     request: Request
     queue: Queue
@@ -76,7 +76,7 @@ class Visit:
 
 
 class Site:
-    """The page for some queues; an adapter for a server calls `respond`.
+    """The web interface of one or more queues. Adapters call `respond`.
 
     Args:
         hueys: One Huey, several, or a dict of them by name; each with a kit or without.
@@ -94,7 +94,7 @@ class Site:
         self._queues: dict[str, Queue] = {}
         """By the word that stands for the queue in links."""
         for name, huey in _named(hueys):
-            queue = Queue(check_huey(huey, "the page"), name=name)
+            queue = Queue(check_huey(huey, "the web interface"), name=name)
             slug = _text.slug(queue.name)
             if slug in self._queues:
                 raise ValueError(

@@ -1,4 +1,4 @@
-"""The page as a WSGI application, for Flask, Werkzeug, gunicorn and others."""
+"""The web interface as a WSGI application, for Flask, Werkzeug, gunicorn and others."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _StartResponse = Callable[..., Any]
 WsgiApp = Callable[[dict[str, Any], _StartResponse], Iterable[bytes]]
 
 _MAX_DISCARDED = 16 * 1024 * 1024
-"""Bytes of a body that is too long which are read all the same: a server that closes the connection
-before has the browser show an error in place of the response."""
+"""Maximum bytes that are read and discarded of a body that is too long. If the server closed the
+connection first, the browser would show an error in place of the response."""
 
 
 def wsgi(hueys: Hueys, *, access: Access, user: User | None = None) -> WsgiApp:
-    """Return the page as a WSGI application.
+    """Return the web interface as a WSGI application.
 
     Args:
         hueys: One Huey, several, or a dict of them by name; each with a kit or without.
         access: Called with each `Request`; returns None for no access, ``"read"``, ``"act"``, or a
-            set of the acts that are allowed.
+            set of the actions that are allowed.
         user: Called with each `Request` that has access; returns the name of its user for the log
-            of acts. By default it is the name that the server or its framework has found.
+            of actions. Default: ``REMOTE_USER``.
 
     Raises:
         TypeError: `hueys` has something that is no Huey, or `access` or `user` is no function.
@@ -77,7 +77,7 @@ def _body(environ: dict[str, Any]) -> bytes | int:
             _discard(stream, min(int(length), _MAX_DISCARDED))
             return 413
         body = _read(stream, int(length))
-        # A shorter one is that of a browser that went away.
+        # The client disconnected if the body is shorter.
         return body if len(body) == int(length) else 400
     if environ.get("wsgi.input_terminated"):
         body = _read(stream, MAX_BODY + 1)
