@@ -34,7 +34,7 @@ from huey.utils import Error
 from .._checks import check_huey, short, validate_flag
 from ..huey_internals.django_records import parse_record
 from ..ledger import UnreadableLedger, open_ledger
-from ..store import Store, open_store
+from ..store import Store, chunks, open_store
 from ..store.keys import DJANGO, Keys, Kind
 from ..store.protocol import Entry
 from ..store.reader import Reader, Unreadable
@@ -45,6 +45,9 @@ LOCK_ERRORS = ("TaskLockedException",)
 # As many as memory allows: before each deletion the queue and the schedule are read, which on a
 # storage in files takes as long as reading all results.
 _BATCH_ERRORS = 20_000
+_DELETED_AT_ONCE = 500
+"""Errors after which the report counts what was deleted, also if the storage fails then."""
+
 _BATCH_BYTES = 32_000_000
 _TRACEBACK_CLASS = re.compile(r"(?:[\w<>]+\.)*(\w{1,200})(?::|$)")
 _REPR_CLASS = re.compile(r"(\w{1,200})\(")
@@ -256,10 +259,10 @@ class _Purge:
         for batch in self._store.entries():
             errors += [entry for entry in batch if self._matches(entry)]
             if len(errors) >= _BATCH_ERRORS or sum(e.size for e in errors) >= _BATCH_BYTES:
-                self._delete(errors)
+                self._delete(errors, on_progress)
                 errors = []
             on_progress(self.report())
-        self._delete(errors)
+        self._delete(errors, on_progress)
         on_progress(self.report())
 
     def _matches(self, entry: Entry) -> bool:
@@ -295,7 +298,7 @@ class _Purge:
         # A key of the form of a Django record may also be the id of a user's own.
         return self._live_ids.has(key) or self._live_ids.has(key.removeprefix(DJANGO))
 
-    def _delete(self, errors: list[Entry]) -> None:
+    def _delete(self, errors: list[Entry], on_progress: Callable[[PurgeReport], object]) -> None:
         if not errors:
             return
         # Undecided until they are deleted, so that the report is right if the storage fails.
@@ -307,5 +310,10 @@ class _Purge:
             return
         due = [(entry.key, entry.value) for entry in errors if not self._is_live(entry.key)]
         pending = len(errors) - len(due)
-        deleted = len(due) if self._dry_run else len(self._store.compare_and_delete_many(due))
-        self._counts.update(pending=pending, deleted=deleted, undecided=-pending - deleted)
+        self._counts.update(pending=pending, undecided=-pending)
+        for pairs in chunks(due, _DELETED_AT_ONCE):
+            deleted = len(pairs)
+            if not self._dry_run:
+                deleted = len(self._store.compare_and_delete_many(pairs))
+            self._counts.update(deleted=deleted, undecided=-deleted)
+            on_progress(self.report())

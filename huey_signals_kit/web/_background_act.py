@@ -1,4 +1,7 @@
-"""Acts that take long, such as a sweep: on a thread of their own, one at a time for each queue."""
+"""Slow actions, such as a sweep: on a thread of their own, one at a time for each queue.
+
+This holds within one process; several processes of a server can sweep the same queue.
+"""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def in_shell(shop, command):
 def in_python(shop, line):
     """Run a line of Python after the imports that it needs."""
     script = f"import {shop.__name__}\nfrom {shop.__name__} import huey\n"
-    script += f"from datetime import datetime, timedelta\n{line}\n"
+    script += f"{line}\n"
     folder = Path(shop.__file__).parent
     subprocess.run([sys.executable, "-c", script], cwd=folder, check=True, timeout=60)
 

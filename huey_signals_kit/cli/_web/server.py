@@ -17,6 +17,9 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from ...web import wsgi
 
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_MAX_CONNECTIONS = 64
+"""Connections that are served at the same time; each has a thread."""
+
 _PLAIN = [
     ("Content-Type", "text/plain; charset=utf-8"),
     ("Content-Security-Policy", "default-src 'none'"),
@@ -126,6 +129,21 @@ def _credentials(header: str) -> tuple[str, bytes]:
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     request_queue_size = 128  # with the default of 5, busy clients wait a second for a connection
+    slots = threading.BoundedSemaphore(_MAX_CONNECTIONS)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Start a thread for a connection, unless there are too many; then close it."""
+        if self.slots.acquire(timeout=1.0):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve a connection on its thread."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.slots.release()
 
 
 class _ServerV6(_Server):
@@ -133,5 +151,7 @@ class _ServerV6(_Server):
 
 
 class _Handler(WSGIRequestHandler):
+    timeout = 10  # seconds without a byte, so that idle connections do not keep their threads
+
     def log_message(self, *args: Any) -> None:
         """Log nothing: a page that refreshes itself would fill the terminal."""

@@ -1,7 +1,8 @@
 """Sweep revoke tokens and purge stored errors, in the background.
 
 Both read the whole store. So a confirmation starts a dry run, unless there is a recent one, and
-shows how far it is; a POST starts the act itself. One of them runs at a time for each queue.
+shows how far it is; a POST starts the action itself. One of them runs at a time for each queue in
+this process.
 """
 
 from __future__ import annotations

@@ -110,11 +110,12 @@ def _python_switch(visit: Visit, name: str, act: str) -> str:
     until = ""
     if act == PAUSE_ACT:
         until = f"revoke_until=datetime.now() + timedelta(seconds={_DEFAULT_DURATION})"
+    imports = "from datetime import datetime, timedelta\n" if until else ""
     path = task_path(visit.queue.huey, name)
     if path:
-        return f"{path}.revoke({until})"
+        return f"{imports}{path}.revoke({until})"
     task = f"{_huey(visit)}._registry.string_to_task({name!r})"
-    return f"{_huey(visit)}.revoke_all({task}{', ' if until else ''}{until})"
+    return f"{imports}{_huey(visit)}.revoke_all({task}{', ' if until else ''}{until})"
 
 
 def _refusal_for_task(explanation: Explanation, is_revoked: bool) -> str:
