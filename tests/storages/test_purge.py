@@ -13,6 +13,7 @@ from huey.utils import Error
 
 from huey_signals_kit import KEEP, expire, install_handlers, uninstall_handlers
 from huey_signals_kit.inflight.claims import in_flight_of
+from huey_signals_kit.store import MemoryStore
 from huey_signals_kit.upkeep import PurgeStopped, errors, purge_errors
 from huey_signals_kit.upkeep import report as report_of
 from tests.support import hold, huey_class, run_all, store, stored_errors
@@ -433,3 +434,25 @@ REMOTE = f"Traceback (most recent call last):\n  File\nRuntimeError: far away:\n
 def test_the_class_of_an_error_is_what_its_text_and_its_traceback_agree_on(text, traceback, name):
     """What says two things is of neither: nobody deletes it by name."""
     assert errors.class_of(Error({"error": text, "traceback": traceback})) == name
+
+
+def test_what_was_deleted_before_the_storage_failed_is_counted(monkeypatch):
+    """The report has every slice that was deleted; the errors of the failed one are in doubt."""
+    huey = huey_package.MemoryHuey("shop")
+    for number in range(3):
+        huey.put_result(str(number), Error({"error": "TaskLockedException('no')"}))
+    monkeypatch.setattr(errors, "_DELETED_AT_ONCE", 1)
+    delete = MemoryStore.compare_and_delete_many
+    slices = []
+
+    def fail_at_the_second(self, pairs):
+        slices.append(pairs)
+        if len(slices) == 2:
+            raise ConnectionError("away")
+        return delete(self, pairs)
+
+    monkeypatch.setattr(MemoryStore, "compare_and_delete_many", fail_at_the_second)
+    with pytest.raises(PurgeStopped) as raised:
+        purge_errors(huey)
+    assert (raised.value.report.deleted, raised.value.report.undecided) == (1, 2)
+    assert len(stored_errors(huey)) == 2
