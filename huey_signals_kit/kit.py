@@ -32,13 +32,13 @@ from .locks.manager import LockEvents
 from .locks.patch import LockPatch
 from .metrics.counter import MetricCounter
 from .metrics.meter import Meter
-from .metrics.names import PAGE_ACTS
+from .metrics.names import PAGE_ACTIONS
 from .presets import build_preset
 from .registry import Registry, default_registry
 from .runtime.component import Component
 from .runtime.configuration import configuration
 from .runtime.scheduler import JobGroup, scheduler
-from .signals import page_act
+from .signals import page_action
 from .sinks.configured import read_sinks
 from .sinks.runner import SinkRunner
 
@@ -297,17 +297,19 @@ class Kit:
 
     # The methods below are called by `install_handlers`, by the components and by the web page.
 
-    def report_page_act(self, act: str, target: str, count: int, user: str) -> None:
-        """Count and announce a change that a person made on the web page; see `signals.page_act`.
+    def report_page_action(self, action: str, target: str, count: int, user: str) -> None:
+        """Count and announce a change that a person made in the web interface.
+
+        See `signals.page_action`.
 
         Args:
-            act: The name of the act.
+            action: The name of the action.
             target: The lock, the id or the task; empty for the whole queue.
             count: The number of things that were changed.
             user: The user; empty if unknown.
         """
-        self._counter.add((PAGE_ACTS, act))
-        self._reporter.announce(page_act, act=act, target=target, count=count, user=user)
+        self._counter.add((PAGE_ACTIONS, action))
+        self._reporter.announce(page_action, action=action, target=target, count=count, user=user)
         if not self.is_test:
             scheduler.start()
 

@@ -40,11 +40,11 @@ lock_released = _namespace.signal(
     doc="A lock was released whose holder is dead, or that no process claimed. Sent with ``lock`` "
     "(a `LockInfo`).",
 )
-page_act = _namespace.signal(
-    "page-act",
-    doc="A person changed something in the web interface. Sent with ``act`` (such as "
-    "``'release'``), ``target`` (the lock, the id or the task; empty for the whole queue), "
-    "``count`` (the number of things changed) and ``user`` (empty if unknown).",
+page_action = _namespace.signal(
+    "page-action",
+    doc="A person changed something in the web interface. Sent with ``action`` "
+    "(such as ``'release'``), ``target`` (the lock, the id or the task; empty for the whole "
+    "queue), ``count`` (the number of things changed) and ``user`` (empty if unknown).",
 )
 handler_failed = _namespace.signal(
     "handler-failed",

@@ -17,7 +17,7 @@ EVENTS_DROPPED: Final = "huey_events_dropped_total"
 STALE_LOCKS: Final = "huey_stale_locks_found_total"
 LOCKS_RELEASED: Final = "huey_locks_released_total"
 LOCKS_LOST: Final = "huey_locks_lost_total"
-PAGE_ACTS: Final = "huey_page_acts_total"
+PAGE_ACTIONS: Final = "huey_page_actions_total"
 TASK_SECONDS: Final = "huey_task_duration_seconds"
 """The only histogram; the others are counters."""
 
@@ -32,7 +32,7 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     STALE_LOCKS: ("queue", "lock"),
     LOCKS_RELEASED: ("queue", "lock"),
     LOCKS_LOST: ("queue", "lock"),
-    PAGE_ACTS: ("queue", "act"),
+    PAGE_ACTIONS: ("queue", "action"),
     TASK_SECONDS: ("queue", "task"),
 }
 """The labels of each metric, in the order of the values in a `values.Key`."""
@@ -48,7 +48,7 @@ HELP: Final[dict[str, str]] = {
     STALE_LOCKS: "Locks found whose holder is dead.",
     LOCKS_RELEASED: "Locks released because no living process held them.",
     LOCKS_LOST: "Locks that were gone, or held by another task, before their holder released them.",
-    PAGE_ACTS: "Changes that people made in the web interface.",
+    PAGE_ACTIONS: "Changes that people made in the web interface.",
     TASK_SECONDS: "Seconds a worker was busy with an attempt that completed, failed or timed out.",
 }
 

@@ -20,7 +20,7 @@ from huey import MemoryHuey
 from huey_signals_kit import install_handlers
 from huey_signals_kit.cli._web.command import PASSWORD
 from huey_signals_kit.cli._web.server import PageServer, is_loopback
-from huey_signals_kit.signals import page_act
+from huey_signals_kit.signals import page_action
 from huey_signals_kit.web._switches import digest
 from tests.locks import GONE, taken_by
 
@@ -114,7 +114,7 @@ def test_the_user_of_an_act_is_that_of_the_password(serve):
         raw = huey.storage.peek_data("shop.lock.import")
         given = base64.b64encode(f"{name}:secret".encode()).decode()
         form = urlencode({"name": "import", "acquisition": digest(raw)})
-        with install_handlers(huey, sinks="memory"), page_act.connected_to(on_act):
+        with install_handlers(huey, sinks="memory"), page_action.connected_to(on_act):
             answer, _ = serve(
                 "POST",
                 "/act/release",

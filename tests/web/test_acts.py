@@ -17,7 +17,7 @@ pytest.importorskip("jinja2")
 from huey import MemoryHuey, crontab
 
 from huey_signals_kit import install_handlers
-from huey_signals_kit.signals import page_act, sweep_finished
+from huey_signals_kit.signals import page_action, sweep_finished
 from huey_signals_kit.upkeep import sweep_tokens
 from huey_signals_kit.web import Request, Site
 from huey_signals_kit.web._acts import ACT_PAGES, cleaning
@@ -342,12 +342,12 @@ def test_an_act_is_logged_counted_and_announced_with_its_user(any_huey, site, ca
     def on_act(sender, **fields):
         announced.append((sender, fields))
 
-    with install_handlers(any_huey) as kit, page_act.connected_to(on_act, sender=any_huey):
+    with install_handlers(any_huey) as kit, page_action.connected_to(on_act, sender=any_huey):
         caplog.set_level(logging.INFO, "huey_signals_kit")
         confirm(site, f"/act/pause?{query}", user="anna")
-        expected = {"act": "pause", "target": name, "count": 1, "user": "anna"}
+        expected = {"action": "pause", "target": name, "count": 1, "user": "anna"}
         assert announced == [(any_huey, expected)]
-        assert kit.count("huey_page_acts_total", act="pause") == 1
+        assert kit.count("huey_page_actions_total", action="pause") == 1
     (line,) = [record for record in caplog.records if getattr(record, "huey_action", "") == "pause"]
     assert "'anna'" in line.getMessage()
     assert (line.huey_object, line.huey_count) == (name, 1)
@@ -359,7 +359,7 @@ def test_a_refused_act_is_not_counted(memory_huey):
     with install_handlers(memory_huey) as kit:
         post(site, "/act/release", {"name": "x", "acquisition": ""})
         post(site, "/act/resume", {"name": "x", "value": ""})
-        assert kit.count("huey_page_acts_total") == 0
+        assert kit.count("huey_page_actions_total") == 0
 
 
 def ended(site, act, query=""):
@@ -402,7 +402,7 @@ def test_a_sweep_marks_first_as_the_command_does(any_huey, site):
     with (
         install_handlers(any_huey),
         sweep_finished.connected_to(lambda sender, report: reports.append(report)),
-        page_act.connected_to(lambda sender, **fields: acts.append(fields)),
+        page_action.connected_to(lambda sender, **fields: acts.append(fields)),
     ):
         page = wait_until(
             lambda: form_of(found := get(site, f"/act/sweep?{query}")) and found, 20, "the count"
@@ -412,7 +412,7 @@ def test_a_sweep_marks_first_as_the_command_does(any_huey, site):
         assert "Marked (a later sweep deletes them)1" in text_of(ended(site, "sweep"))
         wait_until(lambda: acts, 10, "the announcement")
     assert [report.marked for report in reports] == [1]
-    assert acts == [{"act": "sweep", "target": "", "count": 0, "user": "anna"}]
+    assert acts == [{"action": "sweep", "target": "", "count": 0, "user": "anna"}]
     assert tokens(any_huey) == {f"r:{ORPHAN}"}
     assert sweep_tokens(any_huey, dry_run=True).marked == 1
 

@@ -23,7 +23,7 @@ from huey import MemoryHuey, SqliteHuey
 from starlette.authentication import SimpleUser
 
 from huey_signals_kit import install_handlers
-from huey_signals_kit.signals import page_act
+from huey_signals_kit.signals import page_action
 from huey_signals_kit.web import MAX_BODY, asgi, wsgi
 from huey_signals_kit.web._pages import NAVIGATION, PAGES
 from huey_signals_kit.web._site import FILES
@@ -425,7 +425,7 @@ def test_the_user_of_an_act_is_named_by_the_application(kind, user, expected):
     def on_act(sender, user, **_):
         users.append(user)
 
-    with install_handlers(huey, sinks="memory"), page_act.connected_to(on_act):
+    with install_handlers(huey, sinks="memory"), page_action.connected_to(on_act):
         if kind == "wsgi":
             page = wsgi(huey, access=lambda request: "act", user=user)
             headers, server = [*SAME_ORIGIN.items()], {"REMOTE_USER": "of the server"}

@@ -97,7 +97,7 @@ def record(visit: Visit, act: str, target: str, count: int) -> None:
     log_action(visit, act, target, f"{count} changed", count=count)
     kit = queue.kit
     if kit is not None:
-        kit.report_page_act(act, target, count, user)
+        kit.report_page_action(act, target, count, user)
     queue.refresh()
 
 

@@ -20,7 +20,7 @@ from django.test import AsyncClient, Client, SimpleTestCase, TestCase, override_
 from django.urls import path, reverse
 
 from huey_signals_kit.contrib.django import _page, urls
-from huey_signals_kit.signals import page_act
+from huey_signals_kit.signals import page_action
 from tests.locks import GONE, taken_by
 
 HUEY = settings.HUEY
@@ -147,7 +147,7 @@ class Page(TestCase):
         for name, middleware in (("one", settings.MIDDLEWARE), ("two", without)):
             taken_by(HUEY, name, GONE)
             _page._site.cache_clear()  # what is known of the queue is older
-            with override_settings(MIDDLEWARE=middleware), page_act.connected_to(on_act):
+            with override_settings(MIDDLEWARE=middleware), page_action.connected_to(on_act):
                 client = self.client_of("actor", enforce_csrf_checks=True)
                 url, fields = self.form_of(client, name)
                 forged = {**fields, "csrfmiddlewaretoken": "x"}
