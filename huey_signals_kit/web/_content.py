@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
-from heapq import nsmallest
 from itertools import zip_longest
 from socket import gethostname
 from typing import Any
@@ -16,12 +15,9 @@ from ..metrics.names import LOCK_SKIPS, SIGNALS, TASK_SECONDS
 from ..metrics.values import Durations
 from ..upkeep import LockInfo
 from ..upkeep.monitor.model import SeenLock, SeenProcess
-from ._queue import QueueState
+from ._queue import MAX_ROWS, ORDER, QueueState
 
 HOUR_MINUTES, MINUTES = 60, 180
-MAX_ROWS = 200
-"""Rows of a table at most."""
-
 MAX_TASKS = 20
 """Running tasks of a process that are listed."""
 
@@ -101,21 +97,10 @@ def lock_rows(state: QueueState, limit: int = MAX_ROWS) -> list[LockRow]:
 
     Args:
         state: The state of the queue.
-        limit: How many at most, because a queue can have a hundred thousand.
+        limit: How many at most.
     """
-    order = {False: 0, None: 1, True: 2}
-    first = nsmallest(
-        limit,
-        state.snapshot.locks,
-        key=lambda seen: (order[seen.lock.alive], -seen.lock.skips, seen.lock.name),
-    )
-    rows = [lock_row(seen, state) for seen in first]
-    return sorted(rows, key=lambda row: (order[row.lock.alive], -row.last_hour, row.lock.name))
-
-
-def count_dead(state: QueueState) -> int:
-    """Return how many of the known locks have a dead holder."""
-    return sum(seen.lock.alive is False for seen in state.snapshot.locks)
+    rows = [lock_row(seen, state) for seen in state.first_locks[:limit]]
+    return sorted(rows, key=lambda row: (ORDER[row.lock.alive], -row.last_hour, row.lock.name))
 
 
 def lock_row(seen: SeenLock, state: QueueState) -> LockRow:

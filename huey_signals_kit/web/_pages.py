@@ -19,7 +19,7 @@ from ._acts.locks import find_lock, refusal_of
 from ._content import LockRow
 from ._page import Page
 from ._problems import Problem, find_problems
-from ._queue import Queue, QueueState
+from ._queue import MAX_ROWS, Queue, QueueState
 from ._request import Request, Response, json_response
 from ._site import Visit, storage_problem
 from ._switches import MAX_LISTED, ListedToken
@@ -64,7 +64,7 @@ _templates.globals.update(
     bars=_charts.bars,
     group=_charts.group,
     zip=zip,
-    max_rows=_content.MAX_ROWS,
+    max_rows=MAX_ROWS,
     max_tasks=_content.MAX_TASKS,
 )
 
@@ -98,7 +98,7 @@ def _read_overview(visit: Visit) -> _Overview:
     return _Overview(
         state,
         locks,
-        _content.count_dead(state),
+        state.dead_locks,
         find_problems(state, locks),
         [] if report is None else [(name, _PLACES[act]) for name, act in list_garbage(report)],
         _content.attempts_by_minute(state.history),
@@ -214,7 +214,7 @@ def _tokens_json(content: _Tokens) -> dict[str, Any]:
 
 def _rows_json(content: _Shown) -> dict[str, Any]:
     return {
-        "tasks": [row.as_json() for row in content.rows[: _content.MAX_ROWS]],
+        "tasks": [row.as_json() for row in content.rows[:MAX_ROWS]],
         "tasks_known": len(content.rows),
         "age_seconds": content.state.age,
     }

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from ..upkeep.reports import problems
 from ..upkeep.wording import pluralize, verb
-from . import _content
 from ._content import LockRow
 from ._queue import QueueState
 from ._text import format_moment, reference
@@ -93,7 +92,7 @@ def _dead_workers(state: QueueState) -> list[Problem]:
 
 
 def _dead_locks(state: QueueState, locks: list[LockRow]) -> list[Problem]:
-    dead = _content.count_dead(state)
+    dead = state.dead_locks
     if dead > _MAX_LOCKS:
         return [_locks_text(dead)]
     return [_lock_text(row) for row in locks if row.state == "dead"]

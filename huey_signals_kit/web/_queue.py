@@ -9,8 +9,9 @@ the time at most; how old that is, is part of the state.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from heapq import nsmallest
 from typing import Any
 
 from .. import Kit, get_kit
@@ -19,7 +20,7 @@ from ..store import UPKEEP, open_kit_store
 from ..store.failures import is_storage_failure
 from ..upkeep import LockInfo, LockInspector, Report
 from ..upkeep.monitor.background_read import BackgroundRead, ReadTimeout
-from ..upkeep.monitor.model import QueueSnapshot
+from ..upkeep.monitor.model import QueueSnapshot, SeenLock
 from ..upkeep.monitor.poller import Poller
 from ._background_act import BackgroundActs
 from ._lookups import Lookups
@@ -31,6 +32,11 @@ _ACT_WAIT_SECONDS = 20.0
 """Seconds that an action waits for the search that must come before it."""
 
 _LOG_SECONDS = 60.0
+MAX_ROWS = 200
+"""Rows of a table at most."""
+
+ORDER = {False: 0, None: 1, True: 2}
+"""The order of locks by whether their holder is alive."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,11 @@ class QueueState:
     history: History
     at: float
     """When it was read, by a monotonic clock."""
+    first_locks: Sequence[SeenLock] = ()
+    """The first `MAX_ROWS` locks: those of dead holders, then unknown ones, then those that refuse
+    most. A queue can have a hundred thousand, so no request sorts them."""
+    dead_locks: int = 0
+    """How many of all locks have a dead holder."""
     age: float = 0.0
     """Seconds since then."""
     error: Exception | None = None
@@ -171,4 +182,10 @@ class Queue:
             self._poller.last_report,
             read_history(store, time.time()),
             at,
+            nsmallest(MAX_ROWS, snapshot.locks, key=_order_of),
+            sum(seen.lock.alive is False for seen in snapshot.locks),
         )
+
+
+def _order_of(seen: SeenLock) -> tuple[int, int, str]:
+    return ORDER[seen.lock.alive], -seen.lock.skips, seen.lock.name
