@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from datetime import datetime, timezone
 from hashlib import blake2b
 
-_UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+from ..upkeep.wording import format_span
+
 _BYTES = ("B", "kB", "MB", "GB", "TB")
 _MAX_TEXT = 300
 _MAX_REFERENCE = 500
@@ -16,18 +17,7 @@ _DIGEST = "digest:"
 
 def format_duration(seconds: float | None) -> str:
     """Return seconds in their two largest units, such as ``2 min 10 s``; ``–`` for None."""
-    if seconds is None:
-        return "–"
-    if 0 < seconds < 1:
-        return f"{max(1, round(seconds * 1000))} ms"
-    rest, parts = max(0, int(seconds)), list[str]()
-    for name, size in _UNITS:
-        number, rest = divmod(rest, size)
-        if number or (name == "s" and not parts):
-            parts.append(f"{number} {name}")
-        elif parts:
-            break
-    return " ".join(parts[:2])
+    return "–" if seconds is None else format_span(seconds)
 
 
 def format_age(seconds: float) -> str:

@@ -63,6 +63,11 @@ def exact_pattern(key: str) -> str:
     return glob.escape(key)
 
 
+def huey_variable(huey: Any) -> str:
+    """Return a name for the Huey in a line of Python."""
+    return huey_path(huey).rpartition(".")[2].lower()
+
+
 def huey_path(huey: Any) -> str:
     """Return the Huey as ``module.attribute``, if an imported module has it; else a placeholder."""
     declaring = [cls.__module__ for cls in huey._registry._registry.values()]

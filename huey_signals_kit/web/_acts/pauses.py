@@ -17,7 +17,7 @@ from .._page import NotFound, Refused
 from .._request import Response
 from .._site import Visit
 from .._switches import digest, is_switch
-from .command import huey_path, task_path
+from .command import huey_variable, task_path
 from .confirmation import Confirmation, form_fields, record, redirect
 from .once import FIELD, new_form_id, use_form
 from .targets import (
@@ -62,7 +62,7 @@ def _confirm_switch(visit: Visit, act: str) -> Confirmation:
         facts += task_facts(found.explanation)
         refusal = _refusal_for_task(found.explanation, key in found.digests)
         effects = ["A revoke token is stored. The worker that dequeues this task drops it."]
-        python = f"{_huey(visit)}.revoke_by_id({name!r})"
+        python = f"{huey_variable(visit.queue.huey)}.revoke_by_id({name!r})"
     else:
         pause, _ = visit.queue.find_pause(name)
         facts += pause_facts(visit, pause)
@@ -102,10 +102,6 @@ def _confirm_switch(visit: Visit, act: str) -> Confirmation:
     )
 
 
-def _huey(visit: Visit) -> str:
-    return huey_path(visit.queue.huey).rpartition(".")[2].lower()
-
-
 def _python_switch(visit: Visit, name: str, act: str) -> str:
     until = ""
     if act == PAUSE_ACT:
@@ -114,8 +110,9 @@ def _python_switch(visit: Visit, name: str, act: str) -> str:
     path = task_path(visit.queue.huey, name)
     if path:
         return f"{imports}{path}.revoke({until})"
-    task = f"{_huey(visit)}._registry.string_to_task({name!r})"
-    return f"{imports}{_huey(visit)}.revoke_all({task}{', ' if until else ''}{until})"
+    huey = huey_variable(visit.queue.huey)
+    task = f"{huey}._registry.string_to_task({name!r})"
+    return f"{imports}{huey}.revoke_all({task}{', ' if until else ''}{until})"
 
 
 def _refusal_for_task(explanation: Explanation, is_revoked: bool) -> str:

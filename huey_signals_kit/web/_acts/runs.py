@@ -21,7 +21,7 @@ from .._page import NotFound, Refused
 from .._request import Response
 from .._site import Visit
 from .._switches import Pause, digest, read_pause
-from .command import huey_path, task_path
+from .command import huey_variable, task_path
 from .confirmation import Confirmation, form_fields, record, redirect
 from .once import FIELD, new_form_id, use_form
 from .targets import NO_OBJECT, pause_facts, task_facts
@@ -43,7 +43,7 @@ def confirm_now(visit: Visit) -> Confirmation:
     state, (pause, _) = visit.queue.state(), visit.queue.find_pause(name)
     refusal = _refusal_now(visit, name) or _refusal_of_pause(pause)
     path = task_path(visit.queue.huey, name)
-    huey = huey_path(visit.queue.huey).rpartition(".")[2].lower()
+    huey = huey_variable(visit.queue.huey)
     return Confirmation(
         state,
         NOW,
