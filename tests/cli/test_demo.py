@@ -173,6 +173,7 @@ def test_redis_is_left_as_it_was(terminal: Terminal, redis_url: str) -> None:
         client.delete(*foreign)
 
 
+@pytest.mark.slow
 def test_plain_output(terminal: Terminal) -> None:
     """In a pipe: no colour, no bar, no wide line; the table, its meaning, and three lines."""
     ended = terminal.run("--tasks", "20")

@@ -142,6 +142,7 @@ def test_where_output_is_no_terminal_it_is_printed_once(sqlite_shop):
     assert "0 held" in ran.row("locks")[0] + " " + ran.row("locks")[1]
 
 
+@pytest.mark.slow
 def test_the_live_view_goes_on(make_shop, work, watch):
     """At 80 columns and 24 lines: the task, its lock, rates, and the store as it grows."""
     shop = make_shop("redis")

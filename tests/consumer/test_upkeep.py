@@ -207,6 +207,7 @@ def test_a_sweep_killed_half_way_is_gone_on_with(setting, where):
     assert tokens(huey) == {f"r:{waiting.id}"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", slow_except(["sqlite"], KINDS), indirect=True)
 def test_many_who_sweep_at_once_delete_each_token_once(setting):
     """Also those that do not wait for one another: who cannot get its turn deletes nothing."""
