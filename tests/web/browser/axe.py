@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.servers import NoServer
 from tests.web.browser.webdriver import Browser
 
 PACKAGE = "axe-core@4.14.1"
 TARBALL = "HUEY_SIGNALS_KIT_AXE_CORE"
-"""Environment variable with the path of the package, if it was fetched before."""
+"""Environment variable with the path of the package, if it was fetched; ``missing`` skips."""
 _SECONDS = 60
 _TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 _RUN = """
@@ -28,6 +30,8 @@ return found.violations.map(each => `${each.id}: ${each.help}; ${each.nodes[0].h
 @contextmanager
 def fetched_axe() -> Iterator[str]:
     """Yield the script, from the package that `TARBALL` names or from npm."""
+    if os.environ.get(TARBALL) == "missing":
+        pytest.skip("axe-core could not be fetched")
     with tempfile.TemporaryDirectory() as folder:
         tarball = Path(os.environ.get(TARBALL) or _fetch(folder))
         with tarfile.open(tarball) as archive:
