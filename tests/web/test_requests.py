@@ -20,21 +20,10 @@ from huey_signals_kit.web._pages import PAGES
 from huey_signals_kit.web._site import FILES
 from huey_signals_kit.web._switches import digest
 from tests.support import hold, locks, wait_until
+from tests.web.acting import HOSTILE, SAME, get, post
 
-SAME = {"host": "ops.example", "sec-fetch-site": "same-origin"}
 PATHS = ["/", *FILES, *(f"/{name}" for name in PAGES), *(f"/{name}.json" for name in PAGES)]
 OF_OBJECTS = [f"/{name}" for name, page in PAGES.items() if page.is_of_object]
-HOSTILE = "<script>alert(1)</script>\"'&\x1b[31m\u202e{{7*7}}"
-
-
-def get(site, path, **fields):
-    path, _, query = path.partition("?")
-    values = dict(pair.split("=") for pair in query.split("&")) if query else {}
-    return site.respond(Request("GET", path, query=values, **fields))
-
-
-def post(site, path, form, headers=SAME):
-    return site.respond(Request("POST", path, headers=headers, form=form))
 
 
 @pytest.fixture
