@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from html import unescape
 
 import pytest
 
@@ -48,6 +50,7 @@ def test_a_failed_task_is_run_again_with_its_arguments(huey, site):
     confirmation = get(site, f"/act/run-again?id={task_id}")
     for each in (page, confirmation, get(site, f"/task.json?id={task_id}")):
         assert SECRET.encode() not in each.body
+    shown = re.search(r"from tests.django.own_tasks import.*?</", confirmation.body.decode(), re.S)
     response = post(site, *form_of(confirmation))
     assert notice_of(site, response) == "The task was enqueued again, with a new id."
     task = huey.dequeue()
@@ -56,6 +59,8 @@ def test_a_failed_task_is_run_again_with_its_arguments(huey, site):
     assert own_tasks.record(huey, task_id) == before
     assert post(site, *form_of(confirmation)).status == 409
     assert huey.pending_count() == 0
+    exec(unescape(shown[0].removesuffix("</")))
+    assert huey.dequeue().args[1:] == ([SECRET], {"number": 7})
 
 
 def test_a_task_that_has_not_failed_is_not_run_again(huey, site):

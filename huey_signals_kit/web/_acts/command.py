@@ -73,10 +73,10 @@ def huey_path(huey: Any) -> str:
     declaring = [cls.__module__ for cls in huey._registry._registry.values()]
     for name in dict.fromkeys([*declaring, *sys.modules]):
         values: dict[str, Any] = getattr(sys.modules.get(name), "__dict__", {})
-        if name.startswith("__") or not _is_path(name):
+        if name.startswith("__") or not is_path(name):
             continue
         for attribute, value in list(values.items()):
-            if value is huey and _is_path(attribute):
+            if value is huey and is_path(attribute):
                 return f"{name}.{attribute}"
     return _PLACEHOLDER
 
@@ -92,9 +92,10 @@ def task_path(huey: Any, name: str) -> str:
     declared = huey._registry._registry.get(name)
     function = getattr(sys.modules.get(module), attribute, None)
     is_task = declared is not None and getattr(function, "task_class", None) is declared
-    is_importable = is_task and _is_path(name) and not name.startswith("__")
+    is_importable = is_task and is_path(name) and not name.startswith("__")
     return name if is_importable else ""
 
 
-def _is_path(name: str) -> bool:
+def is_path(name: str) -> bool:
+    """Return whether a name can be written in Python as it is, such as ``module.function``."""
     return re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name, re.ASCII) is not None

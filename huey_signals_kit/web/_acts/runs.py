@@ -21,7 +21,7 @@ from .._page import NotFound, Refused
 from .._request import Response
 from .._site import Visit
 from .._switches import Pause, digest, read_pause
-from .command import huey_variable, task_path
+from .command import huey_variable, is_path, task_path
 from .confirmation import Confirmation, form_fields, record, redirect
 from .once import FIELD, new_form_id, use_form
 from .targets import NO_OBJECT, pause_facts, task_facts
@@ -180,6 +180,7 @@ def confirm_again(visit: Visit) -> Confirmation:
     found, _ = visit.queue.find_task(task_id)
     explanation = found.explanation
     raw = _read_record(visit, task_id)
+    refusal = _refusal(visit, explanation, raw)
     return Confirmation(
         visit.queue.state(),
         AGAIN,
@@ -192,12 +193,27 @@ def confirm_again(visit: Visit) -> Confirmation:
             "The task is enqueued again, with a new id and the same arguments. The record of the "
             "failed task stays.",
         ),
-        _refusal(visit, explanation, raw),
+        refusal,
         {
             "id": task_id,
             "value": "" if raw is None else digest(raw),
             FIELD: new_form_id(),
         },
+        command="" if refusal else _python_again(task_id, raw, Reader(visit.queue.huey)),
+        is_python=True,
+    )
+
+
+def _python_again(task_id: str, raw: bytes | None, reader: Reader) -> str:
+    failed = None if raw is None else _failed_record(task_id, raw, reader)
+    path = "" if failed is None else module_path((failed.fields.get("task_path"),)) or ""
+    module, _, function = path.rpartition(".")
+    if not module or not is_path(path):
+        return ""
+    return (
+        f"from {module} import {function}\n"
+        f"failed = {function}.get_result({task_id!r})\n"
+        "failed.task.enqueue(*failed.args, **failed.kwargs)"
     )
 
 

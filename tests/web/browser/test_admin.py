@@ -22,7 +22,7 @@ from huey_signals_kit.web._pages import PAGES
 from tests.django.project import SETTING, Project
 from tests.servers import free_port
 from tests.support import wait_until
-from tests.web.browser.acts import acts_on, do
+from tests.web.browser.acts import Act, acts_on, do
 from tests.web.browser.shop import Shop, filled_shop
 from tests.web.browser.test_pages import problems_of
 from tests.web.browser.walk import walk
@@ -34,6 +34,7 @@ SECONDS = 60
 SETTINGS = """
 INSTALLED_APPS += ["huey.contrib.djhuey", "huey_signals_kit.contrib.django"]
 HUEY = {{"huey_class": "huey.RedisHuey", "name": {name!r}, "url": {url!r}, "immediate": False}}
+TASKS = {{"default": {{"BACKEND": "huey.contrib.djhuey.tasks_backend.HueyBackend"}}}}
 if {major} >= 6:
     from django.utils.csp import CSP
     MIDDLEWARE.append("django.middleware.csp.ContentSecurityPolicyMiddleware")
@@ -43,6 +44,26 @@ TASKS = """
 from huey.contrib.djhuey import HUEY
 from huey_signals_kit.cli._demo.shop import declare_shop_tasks
 declare_shop_tasks(HUEY)
+try:
+    from django.tasks import task
+except ImportError:
+    from django_tasks import task
+
+@task
+def fails():
+    raise ValueError
+"""
+FAIL = """
+import django
+django.setup()
+from huey.contrib.djhuey import HUEY
+from store.tasks import fails
+known = HUEY.storage.enqueued_items()
+failed = fails.enqueue()
+(message,) = [each for each in HUEY.storage.enqueued_items() if each not in known]
+HUEY.storage.conn.lrem(HUEY.storage.queue_key, 1, message)
+HUEY.execute(HUEY.deserialize_task(message))
+print(failed.id)
 """
 USERS = """
 import django
@@ -57,8 +78,11 @@ for name, codenames in (("actor", ["act_on_queue"]), ("reader", ["view_queue"]),
 
 
 @contextmanager
-def served(shop: Shop, redis_url: str) -> Iterator[str]:
-    """Run a project with the queue of the shop, and yield the address of its admin."""
+def served(shop: Shop, redis_url: str) -> Iterator[tuple[str, str]]:
+    """Run a project with the queue of the shop.
+
+    Yield the address of its admin, and the id of one of Django's own tasks, which has failed.
+    """
     major, port = django.VERSION[0], free_port()
     with TemporaryDirectory() as folder:
         settings = SETTINGS.format(name=shop.huey.name, url=redis_url, major=major)
@@ -67,6 +91,7 @@ def served(shop: Shop, redis_url: str) -> Iterator[str]:
             "shop/urls.py", f"{(project.path / 'shop/urls.py').read_text()}\nimport store.tasks\n"
         )
         project.python(USERS)
+        failed = project.python(FAIL).out.strip()
         log = project.path / "server.log"
         command = [sys.executable, "manage.py", "runserver", "--noreload", f"127.0.0.1:{port}"]
         environment = {**project.environment, SETTING: "shop.settings"}
@@ -77,7 +102,7 @@ def served(shop: Shop, redis_url: str) -> Iterator[str]:
         try:
             url = f"http://127.0.0.1:{port}/admin/"
             wait_until(lambda: _answers(url), SECONDS, "Django's server", log)
-            yield url
+            yield url, failed
         finally:
             process.terminate()
             process.wait(SECONDS)
@@ -102,16 +127,20 @@ def log_in(browser: Browser, admin: str, user: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def site(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shop, str]]:
-    """A queue, and the address of the admin of a project that has it."""
+def site(
+    redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Shop, str, str]]:
+    """A queue, the address of the admin of a project that has it, and the id of a failed task."""
     with ExitStack() as stack:
         shop = stack.enter_context(filled_shop(redis_url, tmp_path_factory.mktemp("shop")))
-        yield shop, stack.enter_context(served(shop, redis_url))
+        yield (shop, *stack.enter_context(served(shop, redis_url)))
 
 
-def test_users_without_a_permission_are_refused(site: tuple[Shop, str], browser: Browser) -> None:
+def test_users_without_a_permission_are_refused(
+    site: tuple[Shop, str, str], browser: Browser
+) -> None:
     """A reader gets no form, and a form that is forged does nothing; others see nothing at all."""
-    shop, admin = site
+    shop, admin, _ = site
     page, (act, *_) = f"{admin}huey_signals/queue/", acts_on(shop)
     log_in(browser, admin, "reader")
     browser.open(f"{page}act/{act.path}")
@@ -130,9 +159,9 @@ def test_users_without_a_permission_are_refused(site: tuple[Shop, str], browser:
     assert not act.is_done()
 
 
-def test_the_admin_has_the_page(site: tuple[Shop, str], browser: Browser, axe: str) -> None:
+def test_the_admin_has_the_page(site: tuple[Shop, str, str], browser: Browser, axe: str) -> None:
     """By a link of its index, with every page and act for those who may, and no more for others."""
-    (shop, admin), seen, problems = site, set(), []
+    (shop, admin, failed), seen, problems = site, set(), []
     log_in(browser, admin, "actor")
     browser.click("a[href$='huey_signals/queue/']")
     wait_until(lambda: "huey_signals" in browser.url, SECONDS, "the page")
@@ -143,10 +172,19 @@ def test_the_admin_has_the_page(site: tuple[Shop, str], browser: Browser, axe: s
         problems += problems_of(browser, axe, name)
     assert problems == []
     assert seen >= set(PAGES)
-    acts = acts_on(shop)
-    for act in acts:
+    done = set()
+    for act in acts_on(shop):
         do(browser, page, act)
-    assert {act.name for act in acts} | {"run-again"} == ACTS
+        done.add(act.name)
+    waiting = shop.huey.storage.queue_size()
+    run_again = Act(
+        "run-again",
+        f"run-again?id={failed}",
+        failed,
+        lambda: shop.huey.storage.queue_size() == waiting + 1,
+    )
+    do(browser, page, run_again)
+    assert done | {run_again.name} == ACTS
 
 
 def forge(browser: Browser, action: str) -> int:
