@@ -73,7 +73,7 @@ def rows(keys):
         yield str(uuid.UUID(int=number + 2**64)), error
 
 def put(rows):
-    if hasattr(huey.storage, "conn"):
+    if hasattr(huey.storage, "result_key"):
         huey.storage.conn.hset(huey.storage.result_key, mapping=dict(rows))
     else:
         with huey.storage.db(commit=True) as cursor:
