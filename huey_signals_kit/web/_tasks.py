@@ -19,7 +19,8 @@ from ._queue import QueueState
 from ._site import Visit
 from ._switches import TaskState
 
-_ENDS = ("complete", "error", "locked", "retrying")
+_ENDS = (*_content.ENDS, "retrying")
+_ERRORS = ("error", "timeout")
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _read_name(visit: Visit, name: str) -> OneTask:
         )
     facts = list(targets.pause_facts(visit, pause))
     facts.append(("Last attempt", _last(state.history, name, _ENDS)))
-    facts.append(("Last error", _last(state.history, name, ("error", "retrying"))))
+    facts.append(("Last error", _last(state.history, name, _ERRORS)))
     refusal = refusal_for_name(visit, name)
     links: list[tuple[str, str, dict[str, str]]] = []
     if pause is not None:

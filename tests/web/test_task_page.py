@@ -102,12 +102,15 @@ def test_all_runs_of_a_task_are_summed_up(any_huey, site):
 
 
 def test_the_last_error_is_dated_by_the_counts_of_each_minute(memory_huey):
-    """An attempt that ended well does not count as one."""
+    """Neither an attempt that ended well nor one that a lock refused and that is retried counts."""
     minute = [time.time() - 300]
     writer = HistoryWriter(lambda: open_kit_store(memory_huey, UPKEEP), lambda: minute[0])
-    writer.add({(SIGNALS, "shop", "shop.pay", "error"): 2})
-    minute[0] += 180
-    writer.add({(SIGNALS, "shop", "shop.pay", "complete"): 1})
+    writer.add({(SIGNALS, "shop", "shop.pay", "timeout"): 2})
+    minute[0] += 60
+    for signal in ("complete", "locked", "retrying"):
+        writer.add({(SIGNALS, "shop", "shop.pay", signal): 1})
+    minute[0] += 120
+    writer.add({(SIGNALS, "shop", "shop.pay", "canceled"): 1})
     memory_huey.put("rt:shop.pay", (None, False))
     page = text_of(get(Site(memory_huey, access=lambda request: "read"), "/task?name=shop.pay"))
     assert re.search("Last attempt(2|3) min ago", page)

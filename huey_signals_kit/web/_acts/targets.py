@@ -50,10 +50,12 @@ def find_target(values: Mapping[str, str], act: str) -> tuple[str, str]:
 
 
 def page_of(visit: Visit, key: str, name: str) -> str:
+    """Return the path of the page of the task or tasks that a token or switch is about."""
     return visit.url("task", **({"id": name} if key.startswith(TOKEN) else {"name": name}))
 
 
 def task_facts(explanation: Explanation) -> list[tuple[str, str]]:
+    """Return what a confirmation shows of one task: a title and a text each."""
     facts = []
     if explanation.task_name:
         facts.append(("Task", _text.clean(explanation.task_name)))
@@ -63,6 +65,7 @@ def task_facts(explanation: Explanation) -> list[tuple[str, str]]:
 
 
 def pause_facts(visit: Visit, pause: Pause | None) -> list[tuple[str, str]]:
+    """Return what a confirmation shows of the pause switch of a task."""
     if pause is None:
         return [("State", "not paused")]
     if not pause.is_readable:
