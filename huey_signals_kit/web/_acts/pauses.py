@@ -13,10 +13,10 @@ from ...store import Reader, open_store
 from ...store.keys import PAUSE, TOKEN
 from ...upkeep import Explanation, is_declared
 from .. import _content, _text
-from .._page import NotFound, Refused
+from .._page import Refused
 from .._request import Response
 from .._site import Visit
-from .._switches import digest, is_switch
+from .._switches import digest
 from .command import huey_variable, task_path
 from .confirmation import Confirmation, form_fields, record, redirect
 from .once import FIELD, new_form_id, use_form
@@ -29,6 +29,7 @@ from .targets import (
     find_target,
     page_of,
     pause_facts,
+    target_of_form,
     task_facts,
 )
 
@@ -161,12 +162,7 @@ def pause(visit: Visit) -> Response:
 
 def _store(visit: Visit, act: str, seconds: int | None) -> Response:
     queue, form = visit.queue, form_fields(visit)
-    try:
-        key, name = find_target(form, act)
-    except NotFound as exc:
-        raise Refused(UNCHANGED, str(exc.args[0])) from None
-    if not is_switch(queue.huey, key):
-        raise Refused(UNCHANGED, f"{_text.clean(key)!r} is the key of a lock of this queue.")
+    key, name = target_of_form(visit, act)
     if key.startswith(PAUSE) and (refusal := refusal_for_name(visit, name)):
         raise Refused(UNCHANGED, refusal)
     # As Huey's own revoke() does, which takes the class of a task that may not be imported here.

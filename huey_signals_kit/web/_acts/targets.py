@@ -9,9 +9,10 @@ from ...store.keys import PAUSE, TOKEN
 from ...upkeep import Explanation
 from ...upkeep.explanation.sentences import sentences
 from .. import _text
-from .._page import NotFound
+from .._page import NotFound, Refused
 from .._site import Visit
-from .._switches import Pause
+from .._switches import Pause, is_switch
+from .confirmation import form_fields
 
 DELETE, REVOKE, RESTORE, PAUSE_ACT, RESUME = "delete-token", "revoke", "restore", "pause", "resume"
 EVERY_RUN = "revoke-every-run"
@@ -47,6 +48,26 @@ def find_target(values: Mapping[str, str], act: str) -> tuple[str, str]:
             "huey-signals tokens delete."
         )
     return key, name
+
+
+def target_of_form(visit: Visit, act: str) -> tuple[str, str]:
+    """Return what `find_target` finds in the form of a request.
+
+    Raises:
+        Refused: There is no task or token, or the key is of another kind, such as a lock.
+    """
+    try:
+        key, name = find_target(form_fields(visit), act)
+    except NotFound as exc:
+        raise Refused(UNCHANGED, str(exc.args[0])) from None
+    if not is_switch(visit.queue.huey, key):
+        raise Refused(UNCHANGED, not_a_switch(key))
+    return key, name
+
+
+def not_a_switch(key: str) -> str:
+    """Return the sentence for a key that is none of a token or a pause switch."""
+    return f"{_text.clean(key)!r} is not the key of a revoke token or a pause switch."
 
 
 def page_of(visit: Visit, key: str, name: str) -> str:

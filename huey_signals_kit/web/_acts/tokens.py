@@ -24,8 +24,10 @@ from .targets import (
     RESUME,
     UNCHANGED,
     find_target,
+    not_a_switch,
     page_of,
     pause_facts,
+    target_of_form,
     task_facts,
 )
 
@@ -58,7 +60,7 @@ def confirm_resume(visit: Visit) -> Confirmation:
 def _confirm_removal(visit: Visit, act: str, question: str, button: str) -> Confirmation:
     key, name = find_target(visit.request.query, act)
     if not is_switch(visit.queue.huey, key):
-        raise NotFound(f"{_text.clean(key)!r} is not the key of a revoke token or a pause switch.")
+        raise NotFound(not_a_switch(key))
     shown, facts, effects, is_token = "", list[tuple[str, str]](), list[str](), True
     fields = dict(visit.request.query)
     if key.startswith(TOKEN):
@@ -141,15 +143,7 @@ def resume(visit: Visit) -> Response:
 def _remove(visit: Visit, act: str) -> Response:
     """Delete a token, if its stored value is the one that the page has shown."""
     queue, form = visit.queue, form_fields(visit)
-    try:
-        key, name = find_target(form, act)
-    except NotFound as exc:
-        raise Refused(UNCHANGED, str(exc.args[0])) from None
-    if not is_switch(queue.huey, key):
-        raise Refused(
-            UNCHANGED,
-            f"{_text.clean(key)!r} is not the key of a revoke token or a pause switch.",
-        )
+    key, name = target_of_form(visit, act)
     store = open_store(queue.huey)
     (raw,) = store.get([key])
     changed = Refused(
