@@ -261,3 +261,19 @@ def test_a_path_writes_no_line_of_its_own_into_the_log(huey, monkeypatch, caplog
     assert site.respond(Request("GET", "/a\nFAKE LOG")).status == 500
     assert "\nFAKE" not in caplog.text
     assert "FAKE LOG" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("act", "form"),
+    [("revoke", {"id": "q.lock.import"}), ("delete-token", {"key": "r:q.lock.import"})],
+)
+def test_a_key_of_a_lock_is_not_taken_for_that_of_a_token(act, form):
+    """In a queue whose name begins like the key of a token."""
+    huey = MemoryHuey("r:q")
+    site = Site(huey, access=lambda request: "act")
+    form = {**form, "value": "", once.FIELD: once.new_form_id()}
+    response = post(site, f"/act/{act}", form)
+    assert response.status == 409
+    assert "'r:q.lock.import' is not the key of a revoke token" in text_of(response)
+    with huey.lock_task("import"):
+        pass
