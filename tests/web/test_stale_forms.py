@@ -117,6 +117,17 @@ def test_a_token_whose_task_was_enqueued_since_the_confirmation_stays(huey, site
     assert tokens(huey) == {f"r:{task.id}"}
 
 
+@pytest.mark.parametrize("act", ["pause", "revoke"])
+def test_a_form_does_not_stop_a_task_a_second_time(huey, site, act):
+    """After the switch that it has stored was deleted, such as by the button Back."""
+    _, name = declare(huey)
+    form = form_of(get(site, f"/act/{act}?name={name}"))
+    assert send(site, form).status == 303
+    huey.delete(f"rt:{name}")
+    assert send(site, form).status == 409
+    assert f"rt:{name}" not in tokens(huey)
+
+
 def test_a_storage_that_is_busy_is_not_called_a_repeated_form(huey, site, monkeypatch):
     """The list of used forms could not be written, and the user can try again."""
     pay, name = declare(huey)
