@@ -30,7 +30,7 @@ LOG_FUNCTION = "log_task_finished"
 _TASK_MODULES = ("django.tasks.base", "django_tasks.base")
 _LONGEST_PATH = 300
 # The fields of Huey's Message.
-_NAME, _ARGS = 1, 6
+_NAME, _ARGS, _KWARGS = 1, 6, 7
 
 
 def is_django_task(task: Any) -> bool:
@@ -60,6 +60,17 @@ def name_in_message(fields: tuple[Any, ...]) -> str:
     name = str(fields[_NAME])
     is_shim = name == RUN_TASK_NAME and len(fields) > _ARGS
     return (module_path(fields[_ARGS]) if is_shim else None) or name
+
+
+def arguments_in_message(fields: tuple[Any, ...]) -> tuple[Any, Any]:
+    """Return the arguments and keyword arguments of the task of a message, of any type.
+
+    Args:
+        fields: The fields of Huey's ``Message``, read as data.
+    """
+    args, kwargs = fields[_ARGS], fields[_KWARGS]
+    is_shim = str(fields[_NAME]) == RUN_TASK_NAME and module_path(args) is not None
+    return (args[1], args[2]) if is_shim and len(args) > 2 else (args, kwargs)
 
 
 def module_path(args: Any) -> str | None:

@@ -18,5 +18,16 @@ from ._asgi import asgi
 from ._request import MAX_BODY, Request, Response, read_request
 from ._site import Access, Site
 from ._wsgi import wsgi
+from .arguments import FormatArguments
 
-__all__ = ["MAX_BODY", "Access", "Request", "Response", "Site", "asgi", "read_request", "wsgi"]
+__all__ = [
+    "MAX_BODY",
+    "Access",
+    "FormatArguments",
+    "Request",
+    "Response",
+    "Site",
+    "asgi",
+    "read_request",
+    "wsgi",
+]

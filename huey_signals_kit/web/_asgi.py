@@ -12,6 +12,7 @@ from typing import Any
 from ._guard import Access, User
 from ._request import MAX_BODY, Request, Response, read_request
 from ._site import Hueys, Site
+from .arguments import FormatArguments
 
 _Scope = dict[str, Any]
 _Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -21,7 +22,13 @@ AsgiApp = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
 _THREADS = 8
 
 
-def asgi(hueys: Hueys, *, access: Access, user: User | None = None) -> AsgiApp:
+def asgi(
+    hueys: Hueys,
+    *,
+    access: Access,
+    user: User | None = None,
+    format_arguments: FormatArguments | None = None,
+) -> AsgiApp:
     """Return the web interface as an ASGI application.
 
     The storage is read on threads of its own, never on the event loop, and on none of the threads
@@ -33,13 +40,17 @@ def asgi(hueys: Hueys, *, access: Access, user: User | None = None) -> AsgiApp:
             ``"act"``, or a set of the actions that are allowed.
         user: Called with each `Request` that has access; returns the name of its user for the log
             of actions. Default: ``display_name`` of the user of Starlette's authentication.
+        format_arguments: Called with the name of a task (``module.name``), the tuple of its
+            arguments and the dict of its keyword arguments; returns a text to show on the pages
+            of the task, or None. Stored values are not unpickled: an object of a class that the
+            kit does not know is a placeholder. Default: arguments are hidden.
 
     Raises:
-        TypeError: `hueys` has something that is no Huey, or `access` or `user` is no function.
+        TypeError: `hueys` has something that is no Huey, or another argument is no function.
         ValueError: There is no Huey, or two have the same name.
         ImportError: Jinja2 is not installed.
     """
-    site = Site(hueys, access=access, user=user)
+    site = Site(hueys, access=access, user=user, format_arguments=format_arguments)
     threads = ThreadPoolExecutor(_THREADS, "huey-signals-page")  # starts none yet
 
     async def application(scope: _Scope, receive: _Receive, send: _Send) -> None:

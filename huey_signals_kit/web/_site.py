@@ -18,6 +18,7 @@ from ._guard import ACTS, Access, User, allowed_acts, is_same_origin
 from ._page import NotFound, Refused
 from ._queue import Queue
 from ._request import MAX_BODY, Request, Response, json_response
+from .arguments import FormatArguments, validate_formatter
 
 Hueys = Any
 """One Huey, a list of several, or a dict of them by name."""
@@ -63,6 +64,8 @@ class Visit:
     base: str
     """The path of the pages of this queue, without a slash at its end."""
     acts: frozenset[str]
+    formatter: FormatArguments | None = None
+    """Formats the arguments of tasks; None if they are hidden."""
 
     def url(self, page: str, **query: str) -> str:
         """Return the path of a page of this queue.
@@ -82,15 +85,24 @@ class Site:
         hueys: One Huey, several, or a dict of them by name; each with a kit or without.
         access: Called with each request; see `wsgi`.
         user: Called with each request that has access; see `wsgi`.
+        format_arguments: Called with the arguments of a task; see `wsgi`.
     """
 
-    def __init__(self, hueys: Hueys, *, access: Access, user: User | None = None) -> None:
+    def __init__(
+        self,
+        hueys: Hueys,
+        *,
+        access: Access,
+        user: User | None = None,
+        format_arguments: FormatArguments | None = None,
+    ) -> None:
         if not callable(access):
             raise TypeError(f"access= must be a function of a request; got {short(access)}")
         if not (user is None or callable(user)):
             raise TypeError(f"user= must be a function of a request; got {short(user)}")
         self._access = access
         self._user = user
+        self._formatter = validate_formatter(format_arguments)
         self._queues: dict[str, Queue] = {}
         """By the word that stands for the queue in links."""
         for name, huey in _named(hueys):
@@ -184,7 +196,7 @@ class Site:
                     request, 404, "Not found", f"There is no queue {_text.clean(slug)!r}."
                 )
             queue, base = self._queues[slug], f"{request.prefix}/{quote(slug)}"
-        visit = Visit(request, queue, base, acts)
+        visit = Visit(request, queue, base, acts, self._formatter)
         try:
             return self._page_of_queue(visit, path, is_read)
         except Exception as exc:

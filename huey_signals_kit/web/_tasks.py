@@ -18,6 +18,7 @@ from ._page import NotFound
 from ._queue import QueueState
 from ._site import Visit
 from ._switches import TaskState
+from .arguments import describe_arguments
 
 _ENDS = (*_content.ENDS, "retrying")
 _ERRORS = ("error", "timeout")
@@ -38,6 +39,8 @@ class OneTask:
     age: float = 0.0
     """Seconds since it was searched."""
     sentences: Sequence[str] = ()
+    arguments: str = ""
+    """Its arguments, formatted; empty if they are hidden or unknown."""
     facts: Sequence[tuple[str, str]] = ()
     running: Sequence[SeenTask] = ()
     """Its runs now."""
@@ -47,7 +50,7 @@ class OneTask:
     """Why an act is not possible."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain values, without results, errors' texts and arguments."""
+        """Return plain values, without results and errors' texts."""
         content: dict[str, Any] = {
             "id": self.task_id or None,
             "name": self.name or None,
@@ -60,6 +63,7 @@ class OneTask:
             if explanation["result"] is not None:
                 explanation["result"]["text"] = None
             content |= {"explanation": explanation, "sentences": list(self.sentences)}
+            content["arguments"] = self.arguments or None
         return {**content, "age_seconds": self.age}
 
 
@@ -108,6 +112,7 @@ def _read_id(visit: Visit, task_id: str) -> OneTask:
         found,
         age,
         known,
+        describe_arguments(visit.formatter, explanation),
         acts=_allowed(visit, links),
         notes=notes,
     )

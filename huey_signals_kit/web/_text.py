@@ -61,6 +61,17 @@ def clean(text: object) -> str:
     return "".join(map(_visible, value))
 
 
+def clean_lines(text: str, length: int) -> str:
+    """Return a text of several lines, shortened, with the escapes of `clean` in each line.
+
+    Args:
+        text: The text.
+        length: The maximum number of characters of `text` that are shown.
+    """
+    end = "…" if len(text) > length else ""
+    return "\n".join("".join(map(_visible, line)) for line in text[:length].splitlines()) + end
+
+
 def slug(name: str) -> str:
     """Return the word that stands for the name of a queue in links.
 

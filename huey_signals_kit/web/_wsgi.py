@@ -9,6 +9,7 @@ from typing import Any
 from ._guard import Access, User
 from ._request import MAX_BODY, Request, read_request
 from ._site import Hueys, Site
+from .arguments import FormatArguments
 
 _StartResponse = Callable[..., Any]
 WsgiApp = Callable[[dict[str, Any], _StartResponse], Iterable[bytes]]
@@ -18,7 +19,13 @@ _MAX_DISCARDED = 16 * 1024 * 1024
 connection first, the browser would show an error in place of the response."""
 
 
-def wsgi(hueys: Hueys, *, access: Access, user: User | None = None) -> WsgiApp:
+def wsgi(
+    hueys: Hueys,
+    *,
+    access: Access,
+    user: User | None = None,
+    format_arguments: FormatArguments | None = None,
+) -> WsgiApp:
     """Return the web interface as a WSGI application.
 
     Args:
@@ -27,13 +34,17 @@ def wsgi(hueys: Hueys, *, access: Access, user: User | None = None) -> WsgiApp:
             set of the actions that are allowed.
         user: Called with each `Request` that has access; returns the name of its user for the log
             of actions. Default: ``REMOTE_USER``.
+        format_arguments: Called with the name of a task (``module.name``), the tuple of its
+            arguments and the dict of its keyword arguments; returns a text to show on the pages
+            of the task, or None. Stored values are not unpickled: an object of a class that the
+            kit does not know is a placeholder. Default: arguments are hidden.
 
     Raises:
-        TypeError: `hueys` has something that is no Huey, or `access` or `user` is no function.
+        TypeError: `hueys` has something that is no Huey, or another argument is no function.
         ValueError: There is no Huey, or two have the same name.
         ImportError: Jinja2 is not installed.
     """
-    site = Site(hueys, access=access, user=user)
+    site = Site(hueys, access=access, user=user, format_arguments=format_arguments)
 
     def application(environ: dict[str, Any], start_response: _StartResponse) -> list[bytes]:
         response = site.respond(_request(environ))

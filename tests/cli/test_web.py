@@ -18,7 +18,7 @@ pytest.importorskip("typer", exc_type=ImportError)
 from huey import MemoryHuey
 
 from huey_signals_kit import install_handlers
-from huey_signals_kit.cli._web.command import PASSWORD
+from huey_signals_kit.cli._web.command import PASSWORD, _load_formatter
 from huey_signals_kit.cli._web.server import PageServer, is_loopback
 from huey_signals_kit.signals import page_action
 from huey_signals_kit.web._switches import digest
@@ -42,10 +42,11 @@ def serve():
         password="",
         allow_acts=False,
         allowed_hosts=(),
+        format_arguments=None,
         **headers,
     ):
         huey = MemoryHuey("shop") if huey is None else huey
-        server = PageServer(huey, host, 0, password, allow_acts, allowed_hosts)
+        server = PageServer(huey, host, 0, password, allow_acts, allowed_hosts, format_arguments)
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         with server.serving():
             connection = http.client.HTTPConnection(host, urlsplit(server.url).port)
@@ -169,6 +170,41 @@ def test_another_address_needs_a_password(sqlite_shop):
     ran = sqlite_shop.run("web", sqlite_shop.name, "--host", "0.0.0.0")
     assert (ran.code, ran.out) == (2, "")
     assert PASSWORD in ran.err
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("missing.format", "ModuleNotFoundError: No module named 'missing'"),
+        ("json.missing", "AttributeError"),
+        ("json.dumps", "must take three arguments"),
+        ("json", "got <module 'json'"),
+        ("..", "ValueError"),
+    ],
+)
+def test_a_function_that_cannot_format_arguments_is_refused(sqlite_shop, path, problem):
+    """Before the server listens, with the option and the reason."""
+    ran = sqlite_shop.run("web", sqlite_shop.name, "--format-arguments", path)
+    assert (ran.code, ran.out) == (2, "")
+    assert f"--format-arguments {path}: " in ran.err
+    assert problem in " ".join(ran.err.split())
+
+
+def test_a_function_formats_the_arguments_of_tasks(serve):
+    """As it is called with the name of the task and its arguments."""
+    huey = MemoryHuey("shop")
+    task = huey.task()(lambda order: None)("secret-order")
+    path = f"/task?id={task.id}"
+    _, content = serve(path=path, huey=huey)
+    assert b"secret-order" not in content
+    show = _load_formatter(f"{__name__}.show_arguments")
+    _, content = serve(path=path, huey=huey, format_arguments=show)
+    assert b"the order secret-order" in content
+
+
+def show_arguments(name, args, kwargs):
+    """Return what the page shows of the arguments of a task."""
+    return f"the order {args[0]}"
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
+from pkgutil import resolve_name
 from typing import Annotated, Any
 
 import typer
 
+from ...web import FormatArguments
+from ...web.arguments import validate_formatter
 from .._shared.command import HueyName, command_context
 from .._shared.exits import CommandError, UsageError
 from .._shared.interrupts import Interrupted
+from .._shared.terminal import printable
 from .server import PageServer, is_loopback
 
 PASSWORD = "HUEY_SIGNALS_WEB_PASSWORD"
@@ -37,6 +42,7 @@ Examples:
   huey-signals web tasks.huey
   huey-signals web tasks.huey --allow-acts --port 9000
   huey-signals web tasks.huey --allowed-host ops.example.com
+  huey-signals web tasks.huey --format-arguments ops.format_arguments
 """
 
 
@@ -57,6 +63,14 @@ def web(
             "needed on a loopback address.",
         ),
     ] = None,
+    format_arguments: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE.FUNCTION",
+            help="Show the arguments of tasks as this function formats them; by default they are "
+            "hidden.",
+        ),
+    ] = None,
 ) -> None:
     """Serve the web interface of the queue.
 
@@ -72,13 +86,33 @@ def web(
                 f"environment variable {PASSWORD}, or listen on 127.0.0.1"
             )
         _log_acts()
-        server = open_server(huey, host, port, password, allow_acts, allowed_host or ())
+        formatter = None if format_arguments is None else _load_formatter(format_arguments)
+        server = open_server(huey, host, port, password, allow_acts, allowed_host or (), formatter)
         # A server that is asked to end has not failed.
         with suppress(Interrupted), server.serving():
             typer.echo(f"Serving {server.url}; Ctrl-C ends it.", err=True)
             while True:
                 # Python handles a signal only between two sleeps, so each is short.
                 time.sleep(_WAIT_SECONDS)
+
+
+def _load_formatter(path: str) -> FormatArguments:
+    """Return the function with a dotted path; it takes a name, a tuple and a dict.
+
+    Raises:
+        UsageError: It cannot be imported, or cannot be called with these.
+    """
+    what = f"--format-arguments {printable(path)}"
+    try:
+        with redirect_stdout(sys.stderr):
+            function = resolve_name(path)
+        formatter = validate_formatter(function)
+    except (Exception, SystemExit) as exc:
+        reason = printable(f"{type(exc).__name__}: {exc}")
+        raise UsageError(f"{what}: {reason}") from None
+    if formatter is None:
+        raise UsageError(f"{what} is None; name a function of a name, a tuple and a dict")
+    return formatter
 
 
 def _log_acts() -> None:
@@ -98,6 +132,7 @@ def open_server(
     password: str,
     allow_acts: bool,
     allowed_hosts: Iterable[str] = (),
+    format_arguments: FormatArguments | None = None,
 ) -> PageServer:
     """Return the server of the page.
 
@@ -106,7 +141,7 @@ def open_server(
         UsageError: The address cannot be listened on.
     """
     try:
-        return PageServer(huey, host, port, password, allow_acts, allowed_hosts)
+        return PageServer(huey, host, port, password, allow_acts, allowed_hosts, format_arguments)
     except ModuleNotFoundError as exc:
         if exc.name not in ("jinja2", "markupsafe"):
             raise

@@ -14,7 +14,7 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from ...web import wsgi
+from ...web import FormatArguments, wsgi
 
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _MAX_CONNECTIONS = 64
@@ -55,6 +55,7 @@ class PageServer:
         password: The password of HTTP's basic authentication, with any user name; empty for none.
         allow_acts: Whether changes are allowed.
         allowed_hosts: Further names that requests to a loopback address may be for.
+        format_arguments: Formats the arguments of tasks; see `wsgi`.
 
     Raises:
         OSError: The address cannot be listened on.
@@ -68,11 +69,16 @@ class PageServer:
         password: str,
         allow_acts: bool,
         allowed_hosts: Iterable[str] = (),
+        format_arguments: FormatArguments | None = None,
     ) -> None:
         self._password = os.fsencode(password)
         self._is_local = is_loopback(host)
         self._names = _LOCAL_NAMES | {name.lower() for name in (host, *allowed_hosts)}
-        page = wsgi(huey, access=lambda request: "act" if allow_acts else "read")
+        page = wsgi(
+            huey,
+            access=lambda request: "act" if allow_acts else "read",
+            format_arguments=format_arguments,
+        )
 
         def application(environ: dict[str, Any], start_response: Any) -> Any:
             user, password = _credentials(environ.get("HTTP_AUTHORIZATION", ""))

@@ -16,6 +16,7 @@ from django.urls import get_resolver
 from ..._checks import short
 from ...dispatch.task_option import hint_for_invalid
 from ...huey_internals.facts import class_name
+from ._formatter import FORMATTER, read_formatter
 from ._handlers import import_module_of
 from ._installation import installation
 from ._problems import Problem, describe_raised, hint_to_correct
@@ -29,6 +30,7 @@ def check_project(**_: Any) -> list[Any]:
         *_immediate_queues(),
         *_invalid_tasks(),
         *_missing_packages_of_page(),
+        *_invalid_formatter(),
     ]
     return [
         CheckMessage(each.level, each.text, hint=each.hint, id=f"huey_signals.{each.code}")
@@ -92,3 +94,19 @@ def _missing_packages_of_page() -> Iterator[Problem]:
             "installed.",
             "Run: pip install 'huey-signals-kit[web]'",
         )
+
+
+def _invalid_formatter() -> Iterator[Problem]:
+    try:
+        read_formatter()
+    except (Exception, SystemExit) as exc:
+        yield Problem(
+            "E014",
+            f"{FORMATTER} = {short(getattr(settings, FORMATTER))}: {_describe(exc)}.",
+            "It takes a function of the name of a task, the tuple of its arguments and the dict of "
+            "its keyword arguments, or the path of one.",
+        )
+
+
+def _describe(exc: BaseException) -> str:
+    return str(exc) if isinstance(exc, TypeError) else describe_raised(exc)

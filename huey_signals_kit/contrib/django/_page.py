@@ -13,6 +13,7 @@ from django.middleware.csrf import get_token
 from django.urls import path, re_path
 from django.views.decorators.csrf import csrf_protect
 
+from ._formatter import read_formatter
 from ._installation import installation
 
 if TYPE_CHECKING:
@@ -78,7 +79,11 @@ def _site() -> Site:
     from ...web import Site
 
     hueys = {queue.name: queue.huey for queue in installation.queues}
-    return Site(hueys, access=lambda request: getattr(request.native, _GRANTED, None))
+    return Site(
+        hueys,
+        access=lambda request: getattr(request.native, _GRANTED, None),
+        format_arguments=read_formatter(),
+    )
 
 
 def _request(request: Any, path: str) -> Request:

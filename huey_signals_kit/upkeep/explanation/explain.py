@@ -197,8 +197,9 @@ class _Search:
         raw, record = self._store.get([self._id, DJANGO + self._id])
         if record is not None:
             self._is_django_task = True
-            explanation.result, name = read_django_record(self._reader, record, self._id)
+            explanation.result, name, arguments = read_django_record(self._reader, record, self._id)
             explanation.task_name = explanation.task_name or name
+            explanation.arguments = explanation.arguments or arguments
         if raw is not None:  # the error of a Django task, with its text
             explanation.result = read_result(self._reader, raw)
 

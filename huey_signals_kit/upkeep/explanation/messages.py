@@ -134,6 +134,7 @@ class MessageSearch:
 
     def _note_task(self, task: NestedTask) -> None:
         self._explanation.task_name = task.task_name
+        self._explanation.arguments = task.arguments
         self.member_of = self.member_of or task.member_of
         self.called_by = self.called_by or task.called_by
 

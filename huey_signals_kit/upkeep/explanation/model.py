@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..locks.info import LockInfo
 
@@ -93,6 +93,13 @@ class StoredResult:
     """For an error of another task, an earlier stage: the id of that task."""
 
 
+class Arguments(NamedTuple):
+    """The arguments of the task; an object of a class that the kit does not know is `Opaque`."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
 @dataclass(frozen=True)
 class SkippedAttempt:
     """An attempt of the task that did not get its lock."""
@@ -153,6 +160,9 @@ class Explanation:
     looked: SearchCounts = field(default_factory=SearchCounts)
     alike: list[str] = field(default_factory=list)
     """Similar ids that were found, in case the given id has a typing error."""
+    arguments: Arguments | None = field(default=None, repr=False)
+    """Its arguments, if its message or its record of Django is stored. They may be secret, so they
+    are in no text and not in JSON."""
 
     @property
     def known(self) -> bool:
@@ -166,7 +176,9 @@ class Explanation:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the explanation as plain values for JSON."""
-        fields = asdict(self, dict_factory=_plain)
+        # Arguments may be of any class, so they are not copied either.
+        fields = asdict(replace(self, arguments=None), dict_factory=_plain)
+        del fields["arguments"]
         return {**fields, "locks": [lock.as_dict() for lock in self.locks], "known": self.known}
 
 

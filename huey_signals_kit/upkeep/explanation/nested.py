@@ -6,9 +6,9 @@ from typing import Any, NamedTuple, TypeGuard
 
 from huey.registry import Message
 
-from ...huey_internals.django_tasks import name_in_message
+from ...huey_internals.django_tasks import arguments_in_message, name_in_message
 from ...store.reader import StoredMessage
-from .model import CALLBACK, HANDLER, STAGE
+from .model import CALLBACK, HANDLER, STAGE, Arguments
 
 # The fields of Huey's Message.
 _ID, _ON_COMPLETE, _ON_ERROR, _CHORD = 0, 8, 9, 13
@@ -41,6 +41,8 @@ class NestedTask(NamedTuple):
     """The chord of which it is a part, or leads to one."""
     called_by: ChordConfig | None
     """The chord of which it is the callback."""
+    arguments: Arguments | None
+    """Its arguments; None if they are not of the types that Huey writes."""
 
 
 def find_in(fields: tuple[Any, ...], task_id: str) -> NestedTask | None:
@@ -58,13 +60,32 @@ def find_in(fields: tuple[Any, ...], task_id: str) -> NestedTask | None:
             continue
         seen.add(id(message))
         if str(message[_ID]) == task_id:
-            return NestedTask(path, name_in_message(message), _chord_ahead(message), called_by)
+            return NestedTask(
+                path,
+                name_in_message(message),
+                _chord_ahead(message),
+                called_by,
+                read_arguments(*arguments_in_message(message)),
+            )
         chord, callback = _chord_of(message)
         # The last one is searched first: a pipeline before a callback before an error handler.
         rest.append((message[_ON_ERROR], _extend(path, HANDLER), None))
         rest.append((callback, _extend(path, CALLBACK), chord))
         rest.append((message[_ON_COMPLETE], _extend(path, STAGE), None))
     return None
+
+
+def read_arguments(args: Any, kwargs: Any) -> Arguments | None:
+    """Return the arguments of a task; None if they are not of the types that Huey writes.
+
+    Args:
+        args: The positional arguments, as they were stored.
+        kwargs: The keyword arguments, as they were stored.
+    """
+    args, kwargs = () if args is None else args, {} if kwargs is None else kwargs
+    if not isinstance(args, (list, tuple)) or not isinstance(kwargs, dict):
+        return None
+    return Arguments(tuple(args), dict(kwargs))
 
 
 def _extend(path: tuple[str, ...], step: str) -> tuple[str, ...]:

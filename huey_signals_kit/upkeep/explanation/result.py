@@ -6,12 +6,13 @@ from typing import Any
 
 from huey.utils import Error
 
-from ...huey_internals.django_records import FAILED, SUCCESSFUL, parse_record
+from ...huey_internals.django_records import FAILED, SUCCESSFUL, DjangoRecord, parse_record
 from ...huey_internals.django_tasks import module_path
 from ...store import Reader, Unreadable, children
 from ...store.reader import Opaque
 from ..errors import class_of
-from .model import StoredResult
+from .model import Arguments, StoredResult
+from .nested import read_arguments
 
 MAX_LENGTH = 200
 """The number of characters of a text; of a longer value only the class and the size are given."""
@@ -41,8 +42,10 @@ def read_result(reader: Reader, raw: bytes) -> StoredResult:
     )
 
 
-def read_django_record(reader: Reader, raw: bytes, task_id: str) -> tuple[StoredResult, str | None]:
-    """Return a description of the record of a Django task, and the name of the task.
+def read_django_record(
+    reader: Reader, raw: bytes, task_id: str
+) -> tuple[StoredResult, str | None, Arguments | None]:
+    """Return a description of the record of a Django task, and the task's name and arguments.
 
     Args:
         reader: The reader of the Huey.
@@ -54,14 +57,21 @@ def read_django_record(reader: Reader, raw: bytes, task_id: str) -> tuple[Stored
     except Unreadable:
         record = None
     if record is None:
-        return StoredResult("unreadable", len(raw)), None
+        return StoredResult("unreadable", len(raw)), None, None
     name = module_path((record.fields.get("task_path"),))
+    arguments = None
+    if not record.expires:  # a record that expires may have lost them
+        arguments = read_arguments(record.fields.get("args"), record.fields.get("kwargs"))
+    return _describe_record(record, len(raw)), name, arguments
+
+
+def _describe_record(record: DjangoRecord, size: int) -> StoredResult:
     if record.status == SUCCESSFUL:
         value = record.fields.get("return_value")
-        return StoredResult("value", len(raw), _class_name(value), _text(value)), name
+        return StoredResult("value", size, _class_name(value), _text(value))
     if record.status == FAILED:
-        return StoredResult("error", len(raw), record.error_class), name
-    return StoredResult("status", len(raw), text=record.status), name
+        return StoredResult("error", size, record.error_class)
+    return StoredResult("status", size, text=record.status)
 
 
 def _class_name(value: Any) -> str:
@@ -71,7 +81,7 @@ def _class_name(value: Any) -> str:
 
 
 def _text(value: Any) -> str | None:
-    if isinstance(value, Opaque) or not _is_short(value):
+    if isinstance(value, Opaque) or not is_short(value, 4 * MAX_LENGTH):
         return None
     try:
         text = repr(value)
@@ -80,11 +90,15 @@ def _text(value: Any) -> str | None:
     return text if len(text) <= MAX_LENGTH else None
 
 
-def _is_short(value: Any) -> bool:
+def is_short(value: Any, limit: int) -> bool:
     """Return whether the `repr` of a value is short, without making it.
 
     A small pickle can contain an object that refers to the same parts millions of times, and its
     `repr` would not end. So the parts are counted as often as they would be written.
+
+    Args:
+        value: The value.
+        limit: The largest number of parts, of characters in texts and of bits in integers.
     """
     rest, written = [value], 0
     while rest:
@@ -92,6 +106,6 @@ def _is_short(value: Any) -> bool:
         written += len(part) if isinstance(part, (str, bytes, bytearray)) else 1
         written += part.bit_length() if isinstance(part, int) else 0
         rest.extend(children(part))
-        if written + len(rest) > 4 * MAX_LENGTH:
+        if written + len(rest) > limit:
             return False
     return True

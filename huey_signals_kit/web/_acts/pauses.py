@@ -60,7 +60,7 @@ def _confirm_switch(visit: Visit, act: str) -> Confirmation:
     facts, value = [], ""
     if is_task:
         found, _ = visit.queue.find_task(name)
-        facts += task_facts(found.explanation)
+        facts += task_facts(visit, found.explanation)
         refusal = _refusal_for_task(found.explanation, key in found.digests)
         effects = ["A revoke token is stored. The worker that dequeues this task drops it."]
         python = f"{huey_variable(visit.queue.huey)}.revoke_by_id({name!r})"

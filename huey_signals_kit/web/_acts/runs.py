@@ -2,7 +2,7 @@
 
 Huey deletes a message when a worker takes it, and a stored error has no arguments. So a failed task
 can be run again only if its arguments are stored elsewhere, which is so for Django's own tasks: the
-record of such a task has them. The page does not show them.
+record of such a task has them.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ def confirm_again(visit: Visit) -> Confirmation:
         task_id,
         "Run again",
         visit.url("task", id=task_id),
-        task_facts(explanation),
+        task_facts(visit, explanation),
         (
             "The task is enqueued again, with a new id and the same arguments. The record of the "
             "failed task stays.",

@@ -12,6 +12,7 @@ from .. import _text
 from .._page import NotFound, Refused
 from .._site import Visit
 from .._switches import Pause, is_switch
+from ..arguments import describe_arguments
 from .confirmation import form_fields
 
 DELETE, REVOKE, RESTORE, PAUSE_ACT, RESUME = "delete-token", "revoke", "restore", "pause", "resume"
@@ -75,11 +76,14 @@ def page_of(visit: Visit, key: str, name: str) -> str:
     return visit.url("task", **({"id": name} if key.startswith(TOKEN) else {"name": name}))
 
 
-def task_facts(explanation: Explanation) -> list[tuple[str, str]]:
+def task_facts(visit: Visit, explanation: Explanation) -> list[tuple[str, str]]:
     """Return what a confirmation shows of one task: a title and a text each."""
     facts = []
     if explanation.task_name:
         facts.append(("Task", _text.clean(explanation.task_name)))
+    arguments = describe_arguments(visit.formatter, explanation)
+    if arguments:
+        facts.append(("Arguments", arguments))
     known = [*sentences(explanation, "huey-signals", show_values=False)][:_MAX_SENTENCES]
     facts.append(("Known", " ".join(map(_text.clean, known)) or "nothing"))
     return facts

@@ -33,6 +33,11 @@ urlpatterns = [path("page", lambda request: None)]
 """The URLs of a project without the page and without an admin."""
 
 
+def first_argument(name, args, kwargs):
+    """Return what the page shows of the arguments of a task."""
+    return f"the order {args[0]}"
+
+
 @skipIf(find_spec("jinja2") is None, "the extra web is not installed")
 class Page(TestCase):
     """The page under its own URLs, in the admin, and in an admin site of the project."""
@@ -212,6 +217,19 @@ class Page(TestCase):
         self.assertEqual(output.getvalue().strip(), "[]")
         call_command("makemigrations", "--check", "--dry-run", stdout=output)
 
+    def test_arguments_are_shown_by_the_function_of_the_setting(self):
+        """By default they are hidden; the setting has a function or its path."""
+        self.addCleanup(_page._site.cache_clear)
+        self.addCleanup(HUEY.flush)
+        task = HUEY.task()(lambda order: None)("secret-order")
+        shown = {}
+        for given in (None, f"{__name__}.first_argument", first_argument):
+            _page._site.cache_clear()
+            with override_settings(HUEY_SIGNALS_FORMAT_ARGUMENTS=given):
+                answer = self.client_of("reader").get(f"{PAGE}task?id={task.id}")
+            shown[given] = "the order secret-order" in answer.text
+        self.assertEqual(list(shown.values()), [False, True, True])
+
 
 class PageChecks(SimpleTestCase):
     """What ``manage.py check`` says about the page."""
@@ -228,3 +246,18 @@ class PageChecks(SimpleTestCase):
             override_settings(ROOT_URLCONF=__name__),
         ):
             self.assertEqual(run_checks(tags=["huey_signals"]), [])
+
+    def test_a_setting_that_cannot_format_arguments_is_named(self):
+        """With what it is and what it takes."""
+        for given, problem in {
+            "shop.ops.missing": "ModuleNotFoundError: No module named 'shop'",
+            f"{__name__}.missing": "ImportError",
+            3: "must be a function of a name, a tuple and a dict; got 3",
+            f"{__name__}.Page": "is the class",
+        }.items():
+            with override_settings(HUEY_SIGNALS_FORMAT_ARGUMENTS=given), self.subTest(given=given):
+                [message] = run_checks(tags=["huey_signals"])
+                self.assertEqual(message.id, "huey_signals.E014")
+                self.assertIn("HUEY_SIGNALS_FORMAT_ARGUMENTS = ", message.msg)
+                self.assertIn(problem, message.msg)
+                self.assertIn("It takes a function of the name of a task", message.hint)

@@ -1,0 +1,75 @@
+"""The arguments of tasks: hidden, unless the application gives a function that formats them."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from .._checks import name_of, short, validate_runs
+from ..upkeep import Explanation
+from ..upkeep.explanation.result import is_short
+from . import _text
+
+FormatArguments = Callable[[str, "tuple[Any, ...]", "dict[str, Any]"], "str | None"]
+"""Takes the name of a task, its arguments and its keyword arguments; returns what the page shows of
+them, or None to hide them."""
+
+_MAX_PARTS = 100_000
+"""Arguments with more parts and characters are not formatted: that could take long."""
+_MAX_TEXT = 2_000
+
+_log = logging.getLogger("huey_signals_kit")
+
+
+def validate_formatter(function: object) -> FormatArguments | None:
+    """Return the argument ``format_arguments=`` if it can be called with a task.
+
+    Raises:
+        TypeError: It is no function of three arguments, or its body would not run in a call.
+    """
+    if function is None:
+        return None
+    what = "format_arguments="
+    if not callable(function):
+        raise TypeError(
+            f"{what} must be a function of a name, a tuple and a dict; got {short(function)}"
+        )
+    validate_runs(function, what)
+    try:
+        inspect.signature(function).bind("", (), {})
+    except TypeError:
+        raise TypeError(
+            f"{what} must take three arguments (the name of the task, its arguments and its "
+            f"keyword arguments); got {name_of(function)}{inspect.signature(function)}"
+        ) from None
+    except ValueError:
+        pass  # a builtin that hides its signature
+    return function
+
+
+def describe_arguments(formatter: FormatArguments | None, explanation: Explanation) -> str:
+    """Return what the page shows of the arguments of a task; empty to show nothing.
+
+    Args:
+        formatter: The function that formats them; None to hide them.
+        explanation: What is known of the task.
+    """
+    arguments, name = explanation.arguments, explanation.task_name or ""
+    if formatter is None or arguments is None:
+        return ""
+    if not is_short([*arguments], _MAX_PARTS):
+        return f"not shown: they have more than {_MAX_PARTS:,} parts or characters"
+    try:
+        text = formatter(name, *arguments)
+    except Exception as exc:  # its text may have arguments
+        problem = f"raised {type(exc).__name__}"
+    else:
+        if text is None:
+            return ""
+        if isinstance(text, str):
+            return _text.clean_lines(text, _MAX_TEXT)
+        problem = f"returned a {type(text).__name__} in place of a str"
+    _log.warning("The function format_arguments= %s for the task %r.", problem, name[:300])
+    return f"not shown: the function that formats them {problem}"
