@@ -120,7 +120,9 @@ class Kit:
         job_args = huey, settings, self._heartbeat, counter, reporter, jobs
         self._token_sweep_job = TokenSweepJob(*job_args)
         self._stale_lock_job = StaleLockJob(*job_args)
-        queue_patch = QueuePatch(huey, self._heartbeat.on_scheduler_detected)
+        queue_patch = QueuePatch(
+            huey, self._heartbeat.on_scheduler_detected, self._heartbeat.on_periodic_detected
+        )
         self._components += (queue_patch, lock_patch, self._token_sweep_job)
 
     def __repr__(self) -> str:

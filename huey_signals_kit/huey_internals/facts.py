@@ -115,6 +115,11 @@ def declared_tasks(huey: Any) -> list[str]:
     return [name for name in huey._registry._registry.copy() if name != RUN_TASK_NAME]
 
 
+def periodic_tasks(huey: Any) -> list[str]:
+    """Return the names of the periodic tasks that are declared in this process, sorted."""
+    return sorted({class_name(task_class) for task_class in list(huey._registry._periodic_tasks)})
+
+
 def known_locks(huey: Any, limit: int) -> list[str]:
     """Return the names of the locks that were made in this process; none if more than `limit`."""
     prefix, keys = f"{huey.name}.lock.", huey._locks

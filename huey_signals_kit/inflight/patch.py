@@ -19,26 +19,35 @@ from .claims import ClaimedMessage, deserializing_ref, in_flight_of, no_task_ref
 
 
 class QueuePatch:
-    """Wrappers around ``dequeue`` and ``read_schedule`` of one Huey.
+    """Wrappers around ``dequeue``, ``read_schedule`` and ``read_periodic`` of one Huey.
 
     Args:
         huey: The Huey.
         on_scheduler_detected: Called in a process of Huey's scheduler, each time that it reads the
             schedule. With ``-k process`` the scheduler has its own process, where Huey calls no
             hook.
+        on_periodic_detected: Called in the process of a scheduler that enqueues periodic tasks,
+            each time that it looks for due ones, once a minute.
     """
 
-    def __init__(self, huey: Any, on_scheduler_detected: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        huey: Any,
+        on_scheduler_detected: Callable[[], None],
+        on_periodic_detected: Callable[[], None],
+    ) -> None:
         self._huey = huey
         self._on_scheduler_detected = on_scheduler_detected
+        self._on_periodic_detected = on_periodic_detected
         self._active = False
         self._patch = MethodPatch(huey)
 
     def install(self) -> None:
-        """Wrap both methods, on this instance alone."""
+        """Wrap the methods, on this instance alone."""
         self._active = True
         self._patch.wrap("dequeue", self._dequeue)
         self._patch.wrap("read_schedule", self._read_schedule)
+        self._patch.wrap("read_periodic", self._read_periodic)
 
     def uninstall(self) -> None:
         """Remove the wrappers; one that other code has wrapped again only passes calls on."""
@@ -146,3 +155,13 @@ class QueuePatch:
             return due_tasks
 
         return read_schedule
+
+    def _read_periodic(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a ``read_periodic`` that notes its calls: with ``--no-periodic`` there is none."""
+
+        def read_periodic(*args: Any, **options: Any) -> Any:
+            if self._active:
+                self._on_periodic_detected()
+            return original(*args, **options)
+
+        return read_periodic

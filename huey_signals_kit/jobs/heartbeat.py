@@ -35,10 +35,12 @@ from uuid import uuid4
 from weakref import ref
 
 from ..dispatch.reporter import Reporter
+from ..huey_internals.facts import periodic_tasks
 from ..inflight.claims import in_flight_of
 from ..inflight.tasks import RunningTasks, has_worker, pending_ids
 from ..ledger import (
     HEARTBEAT_SECONDS,
+    MOST_PERIODIC,
     MOST_SKIPS,
     STALE_AFTER,
     Heartbeat,
@@ -136,6 +138,7 @@ class HeartbeatWriter:
         # A random id, because the number of an ended process may be given to another one.
         self._id = uuid4().hex
         self._worker = ""
+        self._is_periodic = False
         self._started = time.time()
         self._sequence = 0
         self._written_revision = 0
@@ -200,6 +203,10 @@ class HeartbeatWriter:
             self._host.start(self._worker)
             self._schedule()
             scheduler.start()
+
+    def on_periodic_detected(self) -> None:
+        """Note that the scheduler of this process enqueues periodic tasks."""
+        self._is_periodic = True
 
     def on_lock_acquired(self) -> None:
         """Schedule the job, because a process that holds a lock must show that it is alive."""
@@ -356,10 +363,17 @@ class HeartbeatWriter:
             sequence=self._sequence,
             stale_after=self._stale_after,
             incarnation=INCARNATION,
+            periodic=self._periodic_tasks(),
             **state,
             skips=tuple(map(LockSkip._make, tuple(self.recent_skips))),
             counters=counted,
         )
+
+    def _periodic_tasks(self) -> tuple[str, ...]:
+        """Return the names of the periodic tasks that this process enqueues."""
+        if not (self._is_periodic and self._worker):
+            return ()
+        return tuple(periodic_tasks(self._huey)[:MOST_PERIODIC])
 
     def _state(self) -> dict[str, Any]:
         """Return the fields of the record that change while the process works.

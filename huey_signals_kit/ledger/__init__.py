@@ -30,13 +30,14 @@ from ._ledger import Ledger, Snapshot, open_ledger
 from ._liveness import Process
 from ._observer import Observer, ObserverLease, observing
 from ._own_record import is_of_this_process
-from ._record import MOST_SKIPS, Heartbeat, LockSkip
+from ._record import MOST_PERIODIC, MOST_SKIPS, Heartbeat, LockSkip
 from ._totals import remove_record
 from ._unreadable import UnreadableLedger, older_text
 
 __all__ = [
     "HEARTBEAT_SECONDS",
     "LEAST_STALE_AFTER",
+    "MOST_PERIODIC",
     "MOST_SKIPS",
     "OVERDUE_SECONDS",
     "STALE_AFTER",

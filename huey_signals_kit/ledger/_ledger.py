@@ -179,8 +179,7 @@ class Ledger:
             if record.id not in folded_ids:
                 merge(snapshot.totals, record.counters)
             if not record.sealed:
-                process = Process(record, liveness.alive, liveness.gone, liveness.silent)
-                snapshot.processes.append(process)
+                snapshot.processes.append(Process(record, **vars(liveness)))
         return snapshot
 
     def _assess(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..runtime.process_id import ProcessId, this_process
 from ._failure_detector import (
@@ -31,6 +31,8 @@ class Liveness:
     """Whether only the counters of its record still count."""
     silent: float | None = None
     """Seconds of silence that an observer has measured; None if none has."""
+    unchanged: float = 0.0
+    """Seconds for which the reader has seen the same record."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,23 @@ class Process:
     """
     silent: float | None = None
     """Seconds of silence that an observer has measured; None if none has."""
+    unchanged: float = 0.0
+    """Seconds for which this reader has seen the same record; 0 at its first look."""
+
+    @property
+    def host(self) -> str:
+        """The name of its host."""
+        return self.heartbeat.host
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.heartbeat.pid
+
+    @property
+    def periodic(self) -> tuple[str, ...]:
+        """The names of the periodic tasks that it enqueues."""
+        return self.heartbeat.periodic
 
 
 @dataclass
@@ -161,6 +180,11 @@ class LivenessView:
                 unknown. A missing key proves nothing: it can be evicted.
             is_own: Whether this process itself writes the record.
         """
+        liveness = self._judge(record, recently_written, is_own)
+        seen = self._seen[peer_of(record.process)]
+        return replace(liveness, unchanged=self._clock() - seen.at)
+
+    def _judge(self, record: Heartbeat, recently_written: bool | None, is_own: bool) -> Liveness:
         is_replaced = self.is_replaced(record.process, record.incarnation)
         is_running = False if is_replaced else _is_running(record.process, is_own)
         if record.sealed or is_running is False:

@@ -41,6 +41,10 @@ MOST_SKIPS = 50
 """Number of lock skips that a process keeps in its record."""
 
 
+MOST_PERIODIC = 100
+"""Number of periodic tasks that a record names."""
+
+
 @dataclass(frozen=True)
 class Heartbeat:
     """The record of one process: what it does now, and all that it has counted.
@@ -77,6 +81,9 @@ class Heartbeat:
     """Grows with each ``exec`` of the process, see `INCARNATION`; 0 if unknown."""
     notes: tuple[SilenceNote, ...] = ()
     """The silences of other processes that this one observes."""
+    periodic: tuple[str, ...] = ()
+    """The names of the periodic tasks that the scheduler of the process enqueues, at most
+    `MOST_PERIODIC`; stored only if there are any."""
     counters: Totals = field(default_factory=dict)
     """What the process has counted under this id."""
     sealed: bool = False
@@ -120,6 +127,7 @@ class Heartbeat:
             "incarnation": self.incarnation,
             "notes": self.notes,
             "sealed": self.sealed,
+            **({"periodic": self.periodic} if self.periodic else {}),
             **serialize.dump(self.counters),
         }
         return json.dumps(content, separators=(",", ":")).encode("ascii")
@@ -159,11 +167,12 @@ def _load(raw: bytes) -> Heartbeat:
         waiting=tuple(map(_text, content["waiting"])),
         unread=_whole(content["unread"]),
         locks=tuple(map(_text, content["locks"])),
-        # A record of version 0.1 does not have the next four.
+        # A record of version 0.1 does not have the next five.
         skips=tuple(_skip(*item) for item in content.get("skips", ())),
         stale_after=_number(content.get("stale_after", 0)),
         incarnation=_whole(content.get("incarnation", 0)),
         notes=tuple(_note(*item) for item in content.get("notes", ())),
+        periodic=tuple(map(_text, content.get("periodic", ()))),
         counters=serialize.load(content),
         sealed=bool(content["sealed"]),
     )

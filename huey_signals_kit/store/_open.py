@@ -107,7 +107,8 @@ def open_store(huey: Any) -> Store:
     store: Any = family.open(storage)
     if _overrides(storage, _READS_QUEUE):
         generic = GenericStore(storage)
-        store.queued, store.scheduled = generic.queued, generic.scheduled
+        for method in ("queued", "scheduled", "queue_ends", "next_scheduled"):
+            setattr(store, method, getattr(generic, method))
     opened: Store = store
     return opened
 

@@ -73,3 +73,13 @@ class Store(Protocol):
 
     def scheduled(self) -> Iterator[list[bytes]]:
         """Yield the messages of the schedule in the same way."""
+
+    def queue_ends(self) -> list[bytes]:
+        """Return the message that a worker takes next and the last one in line.
+
+        The rest of the queue is not read. They are the same message if there is only one; an empty
+        queue has none, and a storage that the kit does not know gives the first alone.
+        """
+
+    def next_scheduled(self) -> bytes | None:
+        """Return the message of the schedule that is due first; None if there is none."""

@@ -48,6 +48,7 @@ _KINDS = (
     ("totals", "totals"),
     ("lease", "leases"),
     ("marks:", "marks of token sweeps"),
+    ("swept", "end of the last sweep"),
     ("locks", "marks of locks"),
     ("skips", "recent skips"),
     ("history:", "counts by minute and hour"),

@@ -1,7 +1,8 @@
-"""Parts of sentences about tasks: plurals, verbs, durations and times."""
+"""Parts of sentences about tasks: plurals, verbs, lists, durations and times."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 _UNITS = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
@@ -25,6 +26,13 @@ def verb(count: int, plural: str) -> str:
     """
     irregular = {"are": "is", "have": "has", "were": "was"}
     return plural if count != 1 else irregular.get(plural, f"{plural}s")
+
+
+def join_limited(names: Iterable[str], limit: int = 5) -> str:
+    """Return `names` with commas between them; only the number of those beyond `limit`."""
+    names = list(names)
+    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
 
 
 def format_duration(seconds: float) -> str:

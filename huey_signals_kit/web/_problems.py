@@ -10,6 +10,9 @@ from ._content import LockRow
 from ._queue import QueueState
 from ._text import format_moment, reference
 
+_SEEN_NOW = (problems.LOCKS, problems.WORKERS, problems.PERIODIC)
+"""Kinds of problems that are found in processes and locks as they are now."""
+
 _MAX_LOCKS = 10
 """More dead locks get one sentence for all of them."""
 
@@ -47,10 +50,8 @@ def find_problems(state: QueueState, locks: list[LockRow]) -> list[Problem]:
         dead_locks = [
             _locks_text(problem.number) for problem in reported if problem.kind == problems.LOCKS
         ]
-    others = [
-        problem for problem in reported if problem.kind not in (problems.LOCKS, problems.WORKERS)
-    ]
-    return [*_dead_workers(state), *dead_locks, *map(_text, others)]
+    others = [problem for problem in reported if problem.kind not in _SEEN_NOW]
+    return [*_dead_workers(state), *dead_locks, *_repeated_periodic(state), *map(_text, others)]
 
 
 def _text(problem: problems.Problem) -> Problem:
@@ -89,6 +90,13 @@ def _dead_workers(state: QueueState) -> list[Problem]:
             "consumers",
         )
     ]
+
+
+def _repeated_periodic(state: QueueState) -> list[Problem]:
+    repeated = problems.repeated_periodic(state.snapshot.processes)
+    if not repeated:
+        return []
+    return [Problem(f"{problems.repeated_text(repeated)}.", "See the processes", "consumers")]
 
 
 def _dead_locks(state: QueueState, locks: list[LockRow]) -> list[Problem]:

@@ -121,18 +121,19 @@ def test_it_serves_the_whole_queue(shop):
 
 
 def test_the_store_is_read_no_more_often_than_asked(sqlite_shop):
-    """Counters are as of now, gauges as of the last report."""
-    scrape = scraped(sqlite_shop, 600)
-    assert scrape()["huey_queue_length",] == 0
+    """Counters and the queue are as of now, the rest of the store as of the last report."""
+    huey, scrape = sqlite_shop.huey, scraped(sqlite_shop, 600)
+    assert scrape()["huey_tokens", "custom"] == 0
     sqlite_shop.tasks.job()
+    huey.revoke_by_id("one")
     beat(sqlite_shop, {SKIPS: 1})
     found = scrape()
-    assert found["huey_queue_length",] == 0
+    assert (found["huey_queue_length",], found["huey_tokens", "custom"]) == (1, 0)
     assert found["huey_lock_skips_total", "held", "shop.job"] == 1
     scrape = scraped(sqlite_shop, 0.2)
-    assert scrape()["huey_queue_length",] == 1
-    sqlite_shop.tasks.job()
-    wait_until(lambda: scrape()["huey_queue_length",] == 2, 10, "another report")
+    assert scrape()["huey_tokens", "custom"] == 1
+    huey.revoke_by_id("two")
+    wait_until(lambda: scrape()["huey_tokens", "custom"] == 2, 10, "another report")
 
 
 def rename(old, new):
@@ -255,7 +256,7 @@ def test_json_of_a_server_is_refused(sqlite_shop):
 @pytest.mark.parametrize("options", [["--once"], ["--once", "--json"]])
 def test_once_ends_when_the_storage_hangs(frozen_shop, monkeypatch, options):
     """With half of the report read; a file with half of it is worse than none."""
-    monkeypatch.setattr(reader, "SNAPSHOT_SECONDS", 0.2)
+    monkeypatch.setattr(reader, "LOOK_SECONDS", 0.2)
     shop = frozen_shop(b"zscan")
     ran = shop.run("export", shop.name, *options)
     assert (ran.code, ran.out) == (1, "")
@@ -266,7 +267,7 @@ def test_once_ends_when_the_storage_hangs(frozen_shop, monkeypatch, options):
 def test_once_waits_for_a_report_that_takes_long(sqlite_shop, monkeypatch):
     """As long as the storage answers, but not for ever."""
     gate = Gate()
-    monkeypatch.setattr(reader, "SNAPSHOT_SECONDS", 0.2)
+    monkeypatch.setattr(reader, "LOOK_SECONDS", 0.2)
     monkeypatch.setattr(reader, "make_report", lambda huey, **_: gate() and report(huey))
     threading.Timer(0.7, gate.go.set).start()
     assert reader.QueueReader(sqlite_shop.huey, 60).complete_report().queue == sqlite_shop.huey.name
@@ -403,18 +404,18 @@ def test_readings_are_shared_and_nobody_waits_longer_than_asked():
 
 def test_a_storage_that_hangs_is_given_up(sqlite_shop, monkeypatch):
     """A scrape is answered after some seconds, and what it waited for counts when it comes."""
-    monkeypatch.setattr(reader, "SNAPSHOT_SECONDS", 0.05)
+    monkeypatch.setattr(reader, "LOOK_SECONDS", 0.05)
     told = []
     found = collecting.QueueCollector(sqlite_shop.huey, 60, lambda exc, missing: told.append(exc))
     gate = Gate()
-    found._snapshots = BackgroundRead(
-        lambda: gate() and open_ledger(sqlite_shop.huey).snapshot(), "look"
+    found._looks = BackgroundRead(
+        lambda: gate() and reader.Look(open_ledger(sqlite_shop.huey).snapshot()), "look"
     )
     (up,) = found.collect()
     assert up.samples[0].value == 0
     assert "no answer for 0.05 seconds" in str(told[0])
     gate.go.set()
-    monkeypatch.setattr(reader, "SNAPSHOT_SECONDS", 30)
+    monkeypatch.setattr(reader, "LOOK_SECONDS", 30)
     assert next(iter(found.collect())).samples[0].value == 1
     assert gate.calls <= 2
 
@@ -422,7 +423,7 @@ def test_a_storage_that_hangs_is_given_up(sqlite_shop, monkeypatch):
 def test_a_report_that_fails_alone_leaves_the_counters(sqlite_shop, monkeypatch):
     """And is tried again after the interval."""
 
-    def fails(huey, ledger):
+    def fails(huey, **_):
         raise OSError("too large")
 
     monkeypatch.setattr(reader, "make_report", fails)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -44,9 +44,9 @@ def fill(huey, keys, value=b"value"):
         huey.storage.put_data(key, value)
 
 
-def schedule(huey, message):
+def schedule(huey, message, eta=FAR):
     more = (False,) if huey.storage.add_to_schedule.__code__.co_argcount == 4 else ()
-    huey.storage.add_to_schedule(message, FAR, *more)
+    huey.storage.add_to_schedule(message, eta, *more)
 
 
 def flat(batches):
@@ -157,6 +157,29 @@ def test_messages_come_in_batches(any_huey):
         assert set(flat(batches)) == messages
         assert len(batches) > 1
         assert max(map(len, batches)) <= BATCH
+
+
+def test_the_ends_of_queue_and_schedule_are_read_alone(any_huey):
+    """The message that a worker takes next, the last one in line, and the one that is due first."""
+    store = open_store(any_huey)
+    assert (store.queue_ends(), store.next_scheduled()) == ([], None)
+    for number in (b"1", b"2", b"3"):
+        any_huey.storage.enqueue(number)
+    schedule(any_huey, b"later", FAR + timedelta(1))
+    schedule(any_huey, b"first")
+    assert (store.queue_ends(), store.next_scheduled()) == ([b"1", b"3"], b"first")
+    assert any_huey.storage.dequeue() == b"1"
+    assert any_huey.storage.dequeue() == b"2"
+    assert store.queue_ends() == [b"3", b"3"]
+
+
+def test_the_ends_of_a_queue_with_priorities(any_kind, any_huey):
+    """The highest priority is next, and the last one of the lowest is last."""
+    if any_kind.startswith("redis"):
+        pytest.skip("this storage has no priorities")
+    for number, priority in ((b"low 1", 1), (b"high", 9), (b"low 2", 1)):
+        any_huey.storage.enqueue(number, priority)
+    assert open_store(any_huey).queue_ends() == [b"high", b"low 2"]
 
 
 def test_queues_of_one_server_are_kept_apart(any_kind, make_huey):

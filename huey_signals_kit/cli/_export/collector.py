@@ -1,26 +1,35 @@
-"""Metrics of a queue: the counters of all processes, and gauges from a report."""
+"""Metrics of a queue: the counters of all processes, and gauges from looks and reports."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import version as version_of
 from typing import Any
 
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
 from ...ledger import Snapshot
+from ...metrics import gauges
 from ...metrics.labels import sanitize_label
 from ...metrics.values import Totals, merge
 from ...sinks.prometheus import families
 from ...upkeep import Report
 from ...upkeep.monitor.background_read import ReadTimeout
-from .reader import QueueReader
+from ...upkeep.reports.problems import periodic_schedulers
+from .lock_watch import LockFigures
+from .reader import Look, QueueReader
+from .state import QueueState, count_processes, heartbeat_age, running_since
 
 OnRead = Callable[[Exception | None, str], object]
 """Called after each read with the error of the storage, or None, and with what is not served."""
 
 SCRAPE_SECONDS = 1.0
 """Seconds that a scrape waits for a report that is due; enough for a small store."""
+
+Values = Iterator[tuple[str, tuple[str, ...], float]]
+"""The name of a gauge, its labels after the queue, and its value."""
 
 
 class QueueCollector(QueueReader):
@@ -30,76 +39,124 @@ class QueueCollector(QueueReader):
     for a scrape, and at most once per interval.
     """
 
-    def __init__(self, huey: Any, interval: float, on_read: OnRead) -> None:
+    def __init__(
+        self,
+        huey: Any,
+        interval: float,
+        on_read: OnRead,
+        has_counters: bool = True,
+        has_history: bool = True,
+    ) -> None:
         """Open the ledger.
 
         Args:
             huey: The Huey.
             interval: Shortest time between two reports, in seconds.
             on_read: Called after each read.
+            has_counters: Whether to serve the counters of all processes, too.
+            has_history: Whether there are several scrapes. Gauges that compare them are not served
+                otherwise.
         """
         super().__init__(huey, interval)
         self._queue = sanitize_label(huey.name)
         self._on_read = on_read
+        self._has_counters = has_counters
+        self._has_history = has_history
 
     def describe(self) -> Iterable[Metric]:
         """Return a metric for the registry, without using the storage."""
-        return [self._up(False)]
+        return self._families(iter([(gauges.UP, (), 0.0)]))
 
     def collect(self) -> Iterable[Metric]:
         """Return all metrics; only ``huey_up 0`` if the storage fails."""
         try:
-            snapshot = self.snapshot()
+            look = self.look()
         except Exception as exc:
             self.discard_report()
             self._on_read(exc, "serving huey_up 0")
-            return [self._up(False)]
-        counters = families(_sanitize(snapshot.totals))
-        metrics = [self._up(True), *counters, self._unreadable(snapshot)]
+            return self._families(iter([(gauges.UP, (), 0.0)]))
+        metrics = list(self._families(self._values(look)))
+        if self._has_counters:
+            metrics += families(_sanitize(look.snapshot.totals))
         try:
             report, at = self.latest_report(SCRAPE_SECONDS)
         except ReadTimeout:
-            return metrics
+            report = None
         except Exception as exc:
             self._on_read(exc, "serving no gauges of the store")
             return metrics
-        self._on_read(None, "")
-        return [*metrics, *self._gauges(report, at)]
+        if report is not None:
+            metrics += self._families(_report_values(report, at))
+            if look.locks is None and look.error is None and self.locks.reported is not None:
+                metrics += self._families(_lock_values(self.locks.reported))
+        if look.error is not None:
+            self._on_read(look.error, "serving no gauges of the queue and the locks")
+        elif report is not None:
+            self._on_read(None, "")
+        return metrics
 
-    def _up(self, is_up: bool) -> Metric:
-        return self._gauge("huey_up", "Whether the storage of the queue can be read.", int(is_up))
+    def _values(self, look: Look) -> Values:
+        """Yield the gauges of the present state."""
+        yield gauges.UP, (), 1
+        versions = version_of("huey-signals-kit"), version_of("huey")
+        yield gauges.INFO, (*versions, type(self._huey.storage).__name__), 1
+        yield from _process_values(look.snapshot, self._has_history)
+        if look.queue is not None:
+            yield from _queue_values(look.queue, self._has_history)
+        if look.locks is not None:
+            yield from _lock_values(look.locks)
 
-    def _unreadable(self, snapshot: Snapshot) -> Metric:
-        text = "Records of processes that cannot be read; their counts are missing."
-        return self._gauge("huey_ledger_unreadable_records", text, len(snapshot.unreadable))
+    def _families(self, values: Values) -> Iterable[Metric]:
+        by_name: dict[str, GaugeMetricFamily] = {}
+        for name, labels, value in values:
+            family = by_name.get(name)
+            if family is None:
+                family = by_name[name] = GaugeMetricFamily(
+                    name, gauges.GAUGE_HELP[name], labels=gauges.GAUGE_LABELS[name]
+                )
+            family.add_metric((self._queue, *map(sanitize_label, labels)), value)
+        return by_name.values()
 
-    def _gauges(self, report: Report, at: float) -> Iterable[Metric]:
-        keys = GaugeMetricFamily("huey_store_keys", "Keys in the store.", labels=("queue", "kind"))
-        size = GaugeMetricFamily(
-            "huey_store_bytes",
-            "Bytes of the keys in the store and of their values.",
-            labels=("queue", "kind"),
-        )
-        for kind, total in report.kinds.items():
-            keys.add_metric((self._queue, kind), total.keys)
-            size.add_metric((self._queue, kind), total.bytes)
-        queued, scheduled = report.queue_length, report.schedule.length
-        yield keys
-        yield size
-        yield self._gauge("huey_queue_length", "Messages in the queue.", queued)
-        yield self._gauge("huey_schedule_length", "Messages in the schedule.", scheduled)
-        text = "Locks in the store, with or without a known holder."
-        yield self._gauge("huey_locks_held", text, report.locks.held)
-        text = "Locks whose holder's process is dead."
-        yield self._gauge("huey_locks_stale", text, report.locks.stale)
-        text = "Unix time of the report that the gauges of store, queue, schedule and locks are of."
-        yield self._gauge("huey_report_timestamp_seconds", text, at)
-        yield self._gauge("huey_report_seconds", "Seconds that this report took.", report.seconds)
 
-    def _gauge(self, name: str, text: str, value: float) -> Metric:
-        family = GaugeMetricFamily(name, text, labels=("queue",))
-        family.add_metric((self._queue,), value)
-        return family
+def _process_values(snapshot: Snapshot, has_history: bool) -> Values:
+    yield gauges.UNREADABLE, (), len(snapshot.unreadable)
+    for labels, number in count_processes(snapshot).items():
+        yield gauges.PROCESSES, labels, number
+    if has_history:
+        yield gauges.HEARTBEAT_AGE, (), heartbeat_age(snapshot)
+    by_task = periodic_schedulers(snapshot.processes)
+    yield gauges.PERIODIC, (), max(map(len, by_task.values()), default=0)
+    since = running_since(snapshot)
+    yield gauges.RUNNING, (), len(since)
+    yield gauges.RUNNING_AGE, (), max(0.0, time.time() - min(since)) if since else 0
+
+
+def _queue_values(queue: QueueState, has_history: bool) -> Values:
+    yield gauges.QUEUED, (), queue.queued
+    yield gauges.SCHEDULED, (), queue.scheduled
+    if has_history:
+        yield gauges.QUEUED_AGE, (), queue.oldest
+    if queue.overdue is not None:
+        yield gauges.OVERDUE, (), queue.overdue
+    yield gauges.LAST_SWEEP, (), queue.last_sweep or 0
+
+
+def _lock_values(locks: LockFigures) -> Values:
+    yield gauges.LOCKS, (), locks.held
+    yield gauges.STALE_LOCKS, (), locks.stale
+    yield gauges.LOCK_AGE, (), locks.oldest
+    yield gauges.STALE_LOCK_AGE, (), locks.oldest_stale
+
+
+def _report_values(report: Report, at: float) -> Values:
+    for kind, total in report.kinds.items():
+        yield gauges.KEYS, (kind,), total.keys
+        yield gauges.BYTES, (kind,), total.bytes
+    for state in gauges.TOKEN_STATES:
+        yield gauges.TOKENS, (state,), getattr(report.tokens, state)
+    yield gauges.MARKED, (), report.tokens.marked
+    yield gauges.REPORT_TIME, (), at
+    yield gauges.REPORT_SECONDS, (), report.seconds
 
 
 def _sanitize(totals: Totals) -> Totals:

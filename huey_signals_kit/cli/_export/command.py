@@ -47,13 +47,23 @@ def export(
         bool,
         typer.Option("--once", help="Print the metrics and exit, as for a textfile collector."),
     ] = False,
+    no_counters: Annotated[
+        bool,
+        typer.Option(
+            "--no-counters",
+            help="Serve only gauges: for a Prometheus that scrapes the consumers, too, and would "
+            "count twice.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Serve the metrics of the whole queue to Prometheus.
 
     One process serves the counters of all processes that have the kit; they need no folder in
-    common. It reads the gauges of the store, the queue and the schedule itself. Run one for each
-    queue. With --once --json the command prints the report behind the metrics, with all counters.
+    common. Processes, locks, queue and schedule are read at each scrape, the rest of the store at
+    most once per --store-interval. Run one for each queue. If Prometheus scrapes the consumers
+    themselves, too, use --no-counters, because their counters are the same ones. With --once --json
+    the command prints the report behind the metrics, with all counters.
     """
     try:
         with command_context("export", huey_name) as huey:
@@ -61,33 +71,35 @@ def export(
                 raise UsageError(
                     "--json needs --once, because a server has only Prometheus' own format"
                 )
+            if as_json and no_counters:
+                raise UsageError("--no-counters is for Prometheus' format; leave --json out")
             if as_json:
                 print_json(QueueReader(huey, math.inf).complete_report().as_dict())
             elif once:
-                _print_metrics(huey)
+                _print_metrics(huey, not no_counters)
             else:
-                _serve(huey, host, port, store_interval)
+                _serve(huey, host, port, store_interval, not no_counters)
     except typer.Exit as exc:
         if not once and exc.exit_code == SIGNAL_BASE + signal.SIGTERM:
             return  # SIGTERM is how a service is stopped
         raise
 
 
-def _print_metrics(huey: Any) -> None:
+def _print_metrics(huey: Any, has_counters: bool) -> None:
     """Print all metrics; an error ends the command, as half of a file is worse than none."""
     _require_client()
     from prometheus_client import CollectorRegistry, generate_latest
 
     from .collector import QueueCollector
 
-    collector = QueueCollector(huey, math.inf, _raise)
+    collector = QueueCollector(huey, math.inf, _raise, has_counters, has_history=False)
     collector.complete_report()
     registry = CollectorRegistry()
     registry.register(collector)
     typer.echo(generate_latest(registry).decode(), nl=False)
 
 
-def _serve(huey: Any, host: str, port: int, interval: float) -> None:
+def _serve(huey: Any, host: str, port: int, interval: float, has_counters: bool) -> None:
     """Serve metrics until a signal ends the process."""
     _require_client()
     from prometheus_client import CollectorRegistry, start_http_server
@@ -95,7 +107,7 @@ def _serve(huey: Any, host: str, port: int, interval: float) -> None:
     from .collector import QueueCollector
 
     registry = CollectorRegistry()
-    collector = QueueCollector(huey, interval, _OutageLog(huey))
+    collector = QueueCollector(huey, interval, _OutageLog(huey), has_counters)
     registry.register(collector)
     try:
         server, thread = start_http_server(port, host, registry)

@@ -1,26 +1,45 @@
-"""Reads of a queue for its metrics: the ledger, and a report on the store."""
+"""Reads of a queue for its metrics: its present state, and a report on the store."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
-from ...ledger import Snapshot, open_ledger
-from ...upkeep import LockInspector, Report
+from ...ledger import Ledger, Snapshot, open_ledger
+from ...store import UPKEEP, open_kit_store, open_store
+from ...upkeep import Report
 from ...upkeep import report as make_report
 from ...upkeep.monitor.background_read import BackgroundRead, ReadTimeout
+from ...upkeep.tokens.last_sweep import last_sweep
+from .backlog import Backlog
+from .lock_watch import LockFigures, LockWatch
+from .state import QueueState, overdue_seconds
 
-SNAPSHOT_SECONDS = 5.0
-"""Seconds that a scrape waits for the counters; Prometheus waits 10 for a scrape by default."""
+LOOK_SECONDS = 5.0
+"""Seconds that a scrape waits for the present state; Prometheus waits 10 for a scrape."""
 
 REPORT_SECONDS = 600.0
 """Seconds that a complete report may take while the storage still answers."""
 
 
-class QueueReader:
-    """A reader of the counters and of the store of one Huey.
+@dataclass(frozen=True)
+class Look:
+    """The present state of a queue."""
 
-    Counters are small and are read for every scrape. A report reads the whole store, which can take
+    snapshot: Snapshot
+    queue: QueueState | None = None
+    """None if it cannot be read."""
+    locks: LockFigures | None = None
+    """None if they cannot be read, and before the first report."""
+    error: Exception | None = None
+    """Why the queue or the locks cannot be read."""
+
+
+class QueueReader:
+    """A reader of the state and of the store of one Huey.
+
+    The state is small and is read for every scrape. A report reads the whole store, which can take
     minutes, so the last report is used until the interval is over.
     """
 
@@ -31,27 +50,26 @@ class QueueReader:
             huey: The Huey.
             interval: Shortest time between two reports, in seconds.
         """
+        self._huey = huey
         self._interval = interval
-        ledger = open_ledger(huey)
-        inspector = LockInspector(huey, ledger)
-        self._snapshots: BackgroundRead[Snapshot] = BackgroundRead(
-            ledger.snapshot, "look at the ledger"
-        )
+        self._ledger: Ledger = open_ledger(huey)
+        self._backlog = Backlog()
+        self.locks = LockWatch(huey, self._ledger)
+        self._looks: BackgroundRead[Look] = BackgroundRead(self._read_state, "look at the queue")
         self._reports: BackgroundRead[tuple[Report, float]] = BackgroundRead(
-            lambda: (make_report(huey, ledger=ledger, inspector=inspector), time.time()),
-            "report on the store",
+            self._read_report, "report on the store"
         )
 
-    def snapshot(self) -> Snapshot:
-        """Return the present state of the ledger.
+    def look(self) -> Look:
+        """Return the present state.
 
         Raises:
             ReadTimeout: The storage has not answered in time.
         """
-        self._snapshots.request()
-        if not self._snapshots.wait(SNAPSHOT_SECONDS):
-            raise ReadTimeout(f"no answer for {SNAPSHOT_SECONDS:g} seconds")
-        return self._snapshots.result()
+        self._looks.request()
+        if not self._looks.wait(LOOK_SECONDS):
+            raise ReadTimeout(f"no answer for {LOOK_SECONDS:g} seconds")
+        return self._looks.result()
 
     def latest_report(self, wait: float) -> tuple[Report, float]:
         """Return the last report and the Unix time of its end; start a new one if it is due.
@@ -73,16 +91,44 @@ class QueueReader:
         Raises:
             ReadTimeout: The storage does not answer, or the report takes too long.
         """
-        self.snapshot()
+        self.look()
         deadline = time.monotonic() + REPORT_SECONDS
         while True:
             try:
-                return self.latest_report(SNAPSHOT_SECONDS)[0]
+                return self.latest_report(LOOK_SECONDS)[0]
             except ReadTimeout:
                 if time.monotonic() > deadline:
                     raise ReadTimeout(f"no report in {REPORT_SECONDS:g} seconds") from None
-                self.snapshot()
+                self.look()
 
     def discard_report(self) -> None:
         """Forget the last report, so that none is served that is older than an outage."""
         self._reports.reset()
+        self.locks.forget()
+
+    def _read_state(self) -> Look:
+        snapshot = self._ledger.snapshot()
+        try:
+            return Look(snapshot, self._read_queue(), self.locks.look(snapshot))
+        except Exception as exc:  # the counters can be served without the rest
+            return Look(snapshot, error=exc)
+
+    def _read_queue(self) -> QueueState:
+        storage, store = self._huey.storage, open_store(self._huey)
+        # In this order: a message that arrives meanwhile makes the queue longer, not older.
+        ends = store.queue_ends()
+        return QueueState(
+            queued=storage.queue_size(),
+            oldest=self._backlog.look(ends),
+            scheduled=storage.schedule_size(),
+            overdue=overdue_seconds(self._huey, store.next_scheduled()),
+            last_sweep=last_sweep(open_kit_store(self._huey, UPKEEP)),
+        )
+
+    def _read_report(self) -> tuple[Report, float]:
+        self._backlog.start_report()
+        report = make_report(
+            self._huey, ledger=self._ledger, inspector=self.locks, on_queued=self._backlog.found
+        )
+        self._backlog.end_report()
+        return report, time.time()

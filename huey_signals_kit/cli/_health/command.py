@@ -27,7 +27,8 @@ HELP = """\b
 For an alert, without --here: unhealthy when no process with workers is
 alive, when messages wait and none is taken, or when the storage cannot be
 used. The answer is immediate when all is well, and takes up to 12 seconds
-when in doubt.
+when in doubt. It also says when two consumers enqueue the same periodic task;
+that is no reason to be unhealthy, as it is so during a rolling restart.
 
 \b
 For a liveness probe, with --here: unhealthy when no process of this host

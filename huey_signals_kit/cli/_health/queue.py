@@ -14,6 +14,8 @@ from typing import Any
 
 from ...ledger import HEARTBEAT_SECONDS, Ledger, Process
 from ...runtime.process_id import is_stopped
+from ...store import open_store
+from ...upkeep.reports.problems import repeated_periodic, repeated_text
 from .._shared.terminal import printable
 from .._shared.wording import pluralize, verb
 from .model import Health
@@ -38,17 +40,21 @@ class QueueState:
     """Messages in the queue."""
     head: bytes | None
     """The message that a worker takes next; None if unknown."""
+    warning: str = ""
+    """A sentence about periodic tasks that run more than once; it makes no queue unhealthy."""
 
 
 def read_state(huey: Any, ledger: Ledger) -> QueueState:
     """Read the state of the queue of `huey`, in two or three small requests."""
     snapshot, waiting, head = ledger.snapshot(), huey.storage.queue_size(), None
     if waiting:
-        head = next(iter(huey.storage.enqueued_items(limit=1)), None)
+        head = next(iter(open_store(huey).queue_ends()), None)
     workers = tuple(
         process for process in snapshot.processes if process.heartbeat.worker not in _NO_WORKER
     )
-    return QueueState(workers, len(snapshot.unreadable), waiting, head)
+    repeated = repeated_periodic(snapshot.processes)
+    warning = repeated_text(repeated) if repeated else ""
+    return QueueState(workers, len(snapshot.unreadable), waiting, head, warning)
 
 
 def judge_queue(
@@ -105,7 +111,8 @@ def _describe_healthy(queue: str, state: QueueState, alive: int) -> str:
     messages = pluralize(state.waiting, "message") if state.waiting else "no message"
     wait = verb(state.waiting or 1, "wait")
     workers = f"{pluralize(alive, 'process')} {verb(alive, 'work')}"
-    return f"{workers} on the queue {printable(queue)!r}, {messages} {wait}"
+    warning = f"; but {printable(state.warning)}" if state.warning else ""
+    return f"{workers} on the queue {printable(queue)!r}, {messages} {wait}{warning}"
 
 
 def _describe_no_worker(queue: str, state: QueueState) -> str:

@@ -55,6 +55,8 @@ def _text(problem: problems.Problem, report: Report, huey: Any) -> str:
             f"process with workers is dead ({names}). Start a consumer, unless a consumer without "
             "the kit is running: this command cannot see those"
         )
+    if kind == problems.PERIODIC:
+        return problems.repeated_text(problems.repeated_periodic(report.consumers))
     if kind == problems.ERRORS:
         return (
             f"{pluralize(count, 'lock error')} {verb(count, 'are')} stored, and no consumer with "

@@ -136,6 +136,17 @@ class FileStore:
         """Yield the messages of the schedule: list the files, then read each."""
         return self._messages(self._storage.schedule_path)
 
+    def queue_ends(self) -> list[bytes]:
+        """Return the first and the last message: list the files, then read these two."""
+        paths = [path for path, _ in _message_sizes(self._storage.queue_path)]
+        ends = (next(_contents(some), None) for some in (paths, paths[::-1]))
+        return [end[1] for end in ends if end is not None]
+
+    def next_scheduled(self) -> bytes | None:
+        """Return the message whose file has the earliest time in its name."""
+        paths = [path for path, _ in _message_sizes(self._storage.schedule_path)]
+        return next((message for _, message in _contents(paths)), None)
+
     def _write(self, path: str, key: str, value: bytes) -> None:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         raw_key = as_bytes(key)

@@ -95,6 +95,14 @@ class GenericStore:
         """Yield the messages of the schedule, by ``scheduled_items``."""
         yield from chunks(empty_if_large(bytes(data)) for data in self._call("scheduled_items"))
 
+    def queue_ends(self) -> list[bytes]:
+        """Return the first message, by ``enqueued_items``, which cannot give the last alone."""
+        return [bytes(data) for data in self._call("enqueued_items", 1)][:1]
+
+    def next_scheduled(self) -> bytes | None:
+        """Return the message that is due first, by ``scheduled_items``."""
+        return next((bytes(data) for data in self._call("scheduled_items", 1)), None)
+
     def _items(self, prefix: str) -> Iterator[tuple[str, bytes]]:
         for key, value in self._call("result_items").items():
             text = as_text(key)

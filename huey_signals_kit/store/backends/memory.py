@@ -101,6 +101,16 @@ class MemoryStore:
             schedule = list(self._storage._schedule)
         yield from chunks(empty_if_large(message) for _, message in schedule)
 
+    def queue_ends(self) -> list[bytes]:
+        """Return the first and the last message, from one copy."""
+        queue = list(self._storage._queue)
+        return [min(queue)[-1], max(queue)[-1]] if queue else []
+
+    def next_scheduled(self) -> bytes | None:
+        """Return the message with the earliest time, under the lock as in `scheduled`."""
+        with self._storage._lock:
+            return min(self._storage._schedule, default=(None, None))[1]
+
     def _take(self, key: Any, value: bytes) -> bool:
         results = self._storage._results
         if results.get(key) != value:

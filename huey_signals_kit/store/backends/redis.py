@@ -138,6 +138,19 @@ class RedisStore:
         for messages in self._sorted_set(self._storage.schedule_key):
             yield [empty_if_large(message) for message in messages]
 
+    def queue_ends(self) -> list[bytes]:
+        """Return the first and the last message, in one round trip."""
+        key, pipeline = self._storage.queue_key, self._storage.conn.pipeline(transaction=False)
+        if self._has_priorities:
+            first, last = pipeline.zrange(key, 0, 0).zrange(key, -1, -1).execute()
+            return [message[_PRIORITY_BYTES:] for message in (*first, *last)]
+        messages = pipeline.lindex(key, -1).lindex(key, 0).execute()
+        return [message for message in messages if message is not None]
+
+    def next_scheduled(self) -> bytes | None:
+        """Return the message with the lowest score."""
+        return next(iter(self._storage.conn.zrange(self._storage.schedule_key, 0, 0)), None)
+
     def semaphores(
         self, prefix: str, names: Collection[str] | None = None
     ) -> Iterator[tuple[str, tuple[float, ...]]]:

@@ -169,6 +169,22 @@ class SqlStore:
         """Yield the messages of the schedule, in pages by id."""
         return self._messages("schedule")
 
+    def queue_ends(self) -> list[bytes]:
+        """Return the first and the last message, with two queries."""
+        return [
+            *self._first("task", "priority desc, id"),
+            *self._first("task", "priority, id desc"),
+        ]
+
+    def next_scheduled(self) -> bytes | None:
+        """Return the message with the earliest time."""
+        return next(iter(self._first("schedule", "timestamp, id")), None)
+
+    def _first(self, table: str, order: str) -> list[bytes]:
+        query = f"select data from {{{table}}} where {{queue}} = {{placeholder}}"
+        rows = self._query(f"{query} order by {order} limit 1", (self._storage.name,))
+        return [_as_bytes(data) for (data,) in rows]
+
     def _pages(self, columns: str, prefix: str) -> Iterator[list[Any]]:
         condition, parameters, last_key = self._prefix_condition(prefix)
         comparison = ">="

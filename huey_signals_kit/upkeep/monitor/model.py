@@ -37,6 +37,8 @@ class SeenProcess:
     running: tuple[SeenTask, ...]
     unread: int
     """Further tasks in flight in it, whose names are unknown."""
+    periodic: tuple[str, ...] = ()
+    """The names of the periodic tasks that it enqueues; not in JSON."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class QueueSnapshot:
         return {
             "queue": self.queue,
             "at": self.at.isoformat(timespec="seconds"),
-            "processes": [asdict(process) for process in self.processes],
+            "processes": [_process_as_dict(process) for process in self.processes],
             "locks": [
                 {**seen.lock.as_dict(), "turned_away": dict(seen.turned_away)}
                 for seen in self.locks
@@ -109,3 +111,9 @@ class QueueSnapshot:
             "store": {name: figure.now for name, figure in self.store.items()},
             "unreadable": self.unreadable,
         }
+
+
+def _process_as_dict(process: SeenProcess) -> dict[str, Any]:
+    content = asdict(process)
+    del content["periodic"]
+    return content

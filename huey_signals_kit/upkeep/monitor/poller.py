@@ -221,6 +221,7 @@ def _seen_process(process: Process) -> SeenProcess:
         process.alive,
         running,
         heartbeat.unread,
+        heartbeat.periodic,
     )
 
 

@@ -84,6 +84,8 @@ class Consumer:
     """Whether it is alive; None if that is in doubt."""
     running: list[dict[str, Any]]
     """The ``id`` and the ``task`` name of each running task."""
+    periodic: list[str] = field(default_factory=list)
+    """The names of the periodic tasks that it enqueues; in JSON only if there are any."""
 
 
 @dataclass
@@ -145,4 +147,7 @@ class Report:
         content = asdict(self)
         if not self.expiring:
             del content["expiring"]
+        for consumer in content["consumers"]:
+            if not consumer["periodic"]:
+                del consumer["periodic"]
         return content

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from ..errors import LOCK_ERRORS
-from ..wording import pluralize
+from ..wording import join_limited, pluralize
 from .model import Report
 
 VALUES, MESSAGES, RECORDS = "values", "messages", "records"
 LOCKS, WORKERS, ERRORS, PAUSES = "locks", "workers", "errors", "pauses"
+PERIODIC = "periodic"
+
+
+_MOST_NAMES = 5
 
 
 class Problem(NamedTuple):
@@ -30,7 +35,19 @@ class _Worker(Protocol):
     def alive(self) -> bool | None: ...
 
 
+class _Scheduler(Protocol):
+    @property
+    def periodic(self) -> Sequence[str]: ...
+    @property
+    def host(self) -> str: ...
+    @property
+    def pid(self) -> int: ...
+    @property
+    def alive(self) -> bool | None: ...
+
+
 W = TypeVar("W", bound=_Worker)
+S = TypeVar("S", bound=_Scheduler)
 
 
 def find_problems(report: Report) -> list[Problem]:
@@ -38,6 +55,7 @@ def find_problems(report: Report) -> list[Problem]:
     unreadable, pauses = report.unreadable, len(report.pauses.ownerless)
     has_no_worker = bool(dead_workers(report.consumers))
     errors = 0 if report.has_consumer else count_lock_errors(report)
+    repeated = len(repeated_periodic(report.consumers))
     problems = (
         Problem(VALUES, unreadable.values, _unreadable(unreadable.values, "value")),
         Problem(MESSAGES, unreadable.messages, _unreadable(unreadable.messages, "message")),
@@ -55,6 +73,11 @@ def find_problems(report: Report) -> list[Problem]:
             WORKERS,
             report.queue_length if has_no_worker else 0,
             f"{pluralize(report.queue_length, 'message')} without a live worker",
+        ),
+        Problem(
+            PERIODIC,
+            repeated,
+            f"{pluralize(repeated, 'periodic task')} enqueued by more than one consumer",
         ),
         Problem(
             ERRORS,
@@ -78,6 +101,44 @@ def dead_workers(processes: Iterable[W]) -> list[W]:
     """Return all processes with workers, if every one of them is dead; else nothing."""
     workers = [process for process in processes if process.worker not in ("", "scheduler")]
     return [] if any(process.alive is not False for process in workers) else workers
+
+
+def periodic_schedulers(processes: Iterable[S]) -> dict[str, list[S]]:
+    """Return the living processes that enqueue each periodic task, by the name of the task.
+
+    With two of them, each run of the task is enqueued twice. A process whose life is in doubt does
+    not count: it may be one that was replaced a minute ago.
+    """
+    by_task: defaultdict[str, list[S]] = defaultdict(list)
+    for process in processes:
+        if process.alive:
+            for name in process.periodic:
+                by_task[name].append(process)
+    return by_task
+
+
+def repeated_periodic(processes: Iterable[S]) -> dict[str, list[S]]:
+    """Return the periodic tasks that more than one living process enqueues, with these."""
+    by_task = periodic_schedulers(processes)
+    return {name: own for name, own in sorted(by_task.items()) if len(own) > 1}
+
+
+def repeated_text(repeated: Mapping[str, Sequence[_Scheduler]]) -> str:
+    """Return a sentence about the tasks that `repeated_periodic` has found, and what to do.
+
+    Args:
+        repeated: The tasks, at least one, with the processes that enqueue them.
+    """
+    names = join_limited(repeated, _MOST_NAMES)
+    processes = dict.fromkeys(
+        f"process {process.pid} on {process.host}" for own in repeated.values() for process in own
+    )
+    return (
+        f"{len(processes)} consumers enqueue the same periodic "
+        f"{'task' if len(repeated) == 1 else 'tasks'}, so that each run happens more than once: "
+        f"{names} (by {join_limited(processes, _MOST_NAMES)}). Start all consumers but one with "
+        "--no-periodic"
+    )
 
 
 def count_lock_errors(report: Report) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -36,6 +36,7 @@ def report(
     ledger: Ledger | None = None,
     counted: Totals | None = None,
     inspector: LockInspector | None = None,
+    on_queued: Callable[[list[bytes]], object] = lambda messages: None,
 ) -> Report:
     """Return the state of a queue; nothing is changed.
 
@@ -44,12 +45,14 @@ def report(
         ledger: The ledger of its queue; opened if missing.
         counted: The totals of this process, if it does not write them to the ledger.
         inspector: The inspector of its locks; created if missing.
+        on_queued: Called with each batch of messages of the queue.
     """
     huey = check_huey(huey, "report()")
     ledger = ledger or open_ledger(huey)
     snapshot = ledger.snapshot()
     merge(snapshot.totals, counted or {})
-    return _ReportBuilder(huey, snapshot, inspector or LockInspector(huey, ledger)).build()
+    inspector = inspector or LockInspector(huey, ledger)
+    return _ReportBuilder(huey, snapshot, inspector, on_queued).build()
 
 
 class _ReportBuilder:
@@ -59,15 +62,23 @@ class _ReportBuilder:
         huey: The Huey.
         snapshot: The ledger now.
         inspector: The inspector of its locks.
+        on_queued: Called with each batch of messages of the queue.
     """
 
-    def __init__(self, huey: Any, snapshot: Snapshot, inspector: LockInspector) -> None:
+    def __init__(
+        self,
+        huey: Any,
+        snapshot: Snapshot,
+        inspector: LockInspector,
+        on_queued: Callable[[list[bytes]], object],
+    ) -> None:
         self._huey = huey
         self._store: Store = open_store(huey)
         self._reader = Reader(huey)
         self._keys = Keys(huey)
         self._snapshot = snapshot
         self._inspector = inspector
+        self._on_queued = on_queued
         self._locks: dict[str, bytes | None] = {}
         self._now = huey._get_timestamp()
         self._live: set[bytes] = set()
@@ -118,6 +129,7 @@ class _ReportBuilder:
             schedule.first, schedule.last = (eta.isoformat() for eta in self._etas)
         for batch in self._store.queued():
             self._report.queue_length += len(batch)
+            self._on_queued(batch)
             for message in batch:
                 self._read_message(message)
 
@@ -148,9 +160,11 @@ class _ReportBuilder:
                 continue  # an application that ended without deleting its record
             running = [{"id": task.task_id, "task": task.task_name} for task in record.running]
             started = _iso(record.started)
-            self._report.consumers.append(
-                Consumer(record.host, record.pid, record.worker, started, process.alive, running)
+            consumer = Consumer(
+                record.host, record.pid, record.worker, started, process.alive, running
             )
+            consumer.periodic.extend(record.periodic)
+            self._report.consumers.append(consumer)
 
     def _count(self, entry: Entry) -> None:
         kind = self._keys.kind(entry.key)

@@ -16,7 +16,9 @@ from typing import Any
 from ..._checks import check_huey, short, validate_flag, validate_seconds
 from ...ledger import HEARTBEAT_SECONDS, Ledger, open_ledger
 from ...runtime.fork import reset_in_child
+from ...store import UPKEEP, open_kit_store
 from .info import SweepReport
+from .last_sweep import note_sweep
 from .sweep import TokenSweep
 
 MIN_AGE = 3 * HEARTBEAT_SECONDS
@@ -167,6 +169,9 @@ class Sweeper:
                 releasing.start()
                 releasing.join(RELEASE_SECONDS)
                 raise
+            if not report.stopped:
+                with suppress(Exception):  # the sweep is done, only the note of it is missing
+                    note_sweep(open_kit_store(self._huey, UPKEEP), self._clock())
             self._release_lease()
             return report
         finally:

@@ -1,0 +1,371 @@
+"""The gauges of `huey-signals export`: each shows what there is, and is there before it is."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+pytest.importorskip("typer", exc_type=ImportError)
+pytest.importorskip("prometheus_client", exc_type=ImportError)
+
+from dataclasses import replace
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from huey_signals_kit.cli._export.backlog import MOST_NOTED, Backlog
+from huey_signals_kit.cli._export.collector import QueueCollector
+from huey_signals_kit.cli._export.state import heartbeat_age
+from huey_signals_kit.inflight.tasks import RunningTask
+from huey_signals_kit.ledger import Heartbeat, Ledger, Snapshot, open_backend, open_ledger
+from huey_signals_kit.metrics.gauges import GAUGE_LABELS, STATES, TOKEN_STATES, WORKERS
+from huey_signals_kit.runtime.process_id import this_process
+from huey_signals_kit.upkeep import sweep_tokens
+from tests.locks import ELSEWHERE, GONE, taken_by
+from tests.support import HAS_ENQUEUED, hold, put_kit_data, run_all
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+class Export:
+    """The collector of one Huey, and its samples by name and further labels."""
+
+    def __init__(self, huey, interval=0.0, **options):
+        self.missing = []
+        registry = CollectorRegistry()
+        self.collector = QueueCollector(huey, interval, self._on_read, **options)
+        registry.register(self.collector)
+        self._generate = lambda: generate_latest(registry).decode()
+
+    def _on_read(self, exc, missing):
+        self.missing.append(missing)
+
+    def __call__(self):
+        """{name or (name, labels): value} of one scrape."""
+        found = {}
+        for family in text_string_to_metric_families(self._generate()):
+            for each in family.samples:
+                labels = [value for name, value in each.labels.items() if name != "queue"]
+                found[(each.name, *labels) if labels else each.name] = each.value
+        return found
+
+
+def beat(huey, process="one", place=None, sequence=1, **fields):
+    """A record of a process."""
+    record = Heartbeat(process, place or this_process(), started=5.0, sequence=sequence, **fields)
+    open_ledger(huey).write(record)
+
+
+def later(seconds):
+    return datetime.now() + timedelta(seconds=seconds)
+
+
+def test_every_gauge_is_there_on_an_empty_queue(any_huey):
+    """On every storage, with all labels of a fixed set, at zero."""
+    found = Export(any_huey)()
+    names = {name if isinstance(name, str) else name[0] for name in found}
+    assert GAUGE_LABELS.keys() <= names
+    states = [(worker, state) for worker in WORKERS for state in STATES]
+    assert {found["huey_processes", state, worker] for worker, state in states} == {0}
+    assert {found["huey_tokens", state] for state in TOKEN_STATES} == {0}
+    kind = type(any_huey.storage).__name__
+    assert [each for each in found if each[0] == "huey_signals_info" and kind in each]
+    zero = names - {"huey_up", "huey_signals_info", "huey_store_keys", "huey_store_bytes"}
+    zero -= {"huey_report_seconds", "huey_report_timestamp_seconds", "huey_processes"}
+    assert {found[name] for name in zero & GAUGE_LABELS.keys() & found.keys()} == {0}
+
+
+def test_processes_by_worker_and_state(make_huey):
+    """The dead one of this host, the living one, and one elsewhere that nothing is known of."""
+    huey = make_huey("sqlite")
+    beat(huey, "alive", worker="thread", sequence=3)
+    beat(huey, "dead", GONE, worker="process")
+    beat(huey, "far", ELSEWHERE, worker="scheduler")
+    beat(huey, "new kind", replace(ELSEWHERE, pid=1), worker="async")
+    beat(huey, "ended application", replace(GONE, pid=GONE.pid + 1))
+    found = Export(huey)()
+    counts = {each[1:]: value for each, value in found.items() if each[0] == "huey_processes"}
+    assert {each: value for each, value in counts.items() if value} == {
+        ("alive", "thread"): 1,
+        ("dead", "process"): 1,
+        ("unknown", "scheduler"): 1,
+        ("unknown", "other"): 1,
+    }
+
+
+def test_the_age_of_a_heartbeat_is_measured_by_the_exporter(make_huey):
+    """Not by the clock of the other host; it starts again with each change of the record."""
+    huey = make_huey("sqlite")
+    ledger = Ledger(lambda: open_backend(huey), huey, clock := Clock())
+    beat(huey, "far", ELSEWHERE, worker="thread")
+    beat(huey, "holder", replace(ELSEWHERE, pid=5), locks=("held",))
+    assert heartbeat_age(ledger.snapshot()) == 0
+    clock.now = 7
+    assert heartbeat_age(ledger.snapshot()) == 7
+    beat(huey, "far", ELSEWHERE, 2, worker="thread")
+    ledger.snapshot()
+    clock.now = 10
+    assert heartbeat_age(ledger.snapshot()) == 10
+    beat(huey, "holder", replace(ELSEWHERE, pid=5), 2, locks=("held",))
+    assert heartbeat_age(ledger.snapshot()) == 3
+
+
+def test_an_exporter_that_has_just_started_believes_other_observers(make_huey):
+    """A consumer has watched the silence for longer."""
+    huey = make_huey("sqlite")
+    ledger = Ledger(lambda: open_backend(huey), huey)
+    beat(huey, "far", ELSEWHERE, worker="thread")
+    (process,) = ledger.snapshot().processes
+    snapshot = Snapshot([replace(process, silent=70.0)])
+    assert heartbeat_age(snapshot) == 70
+
+
+def test_a_dead_process_has_no_age(make_huey):
+    """Nor does an application that writes only what has changed."""
+    huey = make_huey("sqlite")
+    beat(huey, "dead", GONE, worker="thread")
+    beat(huey, "application", ELSEWHERE)
+    ledger = Ledger(lambda: open_backend(huey), huey, clock := Clock())
+    ledger.snapshot()
+    clock.now = 50
+    snapshot = ledger.snapshot()
+    assert [process.unchanged for process in snapshot.processes] == [50, 50]
+    assert heartbeat_age(snapshot) == 0
+
+
+def test_running_tasks_and_the_age_of_the_oldest(make_huey):
+    """Of processes that are not known to be dead."""
+    huey, now = make_huey("sqlite"), time.time()
+    beat(huey, "one", worker="thread", running=(RunningTask("a", "shop.job", now - 100),))
+    beat(huey, "two", ELSEWHERE, worker="thread", running=(RunningTask("b", "shop.job", now - 40),))
+    beat(huey, "dead", GONE, worker="thread", running=(RunningTask("c", "shop.job", now - 900),))
+    found = Export(huey)()
+    assert found["huey_running_tasks"] == 2
+    assert found["huey_oldest_running_task_age_seconds"] == pytest.approx(100, abs=5)
+
+
+def test_two_schedulers_of_one_periodic_task(make_huey):
+    """Only processes that are known to be alive count, and only for a task that they share."""
+    huey = make_huey("sqlite")
+    beat(huey, "one", worker="thread", periodic=("shop.hourly", "shop.nightly"))
+    beat(huey, "far", ELSEWHERE, worker="thread", periodic=("shop.nightly",))
+    beat(huey, "dead", GONE, worker="thread", periodic=("shop.nightly",))
+    export = Export(huey)
+    assert export()["huey_periodic_schedulers"] == 1
+    beat(huey, "far", ELSEWHERE, 2, worker="thread", periodic=("shop.nightly",))
+    assert export()["huey_periodic_schedulers"] == 2
+    beat(huey, "far", ELSEWHERE, 3, worker="thread", periodic=("shop.other",))
+    assert export()["huey_periodic_schedulers"] == 1
+
+
+@pytest.mark.parametrize("utc", [True, False])
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
+def test_an_overdue_message_of_the_schedule(make_huey, monkeypatch, utc, zone):
+    """Whether Huey stores times in UTC or in local time."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    huey = make_huey("sqlite", utc=utc)
+    job, now = huey.task()(lambda: None), datetime.now(timezone.utc)
+    export = Export(huey, 600)
+    huey.add_schedule(job.s(eta=now + timedelta(hours=2)))
+    assert export()["huey_schedule_overdue_seconds"] == 0
+    huey.add_schedule(job.s(eta=now - timedelta(seconds=90)))
+    assert export()["huey_schedule_overdue_seconds"] == pytest.approx(90, abs=10)
+    assert export()["huey_schedule_length"] == 2
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_an_overdue_message_on_every_storage(any_huey):
+    """The one that is due first, not the one that was added first."""
+    job = any_huey.task()(lambda: None)
+    for delay in (-10, -300, 500):
+        any_huey.add_schedule(job.s(eta=later(delay)))
+    found = Export(any_huey)()
+    assert found["huey_schedule_overdue_seconds"] == pytest.approx(300, abs=10)
+    assert found["huey_schedule_length"] == 3
+
+
+def test_a_schedule_that_cannot_be_read_has_no_overdue_message(make_huey):
+    """Zero would say that none is."""
+    huey = make_huey("memory")
+    huey.storage.add_to_schedule(b"junk", later(-50), *([] if HAS_ENQUEUED else [True]))
+    found = Export(huey)()
+    assert found["huey_schedule_length"] == 1
+    assert "huey_schedule_overdue_seconds" not in found
+
+
+def looks(backlog, clock, *steps):
+    """Return the ages at some looks, each at a time with the messages in the queue."""
+    ages = []
+    for at, queue in steps:
+        clock.now = at
+        ages.append(backlog.look([queue[0], queue[-1]] if queue else []))
+    return ages
+
+
+def test_the_age_of_a_message_is_the_time_since_it_was_first_seen():
+    """At either end of the queue: the last one in line has its age when it is the next."""
+    backlog = Backlog(clock := Clock())
+    a, b, c, d = b"abcd"[:1], b"b", b"c", b"d"
+    steps = [(0, [a]), (10, [a, b, c]), (25, [b, c]), (40, [c, d]), (60, [d]), (70, [])]
+    assert looks(backlog, clock, *steps) == [0, 10, 15, 30, 20, 0]
+
+
+def test_a_report_finds_messages_in_the_middle_of_a_queue_that_moves():
+    """Where another message is next at each look, and the last one is another, too."""
+    backlog = Backlog(clock := Clock())
+    assert looks(backlog, clock, (0, [b"a", b"b"]), (30, [b"x", b"y"])) == [0, 0]
+    clock.now = 50
+    backlog.start_report()
+    assert looks(backlog, clock, (55, [b"v", b"late"])) == [0]
+    backlog.found([b"n", b"y"])
+    backlog.found([b"m", b"b"])
+    backlog.end_report()
+    assert looks(backlog, clock, (60, [b"z", b"w"])) == [50]
+    backlog.start_report()
+    backlog.found([b"y", b"z", b"w"])
+    backlog.end_report()
+    assert looks(backlog, clock, (70, [b"q", b"late"]), (80, []), (90, [b"b"])) == [30, 0, 0]
+
+
+def test_the_noted_messages_are_bounded():
+    """The oldest stays, and so does the age."""
+    backlog = Backlog(clock := Clock())
+    for number in range(5 * MOST_NOTED):
+        looks(backlog, clock, (number, [b"first", b"%d" % number]))
+        assert len(backlog._first_seen) <= MOST_NOTED + 1
+    assert looks(backlog, clock, (9999, [b"first"])) == [9999]
+
+
+def test_the_age_of_the_oldest_message_on_every_storage(any_huey):
+    """It grows while the message waits, and is zero when it is taken."""
+    job = any_huey.task()(lambda: None)
+    export = Export(any_huey)
+    export.collector._backlog = Backlog(clock := Clock())
+    job(), job(), job()
+    assert export()["huey_oldest_message_age_seconds"] == 0
+    clock.now = 50
+    found = export()
+    assert (found["huey_queue_length"], found["huey_oldest_message_age_seconds"]) == (3, 50)
+    run_all(any_huey)
+    found = export()
+    assert (found["huey_queue_length"], found["huey_oldest_message_age_seconds"]) == (0, 0)
+
+
+def test_one_scrape_alone_has_no_ages_that_compare_scrapes(make_huey):
+    """Zero would be wrong; all the rest is there."""
+    export = Export(make_huey("memory"), has_history=False)
+    names = {name if isinstance(name, str) else name[0] for name in export()}
+    assert GAUGE_LABELS.keys() - names == {
+        "huey_heartbeat_age_seconds",
+        "huey_oldest_message_age_seconds",
+    }
+
+
+def test_locks_and_their_ages(make_huey):
+    """Of those whose holder is known, by its clock; a bare one counts, but has no age."""
+    huey = make_huey("sqlite")
+    taken_by(huey, "dead", GONE)
+    export = Export(huey, 600)
+    age = export()["huey_oldest_stale_lock_age_seconds"]
+    assert 0 < age < 60
+    hold(huey, "bare")
+    taken_by(huey, "elsewhere", ELSEWHERE)
+    beat(huey, "far", ELSEWHERE, worker="thread", locks=("elsewhere",))
+    found = export()
+    assert (found["huey_locks_held"], found["huey_locks_stale"]) == (2, 1)  # not the bare one yet
+    assert found["huey_oldest_lock_age_seconds"] >= age
+    found = Export(huey)()
+    assert (found["huey_locks_held"], found["huey_locks_stale"]) == (3, 1)
+
+
+def test_a_released_lock_is_gone_at_the_next_scrape(any_huey):
+    """Without another report on the store."""
+    taken_by(any_huey, "dead", GONE)
+    export = Export(any_huey, 600)
+    assert export()["huey_locks_stale"] == 1
+    any_huey.lock_task("dead").clear()
+    found = export()
+    assert (found["huey_locks_held"], found["huey_locks_stale"]) == (0, 0)
+    assert found["huey_oldest_stale_lock_age_seconds"] == 0
+
+
+def test_more_locks_than_are_read_each_time_are_as_of_the_report(make_huey, monkeypatch):
+    """The number stays exact."""
+    monkeypatch.setattr("huey_signals_kit.cli._export.lock_watch.MOST_LOCKS", 2)
+    huey = make_huey("sqlite")
+    for name in ("one", "two", "three"):
+        taken_by(huey, name, GONE)
+    export = Export(huey, 600)
+    export()
+    huey.lock_task("one").clear()
+    assert export()["huey_locks_stale"] == 3
+
+
+def test_tokens_by_state_and_the_last_sweep(any_huey):
+    """The sweep marks the orphaned one and leaves its time."""
+    any_huey.revoke_by_id("custom")
+    any_huey.revoke_by_id("5d3e3b0e-3c4e-4a0e-8f6e-0123456789ab")
+    waiting = any_huey.task()(lambda: None)()
+    any_huey.revoke_by_id(waiting.id)
+    sweep_tokens(any_huey, dry_run=True)
+    assert Export(any_huey)()["huey_last_sweep_timestamp_seconds"] == 0
+    sweep_tokens(any_huey, clock=lambda: 1_700_000_000.25)
+    found = Export(any_huey)()
+    assert {state: found["huey_tokens", state] for state in TOKEN_STATES} == {
+        "live": 1,
+        "orphaned": 1,
+        "custom": 1,
+    }
+    assert found["huey_tokens_marked"] == 1
+    assert found["huey_last_sweep_timestamp_seconds"] == 1_700_000_000.25
+
+
+@pytest.mark.parametrize("stored", [b"junk", b"nan", b""])
+def test_a_time_of_a_sweep_that_cannot_be_read_is_none(make_huey, stored):
+    """As if there were none."""
+    huey = make_huey("sqlite")
+    put_kit_data(huey, "swept", stored)
+    assert Export(huey)()["huey_last_sweep_timestamp_seconds"] == 0
+
+
+def test_a_queue_that_cannot_be_read_leaves_the_rest(make_huey, monkeypatch):
+    """Counters, processes and the gauges of the store are served, and it is said."""
+    huey = make_huey("sqlite")
+
+    def fails(*_):
+        raise OSError("no queue")
+
+    monkeypatch.setattr(huey.storage, "queue_size", fails)
+    beat(huey, "one", worker="thread", counters={("huey_lock_skips_total", "q", "t", "l"): 3})
+    export = Export(huey)
+    found = export()
+    assert (found["huey_up"], found["huey_processes", "alive", "thread"]) == (1, 1)
+    assert found["huey_lock_skips_total", "l", "t"] == 3
+    assert "huey_queue_length" not in found
+    assert "huey_locks_held" not in found
+    assert found["huey_store_keys", "lock"] == 0
+    assert export.missing == ["serving no gauges of the queue and the locks"]
+
+
+def test_without_counters_only_gauges_are_served(make_huey):
+    """So that the sum over an exporter and the consumers is not twice what was counted."""
+    huey = make_huey("sqlite")
+    beat(huey, counters={("huey_lock_skips_total", "q", "t", "l"): 3})
+    names = {name if isinstance(name, str) else name[0] for name in Export(huey)()}
+    assert "huey_lock_skips_total" in names
+    names = {
+        name if isinstance(name, str) else name[0] for name in Export(huey, has_counters=False)()
+    }
+    assert names == GAUGE_LABELS.keys()
