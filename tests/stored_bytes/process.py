@@ -111,6 +111,8 @@ def _dump_redis(conn: Any, name: str) -> Any:
 def _dump_folder(location: str | Path) -> list[Cell]:
     top, cells = Path(location), []
     for path in sorted(top.rglob("*")):
+        if path.suffix == ".new":  # being written, or of a process that was killed meanwhile
+            continue
         with contextlib.suppress(FileNotFoundError, IsADirectoryError):
             cells.append(Cell("file", (str(path.relative_to(top)),), path.read_bytes()))
     return [cell for cell in cells if cell.value]  # without the file of a lock
