@@ -107,6 +107,11 @@ def real_huey(candidate: object) -> Huey | None:
     return next((owner for owner in owners if issubclass(type(owner), Huey)), None)
 
 
+def current_time(huey: Any) -> Any:
+    """Return the present time as Huey compares it with the times in messages."""
+    return huey._get_timestamp()
+
+
 def declared_tasks(huey: Any) -> list[str]:
     """Return the names, ``module.name``, of the tasks that are declared in this process.
 

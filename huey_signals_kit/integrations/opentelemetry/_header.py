@@ -1,0 +1,126 @@
+"""A header with the trace context, inside the bytes that Huey's own serializers make.
+
+The header follows the pickle. Unpickling ends before it, so a process without this code reads the
+message as always, and drops the header when it puts the task back. Compression and signatures
+include the header. The last byte of a pickle is a dot, that of a header is not.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from contextvars import ContextVar
+from typing import Any
+
+from ...huey_internals.class_patch import (
+    ClassPatch,
+    Replacement,
+    is_message,
+    is_own_serializer,
+)
+from ...runtime.log import log
+
+ATTRIBUTE = "_huey_signals_kit_trace"
+"""The attribute of a task that has the carrier of its message."""
+
+Carrier = dict[str, str]
+
+_MAGIC = b"\x00huey-trace\x01"
+_LENGTH = 4
+_MOST_BYTES = 8192
+
+_outgoing: ContextVar[tuple[str, Carrier] | None] = ContextVar("huey_signals_kit_out", default=None)
+"""The id of the task that is being put into the queue or the schedule, and its carrier."""
+_incoming: ContextVar[tuple[Any, Carrier] | None] = ContextVar("huey_signals_kit_in", default=None)
+"""The last message with a header, and its carrier."""
+
+
+class Headers:
+    """The reading and writing of headers.
+
+    Args:
+        patch: Gets the patches.
+    """
+
+    def __init__(self, patch: ClassPatch) -> None:
+        self._refused: set[type] = set()
+        patch.wrap("pickle", self._serialize)
+        patch.wrap("unpickle", self._deserialize)
+        patch.wrap("create task", self._create_task)
+
+    def can_carry(self, huey: Any) -> bool:
+        """Return whether messages of `huey` can have a header; warn once if they cannot."""
+        if is_own_serializer(huey.serializer):
+            return True
+        cls = type(huey.serializer)
+        if cls not in self._refused:
+            self._refused.add(cls)
+            log(
+                logging.WARNING,
+                "The messages of Huey %r get no trace header, because its serializer %s is not one "
+                "of Huey's own. Their spans are in the trace of their task.",
+                huey.name,
+                cls.__qualname__,
+                queue=huey.name,
+            )
+        return False
+
+    def _serialize(self, original: Replacement, serializer: Any, data: Any) -> Any:
+        serialized = original(serializer, data)
+        outgoing = _outgoing.get()
+        if (
+            outgoing is None
+            or not is_message(data)
+            or data.id != outgoing[0]
+            or not is_own_serializer(serializer)
+        ):
+            return serialized
+        header = json.dumps(outgoing[1], separators=(",", ":")).encode()
+        if len(header) > _MOST_BYTES:
+            return serialized
+        return serialized + header + len(header).to_bytes(_LENGTH, "big") + _MAGIC
+
+    def _deserialize(self, original: Replacement, serializer: Any, data: Any) -> Any:
+        value = original(serializer, data)
+        if is_message(value) and data.endswith(_MAGIC):
+            carrier = _read(data)
+            if carrier is not None:
+                _incoming.set((value, carrier))
+        return value
+
+    def _create_task(self, original: Replacement, registry: Any, message: Any) -> Any:
+        task = original(registry, message)
+        incoming = _incoming.get()
+        if incoming is not None and incoming[0] is message:
+            _incoming.set(None)
+            setattr(task, ATTRIBUTE, incoming[1])
+        return task
+
+
+def carrier_of(task: Any) -> Carrier | None:
+    """Return the carrier with which the message of `task` has come, or None."""
+    return getattr(task, ATTRIBUTE, None)
+
+
+def send_with(task: Any, carrier: Carrier) -> Any:
+    """Write `carrier` into the next message of `task`; return the token for `sent`."""
+    return _outgoing.set((task.id, carrier))
+
+
+def sent(token: Any) -> None:
+    """End what `send_with` has begun."""
+    _outgoing.reset(token)
+
+
+def _read(data: bytes) -> Carrier | None:
+    """Return the carrier at the end of a serialized message; None if it is not valid."""
+    end = len(data) - len(_MAGIC) - _LENGTH
+    size = int.from_bytes(data[end : end + _LENGTH], "big")
+    if not 0 < size <= min(end, _MOST_BYTES):
+        return None
+    try:
+        carrier = json.loads(data[end - size : end])
+    except ValueError:
+        return None
+    is_valid = isinstance(carrier, dict) and all(isinstance(v, str) for v in carrier.values())
+    return carrier if is_valid else None

@@ -1,0 +1,111 @@
+"""Trace and span ids that every process derives from a task alone."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from hashlib import blake2b
+from typing import Any
+
+from opentelemetry.trace import SpanContext, TraceFlags
+
+SEND = "send"
+"""The span of a task that is put into the queue."""
+SCHEDULE = "schedule"
+"""The span of a task that is put into the schedule, or into the queue with a time to wait for."""
+PROCESS = "process"
+"""The span of an attempt."""
+
+_MOST_RECENT = 4096
+
+_wanted: ContextVar[tuple[int, int] | None] = ContextVar("huey_signals_kit_ids", default=None)
+"""The trace id and the span id of the span that this thread or greenlet is starting."""
+
+
+def trace_id_of(task_id: object) -> int:
+    """Return the id of the trace that has the spans of a task."""
+    return _hash(str(task_id), 16)
+
+
+class SpanIds:
+    """The ids of the spans of one task in one state of its message.
+
+    The parts of the message that change from one attempt to the next are the number of retries
+    that are left and the time for which the task is scheduled. The process that sends the message
+    and the process that receives it see the same values.
+
+    Args:
+        task: The task, as it is sent or as it was received.
+    """
+
+    __slots__ = ("_state", "trace_id")
+
+    def __init__(self, task: Any) -> None:
+        self.trace_id = trace_id_of(task.id)
+        self._state = f"{task.id}\n{int(task.retries or 0)}\n{task.eta or ''}"
+
+    def span_id(self, role: str) -> int:
+        """Return the id of a span.
+
+        Args:
+            role: `SEND`, `SCHEDULE` or `PROCESS`.
+        """
+        return _hash(f"{role}\n{self._state}", 8)
+
+    def context(self, role: str) -> SpanContext:
+        """Return the context of a span, for a link to it."""
+        return SpanContext(self.trace_id, self.span_id(role), True, TraceFlags(TraceFlags.SAMPLED))
+
+
+class DerivedIds:
+    """An id generator that gives the next span of this thread the ids that were chosen for it.
+
+    It replaces the generator of one tracer only, that of this instrumentation.
+
+    Args:
+        original: The generator that the tracer had.
+    """
+
+    def __init__(self, original: Any) -> None:
+        self.original = original
+        self._recent: dict[int, None] = {}
+
+    def generate_trace_id(self) -> int:
+        """Return the chosen trace id, or that of the original generator."""
+        wanted = _wanted.get()
+        return wanted[0] if wanted else int(self.original.generate_trace_id())
+
+    def generate_span_id(self) -> int:
+        """Return the chosen span id; that of the original generator if this process has used it.
+
+        A message that is put back unchanged, such as by ``RetryTask`` without a delay, would
+        otherwise get the same span id twice.
+        """
+        wanted = _wanted.get()
+        if wanted is None or wanted[1] in self._recent:
+            return int(self.original.generate_span_id())
+        if len(self._recent) >= _MOST_RECENT:
+            self._recent = {}
+        self._recent[wanted[1]] = None
+        return wanted[1]
+
+    def is_trace_id_random(self) -> bool:
+        """Return whether the trace id is uniformly distributed, as hashes are."""
+        if _wanted.get() is not None:
+            return True
+        is_random = getattr(self.original, "is_trace_id_random", None)
+        return bool(is_random and is_random())
+
+
+def choose_ids(trace_id: int, span_id: int) -> Any:
+    """Choose the ids of the next span; return the token for `unchoose_ids`."""
+    return _wanted.set((trace_id, span_id))
+
+
+def unchoose_ids(token: Any) -> None:
+    """End the choice of `choose_ids`."""
+    _wanted.reset(token)
+
+
+def _hash(text: str, size: int) -> int:
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).digest()
+    return int.from_bytes(digest, "big") or 1  # 0 is invalid

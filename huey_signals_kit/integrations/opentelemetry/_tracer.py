@@ -1,0 +1,117 @@
+"""The tracer of the instrumentation, which starts spans with chosen ids."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing.util
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, Span, SpanKind
+
+from ...runtime.log import log
+from ._ids import DerivedIds, SpanIds, choose_ids, unchoose_ids
+
+_SCHEMA = "https://opentelemetry.io/schemas/1.37.0"
+_FLUSH_MILLISECONDS = 5000
+
+
+class HueyTracer:
+    """The tracer of one `HueyInstrumentor`.
+
+    Args:
+        provider: The tracer provider; None for the global one, which may be set later.
+    """
+
+    def __init__(self, provider: trace.TracerProvider | None) -> None:
+        self._provider = provider
+        self._tracer: trace.Tracer | None = None
+        self._generator_owner: Any = None
+        """The object whose `id_generator` was replaced."""
+        self._active = True
+        multiprocessing.util.register_after_fork(self, HueyTracer._flush_at_exit)
+
+    def get(self) -> trace.Tracer | None:
+        """Return the tracer; None as long as there is no provider that makes spans."""
+        if self._tracer is None:
+            provider = self._provider or trace.get_tracer_provider()
+            if isinstance(provider, (trace.ProxyTracerProvider, trace.NoOpTracerProvider)):
+                return None
+            tracer = provider.get_tracer(
+                "huey_signals_kit", version("huey-signals-kit"), schema_url=_SCHEMA
+            )
+            self._replace_generator(tracer)
+            self._tracer = tracer
+        return self._tracer
+
+    @property
+    def has_derived_ids(self) -> bool:
+        """Whether spans get the ids that are chosen for them."""
+        return self._generator_owner is not None
+
+    def start(
+        self,
+        tracer: trace.Tracer,
+        name: str,
+        kind: SpanKind,
+        parent: Context,
+        attributes: dict[str, Any],
+        links: Sequence[Link],
+        ids: SpanIds,
+        role: str,
+    ) -> Span:
+        """Start a span.
+
+        Args:
+            tracer: What `get` has returned.
+            name: The span's name.
+            kind: The span's kind.
+            parent: The context with the parent; without a span for a root.
+            attributes: The span's attributes.
+            links: The span's links.
+            ids: The ids of the task. A root gets the trace id, every span the span id.
+            role: Which span of the task it is.
+        """
+        token = choose_ids(ids.trace_id, ids.span_id(role))
+        try:
+            return tracer.start_span(name, parent, kind, attributes, links)
+        finally:
+            unchoose_ids(token)
+
+    def close(self) -> None:
+        """Give the tracer its own id generator back."""
+        self._active = False
+        owner = self._generator_owner
+        if owner is not None and isinstance(owner.id_generator, DerivedIds):
+            owner.id_generator = owner.id_generator.original
+
+    def _replace_generator(self, tracer: Any) -> None:
+        """Replace the id generator of the SDK's tracer, also of one inside of a wrapper."""
+        owners: tuple[Any, ...] = (tracer, getattr(tracer, "tracer", None))
+        for owner in owners:
+            generator = getattr(owner, "id_generator", None)
+            if generator is not None:
+                if not isinstance(generator, DerivedIds):
+                    owner.id_generator = DerivedIds(generator)
+                self._generator_owner = owner
+                return
+        log(
+            logging.WARNING,
+            "The tracer %s is not that of OpenTelemetry's SDK, so the ids of spans cannot be "
+            "derived from tasks, and spans of different processes are not linked. With "
+            "HueyInstrumentor().instrument(propagate=True) they are.",
+            type(tracer).__qualname__,
+        )
+
+    def _flush_at_exit(self) -> None:
+        """Flush when a forked worker ends: a child of `multiprocessing` runs no ``atexit``."""
+        if self._active:
+            multiprocessing.util.Finalize(None, self._flush, exitpriority=0)
+
+    def _flush(self) -> None:
+        flush = getattr(self._provider or trace.get_tracer_provider(), "force_flush", None)
+        if self._active and flush is not None:
+            flush(_FLUSH_MILLISECONDS)

@@ -1,0 +1,149 @@
+"""The spans around what Huey does with tasks: enqueue, schedule, execute."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from huey.api import Task
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+
+from ...huey_internals.class_patch import ClassPatch, Replacement
+from ...huey_internals.facts import current_time
+from ...runtime.log import RateLimitedErrors
+from ._attempt import current_attempt
+from ._header import Headers, carrier_of, send_with, sent
+from ._ids import SCHEDULE
+from ._spans import ConsumerSpan, ProducerSpan
+from ._tracer import HueyTracer
+
+
+class Tracing:
+    """The patches of Huey's classes that make spans.
+
+    If the code of the instrumentation or the tracer raises, the failure is logged, and Huey goes
+    on without the span.
+
+    Args:
+        tracer: Starts the spans.
+        propagates: Whether messages carry the context of their producer's span.
+        patch: Gets the patches.
+    """
+
+    def __init__(self, tracer: HueyTracer, propagates: bool, patch: ClassPatch) -> None:
+        self._tracer = tracer
+        self._headers = Headers(patch) if propagates else None
+        self._errors = RateLimitedErrors()
+        patch.wrap("enqueue", self._enqueue)
+        patch.wrap("schedule", self._add_schedule)
+        patch.wrap("execute", self._execute)
+        patch.wrap("send signal", self._send_signal)
+
+    def _enqueue(
+        self, original: Replacement, huey: Any, task: Any, *args: Any, **options: Any
+    ) -> Any:
+        # Groups and chords come back here with each of their tasks.
+        if not isinstance(task, Task) or not is_instrumentation_enabled():
+            return original(huey, task, *args, **options)
+        return self._produce(None, original, huey, task, *args, **options)
+
+    def _add_schedule(
+        self, original: Replacement, huey: Any, task: Any, *args: Any, **options: Any
+    ) -> Any:
+        if not is_instrumentation_enabled():
+            return original(huey, task, *args, **options)
+        attempt = current_attempt.get()
+        if attempt is not None and attempt.task is task:
+            return self._produce(SCHEDULE, original, huey, task, *args, **options)
+        # A worker only passes the message on: it is too early to run the task.
+        carrier = carrier_of(task)
+        if carrier is None or self._headers is None:
+            return original(huey, task, *args, **options)
+        token = send_with(task, carrier)
+        try:
+            return original(huey, task, *args, **options)
+        finally:
+            sent(token)
+
+    def _produce(
+        self,
+        role: str | None,
+        original: Replacement,
+        huey: Any,
+        task: Any,
+        *args: Any,
+        **options: Any,
+    ) -> Any:
+        started = None
+        try:
+            started = ProducerSpan(self._tracer, huey, task, role, self._carries(huey))
+        except Exception as exc:
+            self._failed(exc)
+        if started is None or started.span is None:
+            return original(huey, task, *args, **options)
+        error: BaseException | None = None
+        try:
+            return original(huey, task, *args, **options)
+        except BaseException as exc:
+            error = exc
+            raise
+        finally:
+            try:
+                started.end(error)
+            except Exception as exc:
+                self._failed(exc)
+
+    def _execute(
+        self,
+        original: Replacement,
+        huey: Any,
+        task: Any,
+        timestamp: Any = None,
+        *args: Any,
+        **options: Any,
+    ) -> Any:
+        consumer = None
+        if is_instrumentation_enabled():
+            if timestamp is None:
+                timestamp = current_time(huey)
+            try:
+                if huey.ready_to_run(task, timestamp):
+                    consumer = ConsumerSpan(self._tracer, huey, task, self._carries(huey))
+            except Exception as exc:
+                self._failed(exc)
+        if consumer is None or consumer.attempt is None:
+            return original(huey, task, timestamp, *args, **options)
+        error: BaseException | None = None
+        try:
+            return original(huey, task, timestamp, *args, **options)
+        except BaseException as exc:
+            error = exc
+            raise
+        finally:
+            try:
+                consumer.end(error)
+            except Exception as exc:
+                self._failed(exc)
+
+    def _send_signal(
+        self,
+        original: Replacement,
+        sender: Any,
+        signal: str,
+        task: Any,
+        *args: Any,
+        **options: Any,
+    ) -> Any:
+        attempt = current_attempt.get()
+        if attempt is not None and attempt.task is task:
+            try:
+                attempt.on_signal(signal, (*args, *options.values()))
+            except Exception as exc:
+                self._failed(exc)
+        return original(sender, signal, task, *args, **options)
+
+    def _failed(self, exc: Exception) -> None:
+        self._errors.report("The tracing of tasks", "in a call of OpenTelemetry", exc)
+
+    def _carries(self, huey: Any) -> bool:
+        """Return whether messages of `huey` carry a context."""
+        return self._headers is not None and self._headers.can_carry(huey)

@@ -1,0 +1,51 @@
+"""An instrumented Huey whose spans are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from huey_signals_kit.integrations.opentelemetry import HueyInstrumentor
+from tests.tracing.spans import Record, record_of
+
+
+class Traced:
+    """The spans of one test.
+
+    `tracer` is the application's own.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self._exporter = InMemorySpanExporter()
+        self.provider = TracerProvider(**options)
+        self.provider.add_span_processor(SimpleSpanProcessor(self._exporter))
+        self.tracer = self.provider.get_tracer("application")
+
+    @property
+    def spans(self) -> list[Record]:
+        """The finished spans, in the order in which they ended."""
+        return [record_of(span) for span in self._exporter.get_finished_spans()]
+
+    def span(self, name: str) -> Record:
+        """The one span whose name has this beginning."""
+        (found,) = [span for span in self.spans if span["name"].startswith(name)]
+        return found
+
+
+@pytest.fixture
+def instrument() -> Iterator[Callable[..., Traced]]:
+    """`instrument(propagate=False, **options)`: instruments Huey, with options of the provider."""
+
+    def instrument(propagate: bool = False, **options: Any) -> Traced:
+        traced = Traced(**options)
+        HueyInstrumentor().instrument(tracer_provider=traced.provider, propagate=propagate)
+        return traced
+
+    yield instrument
+    if HueyInstrumentor().is_instrumented_by_opentelemetry:
+        HueyInstrumentor().uninstrument()
