@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import math
@@ -25,6 +24,8 @@ def nearest(value: object, names: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` if `value` is similar to one of the names, else ``""``."""
     if not isinstance(value, str):
         return ""
+    import difflib  # only a message about a mistake needs it
+
     by_casefold = {name.casefold(): name for name in names}
     matches = difflib.get_close_matches(value.casefold(), by_casefold, n=1, cutoff=0.6)
     return f" Did you mean {by_casefold[matches[0]]!r}?" if matches else ""

@@ -21,7 +21,6 @@ from .handlers.tokens import token_policy
 from .handlers.wait_state import WaitMessages
 from .huey_internals.patch import WorkerHooks
 from .inflight.patch import QueuePatch
-from .integrations.quiet_logs import QuietLogs
 from .integrations.sentry_events import SentryEvents
 from .jobs.heartbeat import HeartbeatWriter, has_shared_ledger
 from .jobs.silent_heartbeat import SilentHeartbeat
@@ -31,7 +30,6 @@ from .locks.lost_locks import LostLocks
 from .locks.manager import LockEvents
 from .locks.patch import LockPatch
 from .metrics.counter import MetricCounter
-from .metrics.meter import Meter
 from .metrics.names import PAGE_ACTIONS
 from .presets import build_preset
 from .registry import Registry, default_registry
@@ -95,9 +93,13 @@ class Kit:
         worker_hooks = WorkerHooks(huey, self._on_worker_start, self._on_worker_stop)
         self._components: list[Component] = [gate, self._wait_messages, worker_hooks]
         if self._context.meters_signals:
+            from .metrics.meter import Meter
+
             connections = self._receiver.connections
             self._components.append(Meter(huey, connections, counter, lock_errors, jobs))
         if settings.quiet_logs:
+            from .integrations.quiet_logs import QuietLogs
+
             self._components.append(QuietLogs(huey, counter.lock_labels, jobs, reporter))
         if settings.sentry:
             sentry = SentryEvents(huey, self._context, self._receiver, reporter)

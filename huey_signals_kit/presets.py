@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
-from typing import Literal, NewType, TypeVar
+from typing import TYPE_CHECKING, Literal, NewType, TypeVar
 
 from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED, SIGNAL_RETRYING, SIGNAL_REVOKED
 
@@ -19,6 +18,9 @@ from .handlers import (
     leave_breadcrumb,
 )
 from .registry import Registry
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 BuiltInPreset = Literal["quiet-locks", "brief-locks", "reschedule-locks", "tidy-tokens", "observe"]
 PresetName = NewType("PresetName", str)
@@ -117,10 +119,12 @@ def _belongs_to_another(name: str, fill: Preset) -> bool:
 
 
 def _installed() -> dict[str, EntryPoint]:
+    # This reads the metadata of every installed package, so no preset of the kit needs it.
+    from importlib.metadata import entry_points
+
     return {entry_point.name: entry_point for entry_point in entry_points(group=ENTRY_POINTS)}
 
 
-@register_preset("quiet-locks")
 def quiet_locks(registry: Registry) -> None:
     """Count lock errors instead of storing them; delete the revoke token of a skipped task."""
     observe(registry)
@@ -128,7 +132,6 @@ def quiet_locks(registry: Registry) -> None:
     registry.add(delete_spent_token, SIGNAL_REVOKED)
 
 
-@register_preset("reschedule-locks")
 def reschedule_locks(registry: Registry) -> None:
     """Schedule a locked task again, for up to an hour; delete tokens like ``quiet-locks``."""
     observe(registry)
@@ -136,7 +139,6 @@ def reschedule_locks(registry: Registry) -> None:
     registry.add(delete_spent_token, SIGNAL_REVOKED)
 
 
-@register_preset("brief-locks")
 def brief_locks(registry: Registry) -> None:
     """Do the same as ``quiet-locks``, but store lock errors for a minute, for callers that wait."""
     observe(registry)
@@ -144,15 +146,24 @@ def brief_locks(registry: Registry) -> None:
     registry.add(delete_spent_token, SIGNAL_REVOKED)
 
 
-@register_preset("tidy-tokens")
 def tidy_tokens(registry: Registry) -> None:
     """Delete the revoke token of a skipped task, and do nothing else."""
     registry.add(delete_spent_token, SIGNAL_REVOKED)
 
 
-@register_preset("observe")
 def observe(registry: Registry) -> None:
     """Only count and leave breadcrumbs, to see what ``quiet-locks`` would do."""
     registry.add(count_signals, SIGNAL_LOCKED, SIGNAL_ERROR, SIGNAL_REVOKED)
     registry.add(count_lock_skips, SIGNAL_LOCKED, SIGNAL_ERROR)
     registry.add(leave_breadcrumb, SIGNAL_LOCKED, SIGNAL_ERROR)
+
+
+_presets.update(
+    {
+        "quiet-locks": quiet_locks,
+        "reschedule-locks": reschedule_locks,
+        "brief-locks": brief_locks,
+        "tidy-tokens": tidy_tokens,
+        "observe": observe,
+    }
+)

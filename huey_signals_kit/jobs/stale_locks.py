@@ -14,6 +14,7 @@ other processes, because otherwise it knows nothing about holders on other hosts
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from functools import cached_property
 from typing import Any
 
 from .. import upkeep
@@ -88,7 +89,6 @@ class StaleLockJob:
         self._heartbeat = heartbeat
         # By the name of the Huey: 'a.b' and 'ab' share one ledger on Redis, but not their locks.
         self._lease = heartbeat.ledger.lease(f"locks turn {huey.name}", _LEASE_SECONDS)
-        self.inspector = upkeep.LockInspector(huey, heartbeat.ledger)
         self._reported: dict[str, None] = {}
         """The acquisition ids of the stale locks that were reported, oldest first."""
         self._unsettled: set[str] = set()
@@ -100,10 +100,17 @@ class StaleLockJob:
         """The names of the locks that the current pass through the store has read."""
         self._is_scheduled = False
 
+    @cached_property
+    def inspector(self) -> upkeep.LockInspector:
+        """Judges locks; made when it is first used, because a process without workers may not."""
+        return upkeep.LockInspector(self._huey, self._heartbeat.ledger)
+
     def on_worker_start(self) -> None:
         """Schedule the job, because this process runs a worker."""
         if not self._is_scheduled and has_shared_ledger(self._huey):
             self._is_scheduled = True
+            # Imported here: a process must not fork while another thread of it imports.
+            _ = self.inspector
             self._jobs.every(_SECONDS, self._on_tick, _JOB, run_at_exit=False, own_thread=True)
 
     def release(self, name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import cached_property
 from typing import Any
 
 from .. import upkeep
@@ -54,7 +55,8 @@ class TokenSweepJob:
         self._counter = counter
         self._reporter = reporter
         self._jobs = jobs
-        self._sweeper = upkeep.Sweeper(huey, ledger=heartbeat.ledger)
+        self._huey, self._ledger = huey, heartbeat.ledger
+        self._is_cancelled = False
         self._lease = heartbeat.ledger.lease("sweep turn", interval or _FIRST_SECONDS)
         self._is_scheduled = False
         self._after_fork()
@@ -63,13 +65,20 @@ class TokenSweepJob:
     def _after_fork(self) -> None:
         self._thread: threading.Thread | None = None
 
+    @cached_property
+    def _sweeper(self) -> upkeep.Sweeper:
+        """The sweeps; made when the first one is due, because most processes never sweep."""
+        return upkeep.Sweeper(
+            self._huey, ledger=self._ledger, is_cancelled=lambda: self._is_cancelled
+        )
+
     def install(self) -> None:
         """Allow sweeps."""
-        self._sweeper.is_cancelled = False
+        self._is_cancelled = False
 
     def uninstall(self) -> None:
         """Have a running sweep stop before its next step."""
-        self._sweeper.is_cancelled = True
+        self._is_cancelled = True
 
     def on_worker_start(self) -> None:
         """Schedule the job, if `sweep_interval` is set."""
@@ -115,5 +124,5 @@ class TokenSweepJob:
             if self._lease.acquire():
                 self.sweep(upkeep.DAY, False)
         except Exception as exc:
-            if not self._sweeper.is_cancelled:
+            if not self._is_cancelled:
                 self._reporter.job_failed(_JOB, exc)

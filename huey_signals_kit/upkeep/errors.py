@@ -39,9 +39,9 @@ from ..store.keys import DJANGO, Keys, Kind
 from ..store.protocol import Entry
 from ..store.reader import Reader, Unreadable
 from ._common import Stopped
+from ._limits import LOCK_ERRORS
 from ._live_ids import LiveTaskIds
 
-LOCK_ERRORS = ("TaskLockedException",)
 # As many as memory allows: before each deletion the queue and the schedule are read, which on a
 # storage in files takes as long as reading all results.
 _BATCH_ERRORS = 20_000

@@ -74,6 +74,33 @@ print(*[name for name in {HEAVY!r} if name in set(sys.modules) - before])
     assert python(script) == []
 
 
+def test_a_plain_install_imports_only_what_it_needs():
+    """No upkeep but its defaults, no metadata of other packages, and at most 140 modules."""
+    script = """
+import sys, huey, importlib.metadata
+def refuse(**kwargs): raise AssertionError("read the metadata of every package")
+importlib.metadata.entry_points = refuse
+before = set(sys.modules)
+from huey_signals_kit import install_handlers
+install_handlers(huey.MemoryHuey("x"))
+print(*sorted(set(sys.modules) - before))
+"""
+    added = python(script)
+    upkeep = [name for name in added if name.startswith("huey_signals_kit.upkeep")]
+    assert upkeep == ["huey_signals_kit.upkeep", "huey_signals_kit.upkeep._limits"]
+    assert not {"difflib", "importlib.metadata", "huey_signals_kit.metrics.meter"} & set(added)
+    assert len(added) <= 140
+
+
+def test_each_name_of_upkeep_is_there_when_it_is_used():
+    """With an unknown one as the error that it would be otherwise."""
+    from huey_signals_kit import upkeep
+
+    assert all(getattr(upkeep, name) is not None for name in upkeep.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'unknown'"):
+        upkeep.unknown  # noqa: B018
+
+
 def test_pytest_imports_neither_huey_nor_the_kit_with_the_plugin():
     """It loads the plugin in every run, also of projects that never use it."""
     script = """

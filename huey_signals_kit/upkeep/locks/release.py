@@ -22,12 +22,10 @@ from typing import Any
 from ..._checks import check_huey, short, validate_flag
 from ...runtime.process_id import this_process
 from ...store import UPKEEP, Keys, KitStore, open_kit_store, open_store
+from .._limits import UNCLAIMED_SECONDS
 from ..tokens.sweeper import validate_min_age
 from .info import LockHeld, LockInfo
 from .inspection import LockInspector
-
-UNCLAIMED_SECONDS = 900.0
-"""Seconds between two calls that find an unclaimed lock unchanged, before it is released."""
 
 _KEY = "huey-signals:locks"
 _MAX_LOCKS = 10_000

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
-from ..errors import LOCK_ERRORS
+from .._limits import LOCK_ERRORS
 from ..wording import join_limited, pluralize
 from .model import Report
 

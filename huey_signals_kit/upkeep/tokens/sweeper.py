@@ -17,12 +17,11 @@ from ..._checks import check_huey, short, validate_flag, validate_seconds
 from ...ledger import HEARTBEAT_SECONDS, Ledger, open_ledger
 from ...runtime.fork import reset_in_child
 from ...store import UPKEEP, open_kit_store
+from .._limits import DAY, MIN_AGE
 from .info import SweepReport
 from .last_sweep import note_sweep
 from .sweep import TokenSweep
 
-MIN_AGE = 3 * HEARTBEAT_SECONDS
-DAY = 86_400.0
 MAX_AGE = 3650 * DAY
 LEASE = "sweep"
 LEASE_SECONDS = 30.0
@@ -109,6 +108,7 @@ class Sweeper:
         huey: The Huey.
         clock: Returns seconds since the epoch.
         ledger: The ledger of its queue; opened if missing.
+        is_cancelled: Returns whether a running sweep must stop before its next step.
     """
 
     def __init__(
@@ -116,14 +116,14 @@ class Sweeper:
         huey: Any,
         clock: Callable[[], float] = time.time,
         ledger: Ledger | None = None,
+        is_cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
         self._huey = huey
         self._clock = clock
         self._ledger = ledger or open_ledger(huey)
         self._lease = self._ledger.lease(LEASE, LEASE_SECONDS)
         self._renewed_at = 0.0
-        self.is_cancelled = False
-        """Set this to make a running sweep stop before its next step."""
+        self._is_cancelled = is_cancelled
         self._after_fork()
         reset_in_child(self)
 
@@ -197,7 +197,7 @@ class Sweeper:
             SweepCancelled: The sweep was cancelled.
             LeaseLost: The lease has expired.
         """
-        if self.is_cancelled:
+        if self._is_cancelled():
             raise SweepCancelled("the kit was uninstalled during the sweep")
         now = time.monotonic()
         if now - self._renewed_at < LEASE_SECONDS / 3:
