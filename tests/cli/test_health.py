@@ -20,7 +20,7 @@ from huey_signals_kit.inflight.tasks import RunningTask
 from huey_signals_kit.jobs import host_record
 from huey_signals_kit.jobs.host_record import RUN_DIR, HostRecord, HostRecordWriter, read_records
 from huey_signals_kit.ledger import Heartbeat, Process, open_ledger
-from huey_signals_kit.runtime.process_id import this_process
+from huey_signals_kit.runtime.process_id import process_with_pid, this_process
 from tests.consumer.harness import running_consumer
 from tests.consumer.locks_app import HOST
 from tests.locks import ELSEWHERE, GONE
@@ -512,6 +512,18 @@ def test_a_queue_whose_consumers_are_dead(make_shop, kind):
         f"2 messages in it, and no process is known to work on the queue {shop.huey.name!r}: "
         f"process {GONE.pid} on {GONE.host} is dead",
     )
+
+
+def test_two_schedulers_of_one_periodic_task_are_mentioned(sqlite_shop):
+    """The queue is healthy: a rolling restart has two for a moment."""
+    own, other = this_process(), process_with_pid(os.getppid())
+    for place, worker in ((own, "thread"), (other, "scheduler")):
+        record = Heartbeat(worker, place, worker, 1.0, 1, periodic=("shop.nightly",))
+        open_ledger(sqlite_shop.huey).write(record)
+        code, why = answer(sqlite_shop, name=sqlite_shop.name)
+        assert code == 0
+        assert ("shop.nightly" in why) == (place is other)
+    assert "; but 2 consumers enqueue the same periodic task, so that each run" in why
 
 
 def test_a_wrong_name_is_wrong_use(sqlite_shop, run_dir):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import uuid
 from dataclasses import replace
@@ -17,7 +18,7 @@ pytest.importorskip("rich", exc_type=ImportError)
 from huey_signals_kit import install_handlers
 from huey_signals_kit.inflight.tasks import RunningTask
 from huey_signals_kit.ledger import Heartbeat, open_ledger
-from huey_signals_kit.runtime.process_id import this_process
+from huey_signals_kit.runtime.process_id import process_with_pid, this_process
 from huey_signals_kit.upkeep import report, sweep_tokens
 from tests.locks import GONE, taken_by
 from tests.support import hold, put_kit_data, run_all, store
@@ -306,3 +307,24 @@ def test_output_that_cannot_be_written_is_not_laid_at_the_storages_door(shop):
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "cannot write the output: [Errno 28] No space left on device" in err
+
+
+def test_a_periodic_task_that_two_consumers_enqueue(sqlite_shop):
+    """Needs attention, as each run happens twice; one that a single consumer enqueues does not."""
+    tasks = ("shop.hourly", "shop.nightly")
+    own, other = this_process(), process_with_pid(os.getppid())
+    for place, periodic in ((own, tasks), (other, ("shop.nightly", "shop.other"))):
+        record = Heartbeat(str(place.pid), place, "thread", 1.0, 1, periodic=periodic)
+        open_ledger(sqlite_shop.huey).write(record)
+        ran = sqlite_shop.run("report", sqlite_shop.name)
+        assert ran.code == (place is other)
+    assert ran.words.startswith(
+        "Needs attention: 1 periodic task enqueued by more than one consumer."
+    )
+    assert (
+        "- 2 consumers enqueue the same periodic task, so that each run happens more than once: "
+        "shop.nightly (by process "
+    ) in ran.words
+    assert f"process {other.pid} on {other.host}" in ran.words
+    assert "Start all consumers but one with --no-periodic" in ran.words
+    assert ran.fits()

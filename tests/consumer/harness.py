@@ -75,13 +75,15 @@ def running_consumer(
     install: dict[str, Any] | None,
     app: str = "tests.consumer.app",
     options: Sequence[str] = (),
+    periodic: bool = False,
 ) -> Iterator[Consumer]:
     """Runs a consumer of the queue at `place`; stopped gracefully if nobody has done so before.
 
     `install` has the arguments for `install_handlers`; None leaves Huey bare. `app` is the
     module whose `huey` it is, and `options` are more of the consumer's own.
     """
-    command = [f"{app}.huey", "-k", worker, "-w", str(workers), *options, *OPTIONS]
+    options = [*options, *(OPTIONS[1:] if periodic else OPTIONS)]
+    command = [f"{app}.huey", "-k", worker, "-w", str(workers), *options]
     command = [sys.executable, "-m", "huey.bin.huey_consumer", *command]
     with run_consumer(command, log, ROOT, _environment(place, worker, install)) as consumer:
         yield consumer

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from huey import crontab
 from huey.api import Huey
 
 from huey_signals_kit.ledger import open_ledger
@@ -29,7 +30,10 @@ def summary(huey: Huey) -> dict[str, Any]:
 
 
 def declare(huey: Huey):
-    """A task that does nothing, and one that waits until the gate is a file."""
+    """A task that does nothing, and one that waits until the gate is a file.
+
+    A periodic task is declared, too, and never due.
+    """
 
     @huey.task()
     def quick(n):
@@ -40,6 +44,10 @@ def declare(huey: Huey):
         while not Path(os.environ[GATE]).exists():
             time.sleep(0.02)
         return 1
+
+    @huey.periodic_task(crontab(month="2", day="30"))
+    def never():
+        return None
 
     return quick, slow
 

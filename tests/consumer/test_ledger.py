@@ -10,6 +10,7 @@ import time
 import pytest
 
 from huey_signals_kit.ledger import HEARTBEAT_SECONDS, open_ledger
+from huey_signals_kit.upkeep.reports.problems import repeated_periodic
 from tests.consumer.harness import ROOT, running_consumer
 from tests.consumer.ledger_app import GATE, declare, summary
 from tests.selection import combinations, slow_except
@@ -40,9 +41,11 @@ def setting(request, make_place, make_huey, tmp_path, monkeypatch):
     place = make_place(request.param)
     huey = make_huey(request.param, place.name)
 
-    def consumer(worker):
+    def consumer(worker, **options):
         log = tmp_path / f"{worker}.log"
-        return running_consumer(place, log, worker=worker, workers=2, install=None, app=APP)
+        return running_consumer(
+            place, log, worker=worker, workers=2, install=None, app=APP, **options
+        )
 
     return place, huey, declare(huey), consumer
 
@@ -154,3 +157,30 @@ def test_an_application_writes_only_if_it_has_counted(setting, counts):
     assert (ran.returncode, ran.stderr) == (0, b"")
     assert read(place)["counts"].get("complete") == (1 if counts else None)
     assert bool(kit_data(huey)) is counts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", ["redis"], indirect=True)
+def test_consumers_that_enqueue_one_periodic_task_are_known(setting):
+    """Whether the scheduler is a thread or a process of its own; with --no-periodic it does not."""
+    _, huey, _, consumer = setting
+    schedulers = ("tests.consumer.ledger_app.never",)
+
+    def periodic():
+        """Return who says that they enqueue which tasks."""
+        processes = open_ledger(huey).processes()
+        return sorted((each.heartbeat.worker, each.periodic) for each in processes)
+
+    with consumer("thread"):
+        wait_until(lambda: periodic() == [("thread", ())], 30, "its beat")
+        with consumer("process", periodic=True), consumer("thread", periodic=True):
+            expected = [
+                *[("process", ())] * 2,
+                ("scheduler", schedulers),
+                ("thread", ()),
+                ("thread", schedulers),
+            ]
+            wait_until(lambda: periodic() == expected, 60, "their beats")
+            twice = repeated_periodic(open_ledger(huey).processes())
+            assert [len(twice[name]) for name in schedulers] == [2]
+        wait_until(lambda: periodic() == [("thread", ())], 30, "the end of both")

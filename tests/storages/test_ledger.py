@@ -11,6 +11,7 @@ import threading
 from dataclasses import replace
 
 import pytest
+from huey import crontab
 
 from huey_signals_kit import install_handlers
 from huey_signals_kit.inflight.tasks import RunningTask
@@ -790,3 +791,20 @@ def test_an_application_that_ends_by_a_signal_loses_nothing_and_leaves_no_record
         kit.report()
         assert ledger.processes() == []
     assert enqueued() == 9
+
+
+def test_a_record_names_the_periodic_tasks_that_the_process_enqueues(any_huey):
+    """As soon as Huey's scheduler has looked for due ones; a record without any has no field."""
+    if any_huey.storage.__class__.__name__ == "MemoryStorage":
+        pytest.skip("no other process sees it")
+    any_huey.periodic_task(crontab(month="2", day="30"), name="nightly")(lambda: None)
+    with install_handlers(any_huey) as kit:
+        kit._heartbeat.on_worker_start()
+        kit._heartbeat.write()
+        (process,) = open_ledger(any_huey).processes()
+        assert process.periodic == ()
+        assert b"periodic" not in process.heartbeat.dump()
+        any_huey.read_periodic(None)
+        kit._heartbeat.write()
+        (process,) = open_ledger(any_huey).processes()
+        assert process.periodic == (f"{__name__}.nightly",)

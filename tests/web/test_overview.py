@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 
@@ -12,9 +13,10 @@ pytest.importorskip("jinja2")
 
 from huey import MemoryHuey
 
-from huey_signals_kit.ledger import HistoryWriter
+from huey_signals_kit.ledger import Heartbeat, HistoryWriter, open_ledger
 from huey_signals_kit.metrics.names import LOCK_REFUSALS, SIGNALS, TASK_SECONDS
 from huey_signals_kit.metrics.values import Durations
+from huey_signals_kit.runtime.process_id import process_with_pid, this_process
 from huey_signals_kit.store import UPKEEP, open_kit_store
 from huey_signals_kit.upkeep import LockInspector, report
 from huey_signals_kit.upkeep.reports.problems import find_problems
@@ -67,6 +69,19 @@ def test_the_overview_has_the_problems_of_the_report(huey, site):
     assert "The lock import is held by a dead process" in page
     assert "1 message cannot be read, so no sweep and no purge deletes anything." in page
     assert "1 pause switch has no effect, because this Huey does not have the task." in page
+
+
+def test_two_schedulers_of_one_periodic_task_need_attention(make_huey):
+    """As of the last heartbeats, not of the last read of the store."""
+    huey = make_huey("sqlite")
+    site = Site(huey, access=lambda request: "read")
+    assert shown(site)["problems"] == []
+    for place in (this_process(), process_with_pid(os.getppid())):
+        record = Heartbeat(str(place.pid), place, "thread", 1.0, 1, periodic=("shop.nightly",))
+        open_ledger(huey).write(record)
+    (problem,) = wait_until(lambda: shown(site)["problems"], 20, "the problem")
+    assert problem.startswith("2 consumers enqueue the same periodic task")
+    assert problem.endswith("Start all consumers but one with --no-periodic.")
 
 
 def test_garbage_needs_no_attention(huey, site):
