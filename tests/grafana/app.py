@@ -17,7 +17,9 @@ HOST, PORT = "HUEY_KIT_TEST_HOST", "HUEY_KIT_TEST_PORT"
 
 
 def declare(huey: Huey) -> SimpleNamespace:
-    """Declare the tasks on a Huey."""
+    """Declare the tasks and the locks on a Huey."""
+    for name in ("import", "ledger", "far"):
+        huey.lock_task(name)
 
     @huey.task()
     def ordinary(n: int) -> int:

@@ -33,6 +33,13 @@ def promtool() -> Iterator[str]:
     yield find("promtool")
 
 
+@contextmanager
+def installed() -> Iterator[None]:
+    """Do nothing if there is a Prometheus."""
+    find("prometheus")
+    yield
+
+
 class Prometheus:
     """A running Prometheus.
 
