@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import re
 
+from .names import LABELS
+from .values import Key, Totals, Value, merge
+
 OTHER = "other"
 """The label of all locks beyond the limit."""
 
@@ -44,6 +47,10 @@ def sanitize_label(value: object) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
+MAX_LABELS = 100
+"""The number of different labels of locks, beside `OTHER`."""
+
+
 class FoldedLabels(dict[str, str]):
     """The label of each lock name: a mapping that fills itself.
 
@@ -55,7 +62,7 @@ class FoldedLabels(dict[str, str]):
         max_cached: The number of cached names; the cache is cleared when it is full.
     """
 
-    def __init__(self, max_labels: int = 100, max_cached: int = 1000) -> None:
+    def __init__(self, max_labels: int = MAX_LABELS, max_cached: int = 1000) -> None:
         super().__init__()
         self._max_cached = max_cached
         # No lock, because a signal handler may interrupt this: the pop of a slot is atomic.
@@ -84,3 +91,24 @@ class FoldedLabels(dict[str, str]):
         if self._admitted.setdefault(label, slot) != slot:
             self._free_slots.append(slot)  # another thread has admitted it meanwhile
         return label
+
+
+def limit_locks(totals: Totals, admitted: FoldedLabels) -> Totals:
+    """Return totals of several processes with a bounded number of different labels of locks.
+
+    Each process has admitted up to `MAX_LABELS`, perhaps others than the next one.
+
+    Args:
+        totals: The totals.
+        admitted: The labels that were admitted so far; those with the highest counts come next.
+    """
+    limited: Totals = {}
+    for key, value in sorted(totals.items(), key=_by_count):
+        if LABELS[key[0]][-1] == "lock" and key[-1] != OTHER:
+            key = (*key[:-1], admitted[key[-1]])
+        merge(limited, {key: value})
+    return limited
+
+
+def _by_count(item: tuple[Key, Value]) -> int:
+    return -item[1] if isinstance(item[1], int) else 0

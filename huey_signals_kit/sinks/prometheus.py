@@ -5,14 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import suppress
+from importlib.metadata import version as version_of
 from itertools import accumulate
 from weakref import WeakKeyDictionary
 
-from prometheus_client import REGISTRY, CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client import REGISTRY, CollectorRegistry, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
 from prometheus_client.utils import floatToGoString
 
 from .._checks import short
+from ..metrics.gauges import GAUGE_HELP, GAUGE_LABELS, INFO
+from ..metrics.labels import FoldedLabels, limit_locks
 from ..metrics.names import BOUNDS, HELP, LABELS, TASK_SECONDS
 from ..metrics.values import Durations, Totals, merge
 from ._shared_totals import WRITE_SECONDS, SharedTotals
@@ -82,6 +89,7 @@ class _Collector:
 
     def __init__(self) -> None:
         self.shared = SharedTotals()
+        self._lock_labels = FoldedLabels()
         self._started: dict[Source, SharedTotals] = {}
 
     def start(self, registry: CollectorRegistry, source: Source, shared: SharedTotals) -> None:
@@ -103,22 +111,36 @@ class _Collector:
             with suppress(KeyError):  # other code has unregistered it
                 registry.unregister(self)
 
-    def describe(self) -> Iterable[_Family]:
+    def describe(self) -> Iterable[Metric]:
         """Return empty families, which the registry asks for the names."""
-        return families({})
+        return [info_family([]), *families({})]
 
-    def collect(self) -> Iterable[_Family]:
+    def collect(self) -> Iterable[Metric]:
         """Return the families of a scrape."""
         totals: Totals = {}
         for shared in dict.fromkeys(self._started.values()):
             merge(totals, shared.all_totals())
         for shared in dict.fromkeys(self._started.values()):
             shared.with_initial(totals)
-        return families(totals)
+        info = info_family((source.queue, source.storage) for source in self._started)
+        return [info, *families(limit_locks(totals, self._lock_labels))]
 
 
 _collectors: WeakKeyDictionary[CollectorRegistry, _Collector] = WeakKeyDictionary()
 _by_directory: dict[str, SharedTotals] = {}
+
+
+def info_family(queues: Iterable[tuple[str, str]]) -> Metric:
+    """Return the family of ``huey_signals_info``.
+
+    Args:
+        queues: The name of each queue, as a label, and the class of its storage.
+    """
+    family = GaugeMetricFamily(INFO, GAUGE_HELP[INFO], labels=GAUGE_LABELS[INFO])
+    versions = version_of("huey-signals-kit"), version_of("huey")
+    for queue, storage in sorted(set(queues)):
+        family.add_metric((queue, *versions, storage), 1)
+    return family
 
 
 def families(totals: Totals) -> Iterable[_Family]:

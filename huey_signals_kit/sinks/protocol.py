@@ -34,6 +34,10 @@ class Source(Protocol):
     def queue(self) -> str:
         """The name of the queue, as a label."""
 
+    @property
+    def storage(self) -> str:
+        """The class of the storage, as a label."""
+
     def totals(self) -> Totals:
         """Return everything that was counted."""
 

@@ -50,6 +50,11 @@ class SinkRunner:
         self._sinks = sinks
         self._started: list[PullSink] = []
 
+    @property
+    def storage(self) -> str:
+        """The class of the storage, as a label."""
+        return type(self._huey.storage).__name__
+
     def initial_keys(self) -> list[Key]:
         """Return the series of the known tasks, locks and handlers."""
         tasks, locks = declared_tasks(self._huey), known_locks(self._huey, MAX_LOCKS)

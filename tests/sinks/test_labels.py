@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from huey_signals_kit.metrics.labels import sanitize_label
+from huey_signals_kit.metrics.labels import (
+    MAX_LABELS,
+    OTHER,
+    FoldedLabels,
+    limit_locks,
+    sanitize_label,
+)
 
 
 @pytest.mark.parametrize(
@@ -37,3 +43,22 @@ def test_a_label_is_one_line_of_utf_8_and_short(value, text):
     assert sanitize_label(value) == text
     assert sanitize_label(text) == text
     assert text.encode().decode() == text
+
+
+def test_labels_of_many_processes_are_limited_together():
+    """Those with the highest counts have their own; a count never moves to another series."""
+    skips = "huey_lock_refusals_total"
+    letters = [chr(first) + chr(second) for first in range(103, 123) for second in range(103, 123)]
+    totals = {(skips, "q", name): number for number, name in enumerate(letters)}
+    totals[skips, "q", OTHER] = 7
+    totals["huey_signals_total", "q", "shop.job", "locked"] = 5
+    admitted = FoldedLabels()
+    limited = limit_locks(totals, admitted)
+    own = {key[-1]: value for key, value in limited.items() if key[0] == skips}
+    rest = own.pop(OTHER)
+    assert own == {name: letters.index(name) for name in letters[-MAX_LABELS:]}
+    assert rest == 7 + sum(range(len(letters) - MAX_LABELS))
+    assert limited["huey_signals_total", "q", "shop.job", "locked"] == 5
+    later = limit_locks({**totals, (skips, "q", letters[0]): 10_000}, admitted)
+    assert later.keys() == limited.keys()
+    assert later[skips, "q", OTHER] == rest + 10_000

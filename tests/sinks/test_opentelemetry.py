@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from importlib.metadata import version
 
 import pytest
 from huey.signals import SIGNAL_COMPLETE
@@ -29,6 +30,7 @@ class Observed:
     def __init__(self, reader):
         data = reader.get_metrics_data()
         scopes = [] if data is None else [s for r in data.resource_metrics for s in r.scope_metrics]
+        self.scopes = [scope.scope for scope in scopes]
         self.metrics = [metric for scope in scopes for metric in scope.metrics]
         self.points = [
             (metric.name, dict(point.attributes), point.value)
@@ -71,6 +73,7 @@ def test_a_reader_sees_what_the_kit_counts(make_huey, provider, reader, work):
     kit = install_handlers(huey, sinks=OpenTelemetrySink(provider))
     work(huey, done=3, skipped=2, failed=1)
     seen = Observed(reader)
+    assert {scope.version for scope in seen.scopes} == {version("huey-signals-kit")}
     for metric in LABELS.keys() - {"huey_task_duration_seconds"}:
         assert seen.total(metric) == kit.count(metric)
     assert (

@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 import textwrap
+from importlib.metadata import version
 
 import pytest
 from huey.signals import SIGNAL_COMPLETE, SIGNAL_LOCKED
@@ -84,7 +85,12 @@ def test_several_hueys_have_one_family_per_metric(make_huey, registry, work, one
     work(second, done=4)
     shown = scrape(registry)
     names = [family.name for family in shown.families]
-    assert len(names) == len(set(names)) == len(LABELS)
+    assert len(names) == len(set(names)) == len(LABELS) + 1
+    infos = [labels for name, labels, value in shown.samples if name == "huey_signals_info"]
+    assert [labels["queue"] for labels in infos] == sorted((first.name, second.name))
+    assert {(labels["huey_version"], labels["storage"]) for labels in infos} == {
+        (version("huey"), "MemoryStorage")
+    }
     complete = {"signal": SIGNAL_COMPLETE}
     assert shown.total("huey_signals_total", queue=first.name, **complete) == 1
     assert shown.total("huey_signals_total", queue=second.name, **complete) == 4
@@ -250,7 +256,8 @@ def test_what_can_be_known_is_shown_at_zero_before_it_is_counted(make_huey, regi
 
     huey.lock_task("media:1"), huey.lock_task("media:2")
     before = scrape(registry)
-    assert {value for _, _, value in before.samples} == {0}
+    counts = {value for name, _, value in before.samples if name != "huey_signals_info"}
+    assert counts == {0}
     with huey.lock_task("import"):
         pay()
         run_all(huey)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from importlib.metadata import version as version_of
 from typing import Any
 
 from prometheus_client import Metric
@@ -12,9 +11,9 @@ from prometheus_client.core import GaugeMetricFamily
 
 from ...ledger import Snapshot
 from ...metrics import gauges
-from ...metrics.labels import sanitize_label
+from ...metrics.labels import FoldedLabels, limit_locks, sanitize_label
 from ...metrics.values import Totals, merge
-from ...sinks.prometheus import families
+from ...sinks.prometheus import families, info_family
 from ...upkeep import Report
 from ...upkeep.monitor.background_read import ReadTimeout
 from ...upkeep.reports.problems import periodic_schedulers
@@ -62,6 +61,7 @@ class QueueCollector(QueueReader):
         self._on_read = on_read
         self._has_counters = has_counters
         self._has_history = has_history
+        self._lock_labels = FoldedLabels()
 
     def describe(self) -> Iterable[Metric]:
         """Return a metric for the registry, without using the storage."""
@@ -75,9 +75,11 @@ class QueueCollector(QueueReader):
             self.discard_report()
             self._on_read(exc, "serving huey_up 0")
             return self._families(iter([(gauges.UP, (), 0.0)]))
-        metrics = list(self._families(self._values(look)))
+        info = info_family([(self._queue, type(self._huey.storage).__name__)])
+        metrics = [info, *self._families(self._values(look))]
         if self._has_counters:
-            metrics += families(_sanitize(look.snapshot.totals))
+            totals = _sanitize(look.snapshot.totals)
+            metrics += families(limit_locks(totals, self._lock_labels))
         try:
             report, at = self.latest_report(SCRAPE_SECONDS)
         except ReadTimeout:
@@ -98,8 +100,6 @@ class QueueCollector(QueueReader):
     def _values(self, look: Look) -> Values:
         """Yield the gauges of the present state."""
         yield gauges.UP, (), 1
-        versions = version_of("huey-signals-kit"), version_of("huey")
-        yield gauges.INFO, (*versions, type(self._huey.storage).__name__), 1
         yield from _process_values(look.snapshot, self._has_history)
         if look.queue is not None:
             yield from _queue_values(look.queue, self._has_history)
