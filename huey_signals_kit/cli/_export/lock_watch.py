@@ -51,9 +51,11 @@ class LockWatch(LockInspector):
         self.reported: LockFigures | None = None
         """The locks as of the last report; None before the first."""
 
-    def inspect(self, values: Mapping[str, bytes | None]) -> Iterator[LockInfo]:
+    def inspect(
+        self, values: Mapping[str, bytes | None], snapshot: Snapshot | None = None
+    ) -> Iterator[LockInfo]:
         """Yield a description of each lock that a report has found, and keep the names."""
-        locks = list(super().inspect(values))
+        locks = list(super().inspect(values, snapshot))
         self.reported = self._figures(locks)
         self._names = frozenset(lock.name for lock in locks[: MOST_LOCKS + 1])
         return iter(locks)
@@ -71,7 +73,7 @@ class LockWatch(LockInspector):
         names = found.union(claimed)
         if len(names) > MOST_LOCKS:
             return self.reported
-        locks = self._current.named(sorted(names)) if names else []
+        locks = self._current.named(sorted(names), snapshot) if names else []
         if self._names is found:  # no report has ended meanwhile
             self._names = frozenset(lock.name for lock in locks)
         return self._figures(locks)

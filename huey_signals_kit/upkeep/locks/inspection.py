@@ -105,16 +105,21 @@ class LockInspector:
         locks = [*self.inspect(values), *self._semaphores(store)]
         return sorted(locks, key=lambda lock: lock.name)
 
-    def named(self, names: list[str]) -> list[LockInfo]:
+    def named(self, names: list[str], snapshot: Snapshot | None = None) -> list[LockInfo]:
         """Return the locks with these names that are held, without a scan of the store.
 
         A name that a record of the ledger has, and that no key can have, is left out.
+
+        Args:
+            names: The names.
+            snapshot: The ledger now; read if missing.
         """
         prefix, store = Keys(self._huey).lock_prefix, open_store(self._huey)
         values: dict[str, bytes | None] = {}
         for batch in chunks(filter(is_key, names)):
             values.update(zip(batch, store.get([prefix + name for name in batch]), strict=True))
-        return list(self.inspect({name: raw for name, raw in values.items() if raw is not None}))
+        held = {name: raw for name, raw in values.items() if raw is not None}
+        return list(self.inspect(held, snapshot))
 
     def note_skips(self) -> None:
         """Store the skips so far, so that later inspections know those of the last hour."""
@@ -128,15 +133,18 @@ class LockInspector:
         """Return the names of the locks that any process names in its record."""
         return {name for process in self._ledger.processes() for name in process.heartbeat.locks}
 
-    def inspect(self, values: Mapping[str, bytes | None]) -> Iterator[LockInfo]:
+    def inspect(
+        self, values: Mapping[str, bytes | None], snapshot: Snapshot | None = None
+    ) -> Iterator[LockInfo]:
         """Yield a description of each lock.
 
         Args:
             values: The stored value of each lock by name; None if it is held and its value unknown.
+            snapshot: The ledger now; read if missing.
         """
         if not values:
             return
-        snapshot, reader = self._ledger.snapshot(), Reader(self._huey)
+        snapshot, reader = snapshot or self._ledger.snapshot(), Reader(self._huey)
         self._forget_unheld()
         skips = recent_skips(open_kit_store(self._huey, UPKEEP), snapshot, time.time())
         for name, raw in values.items():
