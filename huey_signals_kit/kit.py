@@ -226,6 +226,26 @@ class Kit:
         """
         return upkeep.purge_errors(self.huey, exceptions, dry_run, kept=kept)
 
+    def purge_results(
+        self, min_age: float = upkeep.WEEK, dry_run: bool = False
+    ) -> upkeep.ResultPurgeReport:
+        """Delete results that two calls have found with the same bytes: no caller fetches them.
+
+        A result is a value under an id that Huey generated, and no error. One of a task that can
+        still run stays, and so do results whose id is in the arguments of such a task. The first
+        call only marks results. One process purges at a time.
+
+        Args:
+            min_age: Seconds between two calls that find a result unchanged; longer than any caller
+                waits for a result, or reads it with ``preserve=True``. At least 15.
+            dry_run: Only report what would be marked and deleted.
+
+        Raises:
+            upkeep.ResultPurgeStopped: It failed halfway, as when the storage became unreachable;
+                its `report` has what was done.
+        """
+        return upkeep.purge_results(self.huey, min_age, dry_run)
+
     def report(self) -> upkeep.Report:
         """Return what the store, the queue and the schedule hold, and which processes use them.
 

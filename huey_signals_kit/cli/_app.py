@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
-from . import _forget, _purge, _sweep
+from . import _forget, _sweep
 from ._demo import command as _demo
 from ._explain import command as _explain
 from ._export import command as _export
 from ._health import command as _health
 from ._locks.command import locks
+from ._purge import command as _purge
 from ._report import command as _report
 from ._tokens.command import tokens
 from ._top import command as _top

@@ -98,7 +98,7 @@ class TokenSweepJob:
             SweepStopped: It failed halfway, as when the storage became unreachable.
         """
         try:
-            report = self._sweeper.sweep(min_age, dry_run)
+            report: upkeep.SweepReport = self._sweeper.sweep(min_age, dry_run)
         except upkeep.SweepStopped as exc:
             self.report(exc.report)
             raise

@@ -21,6 +21,9 @@ MAX_VALUE = 4096
 KEY_LENGTH = 38
 """Characters of the key of a token with a generated id: ``r:`` and the id."""
 
+ID_LENGTH = KEY_LENGTH - len(TOKEN)
+"""Characters of a generated id."""
+
 # The positions of the 32 digits in such a key, and the characters at the other positions.
 _DIGITS = [*range(2, 10), *range(11, 15), *range(16, 20), *range(21, 25), *range(26, 38)]
 _FIXED = {0: b"r", 1: b":", 10: b"-", 15: b"-", 20: b"-", 25: b"-"}
@@ -82,6 +85,15 @@ def pack(keys: bytes) -> bytes | None:
     except ValueError:
         return None
     return ids if len(ids) == count * ID_SIZE else None
+
+
+def pack_ids(ids: Iterable[str]) -> bytes | None:
+    """Return the packed ids, or None unless Huey generated all of them.
+
+    Args:
+        ids: Texts of `ID_LENGTH` characters of ASCII.
+    """
+    return pack("".join([TOKEN + text for text in ids]).encode("ascii"))
 
 
 def unpack(ids: bytes) -> bytes:

@@ -26,6 +26,12 @@ def pack_id(task_id: str) -> bytes | None:
     return bytes.fromhex(task_id.replace("-", ""))
 
 
+def unpack_id(packed: bytes) -> str:
+    """Return the id of 16 bytes; the inverse of `pack_id`."""
+    text = packed.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
 def iter_ids(joined: bytes | bytearray | memoryview) -> Iterator[bytes]:
     """Return an iterator over packed ids that are joined."""
     return chain.from_iterable(iter_unpack(f"{SIZE}s", joined))

@@ -7,6 +7,9 @@ from ..ledger import HEARTBEAT_SECONDS
 DAY = 86_400.0
 """Seconds between the two sweeps that find a token orphaned."""
 
+WEEK = 7 * DAY
+"""Seconds between the two purges that find a result unchanged."""
+
 MIN_AGE = 3 * HEARTBEAT_SECONDS
 """The fewest seconds between two sweeps: a process writes what it runs in every heartbeat."""
 

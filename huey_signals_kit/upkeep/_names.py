@@ -1,7 +1,7 @@
 """Every public name of `upkeep`, which imports this module when it needs one."""
 
 from ._common import Stopped
-from ._limits import DAY, LOCK_ERRORS, MIN_AGE, UNCLAIMED_SECONDS
+from ._limits import DAY, LOCK_ERRORS, MIN_AGE, UNCLAIMED_SECONDS, WEEK
 from ._task_registry import is_declared
 from .errors import PurgeReport, PurgeStopped, purge_errors, validate_classes
 from .explanation.explain import explain
@@ -25,6 +25,12 @@ from .locks.release import (
 )
 from .reports.model import Consumer, LockCounts, Report
 from .reports.report import report
+from .results.purge import (
+    ResultPurgeReport,
+    ResultPurgeStopped,
+    next_purge,
+    purge_results,
+)
 from .tokens.info import (
     SweepReport,
     SweepStopped,
@@ -41,6 +47,7 @@ __all__ = [
     "LOCK_ERRORS",
     "MIN_AGE",
     "UNCLAIMED_SECONDS",
+    "WEEK",
     "Chord",
     "Consumer",
     "Explanation",
@@ -54,6 +61,8 @@ __all__ = [
     "PurgeStopped",
     "Release",
     "Report",
+    "ResultPurgeReport",
+    "ResultPurgeStopped",
     "Revocation",
     "SkippedAttempt",
     "StillInUse",
@@ -73,8 +82,10 @@ __all__ = [
     "forget",
     "forget_record",
     "is_declared",
+    "next_purge",
     "next_sweep",
     "purge_errors",
+    "purge_results",
     "release_lock",
     "release_stale",
     "release_unchanged",

@@ -49,6 +49,7 @@ _KINDS = (
     ("lease", "leases"),
     ("marks:", "marks of token sweeps"),
     ("swept", "end of the last sweep"),
+    ("result-marks:", "marks of purges of results"),
     ("locks", "marks of locks"),
     ("skips", "recent skips"),
     ("history:", "counts by minute and hour"),

@@ -46,7 +46,7 @@ def fill(huey: Any, tokens: int, scheduled: int, results: int) -> None:
             keys.append(task.revoke_id)
     rows = [(key, token) for key in keys]
     rows += [(str(uuid.uuid4()), huey.serializer.serialize(n)) for n in range(results)]
-    _put(huey, rows)
+    put_rows(huey, rows)
 
 
 def _far() -> Any:
@@ -55,7 +55,8 @@ def _far() -> Any:
     return datetime(2030, 1, 1)
 
 
-def _put(huey: Any, rows: list[tuple[str, bytes]]) -> None:
+def put_rows(huey: Any, rows: list[tuple[str, bytes]]) -> None:
+    """Write keys and values faster than Huey does."""
     storage = huey.storage
     if isinstance(huey, SqliteHuey):
         with storage.db(commit=True) as cursor:
@@ -215,7 +216,7 @@ def measure(kind: str, place: str, tokens: int, scheduled: int, results: int) ->
         )
     cleaned = int(deleted) / float(seconds)
     more = [f"r:{uuid.uuid4()}" for _ in range(tokens)]
-    _put(huey, [(key, huey.serializer.serialize((None, True))) for key in more])
+    put_rows(huey, [(key, huey.serializer.serialize((None, True))) for key in more])
     by_hand.append(plain(huey))
     plainly = statistics.mean(by_hand)
     print(

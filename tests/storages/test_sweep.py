@@ -630,8 +630,8 @@ def test_marks_that_another_sweep_has_replaced_end_this_one(make_huey, monkeypat
 
     read = marks.buckets
 
-    def late(store, numbers):
-        for number, bucket in read(store, numbers):
+    def late(store, numbers, prefix):
+        for number, bucket in read(store, numbers, prefix):
             put_kit_data(huey, f"marks:{key[2:4]}", b"1")
             yield number, bucket
 

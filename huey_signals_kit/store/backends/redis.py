@@ -93,23 +93,38 @@ class RedisStore:
     def compare_and_delete_many(self, pairs: Iterable[tuple[str, bytes]]) -> list[str]:
         """Delete the pairs; return the deleted keys.
 
-        One script compares many keys with one value, as most tokens and lock errors are equal.
+        If many values are equal, as of tokens and lock errors, one script compares many keys with
+        one value; else each script gets keys with their values.
         """
         deleted: list[str] = []
-        for chunk in chunks(pairs, SCRIPT_BATCH):
-            keys_by_value: dict[bytes, list[str]] = {}
-            for key, value in chunk:
-                keys_by_value.setdefault(value, []).append(key)
-            for value, keys in keys_by_value.items():
+        for given in chunks(pairs, SCRIPT_BATCH):
+            chunk = list(dict.fromkeys(given))
+            if len({value for _, value in chunk}) > len(chunk) // 2:
+                for some in _of_bounded_size(chunk):
+                    deleted += self._compare_and_delete_all([value for _, value in some], some)
+                continue
+            by_value: dict[bytes, list[tuple[str, bytes]]] = {}
+            for pair in chunk:
+                by_value.setdefault(pair[1], []).append(pair)
+            for value, equal in by_value.items():
                 # The script loads the values of all its keys, which may be as large as this one.
-                size = max(1, BATCH_BYTES // (len(value) + 1))
-                for some in chunks(dict.fromkeys(keys), size):
-                    kept = set(self._compare_and_delete(value, [as_bytes(key) for key in some]))
-                    deleted += [key for index, key in enumerate(some) if index not in kept]
+                for some in chunks(equal, max(1, BATCH_BYTES // (len(value) + 1))):
+                    deleted += self._compare_and_delete_all([value], some)
         return deleted
 
-    def _compare_and_delete(self, value: bytes, keys: list[bytes]) -> list[int]:
-        """Delete the keys that have `value`; return the positions of the others."""
+    def _compare_and_delete_all(
+        self, values: list[bytes], pairs: list[tuple[str, bytes]]
+    ) -> list[str]:
+        kept = set(self._compare_and_delete(values, [as_bytes(key) for key, _ in pairs]))
+        return [key for index, (key, _) in enumerate(pairs) if index not in kept]
+
+    def _compare_and_delete(self, values: list[bytes], keys: list[bytes]) -> list[int]:
+        """Delete the keys that have their value; return the positions of the others.
+
+        Args:
+            values: The value of all keys, or one value for each key.
+            keys: The keys, each only once.
+        """
         raise NotImplementedError
 
     def queued(self) -> Iterator[list[bytes]]:
@@ -198,6 +213,21 @@ class RedisStore:
         except ScriptsRefused:
             return sorted_set_page(conn, key, cursor, count)
         return cursor, [part for part in unpack(text, lengths) if isinstance(part, bytes)]
+
+
+def _of_bounded_size(pairs: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
+    """Yield the pairs in lists whose values have up to `BATCH_BYTES` together."""
+    some: list[tuple[str, bytes]] = []
+    room = BATCH_BYTES
+    for pair in pairs:
+        size = len(pair[1])
+        if some and size > room:
+            yield some
+            some, room = [], BATCH_BYTES
+        some.append(pair)
+        room -= size
+    if some:
+        yield some
 
 
 def prefix_pattern(prefix: bytes) -> bytes:

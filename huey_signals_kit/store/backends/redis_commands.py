@@ -64,11 +64,20 @@ def keys_sizes_first(conn: Any, keys: Sequence[bytes]) -> list[Any]:
     return _fetch_fitting(keys, _sizes(conn, [("STRLEN", key) for key in keys]), conn.mget)
 
 
-def hash_compare_and_delete(conn: Any, name: str, value: bytes, fields: list[bytes]) -> list[int]:
-    """Delete the fields that have `value`; return the positions of the others."""
+def hash_compare_and_delete(
+    conn: Any, name: str, values: Sequence[bytes], fields: list[bytes]
+) -> list[int]:
+    """Delete the fields that have their value; return the positions of the others.
+
+    Args:
+        conn: The client.
+        name: The hash.
+        values: The value of all fields, or one value for each field.
+        fields: The fields.
+    """
 
     def change(pipe: Any) -> list[int]:
-        kept, equal = _split(pipe.hmget(name, fields), value, fields)
+        kept, equal = _split(pipe.hmget(name, fields), values, fields)
         pipe.multi()
         if equal:
             pipe.hdel(name, *equal)
@@ -77,11 +86,11 @@ def hash_compare_and_delete(conn: Any, name: str, value: bytes, fields: list[byt
     return transact(conn, [name], change)
 
 
-def keys_compare_and_delete(conn: Any, value: bytes, keys: list[bytes]) -> list[int]:
+def keys_compare_and_delete(conn: Any, values: Sequence[bytes], keys: list[bytes]) -> list[int]:
     """Do the same as `hash_compare_and_delete` for keys instead of fields."""
 
     def change(pipe: Any) -> list[int]:
-        kept, equal = _split(pipe.mget(keys), value, keys)
+        kept, equal = _split(pipe.mget(keys), values, keys)
         pipe.multi()
         if equal:
             pipe.delete(*equal)
@@ -121,11 +130,17 @@ def keys_compare_and_set(conn: Any, key: bytes, old: bytes, new: bytes) -> bool:
 
 
 def _split(
-    stored: Sequence[bytes | None], value: bytes, keys: list[bytes]
+    stored: Sequence[bytes | None], values: Sequence[bytes], keys: list[bytes]
 ) -> tuple[list[int], list[bytes]]:
-    """Return the positions of the keys that have another value, and the keys that have `value`."""
-    kept = [index for index, stored_value in enumerate(stored) if stored_value != value]
-    equal = [key for key, stored_value in zip(keys, stored, strict=True) if stored_value == value]
+    """Return the positions of the keys that have another value, and the keys that have theirs."""
+    expected = values if len(values) == len(keys) else [values[0]] * len(keys)
+    kept, equal = [], []
+    rows = zip(keys, stored, expected, strict=True)
+    for index, (key, stored_value, value) in enumerate(rows):
+        if stored_value == value:
+            equal.append(key)
+        else:
+            kept.append(index)
     return kept, equal
 
 

@@ -84,11 +84,12 @@ class RedisHashStore(RedisStore):
     def _delete(self, keys: list[bytes]) -> int:
         return int(self._storage.conn.hdel(self._storage.result_key, *keys))
 
-    def _compare_and_delete(self, value: bytes, keys: list[bytes]) -> list[int]:
+    def _compare_and_delete(self, values: list[bytes], keys: list[bytes]) -> list[int]:
         try:
-            return list(self._run(scripts.HASH_COMPARE_AND_DELETE, value, *keys))
+            args = (len(values), *values, *keys)
+            return list(self._run(scripts.HASH_COMPARE_AND_DELETE, *args))
         except ScriptsRefused:
-            return commands.hash_compare_and_delete(*self._client_and_key, value, keys)
+            return commands.hash_compare_and_delete(*self._client_and_key, values, keys)
 
     @property
     def _client_and_key(self) -> tuple[Any, str]:

@@ -97,12 +97,13 @@ class RedisKeysStore(RedisStore):
     def _delete(self, keys: list[bytes]) -> int:
         return int(self._storage.conn.delete(*map(self._storage.result_key, keys)))
 
-    def _compare_and_delete(self, value: bytes, keys: list[bytes]) -> list[int]:
+    def _compare_and_delete(self, values: list[bytes], keys: list[bytes]) -> list[int]:
         redis_keys = [self._storage.result_prefix + key for key in keys]
         try:
-            return list(self._run(scripts.KEYS_COMPARE_AND_DELETE, redis_keys, value))
+            args = (len(values), *values)
+            return list(self._run(scripts.KEYS_COMPARE_AND_DELETE, redis_keys, *args))
         except ScriptsRefused:
-            return commands.keys_compare_and_delete(self._storage.conn, value, redis_keys)
+            return commands.keys_compare_and_delete(self._storage.conn, values, redis_keys)
 
     def _run(self, script: Script, redis_keys: Sequence[bytes], *args: Any) -> Any:
         return run_script(self._storage.conn, script, redis_keys, *args)

@@ -117,12 +117,13 @@ end
 answer[#answer + 1] = {number}
 return answer"""
 
-# ARGV[1] is the value. The answer has the positions of the keys that have another value.
+# ARGV[1] is the number of values. Then come the values: one for all keys, or one for each. The
+# answer has the positions of the keys that have another value.
 _COMPARE_AND_DELETE = """\
-local kept, equal = {}, {}
+local kept, equal, number = {}, {}, tonumber(ARGV[1])
 local values = redis.call({get})
-for i = 1, {number} do
-    local list = values[i] == ARGV[1] and equal or kept
+for i = 1, #values do
+    local list = values[i] == ARGV[1 + math.min(i, number)] and equal or kept
     list[#list + 1] = list == equal and {key} or i - 1
 end
 if #equal > 0 then redis.call({delete}, unpack(equal)) end
@@ -142,16 +143,14 @@ HASH_SIZES_FIRST = _fill(
 KEYS_SIZES_FIRST = _fill(_SIZES_FIRST, size="strlen", get="get", key="KEYS[i]", number="#KEYS")
 HASH_COMPARE_AND_DELETE = _fill(
     _COMPARE_AND_DELETE,
-    get="'hmget', KEYS[1], unpack(ARGV, 2)",
-    key="ARGV[i + 1]",
-    number="#ARGV - 1",
+    get="'hmget', KEYS[1], unpack(ARGV, 2 + ARGV[1])",
+    key="ARGV[i + number + 1]",
     delete="'hdel', KEYS[1]",
 )
 KEYS_COMPARE_AND_DELETE = _fill(
     _COMPARE_AND_DELETE,
     get="'mget', unpack(KEYS)",
     key="KEYS[i]",
-    number="#KEYS",
     delete="'del'",
 )
 

@@ -1,7 +1,8 @@
-"""Store when tokens were first found orphaned, for later sweeps.
+"""Store when tokens were first found orphaned, for later sweeps; and the same of results.
 
 A sweep deletes a token only if an earlier sweep has found it orphaned too, so it must leave marks
-for the next one, maybe a million. A mark is the packed id, 16 bytes. The ids that begin with the
+for the next one, maybe a million. A mark is the packed id, 16 bytes; for a result it is a digest of
+the same size (`results.purge`), and the keys begin with another prefix. The ids that begin with the
 same byte are a bucket, which is one value in the kit's own data,
 ``huey-signals:marks:<two hex digits>``: 256 values can be read in a few round trips, and are small
 enough to be replaced by compare-and-set. In a bucket the ids are in groups, so that the times are
@@ -47,12 +48,12 @@ class Bucket:
     """The marks of the ids that begin with one byte.
 
     Args:
-        number: The byte.
+        key: The key of its value.
         raw: The stored value, if there is one.
     """
 
-    def __init__(self, number: int, raw: bytes | None) -> None:
-        self._key = f"{PREFIX}{number:02x}"
+    def __init__(self, key: str, raw: bytes | None) -> None:
+        self._key = key
         self._raw = raw
         self.groups = _decode(raw)
         """The marked ids by group."""
@@ -96,36 +97,40 @@ class Bucket:
         self._raw = new
 
 
-def buckets(store: KitStore, numbers: Sequence[int]) -> Iterator[tuple[int, Bucket]]:
+def buckets(
+    store: KitStore, numbers: Sequence[int], prefix: str = PREFIX
+) -> Iterator[tuple[int, Bucket]]:
     """Yield buckets with their numbers; `BUCKETS_PER_READ` are read in one round trip.
 
     Args:
         store: The store of the kit's own data.
         numbers: The first bytes of the ids.
+        prefix: The beginning of the keys.
     """
     for start in range(0, len(numbers), BUCKETS_PER_READ):
         chunk = numbers[start : start + BUCKETS_PER_READ]
-        values = store.get([f"{PREFIX}{number:02x}" for number in chunk])
-        for number, raw in zip(chunk, values, strict=True):
-            yield number, Bucket(number, raw)
+        keys = [f"{prefix}{number:02x}" for number in chunk]
+        for number, key, raw in zip(chunk, keys, store.get(keys), strict=True):
+            yield number, Bucket(key, raw)
 
 
-def drop_unseen(store: KitStore, sweep: float) -> None:
-    """Remove the marks of all tokens that a sweep has not seen.
+def drop_unseen(store: KitStore, sweep: float, prefix: str = PREFIX) -> None:
+    """Remove all marks that a sweep has not seen.
 
     Args:
         store: The store of the kit's own data.
-        sweep: The sweep, which must have read all tokens.
+        sweep: The sweep, which must have read everything.
+        prefix: The beginning of the keys.
     """
-    for _, bucket in buckets(store, range(BUCKETS)):
+    for _, bucket in buckets(store, range(BUCKETS), prefix):
         bucket.groups = {group: ids for group, ids in bucket.groups.items() if group[1] == sweep}
         bucket.save(store)
 
 
-def summary(store: KitStore) -> tuple[int, float | None]:
+def summary(store: KitStore, prefix: str = PREFIX) -> tuple[int, float | None]:
     """Return the number of marks, and the time of the oldest one, if there is one."""
     count, oldest = 0, math.inf
-    for _, bucket in buckets(store, range(BUCKETS)):
+    for _, bucket in buckets(store, range(BUCKETS), prefix):
         count += bucket.count
         oldest = min([oldest, *(first for first, _ in bucket.groups)])
     return count, oldest if count else None

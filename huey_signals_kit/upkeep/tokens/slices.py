@@ -36,6 +36,8 @@ class Slice:
         """The number of tokens."""
         self.values: list[bytes] = []
         """The different values; a token refers to its value by the index in this list."""
+        self.is_token: list[bool] = []
+        """For each value, whether it is what Huey writes into a token; set by the sweep."""
         self._indexes: dict[bytes, int] = {}
         self._unsorted: list[bytearray] = []
         self._ids = [bytearray() for _ in range(BUCKETS)]

@@ -70,7 +70,9 @@ def sweep_tokens(
         SweepStopped: It failed halfway, as when the storage became unreachable.
     """
     huey = check_huey(huey, "sweep_tokens()")
-    return Sweeper(huey, clock).sweep(min_age, dry_run, wait=wait, on_progress=on_progress)
+    sweeper = Sweeper(huey, clock)
+    report: SweepReport = sweeper.sweep(min_age, dry_run, wait=wait, on_progress=on_progress)
+    return report
 
 
 def validate_min_age(min_age: object, argument: str) -> None:
@@ -94,12 +96,12 @@ def validate_min_age(min_age: object, argument: str) -> None:
     if seconds > MAX_AGE:
         raise ValueError(
             f"{argument} takes at most {MAX_AGE:,.0f} seconds, which are ten years, got "
-            f"{short(min_age)}: no token would be deleted before that"
+            f"{short(min_age)}: nothing would be deleted before that"
         )
 
 
 class Sweeper:
-    """The sweeps of one Huey's tokens, one sweep at a time.
+    """The sweeps of one Huey's tokens, one sweep at a time; a subclass does other such work.
 
     Keep this object for repeated sweeps: it remembers for how long the lease of another process has
     been unchanged, and so learns that the process is dead.
@@ -111,6 +113,13 @@ class Sweeper:
         is_cancelled: Returns whether a running sweep must stop before its next step.
     """
 
+    work: Any = TokenSweep
+    report: Any = SweepReport
+    function = "sweep_tokens()"
+    lease_name = LEASE
+    doing = "sweeping"
+    """The work in messages."""
+
     def __init__(
         self,
         huey: Any,
@@ -121,7 +130,7 @@ class Sweeper:
         self._huey = huey
         self._clock = clock
         self._ledger = ledger or open_ledger(huey)
-        self._lease = self._ledger.lease(LEASE, LEASE_SECONDS)
+        self._lease = self._ledger.lease(self.lease_name, LEASE_SECONDS)
         self._renewed_at = 0.0
         self._is_cancelled = is_cancelled
         self._after_fork()
@@ -136,12 +145,12 @@ class Sweeper:
         dry_run: bool = False,
         *,
         wait: float = 0.0,
-        on_progress: Callable[[SweepReport], object] | None = None,
-    ) -> SweepReport:
+        on_progress: Callable[[Any], object] | None = None,
+    ) -> Any:
         """Sweep once, with the arguments of `sweep_tokens`."""
-        validate_min_age(min_age, "min_age= of sweep_tokens()")
-        validate_flag(dry_run, "dry_run= of sweep_tokens()")
-        sweep = TokenSweep(
+        validate_min_age(min_age, f"min_age= of {self.function}")
+        validate_flag(dry_run, f"dry_run= of {self.function}")
+        sweep = self.work(
             self._huey,
             self._ledger,
             self,
@@ -154,10 +163,10 @@ class Sweeper:
             return sweep.run()
         thread_lock = self._thread_lock
         if not thread_lock.acquire(blocking=False):
-            return SweepReport(stopped="another thread of this process is sweeping")
+            return self.report(stopped=f"another thread of this process is {self.doing}")
         try:
             if not self._acquire_lease(wait):
-                return SweepReport(stopped="another process is sweeping")
+                return self.report(stopped=f"another process is {self.doing}")
             try:
                 report = sweep.run()
             except Exception:
@@ -171,11 +180,14 @@ class Sweeper:
                 raise
             if not report.stopped:
                 with suppress(Exception):  # the sweep is done, only the note of it is missing
-                    note_sweep(open_kit_store(self._huey, UPKEEP), self._clock())
+                    self._note_end()
             self._release_lease()
             return report
         finally:
             thread_lock.release()
+
+    def _note_end(self) -> None:
+        note_sweep(open_kit_store(self._huey, UPKEEP), self._clock())
 
     def _acquire_lease(self, wait: float) -> bool:
         deadline = time.monotonic() + wait
@@ -203,7 +215,7 @@ class Sweeper:
         if now - self._renewed_at < LEASE_SECONDS / 3:
             return
         if not self._lease.renew():
-            raise LeaseLost("suspended for so long that another process may be sweeping")
+            raise LeaseLost(f"suspended for so long that another process may be {self.doing}")
         self._renewed_at = now
 
     def wait_for_heartbeats(self) -> str:
@@ -239,7 +251,7 @@ class Sweeper:
         return (
             f"{', '.join(names[:_MAX_NAMED])}{more} did not write a record of running tasks within "
             f"{HEARTBEAT_WAIT_SECONDS:g} seconds; the marks are kept. If a process is suspended or "
-            "cut off, sweep again when it is back. If it has ended, a running consumer removes its "
+            "cut off, try again when it is back. If it has ended, a running consumer removes its "
             "record after ten minutes; without a consumer use the command line: forget --record ID "
             "--apply"
         )

@@ -1,0 +1,1 @@
+"""The command ``huey-signals purge``: delete stored errors, or results that no caller fetches."""
