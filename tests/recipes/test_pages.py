@@ -156,13 +156,14 @@ def test_the_crontab_prints_only_what_needs_a_person(written):
     (crontab,) = (block.text for block in blocks_of("cron.md") if block.language == "crontab")
     # Five fields of the time, then the command.
     commands = [line.split(maxsplit=5)[5] for line in crontab.splitlines()]
-    nightly, health, locks, sweep = commands
+    nightly, health, locks, sweep, purge = commands
     with reader_in(folder) as reader:
         reader.run("timeout -s KILL 4 python nightly.py")
         assert " dead " in as_cron(locks, folder)
         assert as_cron(nightly, folder) == ""
         assert as_cron(locks, folder) == ""
         assert as_cron(sweep, folder) == ""
+        assert as_cron(purge, folder) == ""
         assert as_cron(health, folder).startswith("unhealthy: no process is known to work on")
 
 

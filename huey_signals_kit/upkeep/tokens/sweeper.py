@@ -1,4 +1,4 @@
-"""Run a sweep so that one process at a time sweeps a queue.
+"""Run a sweep, or a purge of results, so that one process at a time works on a queue.
 
 Two sweeps at the same time would overwrite each other's marks. So a sweep holds a lease in the
 ledger, which it renews as it works. A process that was suspended for longer than the lease finds
