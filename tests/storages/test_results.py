@@ -461,25 +461,26 @@ def test_marks_are_small(make_huey):
 
 def test_a_storage_that_goes_away_leaves_the_marks(any_huey, monkeypatch):
     """Half way: the exception has the report, and the next purge continues."""
+    monkeypatch.setattr(purge_module, "DELETE_BATCH", 1)
     leave(any_huey, 5)
     purge(any_huey, 0)
-    save, saved = marks.Bucket.save, []
+    delete, calls = purge_module.ResultPurge._delete_batch, []
 
-    def gone(bucket, kit_store):
-        if len(saved) > 7:  # five when they are classified, and three when they are deleted
+    def once(*given):
+        calls.append(given)
+        if len(calls) > 1:
             raise OSError("the storage has gone away")
-        saved.append(bucket)
-        save(bucket, kit_store)
+        return delete(*given)
 
     with monkeypatch.context() as patched:
-        patched.setattr(marks.Bucket, "save", gone)
-        with pytest.raises(ResultPurgeStopped, match="has gone away") as stopped:
+        patched.setattr(purge_module.ResultPurge, "_delete_batch", once)
+        with pytest.raises(ResultPurgeStopped, match="it has deleted 1: OSError") as stopped:
             purge(any_huey, WEEK + 1)
-    done = stopped.value.report
-    assert 0 < done.deleted < 5
-    assert done.deleted + done.undecided == 5
-    assert len(results(any_huey)) == 5 - done.deleted
-    assert purge(any_huey, WEEK + 2).deleted == 5 - done.deleted
+    report = stopped.value.report
+    assert (report.deleted, report.undecided) == (1, 4)
+    # The one that was about to be deleted has lost its mark.
+    assert counts(purge(any_huey, WEEK + 2)) == (1, 0, 3)
+    assert purge(any_huey, 2 * WEEK + 3).deleted == 1
 
 
 def test_one_process_purges_results_at_a_time(any_huey):
