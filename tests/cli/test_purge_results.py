@@ -11,7 +11,6 @@ pytest.importorskip("typer", exc_type=ImportError)
 pytest.importorskip("rich", exc_type=ImportError)
 
 from huey_signals_kit.store import UPKEEP, open_kit_store
-from huey_signals_kit.upkeep.results import purge
 from huey_signals_kit.upkeep.results.purge import PREFIX, ResultPurge
 from huey_signals_kit.upkeep.tokens import marks
 from tests.support import kit_data, results, store
