@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .registry import Registry, on
     from .verdict import DROP, KEEP, Verdict, expire
 
+__version__ = "0.2.0"
+
 __all__ = [
     "DROP",
     "KEEP",

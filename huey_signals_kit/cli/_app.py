@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from .. import __version__
 from . import _forget, _sweep
 from ._demo import command as _demo
 from ._explain import command as _explain
@@ -33,7 +34,7 @@ app = typer.Typer(
 
 def _print_version(is_requested: bool) -> None:
     if is_requested:
-        kit, huey = version_of("huey-signals-kit"), version_of("huey")
+        kit, huey = __version__, version_of("huey")
         typer.echo(f"huey-signals-kit {kit}, Huey {huey}, Python {platform.python_version()}")
         raise typer.Exit
 

@@ -50,7 +50,7 @@ def test_the_version_is_printed(plain):
     """Of the kit, of Huey and of Python, as every issue needs them."""
     ran = plain.command("--version")
     python = ".".join(map(str, sys.version_info[:3]))
-    kit, huey = version("huey-signals-kit"), version("huey")
+    kit, huey = huey_signals_kit.__version__, version("huey")
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.startswith(f"huey-signals-kit {kit}, Huey {huey}, Python {python}")
 
