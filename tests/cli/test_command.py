@@ -9,6 +9,7 @@ from itertools import product
 
 import pytest
 
+import huey_signals_kit
 from tests.selection import slow_except
 
 
