@@ -75,7 +75,14 @@ def test_the_sdist_has_the_tests_and_the_pages(built):
     """So that a distribution can run them."""
     with tarfile.open(built[1]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    expected = {"README.md", "CHANGELOG.md", "LICENSE", "recipes/README.md", "tests/test_readme.py"}
+    expected = {
+        "README.md",
+        "CHANGELOG.md",
+        "LICENSE",
+        "recipes/README.md",
+        ".ci/run",
+        "tests/test_readme.py",
+    }
     assert expected <= names
 
 
