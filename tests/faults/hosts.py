@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import SystemRandom
@@ -28,6 +29,19 @@ UNSHARE = [
 ]
 # The first process of a host: it reaps the orphans, as an init does.
 INIT = "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)\nwhile True: signal.pause()"
+
+
+JOB = "FAULTS_JOB"
+"""The environment variable that names the job to which a process belongs."""
+
+
+def _job_of(pid: int) -> str:
+    try:
+        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return ""
+    name = f"{JOB}=".encode()
+    return next((each[len(name) :].decode() for each in variables if each.startswith(name)), "")
 
 
 def can_make_hosts() -> bool:
@@ -132,7 +146,7 @@ class Host:
             job.process = subprocess.Popen(
                 [*self._enter, *job.command],
                 # Inside of another mount namespace the working directory is "/".
-                env={**os.environ, "PYTHONPATH": str(ROOT), **job.environment},
+                env={**os.environ, "PYTHONPATH": str(ROOT), JOB: job.name, **job.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -169,9 +183,39 @@ class Host:
                 return True
         return False
 
+    def main_pid(self, job: str) -> int | None:
+        """Return the number of the first process of a job, as the kernel numbers it here."""
+        pid = self.jobs[job].process.pid
+        try:
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        except OSError:
+            return None
+        return int(children[0]) if children else None
+
+    def signal_job(self, job: str, signum: signal.Signals) -> None:
+        """Send a signal to the first process of a job."""
+        if (pid := self.main_pid(job)) is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signum)
+
+    def kill_job(self, job: str) -> None:
+        """Kill every process of a job, also those whose parent is gone."""
+        self.kill_all(self.pids(job))
+
+    def kill_all(self, pids: list[int]) -> None:
+        """Kill these processes, as far as they run."""
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def pids(self, job: str) -> list[int]:
+        """Return the processes of a job, as the kernel numbers them here."""
+        return [each.pid for each in processes({self.pid_namespace}) if _job_of(each.pid) == job]
+
     def power_off(self) -> None:
         """Kill every process of the host at the same moment."""
-        os.kill(self.init, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(self.init, signal.SIGKILL)
         for job in self.jobs.values():
             job.process.kill()
             job.process.wait(10)

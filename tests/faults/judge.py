@@ -32,6 +32,8 @@ class Judge:
     phase: Phase
     acquisitions: dict[str, Acquisition] = field(default_factory=dict)
     well_since: float | None = 0.0
+    is_bare: bool = False
+    """Whether bare Huey runs: its locks do not say who holds them, and nothing frees them."""
     losses: list[Loss] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     _values: dict[str, Value] = field(default_factory=dict)
@@ -116,7 +118,7 @@ class Judge:
             if not self.stored.is_running(each.host, each.pid) and each.at < now - 2:
                 each.died = now
                 self.phase.died += 1
-        if locks is not None:
+        if locks is not None and not self.is_bare:
             self._compare(locks, now)
         self._settle(now)
 
@@ -147,6 +149,10 @@ class Judge:
     # Two holders
 
     def _gone(self, value: Value, now: float) -> None:
+        if not value.dead and not self.stored.is_running_holder(value.holder):
+            # It died, and its lock was freed, between two looks.
+            value.dead, value.since, value.phase = True, now, self.phase
+            self.phase.stale += 1
         if value.dead:
             self._freed(value, now)
             return
@@ -174,7 +180,7 @@ class Judge:
         else:
             why = f"released by {releases[0]}" if releases else "nothing explains it"
             silent = "no record" if loss.silent is None else f"silent for {loss.silent:.1f} s"
-            self._violation(
+            self.violation(
                 loss.phase,
                 f"lock {taken.lock} of the living task {taken.task} on {taken.host}, pid "
                 f"{taken.pid} ({silent}), {loss.at - taken.at:.1f} s after it was taken: "
@@ -221,7 +227,7 @@ class Judge:
             self.phase.left += 1
             return
         record = "with" if value.has_record else "without"
-        self._violation(
+        self.violation(
             value.phase or self.phase,
             f"lock {value.lock} is not freed {bound:.0f} s after its holder died "
             f"({value.holder}, {record} a record) and the storage was well",
@@ -239,7 +245,8 @@ class Judge:
         else:
             phase.longest_unclaimed = max(phase.longest_unclaimed, took)
 
-    def _violation(self, phase: Phase, text: str) -> None:
+    def violation(self, phase: Phase, text: str) -> None:
+        """Note a violation, and print it."""
         phase.violations += 1
         self.violations.append(f"{phase.name}: {text}")
         print(f"VIOLATION in {self.violations[-1]}", flush=True)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import redis
-
+from tests.faults.contents import Contents, Server
 from tests.faults.hosts import Host, processes
 from tests.faults.two_hosts_app import NAME
 
-RESULTS = f"huey.results.{NAME}"
-LOCK = f"{NAME}.lock.".encode()
+LOCK = f"{NAME}.lock."
 
 
 @dataclass(frozen=True)
@@ -45,12 +42,13 @@ class HolderId:
 class Stored:
     """Samples of the store and of the processes."""
 
-    client: Callable[[], redis.Redis]
+    server: Server
     hosts: dict[str, Host]
+    contents: Contents | None = None
+    """The last sample; None if the storage did not answer."""
     _running: set[tuple[str, int, int]] = field(default_factory=set)
     _records: dict[tuple[str, int, int], tuple[bytes, float]] = field(default_factory=dict)
     _present: set[tuple[str, int, int]] = field(default_factory=set)
-    _connected: redis.Redis | None = None
 
     def look_at_processes(self) -> None:
         """Take a new sample of the processes of all hosts."""
@@ -76,32 +74,23 @@ class Stored:
 
     def sample(self, now: float) -> dict[str, HolderId] | None:
         """Return the locks and note the records, or None when the storage does not answer."""
-        if self._connected is None:
-            self._connected = self.client()
-        try:
-            results = self._connected.hgetall(RESULTS)
-            keys = [key for key in self._connected.keys("huey-signals*") if b"ledger" in key]
-            hashes = [self._connected.hgetall(key) for key in keys if self._is_hash(key)]
-        except redis.RedisError:
-            self._connected = None
+        self.contents = self.server.read()
+        if self.contents is None:
             return None
-        self._note_records(hashes, now)
+        self._note_records(self.contents.ledger, now)
         return {
-            key[len(LOCK) :].decode(): HolderId.parse(value)
-            for key, value in results.items()
+            key[len(LOCK) :]: HolderId.parse(value)
+            for key, value in self.contents.values.items()
             if key.startswith(LOCK)
         }
 
-    def _is_hash(self, key: bytes) -> bool:
-        return self._connected is not None and self._connected.type(key) == b"hash"
-
-    def _note_records(self, hashes: list[dict[bytes, bytes]], now: float) -> None:
+    def _note_records(self, ledger: dict[str, bytes], now: float) -> None:
         self._present = set()
-        for fields, raw in ((each, raw) for each in hashes for raw in each.values()):
+        for raw in ledger.values():
             try:
                 record = json.loads(raw)
                 _, pid_namespace, pid, start_time = record["place"]
-                raw += fields.get(f"alive:{record['id']}".encode(), b"")
+                raw += ledger.get(f"alive:{record['id']}", b"")
             except (ValueError, LookupError, TypeError):
                 continue
             key = self._key(pid_namespace, pid, start_time)

@@ -1,4 +1,4 @@
-"""The application of the fault run: tasks that hold locks, and files that prove who is inside.
+"""The application of the fault run: tasks that write down what they do, and who is inside a lock.
 
 The environment decides what a process does with it, see `Settings`.
 """
@@ -21,13 +21,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from inspect import signature
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import uuid4
 
-from huey import RedisHuey
-from huey.signals import SIGNAL_LOCKED
+import huey as huey_package
+from huey.api import Huey
+from huey.signals import SIGNAL_LOCKED, SIGNAL_REVOKED
 
 from huey_signals_kit import install_handlers
 from huey_signals_kit.signals import lock_released
+from tests.faults.observers import Observers, start_sentry
 
 NAME = "faults"
 PREFIX = "FAULTS_"
@@ -38,10 +41,14 @@ class Settings:
     """What the environment says; `environment` and `read` are each other's inverse."""
 
     folder: str
-    redis_host: str
-    redis_port: int
+    storage: str
+    """``redis``, ``sqlite`` or ``postgres``."""
+    location: str
+    """``host:port``, the path of the file, or the DSN."""
     worker: str = ""
     """Empty in a process that only enqueues: it has no kit."""
+    bare: str = ""
+    """Not empty: no kit at all."""
     stale_after: int = 30
     stale_locks: str = "report"
     socket_timeout: float = 0
@@ -55,7 +62,7 @@ class Settings:
     @classmethod
     def read(cls) -> Settings:
         """Read the environment of this process."""
-        kinds = {"redis_port": int, "stale_after": int, "socket_timeout": float}
+        kinds = {"stale_after": int, "socket_timeout": float}
         return cls(
             **{
                 name: kinds.get(name, str)(os.environ[PREFIX + name.upper()])
@@ -126,16 +133,28 @@ def compute(seconds: float) -> None:
         pass
 
 
-def open_huey(settings: Settings) -> RedisHuey:
-    """Open the queue; its tasks store no results."""
-    options = {"socket_timeout": settings.socket_timeout} if settings.socket_timeout else {}
-    return RedisHuey(
-        NAME, host=settings.redis_host, port=settings.redis_port, results=False, **options
-    )
+def open_huey(settings: Settings) -> Huey:
+    """Open the queue; a process that only enqueues gives up on its storage soon."""
+    seconds = settings.socket_timeout
+    if settings.storage == "sqlite":
+        options = {"timeout": seconds} if seconds else {}
+        return huey_package.SqliteHuey(NAME, filename=settings.location, fsync=False, **options)
+    if settings.storage == "postgres":
+        options = {"options": f"-c statement_timeout={seconds * 1000:.0f}"} if seconds else {}
+        return huey_package.PostgresHuey(NAME, dsn=settings.location, connect_timeout=3, **options)
+    options = {"socket_timeout": seconds} if seconds else {}
+    host, _, port = settings.location.rpartition(":")
+    return huey_package.RedisHuey(NAME, host=host, port=int(port), **options)
 
 
-def declare(huey: RedisHuey, settings: Settings, events: Events):
-    """Declare the one task of the run."""
+def declare(huey: Huey, settings: Settings, events: Events) -> SimpleNamespace:
+    """Declare the tasks of the run: each writes down its end before its result is stored."""
+
+    def begin(task):
+        events.write("begin", task=task.id, pid=os.getpid(), worker=settings.worker)
+
+    def end(task, is_error):
+        events.write("end", task=task.id, pid=os.getpid(), error=is_error)
 
     @huey.task(name="hold", context=True)
     def hold(lock, seconds, computes=False, task=None):
@@ -145,16 +164,36 @@ def declare(huey: RedisHuey, settings: Settings, events: Events):
             else:
                 time.sleep(seconds)
 
-    return hold
+    @huey.task(name="work", context=True)
+    def work(seconds, task=None):
+        begin(task)
+        time.sleep(seconds)
+        end(task, False)
+        return task.id
+
+    @huey.task(name="fail", context=True)
+    def fail(seconds, task=None):
+        begin(task)
+        time.sleep(seconds)
+        end(task, True)
+        raise ValueError(task.id)
+
+    return SimpleNamespace(hold=hold, work=work, fail=fail)
 
 
-def install(huey: RedisHuey, settings: Settings, events: Events) -> None:
-    """Install the kit, and write down the skips and releases that it sees."""
-    options = {"stale_locks": settings.stale_locks, "sinks": "memory"}
+def watch_signals(huey: Huey, events: Events) -> None:
+    """Write down skipped and revoked tasks, before the kit knows of them."""
+    huey.signal(SIGNAL_LOCKED)(lambda signal, task: events.write("skip", lock=task.args[0]))
+    huey.signal(SIGNAL_REVOKED)(lambda signal, task: events.write("revoked", task=task.id))
+
+
+def install(huey: Huey, settings: Settings, events: Events) -> None:
+    """Install the kit with handlers, sinks and subscribers that a fault can break."""
+    observers = Observers(events.folder)
+    options = {"stale_locks": settings.stale_locks, "sinks": [observers, "prometheus"]}
     if "stale_after" in signature(install_handlers).parameters:
         options["stale_after"] = settings.stale_after
-    install_handlers(huey, **options)
-    huey.signal(SIGNAL_LOCKED)(lambda signal, task: events.write("skip", lock=task.args[0]))
+    observers.connect(huey, install_handlers(huey, **options))
 
     def on_release(sender, lock):
         write_release(events, lock.as_dict(), f"kit of a {settings.worker} worker")
@@ -172,10 +211,13 @@ if PREFIX + "FOLDER" in os.environ:
     settings = Settings.read()
     events = Events(Path(settings.folder))
     huey = open_huey(settings)
-    hold = declare(huey, settings, events)
+    tasks = declare(huey, settings, events)
     if settings.broken:
         from tests.faults.broken import WAYS
 
         WAYS[settings.broken](huey)
     if settings.worker:
-        install(huey, settings, events)
+        watch_signals(huey, events)
+        start_sentry(events.folder)
+        if not settings.bare:
+            install(huey, settings, events)
