@@ -221,8 +221,9 @@ class Books:
         self.phase.counted = sum(counted[name] for name in bounds if name.startswith("signal"))
         self.phase.happened = sum(n for name, n in bounds.items() if name.startswith("signal"))
 
-    def close(self) -> None:
-        """Count the tasks that were enqueued and never began as lost."""
-        for phase in self.enqueued.values():
-            phase.lost += 1
+    def close(self, messages: list[bytes]) -> None:
+        """Count the tasks that never began, and are not among the messages, as lost."""
+        for task, phase in self.enqueued.items():
+            if not any(task.encode() in message for message in messages):
+                phase.lost += 1
         self.enqueued.clear()

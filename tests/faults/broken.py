@@ -43,8 +43,85 @@ def never(huey: Any) -> None:
     LockInspector._holder_status = lambda self, name, raw, holder, look: verdict
 
 
+def loses(huey: Any) -> None:
+    """Store every tenth result not at all, and every tenth error."""
+    from huey_signals_kit.gate import Gate
+
+    wrap = Gate._wrap_put
+
+    def wrap_put(self, original):
+        put = wrap(self, original)
+        return lambda key, data: random.random() < 0.1 or put(key, data)
+
+    Gate._wrap_put = wrap_put
+
+
+def stores(huey: Any) -> None:
+    """Store the lock errors, as Huey does."""
+    from huey_signals_kit.gate import Gate
+
+    Gate._apply = lambda self, decision, key, error, put_error: self._huey.storage.put_data(
+        key, self._huey.serializer.serialize(error)
+    )
+
+
+def hasty(huey: Any) -> None:
+    """Delete the tokens of tasks that are still waiting."""
+
+    def delete():
+        while True:
+            time.sleep(1)
+            for key in map(_text, [*huey.storage.result_items()]):
+                if key.startswith("r:"):
+                    huey.storage.delete_data(key)
+
+    threading.Thread(target=delete, daemon=True).start()
+
+
+def generous(huey: Any) -> None:
+    """Count everything twice."""
+    from huey_signals_kit.metrics.counter import Counter
+
+    increment = Counter.increment
+    Counter.increment = lambda self, key, *rest: (
+        increment(self, key, *rest) or increment(self, key, *rest)
+    )
+
+
+def stuck(huey: Any) -> None:
+    """Have every worker wait for ever, from half a minute after the start."""
+    from huey_signals_kit.dispatch.receiver import Receiver
+
+    begun, receive = time.monotonic(), Receiver.__call__
+
+    def wait(self, *arguments, **options):
+        while time.monotonic() > begun + 30:
+            time.sleep(1)
+        return receive(self, *arguments, **options)
+
+    Receiver.__call__ = wait
+
+
+def leaks(huey: Any) -> None:
+    """Keep a descriptor, a thread and some memory every few seconds."""
+    kept = []
+
+    def leak():
+        while True:
+            time.sleep(4)
+            kept.append((open("/dev/null"), bytearray(2**20)))
+            threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()
+
+    threading.Thread(target=leak, daemon=True).start()
+
+
+def _text(key: str | bytes) -> str:
+    return key if isinstance(key, str) else key.decode()
+
+
 def _bytes(key: str | bytes) -> bytes:
     return key.encode() if isinstance(key, str) else key
 
 
-WAYS: dict[str, Callable[[Any], None]] = {each.__name__: each for each in (dead, silent, never)}
+_ALL = (dead, silent, never, loses, stores, hasty, generous, stuck, leaks)
+WAYS: dict[str, Callable[[Any], None]] = {each.__name__: each for each in _ALL}

@@ -195,12 +195,9 @@ class Run:
                 totals = self._ledger.snapshot().totals
                 self._step(time.monotonic())  # what was counted has been written before
                 self.books.check_counts(totals)
-        consumers = {
-            pid for host, worker in self.consumers for pid in self.hosts[host].pids(worker)
-        }
-        self.growth.look(
-            [each for each in processes(self._spaces) if each.pid in consumers], time.monotonic()
-        )
+        pids = {pid for host, worker in self.consumers for pid in self.hosts[host].pids(worker)}
+        found = [each for each in processes(self._spaces) if each.pid in pids]
+        self.growth.look(found, time.monotonic())
 
     @property
     def _spaces(self) -> set[str]:
@@ -265,12 +262,17 @@ class Run:
         self.go_on(COUNT_SECONDS)
         self._look_closely()
         while time.monotonic() < begun + self._patience and (
-            self.judge.waiting or self.judge.losses or self.books.expected or self.books.enqueued
+            self.judge.waiting or self.judge.losses or self.books.expected or self._is_busy()
         ):
             self.go_on(1)
-        self.books.close()
+        self.books.close([] if self._stored.contents is None else self._stored.contents.messages)
         for text in self.growth.grown():
             self.judge.violation(self.phases[-1], text)
+
+    def _is_busy(self) -> bool:
+        with suppress(Exception):
+            return bool(self.application.huey.pending_count())
+        return True
 
     def close(self) -> None:
         """End every process."""
