@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
@@ -80,26 +81,29 @@ def hasty(huey: Any) -> None:
 
 def generous(huey: Any) -> None:
     """Count everything twice."""
-    from huey_signals_kit.metrics.counter import Counter
+    from huey_signals_kit.metrics.counter import MetricCounter
 
-    increment = Counter.increment
-    Counter.increment = lambda self, key, *rest: (
-        increment(self, key, *rest) or increment(self, key, *rest)
-    )
+    aggregate = MetricCounter._aggregate
+
+    def aggregate_twice(self):
+        self.pending.extend(list(self.pending))
+        return aggregate(self)
+
+    MetricCounter._aggregate = aggregate_twice
 
 
 def stuck(huey: Any) -> None:
     """Have every worker wait for ever, from half a minute after the start."""
     from huey_signals_kit.dispatch.receiver import Receiver
 
-    begun, receive = time.monotonic(), Receiver.__call__
+    begun, receive = time.monotonic(), Receiver._receive
 
     def wait(self, *arguments, **options):
         while time.monotonic() > begun + 30:
             time.sleep(1)
         return receive(self, *arguments, **options)
 
-    Receiver.__call__ = wait
+    Receiver._receive = wait
 
 
 def leaks(huey: Any) -> None:
@@ -109,7 +113,7 @@ def leaks(huey: Any) -> None:
     def leak():
         while True:
             time.sleep(4)
-            kept.append((open("/dev/null"), bytearray(2**20)))
+            kept.append((os.open("/dev/null", os.O_RDONLY), bytearray(2**20)))
             threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()
 
     threading.Thread(target=leak, daemon=True).start()
