@@ -24,7 +24,7 @@ from tests.faults.growth import Growth
 from tests.faults.hosts import Host, Job, free_network, processes
 from tests.faults.judge import Judge
 from tests.faults.observers import Trouble
-from tests.faults.schedule import FAULTS
+from tests.faults.schedule import FAULTS, GRACEFUL
 from tests.faults.stored import LOCK, Stored
 from tests.faults.tally import Phase
 from tests.faults.two_hosts_app import NAME, Events, Settings
@@ -173,7 +173,8 @@ class Run:
         self.phases.append(phase)
         self.judge.phase = self.books.phase = phase
         print(f"{phase.began:6.0f} s  {name}", flush=True)
-        self.application.hold_for(self.judge, self.stale_after + 45, self.go_on)
+        if name not in GRACEFUL:
+            self.application.hold_for(self.judge, self.stale_after + 45, self.go_on)
         FAULTS[name](self)
         over = time.monotonic()
         phase.fault_seconds = over - begun

@@ -49,6 +49,8 @@ def _name(fault: Fault) -> str:
     return fault.__name__.replace("_", "-")
 
 
+GRACEFUL = ("interrupted", "hung-up")
+"""In these a consumer ends its tasks first, so no task is to hold a lock for long."""
 ALONE: tuple[Fault, ...] = (process_faults.killed_once,)
 """The short ones, which run only if they are asked for."""
 FAULTS = {
