@@ -26,6 +26,7 @@ from tests.faults.tally import Phase, summed, table
 from tests.support import give_children_default_signals
 
 FIGURES = "figures.json"
+MOST_SHOWN = 20
 
 
 def main() -> int:
@@ -54,7 +55,7 @@ def main() -> int:
     print(table([*phases, *_total(phases)], _beside(arguments.beside)))
     print(run.growth.summary())
     print(f"sweeps {run.books.written['sweep']}, seconds {run.seconds:.0f}")
-    for text in run.judge.violations:
+    for text in run.judge.violations[:MOST_SHOWN]:
         print("VIOLATION in", text)
     print(f"{len(run.judge.violations)} violations")
     return 1 if run.judge.violations else 0

@@ -1,6 +1,17 @@
 """Ways to break the kit on purpose, to see that the fault run notices each of them.
 
 ``python -m tests.faults --broken NAME FAULT...``; every consumer and command is broken so.
+
+=============  ===========================================================================
+dead, silent   two tasks are inside of one lock, or its lock left a living holder
+never          a dead holder's lock is not freed
+loses          a result or a real error is missing
+stores         a lock error is stored
+hasty          a live token is gone, and its revoked task runs
+generous       more is counted than happened
+stuck          a consumer runs no task after the fault (this takes three minutes)
+leaks          a consumer grows (it takes several faults, until one was watched for 100 s)
+=============  ===========================================================================
 """
 
 from __future__ import annotations
