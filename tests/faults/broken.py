@@ -104,13 +104,13 @@ def generous(huey: Any) -> None:
 
 
 def stuck(huey: Any) -> None:
-    """Have every worker wait for ever, from half a minute after the start."""
+    """Have every worker wait for ever, from 15 seconds after the start."""
     from huey_signals_kit.dispatch.receiver import Receiver
 
     begun, receive = time.monotonic(), Receiver._receive
 
     def wait(self, *arguments, **options):
-        while time.monotonic() > begun + 30:
+        while time.monotonic() > begun + 15:
             time.sleep(1)
         return receive(self, *arguments, **options)
 
