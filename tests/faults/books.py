@@ -102,7 +102,7 @@ class Books:
             self.last_begun[event["on"], event["worker"]] = event["at"]
             self._began(event["task"], event["at"])
         elif kind == "end":
-            self.written["failed" if event["error"] else "worked"] += 1
+            self.written["worked"] += not event["error"]
             self.phase.ended += 1
             self.expected[event["task"]] = End(
                 event["task"], event["at"], event["on"], event["pid"], event["error"], self.phase
@@ -208,7 +208,7 @@ class Books:
         written = self.written
         bounds = {
             "signal complete": written["worked"] + written["leave"],
-            "signal error": written["failed"],
+            "signal error": written["error"],
             "signal locked": written["skip"],
             "signal revoked": written["revoked"],
             "tokens by skip": written["revoked"],

@@ -26,7 +26,7 @@ from uuid import uuid4
 
 import huey as huey_package
 from huey.api import Huey
-from huey.signals import SIGNAL_LOCKED, SIGNAL_REVOKED
+from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED, SIGNAL_REVOKED
 
 from huey_signals_kit import install_handlers
 from huey_signals_kit.signals import lock_released
@@ -182,8 +182,10 @@ def declare(huey: Huey, settings: Settings, events: Events) -> SimpleNamespace:
 
 
 def watch_signals(huey: Huey, events: Events) -> None:
-    """Write down skipped and revoked tasks, before the kit knows of them."""
+    """Write down skipped, revoked and failed tasks, before the kit knows of them."""
     huey.signal(SIGNAL_LOCKED)(lambda signal, task: events.write("skip", lock=task.args[0]))
+    # A task also fails where the storage refuses its lock.
+    huey.signal(SIGNAL_ERROR)(lambda signal, task, exc: events.write("error", task=task.id))
     huey.signal(SIGNAL_REVOKED)(lambda signal, task: events.write("revoked", task=task.id))
 
 
