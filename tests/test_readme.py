@@ -7,7 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from huey_signals_kit import available_presets, get_kit
+import pytest
+from huey import SqliteHuey
+
+from huey_signals_kit import available_presets, get_kit, install_handlers, uninstall_handlers
+from tests.support import hold, kit_data, results, run_all
 
 README_FILE = Path(__file__).parent.parent / "README.md"
 README = README_FILE.read_text()
@@ -25,7 +29,7 @@ def test_the_first_screen_shows_the_line_and_its_effect():
 
 
 def test_the_code_runs_as_it_stands():
-    """The block under "Use it" is complete."""
+    """The `tasks.py` is complete."""
     (code,) = (block for block in blocks("python") if block.startswith("from "))
     names: dict[str, object] = {"__name__": "shop"}
     exec(code, names)
@@ -47,6 +51,46 @@ def test_the_lines_of_each_framework_are_those_of_its_page():
         assert shown, page
         # A page may pass options besides.
         assert all(line.rstrip(")]") in code for line in shown), page
+
+
+def test_the_report_says_what_the_readme_shows(tmp_path):
+    """The lines about errors and counts, after five tasks of which one gets the lock."""
+    pytest.importorskip("typer", exc_type=ImportError)
+    (shown,) = (block for block in blocks("text") if "skipped by locks" in block)
+    huey = SqliteHuey("shop", filename=str(tmp_path / "queue.db"))
+    with install_handlers(huey):
+        task = huey.task(name="tasks.import_orders")(huey.lock_task("import")(lambda: None))
+        hold(huey, "import")
+        for _ in range(4):
+            task()
+        run_all(huey)
+    (tmp_path / "tasks.py").write_text(
+        "from huey import SqliteHuey\nhuey = SqliteHuey('shop', filename='queue.db')\n"
+    )
+    command = [sys.executable, "-m", "huey_signals_kit", "report", "tasks.huey"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert [line for line in shown.splitlines() if line not in ran.stdout] == [], ran.stdout
+
+
+def test_removing_the_kit_leaves_nothing_of_it(tmp_path):
+    """As the section says: the line is gone, and forget deletes what the kit has written."""
+    pytest.importorskip("typer", exc_type=ImportError)
+    huey = SqliteHuey("shop", filename=str(tmp_path / "queue.db"))
+    kit = install_handlers(huey, sinks="memory")
+    huey.task(name="tasks.good")(lambda: "done")()
+    run_all(huey)
+    kit.flush()
+    kit.report()
+    uninstall_handlers(huey)
+    assert kit_data(huey)
+    (tmp_path / "tasks.py").write_text(
+        "from huey import SqliteHuey\nhuey = SqliteHuey('shop', filename='queue.db')\n"
+    )
+    words = next(line for line in README.split("`") if line.startswith("huey-signals forget"))
+    command = [sys.executable, "-m", "huey_signals_kit", *words.split()[1:]]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert (kit_data(huey), len(results(huey))) == ({}, 1)
 
 
 def test_every_preset_is_in_the_table():
