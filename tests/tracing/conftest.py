@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,19 +12,22 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from huey_signals_kit.integrations.opentelemetry import HueyInstrumentor
-from tests.tracing.spans import Record, record_of
+from tests.tracing.spans import FileExporter, Record, record_of
 
 
 class Traced:
-    """The spans of one test.
+    """The spans of one test; `tracer` is the application's own.
 
-    `tracer` is the application's own.
+    Args:
+        path: Where the spans are written to, by default nowhere.
+        options: Those of the tracer provider.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, path: Path | None, **options: Any) -> None:
         self._exporter = InMemorySpanExporter()
         self.provider = TracerProvider(**options)
-        self.provider.add_span_processor(SimpleSpanProcessor(self._exporter))
+        exporter = FileExporter(path) if path else self._exporter
+        self.provider.add_span_processor(SimpleSpanProcessor(exporter))
         self.tracer = self.provider.get_tracer("application")
 
     @property
@@ -39,10 +43,10 @@ class Traced:
 
 @pytest.fixture
 def instrument() -> Iterator[Callable[..., Traced]]:
-    """`instrument(propagate=False, **options)`: instruments Huey, with options of the provider."""
+    """`instrument(propagate=False, path=None, **options)`: instruments Huey; see `Traced`."""
 
-    def instrument(propagate: bool = False, **options: Any) -> Traced:
-        traced = Traced(**options)
+    def instrument(propagate: bool = False, path: Path | None = None, **options: Any) -> Traced:
+        traced = Traced(path, **options)
         HueyInstrumentor().instrument(tracer_provider=traced.provider, propagate=propagate)
         return traced
 

@@ -137,7 +137,7 @@ def test_a_retry_with_a_delay_goes_through_the_schedule(instrument, make_huey, p
         assert tree(traced.spans) == {
             "send add 1": (None, {"process add 1"}),
             "process add 1": (None, {"send add 1"}),
-            "schedule add 2": ("process add 1", {"send add 2"}),
+            "schedule add 2": ("process add 1", {"process add 2"}),
             "send add 2": (None, {"schedule add 2", "process add 2"}),
             "process add 2": (None, {"schedule add 2", "send add 2"}),
         }
@@ -159,10 +159,23 @@ def test_a_scheduled_task_is_sent_by_the_scheduler(instrument, make_huey, propag
         }
     else:
         assert tree(traced.spans) == {
-            "schedule add 1": (None, {"send add 1"}),
+            "schedule add 1": (None, {"process add 1"}),
             "send add 1": (None, {"schedule add 1", "process add 1"}),
             "process add 1": (None, {"schedule add 1", "send add 1"}),
         }
+
+
+def test_a_scheduled_task_that_a_worker_gets_late_is_not_sent_again(instrument, make_huey):
+    """The worker cannot know that, so one of its links leads nowhere."""
+    traced, huey = instrument(), make_huey()
+    task = huey.task(name="add")(lambda: 1).s(delay=0.05)
+    huey.enqueue(task)
+    wait_until(lambda: huey.ready_to_run(task), 10, "the time of the task")
+    run_all(huey)
+    assert tree(traced.spans) == {
+        "schedule add 1": (None, {"process add 1"}),
+        "process add 1": (None, {"schedule add 1", "missing"}),
+    }
 
 
 @pytest.mark.parametrize("propagate", [False, True])

@@ -56,7 +56,7 @@ class ProducerSpan:
             context = set_span_in_context(INVALID_SPAN, context)
             is_caused = around.is_valid
         if not carries and spans.has_derived_ids:
-            links.append(Link(ids.context(PROCESS if role == SEND else SEND)))
+            links.append(Link(ids.context(PROCESS)))
             if role == SEND and task.eta:
                 links.append(Link(ids.context(SCHEDULE)))
         if is_caused and around.trace_flags.sampled:
