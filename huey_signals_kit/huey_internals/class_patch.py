@@ -53,8 +53,7 @@ class ClassPatch:
     """Functions that are replaced on classes.
 
     Other code may replace the same function before or after. If it did so after, `remove` cannot
-    restore the class. The wrapper that stays there then only calls the original, until the same
-    replacement is added again.
+    restore the class. The wrapper that stays there then only calls the original.
     """
 
     def __init__(self) -> None:
@@ -63,15 +62,12 @@ class ClassPatch:
         self._replacements: dict[Place, Replacement] = {}
 
     def wrap(self, place: Place, replacement: Replacement) -> None:
-        """Replace a function of Huey.
+        """Replace a function of Huey, once until `remove`.
 
         Args:
             place: The function.
             replacement: What is called in its place.
         """
-        self._replacements[place] = replacement
-        if place in self._wrappers:
-            return
         cls, name = _PLACES[place]
         original, replacements = vars(cls)[name], self._replacements
 
@@ -82,14 +78,16 @@ class ClassPatch:
                 return original(*args, **options)
             return current(original, *args, **options)
 
+        self._replacements[place] = replacement
         self._wrappers[place] = original, wrapper
         setattr(cls, name, wrapper)
 
     def remove(self) -> None:
         """Restore every function; if other code has wrapped it again since, leave that wrapper."""
         self._replacements.clear()
-        for place, (original, wrapper) in self._wrappers.copy().items():
+        self._replacements = {}  # wrappers that stay have the other one
+        for place, (original, wrapper) in self._wrappers.items():
             cls, name = _PLACES[place]
             if vars(cls).get(name) is wrapper:
                 setattr(cls, name, original)
-                del self._wrappers[place]
+        self._wrappers = {}

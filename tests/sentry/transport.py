@@ -28,11 +28,14 @@ class Recorder(Transport):
     def __init__(self) -> None:
         super().__init__()
         self.items: list[dict[str, Any]] = []
+        self.check_ins: list[dict[str, Any]] = []
 
     def capture_envelope(self, envelope: Any) -> None:
         for item in envelope.items:
             if item.headers["type"] in ("event", "transaction"):
                 self.keep(item.payload.json)
+            elif item.headers["type"] == "check_in":
+                self.check_ins.append(item.payload.json)
 
     def keep(self, item: dict[str, Any]) -> None:
         self.items.append(item)

@@ -6,8 +6,13 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from huey import exceptions
+from huey.api import Huey
+from huey.registry import Registry
+from huey.serializer import Serializer
+from huey.signals import Signal
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import suppress_instrumentation
+from opentelemetry.sdk.trace import Span
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, TraceIdRatioBased
 
 from huey_signals_kit import install_handlers
@@ -212,8 +217,6 @@ def test_a_task_runs_although_spans_cannot_be_ended(instrument, make_huey, monke
     traced, huey = instrument(), make_huey()
     ran = []
     add = huey.task(name="add")(lambda: ran.append(1))
-    from opentelemetry.sdk.trace import Span
-
     monkeypatch.setattr(Span, "end", lambda *args: 1 / 0)
     add()
     run_all(huey)
@@ -267,11 +270,6 @@ def test_suppressed_instrumentation_makes_no_spans(instrument, make_huey):
 
 def test_uninstrumented_huey_is_as_it_was(make_huey):
     """No function of Huey is changed, before and after."""
-    from huey.api import Huey
-    from huey.registry import Registry
-    from huey.serializer import Serializer
-    from huey.signals import Signal
-
     classes = Huey, Registry, Serializer, Signal
     before = [dict(vars(cls)) for cls in classes]
     HueyInstrumentor().instrument(propagate=True)
@@ -280,27 +278,20 @@ def test_uninstrumented_huey_is_as_it_was(make_huey):
     assert [dict(vars(cls)) for cls in classes] == before
 
 
-def test_another_wrapper_outlives_the_instrumentation(instrument, make_huey, monkeypatch):
+def test_another_wrapper_outlives_the_instrumentation(instrument, make_huey):
     """Code that has wrapped a function later keeps it; no span is made, until the next time."""
-    from huey.api import Huey
-
     traced, huey = instrument(), make_huey()
-    ours, called = Huey.enqueue, []
-
-    def enqueue(self, task):
-        called.append(task.id)
-        return ours(self, task)
-
-    monkeypatch.setattr(Huey, "enqueue", enqueue)
-    HueyInstrumentor().uninstrument()
     add = huey.task(name="add")(lambda: 1)
-    add()
-    assert traced.spans == []
-    again = instrument()
-    add()
-    assert [span["name"] for span in again.spans] == [f"send {__name__}.add"]
-    assert len(called) == 2
-    monkeypatch.undo()
-    HueyInstrumentor().uninstrument()
-    Huey.enqueue = ours.__wrapped__
-    HueyInstrumentor._patch._wrappers.clear()
+    ours, called = Huey.enqueue, []
+    try:
+        Huey.enqueue = lambda self, task: called.append(task.id) or ours(self, task)
+        HueyInstrumentor().uninstrument()
+        add()
+        assert traced.spans == []
+        again = instrument()
+        add()
+        assert [span["name"] for span in again.spans] == [f"send {__name__}.add"]
+        assert len(called) == 2
+    finally:
+        HueyInstrumentor().uninstrument()
+        Huey.enqueue = ours.__wrapped__
