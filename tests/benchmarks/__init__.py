@@ -10,6 +10,9 @@ Bare and kit are the same Huey with the same tasks; the kit's has `quiet-locks` 
 "with sinks" the sinks `memory` and `PrometheusSink`, durations and breadcrumbs as well. "In
 background" compares the kit with a handler that takes a second for each event with the kit alone.
 
+"Traced" has Huey instrumented with OpenTelemetry's SDK, whose thread exports to nothing; "no longer
+traced" has it instrumented and that undone.
+
 "Own metadata" compares the kit with bare Huey on a class that overrides ``build_error_result``.
 
 Huey's logger is off: formatting a log line costs both sides the same, and would flatter the

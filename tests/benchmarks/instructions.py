@@ -92,7 +92,7 @@ def _child(side: str, kind: str, few: int, many: int) -> None:
         tasks = subject.prepare(kind, count)
         gc.collect()
         os.getppid()
-        subject.run(tasks)
+        subject.run(tasks, kind)
         subject.add_up()
         gc.collect()
         os.getppid()

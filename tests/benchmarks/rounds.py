@@ -51,6 +51,7 @@ def interleaved(
 def _round(subject: Subject, kind: str, count: int) -> float:
     tasks = subject.prepare(kind, count)
     gc.collect()
-    start = time.perf_counter()
-    subject.run(tasks)
-    return (time.perf_counter() - start) / count
+    with subject.switched_on():
+        start = time.perf_counter()
+        subject.run(tasks, kind)
+        return (time.perf_counter() - start) / count

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from huey.api import Huey
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from huey_signals_kit import get_kit, install_handlers
+from huey_signals_kit.integrations.opentelemetry import HueyInstrumentor
 
 BARE, KIT, ROUTES, BACKGROUND = "bare", "kit", "routes", "background"
 OVERRIDDEN, KIT_OVERRIDDEN = "overridden", "kit-overridden"
+TRACED, NO_LONGER_TRACED = "traced", "no-longer-traced"
 LOCK = "held"
 DEQUEUED = frozenset({"taking", "entering"})
 """The kinds of task that are measured from the queue on: who holds a lock is noted there."""
+WHOLE = "enqueued and ordinary"
+"""An ordinary task that is measured from its call on."""
 
 
 def _install(huey: Huey) -> None:
@@ -53,6 +61,30 @@ def _install_over_an_override(huey: Huey) -> None:
     _install(huey)
 
 
+def _instrument_and_undo(huey: Huey) -> None:
+    _instrument()
+    HueyInstrumentor().uninstrument()
+
+
+class _Discard(SpanExporter):
+    """An exporter that costs nothing."""
+
+    def export(self, spans: Sequence[Any]) -> SpanExportResult:
+        return SpanExportResult.SUCCESS
+
+
+@cache
+def _tracer_provider() -> TracerProvider:
+    """OpenTelemetry as applications set it up: spans are exported by a thread."""
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(_Discard()))
+    return provider
+
+
+def _instrument() -> None:
+    HueyInstrumentor().instrument(tracer_provider=_tracer_provider())
+
+
 _INSTALL: dict[str, Callable[[Huey], None]] = {
     BARE: lambda huey: None,
     KIT: _install,
@@ -60,6 +92,8 @@ _INSTALL: dict[str, Callable[[Huey], None]] = {
     BACKGROUND: _install_background,
     OVERRIDDEN: _override,
     KIT_OVERRIDDEN: _install_over_an_override,
+    TRACED: lambda huey: None,
+    NO_LONGER_TRACED: _instrument_and_undo,
 }
 
 
@@ -68,6 +102,7 @@ class Subject:
 
     def __init__(self, huey: Huey, side: str) -> None:
         self.huey = huey
+        self._is_traced = side == TRACED
         _INSTALL[side](huey)
 
         @huey.task()
@@ -105,21 +140,38 @@ class Subject:
         """Empty the store, and take *count* tasks from the queue that a worker would execute."""
         self.huey.flush()
         self.huey.lock_task(LOCK).__enter__()
-        for _ in range(count):
+        for _ in range(0 if kind == WHOLE else count):
             result = self._tasks[kind]()
             if kind == "revoked":
                 self.huey.revoke_by_id(result.id)
         self.add_up()
         if kind in DEQUEUED:
             return [None] * count
+        if kind == WHOLE:
+            self.huey.flush()
+            return [self._tasks["ordinary"].s() for _ in range(count)]
         storage = self.huey.storage  # a worker has one in hand, and not all of them
         return [self.huey.deserialize_task(storage.dequeue()) for _ in range(count)]
 
-    def run(self, tasks: list[Any]) -> None:
+    def run(self, tasks: list[Any], kind: str = "") -> None:
         """Execute *tasks*, leaving the list empty; this alone is measured."""
-        execute, dequeue = self.huey.execute, self.huey.dequeue
+        execute, dequeue, enqueue = self.huey.execute, self.huey.dequeue, self.huey.enqueue
+        if kind == WHOLE:
+            while tasks:
+                enqueue(tasks.pop())
+                execute(dequeue())
         while tasks:
             execute(tasks.pop() or dequeue())
+
+    @contextmanager
+    def switched_on(self) -> Iterator[None]:
+        """Have what reaches every Huey of the process reach only this one."""
+        if not self._is_traced:
+            yield
+            return
+        _instrument()
+        yield
+        HueyInstrumentor().uninstrument()
 
     def add_up(self) -> None:
         """What the kit has put off until somebody asks, or until the tick."""

@@ -17,7 +17,7 @@ PROCESS = "process"
 
 _MOST_RECENT = 4096
 
-_wanted: ContextVar[tuple[int, int] | None] = ContextVar("huey_signals_kit_ids", default=None)
+chosen_ids: ContextVar[tuple[int, int] | None] = ContextVar("huey_signals_kit_ids", default=None)
 """The trace id and the span id of the span that this thread or greenlet is starting."""
 
 
@@ -71,8 +71,8 @@ class DerivedIds:
 
     def generate_trace_id(self) -> int:
         """Return the chosen trace id, or that of the original generator."""
-        wanted = _wanted.get()
-        return wanted[0] if wanted else int(self.original.generate_trace_id())
+        chosen = chosen_ids.get()
+        return chosen[0] if chosen else int(self.original.generate_trace_id())
 
     def generate_span_id(self) -> int:
         """Return the chosen span id; that of the original generator if this process has used it.
@@ -80,30 +80,20 @@ class DerivedIds:
         A message that is put back unchanged, such as by ``RetryTask`` without a delay, would
         otherwise get the same span id twice.
         """
-        wanted = _wanted.get()
-        if wanted is None or wanted[1] in self._recent:
+        chosen = chosen_ids.get()
+        if chosen is None or chosen[1] in self._recent:
             return int(self.original.generate_span_id())
         if len(self._recent) >= _MOST_RECENT:
             self._recent = {}
-        self._recent[wanted[1]] = None
-        return wanted[1]
+        self._recent[chosen[1]] = None
+        return chosen[1]
 
     def is_trace_id_random(self) -> bool:
         """Return whether the trace id is uniformly distributed, as hashes are."""
-        if _wanted.get() is not None:
+        if chosen_ids.get() is not None:
             return True
         is_random = getattr(self.original, "is_trace_id_random", None)
         return bool(is_random and is_random())
-
-
-def choose_ids(trace_id: int, span_id: int) -> Any:
-    """Choose the ids of the next span; return the token for `unchoose_ids`."""
-    return _wanted.set((trace_id, span_id))
-
-
-def unchoose_ids(token: Any) -> None:
-    """End the choice of `choose_ids`."""
-    _wanted.reset(token)
 
 
 def _hash(text: str, size: int) -> int:

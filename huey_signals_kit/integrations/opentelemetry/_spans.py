@@ -52,21 +52,22 @@ class ProducerSpan:
         if carries:
             if not around.is_valid:
                 context = _extract(carrier_of(task), context)
-        elif spans.has_derived_ids and around.trace_id != ids.trace_id:
+        elif spans.has_derived_ids and around.is_valid and around.trace_id != ids.trace_id:
             context = set_span_in_context(INVALID_SPAN, context)
-            is_caused = around.is_valid
+            is_caused = True
         if not carries and spans.has_derived_ids:
             links.append(Link(ids.context(PROCESS)))
             if role == SEND and task.eta:
                 links.append(Link(ids.context(SCHEDULE)))
         if is_caused and around.trace_flags.sampled:
             links.append(Link(around))
+        name = task_name(task)
         self.span = spans.start(
             tracer,
-            f"{role} {task_name(task)}",
+            f"{role} {name}",
             SpanKind.PRODUCER,
             context,
-            _attributes(huey, task, role, "send"),
+            _attributes(huey, task, name, role, "send"),
             links,
             ids,
             role,
@@ -125,19 +126,21 @@ class ConsumerSpan:
         if carrier is not None:
             context = _extract(carrier, context)
         elif not is_inside:
-            context = set_span_in_context(INVALID_SPAN, context)
+            if around.is_valid:
+                context = set_span_in_context(INVALID_SPAN, context)
             if spans.has_derived_ids:
                 links.append(Link(ids.context(SEND)))
                 if task.eta:
                     links.append(Link(ids.context(SCHEDULE)))
             if around.is_valid and around.trace_flags.sampled:
                 links.append(Link(around))
+        name = task_name(task)
         span = spans.start(
             tracer,
-            f"{PROCESS} {task_name(task)}",
+            f"{PROCESS} {name}",
             SpanKind.CONSUMER,
             context,
-            _attributes(huey, task, PROCESS, PROCESS),
+            _attributes(huey, task, name, PROCESS, PROCESS),
             links,
             ids,
             PROCESS,
@@ -175,25 +178,26 @@ def role_of(huey: Any, task: Any) -> str:
     return SEND if huey.ready_to_run(task) else SCHEDULE
 
 
-def _attributes(huey: Any, task: Any, name: str, kind: str) -> dict[str, Any]:
+def _attributes(huey: Any, task: Any, name: str, operation: str, kind: str) -> dict[str, Any]:
     """Return the attributes of a span, by the semantic conventions for messaging.
+
+    Few, because each costs a tenth of the span.
 
     Args:
         huey: The Huey.
         task: The task.
-        name: The name of the operation.
+        name: The name of the task.
+        operation: The name of the operation.
         kind: The type of the operation: ``"send"`` or ``"process"``.
     """
-    retries = int(task.retries or 0)
     attributes = {
         "messaging.system": "huey",
         "messaging.destination.name": huey.name,
-        "messaging.operation.name": name,
+        "messaging.operation.name": operation,
         "messaging.operation.type": kind,
         "messaging.message.id": str(task.id),
-        "code.function.name": task_name(task),
-        "huey.attempt": max(1, int(task.default_retries or 0) - retries + 1),
-        "huey.retries_left": retries,
+        "code.function.name": name,
+        "huey.attempt": max(1, (task.default_retries or 0) - int(task.retries or 0) + 1),
     }
     if task.eta:
         attributes["huey.eta"] = task.eta.isoformat()

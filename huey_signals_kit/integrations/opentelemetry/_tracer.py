@@ -13,7 +13,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind
 
 from ...runtime.log import log
-from ._ids import DerivedIds, SpanIds, choose_ids, unchoose_ids
+from ._ids import DerivedIds, SpanIds, chosen_ids
 
 _SCHEMA = "https://opentelemetry.io/schemas/1.37.0"
 _FLUSH_MILLISECONDS = 5000
@@ -28,6 +28,7 @@ class HueyTracer:
 
     def __init__(self, provider: trace.TracerProvider | None) -> None:
         self._provider = provider
+        self._version = version("huey-signals-kit")  # read now, not in the first task
         self._tracer: trace.Tracer | None = None
         self._generator_owner: Any = None
         """The object whose `id_generator` was replaced."""
@@ -40,9 +41,7 @@ class HueyTracer:
             provider = self._provider or trace.get_tracer_provider()
             if isinstance(provider, (trace.ProxyTracerProvider, trace.NoOpTracerProvider)):
                 return None
-            tracer = provider.get_tracer(
-                "huey_signals_kit", version("huey-signals-kit"), schema_url=_SCHEMA
-            )
+            tracer = provider.get_tracer("huey_signals_kit", self._version, schema_url=_SCHEMA)
             self._replace_generator(tracer)
             self._tracer = tracer
         return self._tracer
@@ -75,11 +74,11 @@ class HueyTracer:
             ids: The ids of the task. A root gets the trace id, every span the span id.
             role: Which span of the task it is.
         """
-        token = choose_ids(ids.trace_id, ids.span_id(role))
+        token = chosen_ids.set((ids.trace_id, ids.span_id(role)))
         try:
             return tracer.start_span(name, parent, kind, attributes, links)
         finally:
-            unchoose_ids(token)
+            chosen_ids.reset(token)
 
     def close(self) -> None:
         """Give the tracer its own id generator back."""
