@@ -18,6 +18,12 @@ _HUEY_TEXTS = ("unable to acquire lock ", "unable to set lock: ", "unable to acq
 # redis-py uses one class for "not acquired" and for misuse ("Cannot reacquire an unlocked lock").
 _NOT_ACQUIRED = re.compile(r"\bacquire", re.IGNORECASE)
 
+_MAX_CLASSES = 10_000
+"""Classes that are noted as those of other errors."""
+
+_GROUP: Any = getattr(builtins, "BaseExceptionGroup", None)
+"""The class of exception groups; None before Python 3.11."""
+
 # Whether these are lock errors depends on their class alone, not on their causes.
 _WITHOUT_CHAIN = (TaskLockedException, *NEVER_SIGNAL_ERROR)
 
@@ -31,10 +37,11 @@ class LockErrors:
             it means "not acquired".
     """
 
-    __slots__ = ("_classes",)
+    __slots__ = ("_classes", "_others")
 
     def __init__(self, exceptions: object = None) -> None:
         self._classes = None if exceptions is None else _validate_classes(exceptions)
+        self._others: set[type[BaseException]] = set()
 
     def match(self, exception: BaseException | None) -> bool:
         """Return whether the exception that a task raised is a lock error.
@@ -46,10 +53,22 @@ class LockErrors:
         """
         if isinstance(exception, self._classes or TaskLockedException):
             return True
-        if exception is None or isinstance(exception, _WITHOUT_CHAIN):
+        # Hot path of every failed task: most exceptions have no cause, and are no group.
+        if exception is None or (exception.__cause__ is None and type(exception) in self._others):
+            return False
+        if isinstance(exception, _WITHOUT_CHAIN):
             return False
         causes = _root_causes(exception)
-        return bool(causes) and all(map(self._class_matches, causes))
+        is_lock_error = bool(causes) and all(map(self._class_matches, causes))
+        if causes == [exception] and not is_lock_error and not _is_redis_lock_error(exception):
+            self._add_other(type(exception))
+        return is_lock_error
+
+    def _add_other(self, cls: type[BaseException]) -> None:
+        """Note a class whose exceptions are lock errors only by their causes."""
+        if len(self._others) >= _MAX_CLASSES:  # a process that makes classes without end
+            self._others.clear()
+        self._others.add(cls)
 
     def _class_matches(self, exception: BaseException) -> bool:
         if self._classes is not None:
@@ -85,12 +104,14 @@ def _lock_name_in(text: str) -> str | None:
 
 
 def _is_redis_not_acquired(exception: BaseException) -> bool:
+    return _is_redis_lock_error(exception) and bool(_NOT_ACQUIRED.search(str(exception)))
+
+
+def _is_redis_lock_error(exception: BaseException) -> bool:
     redis: Any = sys.modules.get("redis.exceptions")  # not imported: none was raised
     if redis is None or not isinstance(exception, redis.LockError):
         return False
-    if isinstance(exception, redis.LockNotOwnedError):
-        return False
-    return bool(_NOT_ACQUIRED.search(str(exception)))
+    return not isinstance(exception, redis.LockNotOwnedError)
 
 
 def _root_causes(exception: BaseException) -> list[BaseException]:
@@ -118,9 +139,7 @@ def _root_causes(exception: BaseException) -> list[BaseException]:
 
 def _group_members(exception: BaseException) -> tuple[BaseException, ...]:
     """Return the exceptions in an exception group; none if `exception` is no group."""
-    group = getattr(builtins, "BaseExceptionGroup", None) or getattr(
-        sys.modules.get("exceptiongroup"), "BaseExceptionGroup", None
-    )
+    group = _GROUP or getattr(sys.modules.get("exceptiongroup"), "BaseExceptionGroup", None)
     return exception.exceptions if group and isinstance(exception, group) else ()
 
 

@@ -30,6 +30,7 @@ from huey.utils import Error
 from ._checks import short
 from ._lock_errors import lock_name
 from .huey_internals.django_tasks import RUN_TASK, RUN_TASK_NAME, task_name
+from .huey_internals.facts import class_names
 from .huey_internals.patch import MethodPatch
 from .runtime.log import ErrorReporter
 from .verdict import Verdict
@@ -307,7 +308,8 @@ def _is_hueys_own(method: Callable[..., Any]) -> bool:
 
 
 def _attached_decision(metadata: Any) -> StoreDecision | None:
-    if isinstance(metadata, dict):
+    # Hot path of every real error, so the types are compared in C first.
+    if isinstance(metadata, dict) and _TaggedStr in map(type, metadata.values()):
         for text in metadata.values():
             if isinstance(text, _TaggedStr):
                 return text.decision
@@ -340,8 +342,7 @@ def _changed_metadata(
 
 
 def _decision_of(task: Any, verdict: Verdict) -> StoreDecision:
-    cls = type(task)
-    name = f"{cls.__module__}.{cls.__name__}"
+    name = class_names[type(task)]
     # Hot path: `task_name` in line, and most tasks have no pipeline.
     keys = frozenset((task.id,)) if task.on_complete is None else _stage_ids(task)
     return keys, name if name != RUN_TASK_NAME else task_name(task), verdict

@@ -55,6 +55,8 @@ class Handler:
     """Whether there are filters besides the signals, so that `matches` has to be called."""
     decides: bool
     """Whether the handler listens to a signal on which a verdict decides something."""
+    only_lock_errors: bool
+    """Whether the function does nothing on errors that are no lock errors."""
     background: Background[Submitted] | None
     """Runs the function on its own thread; None if a worker runs it."""
     call: HandlerFunction
@@ -88,6 +90,12 @@ class Handler:
     def listens_to(self, signal: str) -> bool:
         """Return whether the handler listens to `signal`."""
         return self.signals is None or signal in self.signals
+
+    def without_task_filter(self) -> Handler:
+        """Return the handler for tasks that have passed its filter of tasks."""
+        if self.tasks is None:
+            return self
+        return replace(self, tasks=None, filtered=bool(self.exceptions or self.when))
 
     @property
     def is_builtin(self) -> bool:
@@ -279,5 +287,6 @@ def make_handler(function: object, options: dict[str, Any]) -> Handler:
         order=next(_registration_numbers),
         filtered=filtered,
         decides=signals is None or bool(signals & FAILURE_SIGNALS),
+        only_lock_errors=getattr(checked, "only_lock_errors", None) is True,
         call=checked,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from huey.signals import SIGNAL_REVOKED
+from huey.signals import SIGNAL_ERROR, SIGNAL_REVOKED
 
 from .. import signals as announcements
 from ..event import Context, Event
@@ -24,6 +24,12 @@ from ..metrics.counter import AGGREGATE_AT, MetricCounter
 from ..runtime.scheduler import scheduler
 from .handler import Handler, run, wrap_handler
 from .reporter import Reporter
+
+_MAX_KINDS = 10_000
+"""Kinds of events whose handlers are cached."""
+_Key = tuple[str, "type | str", bool]
+"""A signal, the class of a task or the name of a Django task, and whether the event is about an
+error that is no lock error."""
 
 
 class HandlerSource(Protocol):
@@ -68,7 +74,8 @@ class Receiver:
         self._reporter = reporter
         # If the meter counts every signal, this handler need not run.
         self._unneeded = count_signals if context.meters_signals else None
-        self._listeners: dict[str, tuple[Handler, ...]] = {}
+        self._is_connected = False
+        self._listeners: dict[_Key, tuple[Handler, ...]] = {}
         self.connections = SignalConnections(huey)
 
     def update(self, added: Handler | None) -> None:
@@ -78,7 +85,7 @@ class Receiver:
             added: The handler that was added; None after any other change.
         """
         # Filled when signals arrive: until then, more handlers may be registered.
-        self._listeners = {}
+        self._is_connected, self._listeners = True, {}
         handlers = self._source.handlers if added is None else (added,)
         listening = [each for each in handlers if each.function is not self._unneeded]
         signals = {s for s in SIGNALS if any(handler.listens_to(s) for handler in listening)}
@@ -90,18 +97,39 @@ class Receiver:
     def disconnect(self) -> None:
         """Disconnect all receivers of the kit; a signal being sent right now runs no handler."""
         self.connections.disconnect_all()
-        self._listeners = dict.fromkeys(SIGNALS, ())
+        self._is_connected, self._listeners = False, {}
 
-    def listeners(self, signal: str) -> tuple[Handler, ...]:
-        """Return the handlers that listen to `signal`, in running order."""
+    def listeners(self, event: Event) -> tuple[Handler, ...]:
+        """Return the handlers that listen to the signal of an event, in running order.
+
+        Handlers that can do nothing with such an event are left out, so they cost nothing: those
+        of other tasks, and on a real error those that do something only with lock errors. They are
+        found once for each class of tasks; Django's own tasks have one class, and count by name.
+
+        Args:
+            event: The event.
+        """
+        is_other_error = event._signal == SIGNAL_ERROR and not event.is_lock_error
+        task_key = event._task_name if event._is_django_task else type(event._task)
+        key = (event._signal, task_key, is_other_error)
+        listeners = self._listeners.get(key)
+        return self._find_listeners(event, key) if listeners is None else listeners
+
+    def _find_listeners(self, event: Event, key: _Key) -> tuple[Handler, ...]:
+        if not self._is_connected:
+            return ()
+        signal, _, is_other_error = key
         cache = self._listeners  # another thread may replace it meanwhile
-        listeners = cache.get(signal)
-        if listeners is None:
-            listeners = cache[signal] = tuple(
-                wrap_handler(handler)
-                for handler in self._source.handlers
-                if handler.listens_to(signal) and handler.function is not self._unneeded
-            )
+        if len(cache) >= _MAX_KINDS:  # a process that makes classes of tasks without end
+            cache.clear()
+        listeners = cache[key] = tuple(
+            wrap_handler(handler.without_task_filter())
+            for handler in self._source.handlers
+            if handler.listens_to(signal)
+            and handler.function is not self._unneeded
+            and (handler.tasks is None or handler.tasks(event.task))
+            and not (is_other_error and handler.only_lock_errors)
+        )
         return listeners
 
     def _receive(
@@ -117,8 +145,7 @@ class Receiver:
         try:
             timing = timing_on_stack(task) if signal in ENDED_WITHOUT_EXCEPTION else None
             event = Event(signal, task, self._huey, raised, timing, self._context)
-            listeners = self._listeners.get(signal) or self.listeners(signal)
-            verdict = run(listeners, event, self._reporter.handler_failed)
+            verdict = run(self.listeners(event), event, self._reporter.handler_failed)
             if len(self._pending) >= AGGREGATE_AT:
                 self._counter.aggregate_if_large()
             # The first signal in a process, such as in a forked child.

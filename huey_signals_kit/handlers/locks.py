@@ -18,6 +18,13 @@ def suppressing(handler: F) -> F:
     return handler
 
 
+def for_lock_errors(handler: F) -> F:
+    """Mark a handler that does nothing on other errors, so that it is not called for them."""
+    vars(handler)["only_lock_errors"] = True
+    return handler
+
+
+@for_lock_errors
 @suppressing
 def drop_lock_errors(event: Event) -> Verdict | None:
     """Return `DROP` for a lock error, and None for any other error."""
@@ -51,6 +58,7 @@ class ExpireLockErrors:
 
     verdict: Verdict
     suppresses_lock_errors: ClassVar[bool] = True
+    only_lock_errors: ClassVar[bool] = True
     may_expire: ClassVar[bool] = True
 
     def __call__(self, event: Event) -> Verdict | None:

@@ -83,7 +83,7 @@ class SentryEvents:
     Args:
         huey: The Huey.
         context: What handlers may use of the kit.
-        receiver: Returns the handlers that listen to a signal.
+        receiver: Returns the handlers that listen to the signal of an event.
         reporter: Logs failures.
     """
 
@@ -147,7 +147,7 @@ class SentryEvents:
             handler.suppresses_lock_errors(expected)
             and handler.background is None
             and handler.matches(expected)
-            for handler in self._listeners_of(signal)
+            for handler in self._listeners_of(expected)
         )
 
 

@@ -20,7 +20,7 @@ _FRESH_SECONDS = 2.0
 _PACE = 9.0
 """An answer that took a second to find is used for this number of seconds."""
 
-_FIRST_WAIT_SECONDS = 0.25
+_FIRST_WAIT_SECONDS = 0.2
 _WAIT_SECONDS = 0.15
 _MAX_ANSWERS = 64
 _MAX_WAITING = 16

@@ -22,6 +22,7 @@ from tests.benchmarks.subject import (
     KIT,
     KIT_OVERRIDDEN,
     NO_LONGER_TRACED,
+    MANY,
     OVERRIDDEN,
     ROUTES,
     TRACED,
@@ -44,7 +45,10 @@ class Aim(NamedTuple):
 
 COUNTED = (
     Aim("memory, ordinary", "ordinary", 1.02),
+    Aim("memory, failing", "failing", 1.02),
+    Aim("memory, failing, 200 handlers of which one matches", "failing", 1.03, MANY),
     Aim("memory, locked", "locked", 0.12),
+    Aim("memory, revoked", "revoked", 1.5),
     Aim("memory, locked, own metadata", "locked", 1.05, KIT_OVERRIDDEN, OVERRIDDEN),
     Aim("memory, ordinary, with sinks", "ordinary", 1.06, ROUTES),
     Aim("memory, takes a lock", "taking", 1.04),

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from huey_signals_kit import get_kit, install_handlers
 from huey_signals_kit.integrations.opentelemetry import HueyInstrumentor
 
-BARE, KIT, ROUTES, BACKGROUND = "bare", "kit", "routes", "background"
+BARE, KIT, ROUTES, BACKGROUND, MANY = "bare", "kit", "routes", "background", "many"
 OVERRIDDEN, KIT_OVERRIDDEN = "overridden", "kit-overridden"
 TRACED, NO_LONGER_TRACED = "traced", "no-longer-traced"
 LOCK = "held"
@@ -44,6 +44,14 @@ def _install_background(huey: Huey) -> None:
     """A handler that takes a second for every event."""
     kit = install_handlers(huey, preset="quiet-locks")
     kit.on("locked", background=True)(lambda event: time.sleep(1))
+
+
+def _install_many(huey: Huey) -> None:
+    """200 handlers of errors, of which one matches the failing task."""
+    kit = install_handlers(huey, preset="quiet-locks")
+    for number in range(199):
+        kit.on("error", tasks=f"shop.tasks.other_{number}")(lambda event: None)
+    kit.on("error", tasks="*.failing")(lambda event: None)
 
 
 def _override(huey: Huey) -> None:
@@ -90,6 +98,7 @@ _INSTALL: dict[str, Callable[[Huey], None]] = {
     KIT: _install,
     ROUTES: _install_routes,
     BACKGROUND: _install_background,
+    MANY: _install_many,
     OVERRIDDEN: _override,
     KIT_OVERRIDDEN: _install_over_an_override,
     TRACED: lambda huey: None,
@@ -108,6 +117,10 @@ class Subject:
         @huey.task()
         def ordinary() -> int:
             return 1
+
+        @huey.task()
+        def failing() -> None:
+            raise ValueError("the card was refused")
 
         @huey.task()
         def locked() -> None:
@@ -130,6 +143,7 @@ class Subject:
 
         self._tasks = {
             "ordinary": ordinary,
+            "failing": failing,
             "locked": locked,
             "revoked": revoked,
             "taking": taking,

@@ -9,6 +9,8 @@ from huey import MemoryHuey, RetryTask
 from huey.exceptions import CancelExecution, TaskLockedException
 
 from huey_signals_kit import get_kit, install_handlers
+from huey_signals_kit.dispatch import handler
+from huey_signals_kit.dispatch.filters import TaskFilter
 from tests.support import run_all, tokens
 
 
@@ -100,3 +102,68 @@ def test_each_connected_receiver_takes_anything_more(make_huey):
         receiver(signal, task, "text", self=1, exc=None)
         receiver(signal, task)
     assert get_kit(huey) is kit
+
+
+def test_filters_of_tasks_are_asked_once_for_each_class_of_tasks(monkeypatch):
+    """So 200 handlers of other tasks cost nothing; a handler that is added later is asked, too."""
+    huey, asked, ran = MemoryHuey("classes"), [], []
+    is_match = TaskFilter.__call__
+    monkeypatch.setattr(
+        TaskFilter, "__call__", lambda self, task: asked.append(1) or is_match(self, task)
+    )
+
+    @huey.task()
+    def fails():
+        raise ValueError("failed")
+
+    with install_handlers(huey, preset=[]) as kit:
+        for number in range(20):
+            kit.on("error", tasks=f"shop.other_{number}")(lambda event: ran.append("other"))
+        kit.on("error", tasks="*.fails", exceptions=KeyError)(lambda event: ran.append("key"))
+        kit.on("error", tasks=fails)(lambda event: ran.append("mine"))
+        for _ in range(3):
+            fails()
+            run_all(huey)
+        assert (ran, len(asked)) == (["mine"] * 3, 22)
+        kit.on("error", tasks="*.fails")(lambda event: ran.append("late"))
+        fails()
+        run_all(huey)
+    assert ran[3:] == ["mine", "late"]
+
+
+def test_tasks_of_equal_names_are_told_apart():
+    """A filter that has a task function matches no other task of that name."""
+    huey, ran = MemoryHuey("equal-names"), []
+    first, second = (huey.task(name=name)(fail) for name in ("a", "b"))
+    second.task_class.__name__ = first.task_class.__name__
+    with install_handlers(huey, preset=[]) as kit:
+        kit.on("error", tasks=first)(lambda event: ran.append(event.task_id))
+        for task in (first, second, first):
+            huey.execute(task.s(id=f"{len(ran)}"))
+    assert ran == ["0", "1"]
+
+
+def fail():
+    """Fail."""
+    raise ValueError("failed")
+
+
+def test_a_real_error_runs_no_handler_of_lock_errors(monkeypatch):
+    """Of the preset only the count of signals is called; a lock error runs all of them."""
+    huey, called = MemoryHuey("real-errors"), []
+    raised = iter([ValueError("failed"), TaskLockedException("unable to acquire lock a")])
+
+    @huey.task()
+    def ends():
+        raise next(raised)
+
+    original = handler.run
+    monkeypatch.setattr(
+        "huey_signals_kit.dispatch.receiver.run",
+        lambda handlers, *rest: called.append(len(handlers)) or original(handlers, *rest),
+    )
+    with install_handlers(huey, preset="quiet-locks"):
+        for _ in range(2):
+            ends()
+            run_all(huey)
+    assert called == [1, 4]
