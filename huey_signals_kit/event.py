@@ -13,7 +13,7 @@ from huey import signals
 from ._checks import short
 from ._lock_errors import LockErrors, lock_name
 from .huey_internals.django_tasks import RUN_TASK_NAME, task_name
-from .huey_internals.facts import FAILURE_SIGNALS, class_names
+from .huey_internals.facts import FAILURE_SIGNALS
 from .huey_internals.stack import Timing, timing_in
 from .verdict import Verdict
 
@@ -91,7 +91,8 @@ class Event:
         timing: Timing | None = None,
         context: Context = _DETACHED,
     ) -> None:
-        name = class_names[type(task)]  # Hot path: `task_name` in line.
+        cls = type(task)
+        name = f"{cls.__module__}.{cls.__name__}"  # Hot path: `task_name` in line.
         if name == RUN_TASK_NAME:
             self._is_django_task, name = True, task_name(task)
         self._task_name = name

@@ -30,7 +30,6 @@ from huey.utils import Error
 from ._checks import short
 from ._lock_errors import lock_name
 from .huey_internals.django_tasks import RUN_TASK, RUN_TASK_NAME, task_name
-from .huey_internals.facts import class_names
 from .huey_internals.patch import MethodPatch
 from .runtime.log import ErrorReporter
 from .verdict import Verdict
@@ -342,7 +341,8 @@ def _changed_metadata(
 
 
 def _decision_of(task: Any, verdict: Verdict) -> StoreDecision:
-    name = class_names[type(task)]
+    cls = type(task)
+    name = f"{cls.__module__}.{cls.__name__}"
     # Hot path: `task_name` in line, and most tasks have no pipeline.
     keys = frozenset((task.id,)) if task.on_complete is None else _stage_ids(task)
     return keys, name if name != RUN_TASK_NAME else task_name(task), verdict

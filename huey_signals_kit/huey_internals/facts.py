@@ -81,21 +81,6 @@ def class_name(task_class: type) -> str:
     return f"{task_class.__module__}.{task_class.__name__}"
 
 
-class _ClassNames(dict[type, str]):
-    """The `class_name` of each class that was looked up: a mapping that fills itself."""
-
-    def __missing__(self, task_class: type) -> str:
-        if len(self) >= _MAX_NAMES:  # a process that makes classes of tasks without end
-            self.clear()
-        name = self[task_class] = class_name(task_class)
-        return name
-
-
-_MAX_NAMES = 10_000
-class_names = _ClassNames()
-"""Hot path: a name is looked up for each event, and to build it takes ten times as long."""
-
-
 def is_own_method(huey: Any, name: str, attribute: Any) -> bool:
     """Return whether `attribute`, found under `name` on `huey`, is the method of its class.
 

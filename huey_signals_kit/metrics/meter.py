@@ -18,7 +18,7 @@ from huey.signals import SIGNAL_COMPLETE, SIGNAL_ERROR, SIGNAL_EXECUTING, SIGNAL
 
 from .._lock_errors import LockErrors
 from ..huey_internals.django_tasks import RUN_TASK, RUN_TASK_NAME, task_key, task_name
-from ..huey_internals.facts import SIGNALS, class_names, is_own_method, passed_exception
+from ..huey_internals.facts import SIGNALS, is_own_method, passed_exception
 from ..huey_internals.patch import MethodPatch, SignalConnections
 from ..runtime.scheduler import JobGroup, scheduler
 from .counter import MetricCounter
@@ -91,7 +91,8 @@ class Meter:
         self._patch.remove()
 
     def _on_signal(self, signal: str, task: Any, /, *_: object, **__: object) -> None:
-        name = class_names[type(task)]  # Hot path: `task_name` in line.
+        cls = type(task)
+        name = f"{cls.__module__}.{cls.__name__}"  # Hot path: `task_name` in line.
         self._counter.add((METRIC, name if name != RUN_TASK_NAME else task_name(task), signal))
         self._counter.aggregate_if_large()
         if scheduler.thread is None:
