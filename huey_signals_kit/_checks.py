@@ -119,7 +119,7 @@ def validate_runs(function: object, what: str) -> None:
     if _is_of_huey(called):
         kind = "task" if isinstance(called, TaskWrapper) else "object of Huey"
         raise TypeError(
-            f"{what} is the {kind} {name}, which takes other arguments than an Event; "
+            f"{what} is the {kind} {name}, which takes its own arguments; "
             "give a plain function that calls it with the arguments it needs"
         )
     # By type, not isinstance: a mock reports the class of its spec.

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from heapq import nsmallest
-from typing import Any
+from typing import Any, TypeVar
 
 from .. import Kit, get_kit
 from ..ledger import History, Ledger, Snapshot, open_ledger, read_history
@@ -25,6 +25,9 @@ from ..upkeep.monitor.poller import Poller
 from ._background_act import BackgroundActs
 from ._lookups import Lookups
 from ._switches import ListedToken, Pause, TaskState, find_task_state, list_tokens, read_pause
+from .arguments import FormatArguments
+
+T = TypeVar("T")
 
 _FRESH_SECONDS, _OLD_SECONDS = 2.0, 5.0
 _WAIT_SECONDS, _FIRST_WAIT_SECONDS = 0.15, 1.5
@@ -68,14 +71,20 @@ class Queue:
         huey: The Huey, with a kit or without.
         clock: A monotonic clock, in seconds.
         name: Its name on the page; None for the name of the Huey.
+        formatter: Formats the arguments of tasks; None to hide them.
     """
 
     def __init__(
-        self, huey: Any, clock: Callable[[], float] = time.monotonic, name: str | None = None
+        self,
+        huey: Any,
+        clock: Callable[[], float] = time.monotonic,
+        name: str | None = None,
+        formatter: FormatArguments | None = None,
     ) -> None:
         self.huey = huey
         self.name = str(huey.name) if name is None else name
         self._clock = clock
+        self._formatter = formatter
         self._poller = Poller(huey)
         self._ledger = open_ledger(huey)
         # By the ledger of all reads, which has followed the heartbeats of other hosts for a time.
@@ -85,7 +94,7 @@ class Queue:
         self._changed_at = self._failure_logged_at = float("-inf")
         # A thread each, so that what is one key does not wait for a long search.
         self._tasks, self._token_list = Lookups(), Lookups()
-        self._switches, self._locks = Lookups(), Lookups()
+        self._switches, self._locks, self._records = Lookups(), Lookups(), Lookups()
         self.background_acts = BackgroundActs()
         self._lookup_ledger: Ledger | None = None
 
@@ -113,7 +122,8 @@ class Queue:
             if last is None or not is_storage_failure(self.huey, exc):
                 raise
             error = exc
-        return replace(last, age=max(0.0, self._clock() - last.at), error=error)
+        age = max(0.0, self._clock() - last.at)
+        return replace(last, snapshot=_aged(last.snapshot, age), age=age, error=error)
 
     def should_log_failure(self) -> bool:
         """Return whether a failure of the storage should be logged now: once a minute."""
@@ -126,7 +136,13 @@ class Queue:
     def refresh(self) -> None:
         """Have the next request read again, because something was changed."""
         self._changed_at = self._clock()
-        for lookups in (self._tasks, self._token_list, self._switches, self._locks):
+        for lookups in (
+            self._tasks,
+            self._token_list,
+            self._switches,
+            self._locks,
+            self._records,
+        ):
             lookups.clear()
 
     def find_task(self, task_id: str) -> tuple[TaskState, float]:
@@ -149,6 +165,21 @@ class Queue:
         """Return the pause switch of a task by its name, and the age of this answer."""
         return self._switches.get(name, lambda: read_pause(self.huey, name))
 
+    def read_record(self, task_id: str, read: Callable[[], T]) -> T:
+        """Return what `read` returns about the record of one of Django's own tasks.
+
+        Args:
+            task_id: The id of the task.
+            read: Reads the storage, in the background.
+
+        Raises:
+            ReadTimeout: The storage has not answered yet.
+            Exception: It was raised by `read`.
+        """
+        answer: T
+        answer, _ = self._records.get(task_id, read)
+        return answer
+
     def find_lock(self, name: str) -> LockInfo | None:
         """Return the lock with a name, if it is held."""
         found, _ = self._locks.get(name, lambda: self.inspector.named([name]))
@@ -170,7 +201,7 @@ class Queue:
         last = self._last
         is_known = last is not None and last.snapshot.locks_age is not None
         locks = [seen.lock for seen in last.snapshot.locks] if last and is_known else None
-        return find_task_state(self.huey, task_id, self._lookup_ledger, locks)
+        return find_task_state(self.huey, task_id, self._lookup_ledger, locks, self._formatter)
 
     def _read(self) -> QueueState:
         at = self._clock()
@@ -185,6 +216,16 @@ class Queue:
             nsmallest(MAX_ROWS, snapshot.locks, key=_order_of),
             sum(seen.lock.alive is False for seen in snapshot.locks),
         )
+
+
+def _aged(snapshot: QueueSnapshot, seconds: float) -> QueueSnapshot:
+    """Return the snapshot with the ages that its parts have some seconds later."""
+    store_age, locks_age = snapshot.store_age, snapshot.locks_age
+    return replace(
+        snapshot,
+        store_age=None if store_age is None else store_age + seconds,
+        locks_age=None if locks_age is None else locks_age + seconds,
+    )
 
 
 def _order_of(seen: SeenLock) -> tuple[int, int, str]:

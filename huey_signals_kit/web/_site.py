@@ -64,8 +64,6 @@ class Visit:
     base: str
     """The path of the pages of this queue, without a slash at its end."""
     acts: frozenset[str]
-    formatter: FormatArguments | None = None
-    """Formats the arguments of tasks; None if they are hidden."""
 
     def url(self, page: str, **query: str) -> str:
         """Return the path of a page of this queue.
@@ -102,11 +100,11 @@ class Site:
             raise TypeError(f"user= must be a function of a request; got {short(user)}")
         self._access = access
         self._user = user
-        self._formatter = validate_formatter(format_arguments)
+        formatter = validate_formatter(format_arguments)
         self._queues: dict[str, Queue] = {}
         """By the word that stands for the queue in links."""
         for name, huey in _named(hueys):
-            queue = Queue(check_huey(huey, "the web interface"), name=name)
+            queue = Queue(check_huey(huey, "the web interface"), name=name, formatter=formatter)
             slug = _text.slug(queue.name)
             if slug in self._queues:
                 raise ValueError(
@@ -196,7 +194,7 @@ class Site:
                     request, 404, "Not found", f"There is no queue {_text.clean(slug)!r}."
                 )
             queue, base = self._queues[slug], f"{request.prefix}/{quote(slug)}"
-        visit = Visit(request, queue, base, acts, self._formatter)
+        visit = Visit(request, queue, base, acts)
         try:
             return self._page_of_queue(visit, path, is_read)
         except Exception as exc:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
 from itertools import islice
@@ -13,6 +13,7 @@ from ..ledger import Ledger
 from ..store import Keys, Kind, Reader, open_store
 from ..store.keys import DJANGO, PAUSE, TOKEN
 from ..upkeep import Explanation, LockInfo, TokenList, explain
+from .arguments import FormatArguments, describe_arguments
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,9 @@ class TaskState:
     """Those of these keys whose value is no token that can be read."""
     has_record: bool
     """Whether a record of Django is stored for the task."""
+    arguments: str = ""
+    """Its arguments, formatted; empty if they are hidden or unknown. The arguments themselves are
+    not kept, as they can be large."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,11 @@ def is_switch(huey: Any, key: str) -> bool:
 
 
 def find_task_state(
-    huey: Any, task_id: str, ledger: Ledger, locks: Iterable[LockInfo] | None
+    huey: Any,
+    task_id: str,
+    ledger: Ledger,
+    locks: Iterable[LockInfo] | None,
+    formatter: FormatArguments | None,
 ) -> TaskState:
     """Return where a task is; workers that have just taken it may not have written so yet.
 
@@ -98,6 +106,7 @@ def find_task_state(
         task_id: The id of the task.
         ledger: The ledger of its queue.
         locks: The known locks of the queue; searched in the store if missing.
+        formatter: Formats the arguments of the task; None to hide them.
     """
     explanation = explain(huey, task_id, ledger=ledger, patience=0.0, locks=locks)
     keys = [TOKEN + task_id]
@@ -107,7 +116,13 @@ def find_task_state(
     digests = {key: digest(raw) for key, raw in pairs if raw is not None}
     reader = Reader(huey)
     foreign = frozenset(key for key, raw in pairs if raw is not None and not reader.is_token(raw))
-    return TaskState(explanation, digests, foreign, record is not None)
+    return TaskState(
+        replace(explanation, arguments=None),
+        digests,
+        foreign,
+        record is not None,
+        describe_arguments(formatter, explanation),
+    )
 
 
 def read_pause(huey: Any, name: str) -> Pause | None:

@@ -18,7 +18,6 @@ from ._page import NotFound
 from ._queue import QueueState
 from ._site import Visit
 from ._switches import TaskState
-from .arguments import describe_arguments
 
 _ENDS = (*_content.ENDS, "retrying")
 _ERRORS = ("error", "timeout")
@@ -112,7 +111,7 @@ def _read_id(visit: Visit, task_id: str) -> OneTask:
         found,
         age,
         known,
-        describe_arguments(visit.formatter, explanation),
+        found.arguments,
         acts=_allowed(visit, links),
         notes=notes,
     )

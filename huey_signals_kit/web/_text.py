@@ -61,15 +61,17 @@ def clean(text: object) -> str:
     return "".join(map(_visible, value))
 
 
-def clean_lines(text: str, length: int) -> str:
+def clean_lines(text: str, length: int, height: int) -> str:
     """Return a text of several lines, shortened, with the escapes of `clean` in each line.
 
     Args:
         text: The text.
-        length: The maximum number of characters of `text` that are shown.
+        length: The maximum number of its characters.
+        height: The maximum number of its lines.
     """
-    end = "…" if len(text) > length else ""
-    return "\n".join("".join(map(_visible, line)) for line in text[:length].splitlines()) + end
+    lines = text[:length].splitlines()
+    end = "…" if len(text) > length or len(lines) > height else ""
+    return "\n".join("".join(map(_visible, line)) for line in lines[:height]) + end
 
 
 def slug(name: str) -> str:

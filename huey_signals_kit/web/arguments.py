@@ -17,8 +17,8 @@ FormatArguments = Callable[[str, "tuple[Any, ...]", "dict[str, Any]"], "str | No
 them, or None to hide them."""
 
 _MAX_PARTS = 100_000
-"""Arguments with more parts and characters are not formatted: that could take long."""
-_MAX_TEXT = 2_000
+"""The most parts and characters of arguments that are formatted; more could take long."""
+_MAX_TEXT, _MAX_LINES = 2_000, 40
 
 _log = logging.getLogger("huey_signals_kit")
 
@@ -27,7 +27,8 @@ def validate_formatter(function: object) -> FormatArguments | None:
     """Return the argument ``format_arguments=`` if it can be called with a task.
 
     Raises:
-        TypeError: It is no function of three arguments, or its body would not run in a call.
+        TypeError: It is no function of three arguments, or it is a coroutine function, a generator
+            function, a class or a task.
     """
     if function is None:
         return None
@@ -63,13 +64,14 @@ def describe_arguments(formatter: FormatArguments | None, explanation: Explanati
         return f"not shown: they have more than {_MAX_PARTS:,} parts or characters"
     try:
         text = formatter(name, *arguments)
-    except Exception as exc:  # its text may have arguments
+    except BaseException as exc:  # such as SystemExit, which would end the search for tasks
+        # The text of the error may have arguments.
         problem = f"raised {type(exc).__name__}"
     else:
         if text is None:
             return ""
         if isinstance(text, str):
-            return _text.clean_lines(text, _MAX_TEXT)
+            return _text.clean_lines(text, _MAX_TEXT, _MAX_LINES)
         problem = f"returned a {type(text).__name__} in place of a str"
     _log.warning("The function format_arguments= %s for the task %r.", problem, name[:300])
-    return f"not shown: the function that formats them {problem}"
+    return f"not shown: the function format_arguments {problem}"

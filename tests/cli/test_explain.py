@@ -351,7 +351,7 @@ def test_results(shop):
     shop.huey.storage.put_data("broken", b"junk")
     before = store(shop.huey)
     assert told(shop, done) == f"Task {done.id} Succeeded: its result is 5"
-    assert "Succeeded: its result is a str of 5,0" in told(shop, large)
+    assert "Succeeded: its result has the class str and 5,0" in told(shop, large)
     assert told(shop, failed).endswith("Failed with ValueError: ValueError('no such user')")
     assert told(shop, "broken").endswith("Has a result of 4 bytes, which cannot be read.")
     assert store(shop.huey) == before

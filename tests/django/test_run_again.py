@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import sys
 from html import unescape
 
 import pytest
 
-from huey_signals_kit.web import Site
+from huey_signals_kit.web import Request, Site
 from tests.support import run_all
-from tests.web.acting import form_of, get, notice_of, post, text_of
+from tests.web.acting import SAME, form_of, get, notice_of, post, text_of
 
 pytest.importorskip("jinja2")
 own_tasks = pytest.importorskip("tests.django.own_tasks", exc_type=ImportError)
@@ -119,3 +120,44 @@ def test_the_tasks_of_another_huey_are_not_run_again(make_huey):
         page = get(Site(huey, access=lambda request: "act"), f"/act/run-again?id={task_id}")
     assert "use another Huey" in text_of(page)
     assert form_of(page) is None
+
+
+def test_a_lost_answer_of_the_storage_is_no_refusal(make_huey, monkeypatch):
+    """The storage may have enqueued the task, so the page says that it is not known."""
+    huey = make_huey("sqlite")
+    with own_tasks.tasks_on(huey):
+        site = Site(huey, access=lambda request: "act")
+        form = form_of(get(site, f"/act/run-again?id={failed(huey, SECRET)}"))
+        enqueue = huey.storage.enqueue
+
+        def enqueue_and_lose_the_answer(*args, **options):
+            enqueue(*args, **options)
+            raise sqlite3.OperationalError("disk I/O error")
+
+        monkeypatch.setattr(huey.storage, "enqueue", enqueue_and_lose_the_answer)
+        response = site.respond(
+            Request("POST", form[0].partition("?")[0], headers=SAME, form=form[1])
+        )
+    assert response.status == 503
+    assert "It is not known whether this was done" in text_of(response)
+    assert huey.pending_count() == 1
+
+
+def test_the_record_decides_what_is_shown(make_huey):
+    """A message can have another task with this id inside, which is not what is run again."""
+    huey = make_huey("memory")
+    with own_tasks.tasks_on(huey):
+        task_id = failed(huey, SECRET)
+        outer, other = huey.task(name="outer")(print), huey.task(name="other")(print)
+        first = outer.s()
+        first.on_complete = other.s("harmless", id=task_id)
+        huey.enqueue(first)
+        shown = Site(huey, access=lambda request: "act", format_arguments=str_of)
+        page = text_of(get(shown, f"/act/run-again?id={task_id}"))
+    assert SECRET in page
+    assert "harmless" not in page
+
+
+def str_of(name, args, kwargs):
+    """Return the arguments as a text."""
+    return f"{name} {args} {kwargs}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import pickle
+import sys
+from decimal import Decimal
 from functools import partial
 
 import pytest
@@ -147,10 +149,68 @@ def test_a_function_that_fails_is_named_without_its_text(memory_huey, caplog, fu
     task = declare(memory_huey)(SECRET)
     with caplog.at_level(logging.WARNING):
         page = text_of(get(site_of(memory_huey, function), f"/task?id={task.id}"))
-    assert f"not shown: the function that formats them {problem}" in page
+    assert f"not shown: the function format_arguments {problem}" in page
     assert "Queued" in page
     assert problem in caplog.text
     assert SECRET not in page + caplog.text
+
+
+def test_the_function_gets_arguments_of_its_own(memory_huey):
+    """It may change them, as to hide a password: each search gives it new ones."""
+    task = declare(memory_huey)(password=SECRET, order=7)
+
+    def without_password(name, args, kwargs):
+        del kwargs["password"]
+        return repr(kwargs)
+
+    site = site_of(memory_huey, without_password)
+    for _ in range(3):
+        assert "{'order': 7}" in text_of(get(site, f"/task?id={task.id}"))
+    site._queues["shop"].refresh()
+    assert "{'order': 7}" in text_of(get(site, f"/task?id={task.id}"))
+
+
+@pytest.mark.parametrize("formatter", [None, as_call])
+def test_arguments_are_not_kept(memory_huey, formatter):
+    """Large ones would fill the memory of the server: only the text is kept."""
+    site = site_of(memory_huey, formatter)
+    task = declare(memory_huey)(SECRET * 1000)
+    assert get(site, f"/task?id={task.id}").status == 200
+    found, _ = site._queues["shop"].find_task(task.id)
+    assert found.explanation.arguments is None
+    assert len(found.arguments) <= 2001
+
+
+def test_an_id_among_arguments_is_no_suggestion(any_huey):
+    """It may be a token to reset a password, and its first characters may be in a log."""
+    secret = "7f3a9c11-5e0b-4c1d-8e2f-0c4f6b1d2e88"
+    task = declare(any_huey)(secret)
+    explanation = explain(any_huey, secret[:8], patience=0)
+    assert explanation.alike == []
+    assert explain(any_huey, task.id[:8], patience=0).alike == [task.id]
+
+
+def test_many_lines_are_cut(memory_huey):
+    """The button of a confirmation stays near."""
+    task = declare(memory_huey)("\n" * 1900)
+    site = site_of(memory_huey, lambda name, args, kwargs: args[0])
+    assert get(site, f"/act/revoke?id={task.id}").body.count(b"\n") < 200
+
+
+def test_a_number_with_a_huge_exponent_is_not_formatted(memory_huey):
+    """To write all its digits would take much memory."""
+    task = declare(memory_huey)(Decimal("1E+300000"))
+    site = site_of(memory_huey, lambda name, args, kwargs: f"{args[0]:.2f}")
+    assert "not shown: they have more than" in text_of(get(site, f"/task?id={task.id}"))
+
+
+def test_a_function_that_ends_the_process_ends_nothing(memory_huey):
+    """The search for tasks goes on."""
+    pay = declare(memory_huey)
+    site = site_of(memory_huey, lambda name, args, kwargs: sys.exit(3))
+    for task in (pay(), pay()):
+        page = text_of(get(site, f"/task?id={task.id}"))
+        assert "not shown: the function format_arguments raised SystemExit" in page
 
 
 def test_long_arguments_are_cut(memory_huey):

@@ -21,7 +21,7 @@ from huey_signals_kit.web import Request, Site
 from huey_signals_kit.web._acts import cleaning, once
 from huey_signals_kit.web._switches import digest
 from tests.locks import GONE, taken_by
-from tests.support import tokens, wait_until
+from tests.support import run_all, tokens, wait_until
 from tests.web.acting import SAME, confirm, form_of, get, notice_of, post, text_of
 
 
@@ -288,3 +288,16 @@ def test_a_key_of_a_lock_is_not_taken_for_that_of_a_token(act, form):
     assert "'r:q.lock.import' is not the key of a revoke token" in text_of(response)
     with huey.lock_task("import"):
         pass
+
+
+def test_a_form_to_revoke_a_task_that_has_ended_since_stores_no_token(any_huey):
+    """A token that stops nothing would stay for ever."""
+    site = Site(any_huey, access=lambda request: "act")
+    pay, _ = declare(any_huey)
+    task = pay(1)
+    form = form_of(get(site, f"/act/revoke?id={task.id}"))
+    run_all(any_huey)
+    response = send(site, form)
+    assert response.status == 409
+    assert "The task has ended" in text_of(response)
+    assert tokens(any_huey) == set()

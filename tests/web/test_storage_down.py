@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 
@@ -11,6 +12,8 @@ pytest.importorskip("jinja2")
 from huey import MemoryHuey
 
 from huey_signals_kit.web import Request, Site
+from huey_signals_kit.web._acts import runs
+from huey_signals_kit.web._queue import Queue
 from tests.support import hold, wait_until
 from tests.web.acting import SAME, form_of, get, text_of
 
@@ -81,3 +84,29 @@ def test_an_act_that_the_storage_refuses_may_have_been_done(huey, site, monkeypa
     assert response.status == 503
     assert "It is not known whether this was done" in text_of(response)
     assert "Refresh" not in dict(response.headers)
+
+
+def test_every_age_grows_while_the_storage_is_down(huey, monkeypatch):
+    """Also those of the store and of the search for locks, which are older than the rest."""
+    clock = [0.0]
+    queue = Queue(huey, lambda: clock[0])
+    wait_until(lambda: queue.state().snapshot.complete, 10, "the store")
+    before = queue.state().snapshot
+    break_method(monkeypatch, huey, "queue_size")
+    clock[0] += 600
+    queue.refresh()
+    state = wait_until(lambda: (now := queue.state()).error and now, 10, "the failure")
+    assert state.snapshot.store_age >= before.store_age + 600
+    assert state.snapshot.locks_age >= before.locks_age + 600
+
+
+def test_a_confirmation_of_run_again_does_not_wait_for_the_storage(huey, site, monkeypatch):
+    """Its record is read in the background, so a storage that hangs holds up no request."""
+    may_end = threading.Event()
+    site.respond(Request("GET", "/task", query={"id": "a"}))
+    request = Request("GET", "/act/run-again", query={"id": "a"})
+    wait_until(lambda: site._queues["shop"].find_task("a"), 10, "the task")
+    monkeypatch.setattr(runs, "_read_record", lambda visit, task_id: may_end.wait(20) and None)
+    assert site.respond(request).status == 503
+    may_end.set()
+    assert wait_until(lambda: site.respond(request).status == 200, 10, "the record")

@@ -59,7 +59,9 @@ def test_a_task_is_explained_as_by_the_command(any_huey, site):
     assert shown["name"].endswith(".pay")
     run_all(any_huey)
     site._queues[next(iter(site._queues))].refresh()
-    assert "Succeeded: its result is a int of" in text_of(get(site, f"/task?id={first.id}"))
+    assert "Succeeded: its result has the class int and" in text_of(
+        get(site, f"/task?id={first.id}")
+    )
 
 
 def test_a_task_that_is_not_known_is_said_so(any_huey, site):

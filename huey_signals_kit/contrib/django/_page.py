@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,12 @@ from django.middleware.csrf import get_token
 from django.urls import path, re_path
 from django.views.decorators.csrf import csrf_protect
 
-from ._formatter import read_formatter
+from ...runtime.log import log
+from ._formatter import FORMATTER, read_formatter
 from ._installation import installation
 
 if TYPE_CHECKING:
-    from ...web import Request, Site
+    from ...web import FormatArguments, Request, Site
 
 VIEW, ACT = "huey_signals.view_queue", "huey_signals.act_on_queue"
 _GRANTED = "_huey_signals_granted"
@@ -82,8 +84,17 @@ def _site() -> Site:
     return Site(
         hueys,
         access=lambda request: getattr(request.native, _GRANTED, None),
-        format_arguments=read_formatter(),
+        format_arguments=_formatter(),
     )
+
+
+def _formatter() -> FormatArguments | None:
+    """Return the function of the setting; None, which hides arguments, if the setting is wrong."""
+    try:
+        return read_formatter()
+    except (Exception, SystemExit) as exc:  # the system check E014 reports it, too
+        log(logging.ERROR, "%s is not used, so arguments are hidden: %r", FORMATTER, exc)
+        return None
 
 
 def _request(request: Any, path: str) -> Request:

@@ -182,7 +182,7 @@ class _Search:
                 )
         if not is_running and self._id in record.waiting:
             self._add(Location(DUE, "", self._id, **where))
-        self._messages.note_similar(record.ids)
+        self._messages.note_similar(task.task_id for task in record.running)
 
     def _add(self, location: Location) -> None:
         if len(self._explanation.places) < 2 * MAX_LOCATIONS:
@@ -198,8 +198,9 @@ class _Search:
         if record is not None:
             self._is_django_task = True
             explanation.result, name, arguments = read_django_record(self._reader, record, self._id)
-            explanation.task_name = explanation.task_name or name
-            explanation.arguments = explanation.arguments or arguments
+            # The record is what Django runs; a message may have another task with this id inside.
+            explanation.task_name = name or explanation.task_name
+            explanation.arguments = arguments or explanation.arguments
         if raw is not None:  # the error of a Django task, with its text
             explanation.result = read_result(self._reader, raw)
 

@@ -116,7 +116,7 @@ class MessageSearch:
                     counts.unreadable += 1
                     yield None
                 else:
-                    self.note_similar(message.ids)
+                    self.note_similar((message.id,))
                     yield message
             self._on_progress(counts.scheduled + counts.queued)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from huey.utils import Error
@@ -105,6 +106,8 @@ def is_short(value: Any, limit: int) -> bool:
         part = rest.pop()
         written += len(part) if isinstance(part, (str, bytes, bytearray)) else 1
         written += part.bit_length() if isinstance(part, int) else 0
+        if isinstance(part, Decimal) and part.is_finite():
+            written += abs(part.adjusted())  # a format may write every digit
         rest.extend(children(part))
         if written + len(rest) > limit:
             return False

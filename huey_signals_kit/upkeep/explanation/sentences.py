@@ -224,7 +224,7 @@ def _describe_result(result: StoredResult, task_id: str, show_values: bool) -> s
         return f"Has a result of {size}, which cannot be read."
     if result.kind == "value":
         if result.text is None or not show_values:
-            return f"Succeeded: its result is a {result.class_name} of {size}."
+            return f"Succeeded: its result has the class {result.class_name} and {size}."
         return f"Succeeded: its result is {result.text}"
     is_of_other_task = result.of_task is not None and result.of_task != task_id
     where = f" in its earlier stage {result.of_task}, so it did not run" if is_of_other_task else ""

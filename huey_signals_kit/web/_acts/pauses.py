@@ -60,7 +60,7 @@ def _confirm_switch(visit: Visit, act: str) -> Confirmation:
     facts, value = [], ""
     if is_task:
         found, _ = visit.queue.find_task(name)
-        facts += task_facts(visit, found.explanation)
+        facts += task_facts(found)
         refusal = _refusal_for_task(found.explanation, key in found.digests)
         effects = ["A revoke token is stored. The worker that dequeues this task drops it."]
         python = f"{huey_variable(visit.queue.huey)}.revoke_by_id({name!r})"
@@ -172,6 +172,10 @@ def _store(visit: Visit, act: str, seconds: int | None) -> Response:
         raise _changed(key, name)
     if raw is not None and not Reader(queue.huey).is_token(raw):
         raise Refused(UNCHANGED, NO_TOKEN)
+    if key.startswith(TOKEN):  # the task may have ended since the page was shown
+        found = queue.find_task_now(name)
+        if refusal := _refusal_for_task(found.explanation, key in found.digests):
+            raise Refused(UNCHANGED, refusal)
     use_form(visit, UNCHANGED)
     new = (until, False)
     if raw is None:

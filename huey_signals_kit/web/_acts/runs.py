@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...huey_internals.django_records import FAILED, DjangoRecord, parse_record
 from ...huey_internals.django_tasks import BACKEND, is_task_object, module_path
 from ...store import Reader, Unreadable, open_store
+from ...store.failures import is_storage_failure
 from ...store.keys import DJANGO
 from ...upkeep import Explanation
 from .. import _text
@@ -172,15 +173,32 @@ def _read_record(visit: Visit, task_id: str) -> bytes | None:
     return raw
 
 
+class _Record(NamedTuple):
+    """What a confirmation shows of the record of one of Django's own tasks."""
+
+    digest: str
+    """A digest of its stored value; empty if there is none."""
+    refusal: str
+    """Why the task cannot be run again."""
+    command: str
+    """The same as lines of Python."""
+
+
+def _read_again(visit: Visit, explanation: Explanation) -> _Record:
+    task_id, reader = explanation.task_id, Reader(visit.queue.huey)
+    raw = _read_record(visit, task_id)
+    refusal = _refusal(visit, explanation, raw)
+    command = "" if refusal else _python_again(task_id, raw, reader)
+    return _Record("" if raw is None else digest(raw), refusal, command)
+
+
 def confirm_again(visit: Visit) -> Confirmation:
     """Return the confirmation to run a failed task again."""
     task_id = visit.request.query.get("id", "")
     if not task_id:
         raise NotFound(NO_OBJECT)
     found, _ = visit.queue.find_task(task_id)
-    explanation = found.explanation
-    raw = _read_record(visit, task_id)
-    refusal = _refusal(visit, explanation, raw)
+    record = visit.queue.read_record(task_id, lambda: _read_again(visit, found.explanation))
     return Confirmation(
         visit.queue.state(),
         AGAIN,
@@ -188,18 +206,14 @@ def confirm_again(visit: Visit) -> Confirmation:
         task_id,
         "Run again",
         visit.url("task", id=task_id),
-        task_facts(visit, explanation),
+        task_facts(found),
         (
             "The task is enqueued again, with a new id and the same arguments. The record of the "
             "failed task stays.",
         ),
-        refusal,
-        {
-            "id": task_id,
-            "value": "" if raw is None else digest(raw),
-            FIELD: new_form_id(),
-        },
-        command="" if refusal else _python_again(task_id, raw, Reader(visit.queue.huey)),
+        record.refusal,
+        {"id": task_id, "value": record.digest, FIELD: new_form_id()},
+        command=record.command,
         is_python=True,
     )
 
@@ -240,7 +254,10 @@ def run_again(visit: Visit) -> Response:
     }
     try:
         task.using(**options).enqueue(*args, **kwargs)
-    except Exception as exc:  # its text may have arguments
+    except Exception as exc:
+        if is_storage_failure(queue.huey, exc):
+            raise  # the storage may have enqueued the task before it failed
+        # The text of the error may have arguments.
         raise Refused(_NOTHING, f"Django did not accept the task: {type(exc).__name__}.") from exc
     record(visit, AGAIN, task_id, 1)
     return redirect(visit, "task", AGAIN, id=task_id)

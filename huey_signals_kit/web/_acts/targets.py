@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from ...store.keys import PAUSE, TOKEN
-from ...upkeep import Explanation
 from ...upkeep.explanation.sentences import sentences
 from .. import _text
 from .._page import NotFound, Refused
 from .._site import Visit
-from .._switches import Pause, is_switch
-from ..arguments import describe_arguments
+from .._switches import Pause, TaskState, is_switch
 from .confirmation import form_fields
 
 DELETE, REVOKE, RESTORE, PAUSE_ACT, RESUME = "delete-token", "revoke", "restore", "pause", "resume"
@@ -76,14 +74,13 @@ def page_of(visit: Visit, key: str, name: str) -> str:
     return visit.url("task", **({"id": name} if key.startswith(TOKEN) else {"name": name}))
 
 
-def task_facts(visit: Visit, explanation: Explanation) -> list[tuple[str, str]]:
+def task_facts(found: TaskState) -> list[tuple[str, str]]:
     """Return what a confirmation shows of one task: a title and a text each."""
-    facts = []
+    explanation, facts = found.explanation, []
     if explanation.task_name:
         facts.append(("Task", _text.clean(explanation.task_name)))
-    arguments = describe_arguments(visit.formatter, explanation)
-    if arguments:
-        facts.append(("Arguments", arguments))
+    if found.arguments:
+        facts.append(("Arguments", found.arguments))
     known = [*sentences(explanation, "huey-signals", show_values=False)][:_MAX_SENTENCES]
     facts.append(("Known", " ".join(map(_text.clean, known)) or "nothing"))
     return facts

@@ -66,7 +66,7 @@ def _confirm_removal(visit: Visit, act: str, question: str, button: str) -> Conf
     if key.startswith(TOKEN):
         found, _ = visit.queue.find_task(name)
         shown, is_token = found.digests.get(key, ""), key not in found.foreign
-        facts += task_facts(visit, found.explanation)
+        facts += task_facts(found)
         trace = _trace(found.explanation)
         effects.append(_EFFECTS[trace])
         fields["trace"] = str(trace)
