@@ -179,6 +179,7 @@ def graph(
         for pattern, color in (colors or {}).items()
     ]
     legend = {"displayMode": "table", "placement": "bottom", "showLegend": True}
+    legend |= {"sortBy": "Max", "sortDesc": True}
     return panel(
         "timeseries",
         title,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.grafana.panels import (
+    BLUE,
     GREEN,
     ORANGE,
     PER_MINUTE,
@@ -52,10 +53,13 @@ LOCKS: list[Panel] = [
         "Locks found with a dead holder, released because of that, and lost by a process that "
         "was at work under them. Alert: HueyLocksLost.",
         *(
-            (per_minute(f"huey_locks_{what}_total", "lock", QUEUE), f"{{{{lock}}}} {what}")
+            (per_minute(f"huey_locks_{what}_total", "lock", QUEUE, most=10), f"{{{{lock}}}} {what}")
             for what in ("released", "lost")
         ),
-        (per_minute("huey_stale_locks_found_total", "lock", QUEUE), "{{lock}} found stale"),
+        (
+            per_minute("huey_stale_locks_found_total", "lock", QUEUE, most=10),
+            "{{lock}} found stale",
+        ),
         unit=PER_MINUTE,
         width=12,
         colors={"/ lost$/": RED},
@@ -88,7 +92,7 @@ STORE: list[Panel] = [
         (f"sum by (state) (huey_tokens{{{QUEUE}}})", "{{state}}"),
         (f"sum(huey_tokens_marked{{{QUEUE}}})", "marked"),
         width=12,
-        colors={"orphaned": ORANGE},
+        colors={"orphaned": ORANGE, "marked": BLUE},
     ),
     graph(
         "Deleted tokens",

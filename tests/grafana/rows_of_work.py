@@ -171,8 +171,8 @@ TASKS: list[Panel] = [
         "Handlers that fail or lose events",
         "Exceptions of handlers, and events that a background handler never saw because its "
         "queue was full. Alert: HueyHandlerFailing.",
-        (per_minute("huey_handler_errors_total", "handler", QUEUE), "{{handler}} failed"),
-        (per_minute("huey_events_dropped_total", "handler", QUEUE), "{{handler}} dropped"),
+        (per_minute("huey_handler_errors_total", "handler", QUEUE, most=10), "{{handler}} failed"),
+        (per_minute("huey_events_dropped_total", "handler", QUEUE, most=10), "{{handler}} dropped"),
         unit=PER_MINUTE,
         width=12,
         height=7,

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable
 
 _COMMAND = re.compile(r"huey-signals [^`\n#|&;)]+")
-_PLACEHOLDERS = {"ID": "0b0c6e2f8d1c4b6f9a1d", "LOCK": "import", "TASK_ID": "5f0c1f7e"}
+_PLACEHOLDERS = {"LOCK": "import", "TASK_ID": "5f0c1f7e"}
 
 
 def commands_in(text: str) -> list[list[str]]:

@@ -46,7 +46,7 @@ class Block:
     def file(self) -> str | None:
         """The file whose content this is."""
         named = re.match(r"`([\w./-]+)`[:,]", self.above)
-        return named[1] if named and self.language == "python" else None
+        return named[1] if named and self.language in ("python", "yaml") else None
 
     @property
     def terminal(self) -> int | None:
