@@ -243,6 +243,17 @@ def test_once_as_json(shop):
     assert skips["value"] == 7
 
 
+def test_only_gauges_if_asked_for(sqlite_shop):
+    """For a Prometheus that scrapes the consumers as well."""
+    beat(sqlite_shop, {SKIPS: 3})
+    ran = sqlite_shop.run("export", sqlite_shop.name, "--once", "--no-counters")
+    assert (ran.code, ran.err) == (0, "")
+    assert set(re.findall(r"^# TYPE \w+ (\w+)$", ran.out, re.MULTILINE)) == {"gauge"}
+    ran = sqlite_shop.run("export", sqlite_shop.name, "--once", "--json", "--no-counters")
+    assert (ran.code, ran.out) == (2, "")
+    assert "--no-counters is for Prometheus' format; leave --json out" in ran.err
+
+
 def test_json_of_a_server_is_refused(sqlite_shop):
     """What it serves is Prometheus' own format."""
     ran = sqlite_shop.run("export", sqlite_shop.name, "--json")

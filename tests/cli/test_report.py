@@ -230,6 +230,9 @@ def test_marks_show(sqlite_shop):
     """How many orphans a sweep has seen, and since when."""
     sqlite_shop.fill()
     sweep_tokens(sqlite_shop.huey, clock=lambda: 1_700_000_000.0)
+    assert "(3 marked by a sweep); last sweep 2023-11-14 22:13:20 UTC" in (
+        sqlite_shop.run("report", sqlite_shop.name).words
+    )
     words = sqlite_shop.run("report", sqlite_shop.name, "--details").words
     assert "marked 3 seen orphaned by one sweep, first at 2023-11-14 22:13:20 UTC" in words
 

@@ -106,10 +106,11 @@ def test_a_sweep_shows_as_marks(any_huey):
     """How many orphans one look has found, and since when the oldest waits."""
     fill(any_huey)
     assert report(any_huey).tokens.oldest_mark is None
+    assert "last_sweep" not in report(any_huey).as_dict()["tokens"]
     sweep_tokens(any_huey, clock=lambda: 1_700_000_000.0)
     tokens = report(any_huey).tokens
     assert tokens.marked == 1
-    assert tokens.oldest_mark == "2023-11-14T22:13:20+00:00"
+    assert tokens.oldest_mark == tokens.last_sweep == "2023-11-14T22:13:20+00:00"
 
 
 def test_pause_switches_are_told_apart(any_huey):

@@ -133,7 +133,8 @@ def _describe_tokens(report: Report) -> str:
     ]
     total = tokens.live + tokens.custom + tokens.orphaned
     marked = f" ({tokens.marked:,} marked by a sweep)" if tokens.marked else ""
-    return f"{total:,}: {', '.join(parts)}{marked}" if parts else "none"
+    swept = f"; last sweep {format_stored_time(tokens.last_sweep)}" if tokens.last_sweep else ""
+    return f"{total:,}: {', '.join(parts)}{marked}{swept}" if parts else f"none{swept}"
 
 
 def _describe_counters(report: Report) -> str:

@@ -30,6 +30,8 @@ class TokenCounts:
     """Orphaned tokens that a sweep has found, and a later one will delete."""
     oldest_mark: str | None = None
     """The time of the oldest mark, in ISO format."""
+    last_sweep: str | None = None
+    """The end of the last sweep that was applied; in JSON only if it is known."""
 
 
 @dataclass
@@ -147,6 +149,8 @@ class Report:
         content = asdict(self)
         if not self.expiring:
             del content["expiring"]
+        if self.tokens.last_sweep is None:
+            del content["tokens"]["last_sweep"]
         for consumer in content["consumers"]:
             if not consumer["periodic"]:
                 del consumer["periodic"]

@@ -27,6 +27,7 @@ from .._task_registry import is_declared
 from ..errors import stored_error
 from ..locks.inspection import LockInspector
 from ..tokens import marks
+from ..tokens.last_sweep import last_sweep
 from .model import Consumer, KindTotal, Report
 
 
@@ -112,8 +113,11 @@ class _ReportBuilder:
         report.errors = dict(self._errors.most_common())
         report.kept = dict(self._kept.most_common())
         report.expiring = dict(self._expiring.most_common())
-        report.tokens.marked, oldest = marks.summary(open_kit_store(self._huey, UPKEEP))
+        store = open_kit_store(self._huey, UPKEEP)
+        report.tokens.marked, oldest = marks.summary(store)
         report.tokens.oldest_mark = None if oldest is None else _iso(oldest)
+        swept = last_sweep(store)
+        report.tokens.last_sweep = None if swept is None else _iso(swept)
         report.seconds = time.monotonic() - started
         return report
 
