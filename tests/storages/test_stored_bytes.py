@@ -138,6 +138,9 @@ def test_every_command_says_the_same_of_what_was_stored(before):
             if isinstance(each, dict):
                 each.pop("at", None)
                 each.pop("expiring", None)  # a field that is new
+        if command == "export app.huey --once":  # the names of its series, and new ones since
+            assert set(steady(said)) <= set(steady(told[command]))
+            continue
         assert steady(told[command]) == steady(said), command
 
 
