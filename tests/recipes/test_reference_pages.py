@@ -146,7 +146,7 @@ def test_the_kit_deletes_the_tokens_that_the_page_of_rules_names():
         task().revoke()
         paused.revoke()
         paused()
-        for own in (task.s(id="nightly"), periodic.s()):
+        for own in (task.task_class(id="nightly"), periodic.s()):
             queue.revoke(own)
             queue.enqueue(own)
         run_all(queue)
