@@ -15,6 +15,7 @@ from .._checks import short
 from ._request import Request
 
 Access = Callable[[Request], "str | Set[str] | None"]
+"""Returns what a request may do: None, ``"read"``, ``"act"``, or a set of actions."""
 User = Callable[[Request], "str | None"]
 
 ACTS = frozenset(

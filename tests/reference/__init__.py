@@ -1,0 +1,1 @@
+"""The reference page ``recipes/reference.md``: generated, and tested to be complete."""
