@@ -96,7 +96,7 @@ def _is_own(module: ModuleType, name: str, value: Any) -> bool:
 
 def _render(name: str, value: Any, module: ModuleType) -> str:
     parts = [f"### {name}\n"]
-    if inspect.isclass(value):
+    if issubclass(type(value), type):  # in Python 3.10, an alias says that it is a class
         parts.append(_text(value))
         parts += [f"- `{each}`: {text}" for each, text in _attributes(value).items()]
         parts.append("")
@@ -127,9 +127,11 @@ def _describe_constant(name: str, value: Any, module: ModuleType) -> str:
 
 def _attributes(cls: type) -> dict[str, str]:
     """Return the attributes of a class with the text below each, or the type of a field."""
-    source = inspect.cleandoc("\n" + inspect.getsource(cls))
-    (tree,) = ast.parse(source).body
-    assert isinstance(tree, ast.ClassDef)
+    file = Path(str(import_module(cls.__module__).__file__))
+    nodes = ast.walk(ast.parse(file.read_text()))
+    tree = next((n for n in nodes if isinstance(n, ast.ClassDef) and n.name == cls.__name__), None)
+    if tree is None:  # a class that something else than a class statement has made
+        return {}
     documented = _documented(tree.body)
     for node in tree.body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
