@@ -43,7 +43,7 @@ from hashlib import blake2b
 from typing import Any
 
 from ..._checks import check_huey
-from ...store import UPKEEP, open_kit_store
+from ...store import UPKEEP, chunks, open_kit_store
 from ...store.keys import Keys
 from ...store.protocol import Entry
 from ...store.reader import Unreadable
@@ -65,7 +65,12 @@ MOST_MARKS = 16_384
 SLICE_SIZE = 400_000
 """Results that are read before the places of tasks are read; each takes 36 bytes of memory."""
 
-DELETE_BATCH = 1000
+DELETE_BATCH = 4000
+"""Results that are deleted without checking again whether they are live."""
+
+READ_BATCH = 500
+"""Values that are read again in one command."""
+
 DELETE_BYTES = 4 * 1024 * 1024
 """Bytes of values that are read again together before they are deleted."""
 
@@ -190,7 +195,8 @@ class ResultPurge(TwoLooks[list[Entry], ResultSlice, Rows, list[Row]]):
         newly_seen = self._live_ids.newly_seen
         orphans = [(mark, packed) for mark, packed, _ in batch if packed not in newly_seen]
         keys = [unpack_id(packed) for _, packed in orphans]
-        rows = zip(keys, self._store.get(keys), orphans, strict=True)
+        values = [value for some in chunks(keys, READ_BATCH) for value in self._store.get(some)]
+        rows = zip(keys, values, orphans, strict=True)
         pairs = [
             (key, value)
             for key, value, (mark, packed) in rows
