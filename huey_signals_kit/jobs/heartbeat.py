@@ -1,7 +1,7 @@
 """Write the record of this process to the ledger of its queue every five seconds.
 
-The record says that the process is alive, which tasks it runs, which locks it holds and what it
-has counted. Which processes write one:
+The record says that the process is alive, which tasks it runs, which locks it holds, which periodic
+tasks it enqueues and what it has counted. Which processes write one:
 
 - A process that runs workers, or Huey's scheduler: from its start, or from the moment when the kit
   is installed, whatever it does.
