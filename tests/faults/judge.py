@@ -18,6 +18,9 @@ DECIDE_SECONDS = 15
 """After which a command that released a lock has said so."""
 HEARTBEAT_SECONDS = 5
 """How old a record can be at the moment at which its process is cut off."""
+WATCH_SECONDS = 135
+"""For how long a command watches a process of another host whose record is gone, as after SIGTERM:
+without the record the kit's default of ``stale_after`` counts, and 15 seconds."""
 RETRANSMIT_SECONDS = 130
 """How long a connection can wait for the next packet after a cut: TCP's longest pause, and some."""
 
@@ -217,7 +220,10 @@ class Judge:
             return
         if value.has_record is None:
             value.has_record = self.stored.has_record(value.holder)
-        bound = 30 + (self.stale_after if value.dead and value.has_record else self.min_age)
+        bound = 30 + self.min_age
+        if value.dead:
+            unknown = max(self.min_age, WATCH_SECONDS)
+            bound = 30 + (self.stale_after if value.has_record else unknown)
         if now - max(value.since, self.well_since) > bound:
             value.late = True
             self._too_late(value, bound)

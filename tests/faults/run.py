@@ -22,7 +22,7 @@ from tests.faults.faulty_redis import FaultyRedis
 from tests.faults.faulty_sqlite import FaultySqlite
 from tests.faults.growth import Growth
 from tests.faults.hosts import Host, Job, free_network, processes
-from tests.faults.judge import Judge
+from tests.faults.judge import WATCH_SECONDS, Judge
 from tests.faults.observers import Trouble
 from tests.faults.schedule import FAULTS, GRACEFUL
 from tests.faults.stored import LOCK, Stored
@@ -36,7 +36,7 @@ STEP_SECONDS = 0.25
 WORK_SECONDS = 150
 """Within which every consumer runs a task again after a fault; the longest is TCP's pause."""
 FORGOTTEN_SECONDS = 3
-"""After which a lock in which no task is will not be found to be taken just now."""
+"""After which a lock that no task has entered is one of a task that is dead."""
 COUNT_SECONDS = 6
 """After which a heartbeat has written what was counted."""
 
@@ -89,7 +89,7 @@ class Run:
             self.phases[0], self._stored.is_running, self.judge.violation, options.is_bare
         )
         self.growth = Growth()
-        self._empty: dict[str, float] = {}
+        self._last_inside: dict[str, float] = {}
         location = self.server.location("127.0.0.1")
         self._settings = Settings(str(folder), options.storage, location, socket_timeout=0.5)
         self.application = Application(self._settings, self._events, self.books, self.draw)
@@ -164,7 +164,7 @@ class Run:
     @property
     def _patience(self) -> float:
         """For how many seconds to wait until all is freed: a little longer than the judge."""
-        return max(self.stale_after, self._options.min_age) + 35
+        return max(self.stale_after, self._options.min_age, WATCH_SECONDS) + 35
 
     def fault(self, name: str) -> None:
         """Run one fault, then wait until all is freed and works again."""
@@ -226,15 +226,21 @@ class Run:
         self._sampled = time.monotonic()
         for event in self._events.read_new():
             self.books.event(event)
+            if event["kind"] == "enter":  # it may have left before anybody looks
+                self._last_inside[LOCK + event["lock"]] = event["at"]
             yield event
 
     def _forgotten_locks(self, values: dict[str, bytes]) -> list[str]:
         """Return the locks in which no task is, which an operator of bare Huey frees by hand."""
         now = time.monotonic()
-        inside = {LOCK + each.lock for each in self.judge.active()}
-        empty = {key for key in values if key.startswith(LOCK)} - inside
-        self._empty = {key: self._empty.get(key, now) for key in empty}
-        return [key for key, since in self._empty.items() if now - since > FORGOTTEN_SECONDS]
+        for each in self.judge.active():
+            self._last_inside[LOCK + each.lock] = now
+        return [
+            key
+            for key in values
+            if key.startswith(LOCK)
+            and now - self._last_inside.setdefault(key, now) > FORGOTTEN_SECONDS
+        ]
 
     # What the faults need
 

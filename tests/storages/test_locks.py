@@ -323,6 +323,24 @@ def test_a_command_watches_by_itself_and_leaves_nothing_behind(make_huey):
     assert [each.heartbeat.id for each in open_ledger(huey).processes()] == ["there"]
 
 
+def test_a_command_releases_what_is_dead_before_it_watches(make_huey):
+    """A holder on another host, which it watches for minutes, holds up no other lock."""
+    huey, clock = make_huey("sqlite"), Clock()
+    watch = watching_locks(huey, clock)
+    taken_by(huey, "held", ELSEWHERE)
+    beats(huey, 1, locks=("held",), stale_after=30.0)
+    taken_by(huey, "dead", GONE)
+    released, began = {}, clock.now
+    release_stale(
+        huey,
+        inspector=watch,
+        on_release=lambda lock: released.update({lock.name: clock.now - began}),
+    )
+    assert released["dead"] == 0
+    assert 30 <= released["held"] <= 45
+    assert not any("lock" in name for name in store(huey))
+
+
 def test_a_command_believes_a_watcher_that_has_written_since(make_huey):
     """So it need not watch for as long itself; not of a watcher that has ended."""
     huey, clock = make_huey("sqlite"), Clock()

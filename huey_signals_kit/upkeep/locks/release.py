@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -106,7 +106,8 @@ def release_stale(
 
     A lock is unclaimed if it names no holder and no living process names it in its record, or if it
     names a process on another host that has never written a record. If a holder on another host is
-    silent, this may take ``stale_after`` and 15 seconds.
+    silent, this may take ``stale_after`` and 15 seconds; locks whose holder is known to be dead are
+    released before.
 
     Args:
         huey: The Huey, with a kit or without.
@@ -122,7 +123,10 @@ def release_stale(
     validate_min_age(min_age, "min_age= of release_stale_locks()")
     validate_flag(dry_run, "dry_run= of release_stale_locks()")
     inspector = inspector or LockInspector(huey)
+    released: list[LockInfo] = []
     if names is None:
+        if not dry_run:
+            released += _release_all(huey, filter(_is_stale, inspector.all()), on_release)
         inspected = inspector.wait_until_known(on_wait=on_wait, should_observe=not dry_run)
     else:
         inspected = inspector.named(sorted(names))
@@ -131,16 +135,28 @@ def release_stale(
     unclaimed = [lock for lock in locks if lock.is_unclaimed]
     marks = _Marks(open_kit_store(huey, UPKEEP), str(huey.name))
     unchanged, waiting = marks.classify(unclaimed, clock(), min_age)
-    due = [lock for lock in locks if lock.alive is False and lock.is_settled] + unchanged
+    due = [*filter(_is_stale, locks), *unchanged]
     if dry_run:
         return Release(due, waiting, kept)
     marks.save()
+    released += _release_all(huey, due, on_release)
+    return Release(released, waiting, kept)
+
+
+def _is_stale(lock: LockInfo) -> bool:
+    return lock.kind == "lock" and lock.alive is False and lock.is_settled
+
+
+def _release_all(
+    huey: Any, locks: Iterable[LockInfo], on_release: Callable[[LockInfo], object]
+) -> list[LockInfo]:
+    """Release each lock that is unchanged, and return these."""
     released = []
-    for lock in due:
+    for lock in locks:
         if release_unchanged(huey, lock):
             released.append(lock)
             on_release(lock)
-    return Release(released, waiting, kept)
+    return released
 
 
 def release_unchanged(huey: Any, lock: LockInfo) -> bool:
