@@ -47,6 +47,14 @@ def test_the_index_and_the_readme_name_each_of_these_pages():
         assert [page for page in PAGES if f"]({folder}{page})" not in text] == []
 
 
+def test_the_index_names_every_page():
+    """Also those that other pages lead to."""
+    text = (RECIPES / "README.md").read_text()
+    assert [page.name for page in RECIPES.glob("*.md") if f"]({page.name}" not in text] == [
+        "README.md"
+    ]
+
+
 @pytest.fixture
 def shop():
     """Run the Python of a page as one module; the kits that it installs are removed again."""
