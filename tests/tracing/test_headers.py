@@ -244,3 +244,27 @@ def test_a_rescheduled_task_is_found_by_the_kit(instrument, make_huey):
     (raw,) = huey.storage.scheduled_items()
     assert MAGIC in raw
     assert Reader(huey).message(raw).id == task_id
+
+
+@pytest.mark.parametrize("propagate", [False, True])
+def test_a_task_that_is_scheduled_twice_gets_one_message(
+    instrument, make_huey, monkeypatch, propagate
+):
+    """The kit tries again if an answer was lost; Redis keeps one of two equal messages."""
+    traced, huey = instrument(propagate), make_huey("redis")
+    install_handlers(huey, preset="reschedule-locks")
+    hold(huey, "held")
+    schedule, lost = huey.storage.add_to_schedule, []
+
+    def lose_the_first_answer(*args):
+        schedule(*args)
+        if not lost:
+            lost.append(args)
+            raise ConnectionError("the answer was lost")
+
+    monkeypatch.setattr(huey.storage, "add_to_schedule", lose_the_first_answer)
+    huey.task(name="add")(huey.lock_task("held")(lambda: 1))()
+    run_all(huey)
+    assert len(lost) == 1
+    assert huey.scheduled_count() == 1
+    assert [span["name"].split()[0] for span in traced.spans] == ["send", "schedule", "process"]

@@ -48,7 +48,13 @@ import os
 from collections.abc import Collection
 from typing import Any
 
-from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+try:
+    from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+except ImportError as exc:
+    raise ImportError(
+        f"traces need the package opentelemetry-instrumentation, which cannot be imported ({exc}): "
+        "pip install 'huey-signals-kit[opentelemetry]'"
+    ) from exc
 
 from ...huey_internals.class_patch import ClassPatch
 from ._ids import trace_id_of

@@ -11,6 +11,7 @@ from opentelemetry.trace import Span, Status, StatusCode
 from ..._lock_errors import LockErrors, lock_name
 from ...huey_internals.facts import WITHOUT_EXCEPTION, passed_exception
 from ...huey_internals.stack import caught_by_huey
+from ._header import Carrier
 
 SKIPPED = "huey.skipped"
 """Why the task did not run, or did not run to its end, although nothing is broken."""
@@ -39,13 +40,15 @@ class Attempt:
         lock_errors: The exceptions that count as lock errors.
     """
 
-    __slots__ = ("_lock_errors", "has_failed", "span", "task", "will_retry")
+    __slots__ = ("_lock_errors", "has_failed", "scheduled", "span", "task", "will_retry")
 
     def __init__(self, task: Any, span: Span, lock_errors: LockErrors) -> None:
         self.task = task
         self.span = span
         self._lock_errors = lock_errors
         self.has_failed = self.will_retry = False
+        self.scheduled: tuple[str, Carrier | None] | None = None
+        """What the attempt has put into the schedule: the state of the task, and the carrier."""
 
     def on_signal(self, signal: str, arguments: tuple[object, ...]) -> None:
         """Write what a signal says about the attempt to the span.

@@ -37,11 +37,11 @@ class SpanIds:
         task: The task, as it is sent or as it was received.
     """
 
-    __slots__ = ("_state", "trace_id")
+    __slots__ = ("state", "trace_id")
 
     def __init__(self, task: Any) -> None:
         self.trace_id = trace_id_of(task.id)
-        self._state = f"{task.id}\n{int(task.retries or 0)}\n{task.eta or ''}"
+        self.state = f"{task.id}\n{int(task.retries or 0)}\n{task.eta or ''}"
 
     def span_id(self, role: str) -> int:
         """Return the id of a span.
@@ -49,7 +49,7 @@ class SpanIds:
         Args:
             role: `SEND`, `SCHEDULE` or `PROCESS`.
         """
-        return _hash(f"{role}\n{self._state}", 8)
+        return _hash(f"{role}\n{self.state}", 8)
 
     def context(self, role: str) -> SpanContext:
         """Return the context of a span, for a link to it."""

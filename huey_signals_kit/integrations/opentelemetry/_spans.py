@@ -33,17 +33,19 @@ class ProducerSpan:
         carries: Whether the message carries the context of the span.
     """
 
-    __slots__ = ("_context_token", "_header_token", "span")
+    __slots__ = ("_context_token", "_header_token", "carrier", "span", "state")
 
     def __init__(
         self, spans: HueyTracer, huey: Any, task: Any, role: str | None, carries: bool
     ) -> None:
         self.span: trace.Span | None = None
+        self.carrier: Carrier | None = None
         self._header_token: Any = None
         tracer = spans.get()
         if tracer is None:
             return
         ids, role = SpanIds(task), role or role_of(huey, task)
+        self.state = ids.state
         context = contexts.get_current()
         caller = trace.get_current_span(context)
         around = caller.get_span_context()
@@ -76,9 +78,9 @@ class ProducerSpan:
             _add_link(caller, self.span.get_span_context())
         context = set_span_in_context(self.span, context)
         if carries:
-            carrier: Carrier = {}
-            propagate.inject(carrier, context)
-            self._header_token = send_with(task, carrier)
+            self.carrier = {}
+            propagate.inject(self.carrier, context)
+            self._header_token = send_with(task, self.carrier)
         self._context_token = contexts.attach(context)
 
     def end(self, error: BaseException | None) -> None:

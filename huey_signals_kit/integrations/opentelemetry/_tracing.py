@@ -11,8 +11,8 @@ from ...huey_internals.class_patch import ClassPatch, Replacement
 from ...huey_internals.facts import current_time
 from ...runtime.log import RateLimitedErrors
 from ._attempt import current_attempt
-from ._header import Headers, carrier_of, send_with, sent
-from ._ids import SCHEDULE
+from ._header import Carrier, Headers, carrier_of, send_with, sent
+from ._ids import SCHEDULE, SpanIds
 from ._spans import ConsumerSpan, ProducerSpan
 from ._tracer import HueyTracer
 
@@ -52,10 +52,26 @@ class Tracing:
         if not is_instrumentation_enabled():
             return original(huey, task, *args, **options)
         attempt = current_attempt.get()
-        if attempt is not None and attempt.task is task:
-            return self._produce(SCHEDULE, original, huey, task, *args, **options)
-        # A worker only passes the message on: it is too early to run the task.
-        carrier = carrier_of(task)
+        if attempt is None or attempt.task is not task:
+            # A worker only passes the message on: it is too early to run the task.
+            return self._schedule_with(carrier_of(task), original, huey, task, *args, **options)
+        if attempt.scheduled is not None and attempt.scheduled[0] == SpanIds(task).state:
+            # The kit tries again, because the answer of the storage was lost. The schedule of Redis
+            # keeps one of two messages only if they are equal, the header included.
+            carrier = attempt.scheduled[1]
+            return self._schedule_with(carrier, original, huey, task, *args, **options)
+        return self._produce(SCHEDULE, original, huey, task, *args, **options)
+
+    def _schedule_with(
+        self,
+        carrier: Carrier | None,
+        original: Replacement,
+        huey: Any,
+        task: Any,
+        *args: Any,
+        **options: Any,
+    ) -> Any:
+        """Schedule a task without a span of its own."""
         if carrier is None or self._headers is None:
             return original(huey, task, *args, **options)
         token = send_with(task, carrier)
@@ -80,6 +96,9 @@ class Tracing:
             self._failed(exc)
         if started is None or started.span is None:
             return original(huey, task, *args, **options)
+        attempt = current_attempt.get()
+        if attempt is not None and attempt.task is task:
+            attempt.scheduled = started.state, started.carrier
         error: BaseException | None = None
         try:
             return original(huey, task, *args, **options)

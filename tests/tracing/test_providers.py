@@ -1,0 +1,137 @@
+"""Tracer providers: one that is set later, none, one that is not the SDK's; and many threads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.trace import NoOpTracerProvider
+
+from huey_signals_kit.integrations.opentelemetry import HueyInstrumentor, trace_id
+from tests.support import run_all
+from tests.tracing.conftest import Traced
+from tests.tracing.spans import tree
+
+SET_LATER = """
+from huey import MemoryHuey
+from opentelemetry import trace
+from huey_signals_kit.integrations.opentelemetry import HueyInstrumentor
+
+HueyInstrumentor().instrument()
+huey = MemoryHuey("shop")
+add = huey.task(name="add")(lambda: None)
+add()
+huey.execute(huey.dequeue())
+
+from tests.tracing.conftest import Traced
+traced = Traced(None)
+trace.set_tracer_provider(traced.provider)
+add()
+huey.execute(huey.dequeue())
+print(*[span["name"] for span in traced.spans], sep=", ")
+"""
+
+
+def test_the_global_provider_may_be_set_later():
+    """Until then there are no spans."""
+    ran = subprocess.run([sys.executable, "-c", SET_LATER], capture_output=True, text=True)
+    assert ran.stdout == "send __main__.add, process __main__.add\n", ran.stderr
+
+
+def test_a_provider_that_makes_no_spans_costs_no_task(make_huey):
+    """OpenTelemetry can be switched off with `OTEL_SDK_DISABLED`."""
+    huey = make_huey()
+    HueyInstrumentor().instrument(tracer_provider=NoOpTracerProvider())
+    try:
+        result = huey.task(name="add")(lambda: 1)()
+        run_all(huey)
+    finally:
+        HueyInstrumentor().uninstrument()
+    assert result() == 1
+
+
+class ForeignTracer(trace.Tracer):
+    """A tracer of another library, which chooses ids by itself."""
+
+    def __init__(self, inner):
+        self._inner = inner
+
+    def start_span(self, *args, **options):
+        return self._inner.start_span(*args, **options)
+
+    def start_as_current_span(self, *args, **options):
+        return self._inner.start_as_current_span(*args, **options)
+
+
+class ForeignProvider(trace.TracerProvider):
+    """The provider of such tracers."""
+
+    def __init__(self, inner):
+        self._inner = inner
+
+    def get_tracer(self, *args, **options):
+        return ForeignTracer(self._inner.get_tracer(*args, **options))
+
+
+@pytest.mark.parametrize("propagate", [False, True])
+def test_with_a_foreign_tracer_only_the_header_leads_to_another_process(
+    make_huey, caplog, propagate
+):
+    """No link leads to an id that no span has, and the log says so."""
+    traced, huey = Traced(None), make_huey()
+    provider = ForeignProvider(traced.provider)
+    HueyInstrumentor().instrument(tracer_provider=provider, propagate=propagate)
+    try:
+        add = huey.task(name="add")(lambda: 1)
+        with traced.tracer.start_as_current_span("request"):
+            add()
+        run_all(huey)
+    finally:
+        HueyInstrumentor().uninstrument()
+    assert tree(traced.spans) == {
+        "request": (None, set()),
+        "send add 1": ("request", set()),
+        "process add 1": ("send add 1" if propagate else None, set()),
+    }
+    assert caplog.text.count("ForeignTracer") == 1
+
+
+def test_threads_do_not_mix_ids(instrument, make_huey):
+    """Each span is in the trace of its own task, whatever other threads start meanwhile."""
+    traced, huey = instrument(), make_huey()
+    inner = huey.task(name="inner")(lambda: 1)
+
+    @huey.task()
+    def outer():
+        inner()
+
+    for _ in range(100):
+        outer()
+
+    def work():
+        while (task := huey.dequeue()) is not None:
+            huey.execute(task)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    run_all(huey)
+    assert len(traced.spans) == 400
+    for span in traced.spans:
+        assert span["trace"] == trace_id(span["attributes"]["messaging.message.id"])
+    ids = {(span["trace"], span["id"]) for span in traced.spans}
+    assert len(ids) == 400
+
+
+def test_uninstrumenting_gives_the_tracer_its_own_ids_back(instrument):
+    """Nothing of the instrumentation is left in the provider."""
+    traced = instrument()
+    tracer = HueyInstrumentor()._tracer.get()
+    assert tracer.id_generator is not traced.provider.id_generator
+    HueyInstrumentor().uninstrument()
+    assert tracer.id_generator is traced.provider.id_generator
