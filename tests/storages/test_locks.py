@@ -699,3 +699,20 @@ def test_another_choice_is_refused(make_huey, wrong):
     """When it is given."""
     with pytest.raises((TypeError, ValueError), match="stale_locks= takes 'report' or 'release'"):
         install_handlers(make_huey("memory"), stale_locks=wrong)
+
+
+@pytest.mark.parametrize(
+    ("release", "error", "text"),
+    [
+        (lambda huey: release_lock(huey, 3), TypeError, "takes the name of a lock, got 3"),
+        (lambda huey: release_stale(huey, 1), ValueError, "min_age= of release_stale_locks"),
+        (lambda huey: release_stale(huey, 900, "no"), TypeError, "dry_run= of release_stale_locks"),
+    ],
+)
+def test_bad_arguments_release_nothing(make_huey, release, error, text):
+    """They are refused by name, before anything is read."""
+    huey = make_huey()
+    taken_by(huey, "dead", GONE)
+    with pytest.raises(error, match=text):
+        release(huey)
+    assert key(huey, "dead") in store(huey)
