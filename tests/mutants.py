@@ -31,7 +31,6 @@ class Group:
 
     files: tuple[str, ...]
     tests: tuple[str, ...]
-    options: tuple[str, ...] = ("--storages=memory",)
 
 
 GROUPS = {
@@ -41,11 +40,16 @@ GROUPS = {
             *("unit/test_kit.py", "storages/test_errors.py", "storages/test_overridden.py"),
             *("storages/test_expire.py", "storages/test_reschedule.py"),
             *("unit/test_isolation.py", "django/test_django_tasks_option.py"),
-            *("testing/test_installed.py", "unit/test_proxies.py"),
+            *("django/test_django_tasks_records.py", "unit/test_proxies.py"),
         ),
-        ("--all-storages", "--storages=memory"),
     ),
-    "tokens": Group(("handlers/tokens.py",), ("storages/test_tokens.py", "unit/test_bad_input.py")),
+    "tokens": Group(
+        ("handlers/tokens.py",),
+        (
+            *("storages/test_tokens.py", "unit/test_bad_input.py", "unit/test_isolation.py"),
+            "django/test_django_tasks_records.py",
+        ),
+    ),
     "sweep": Group(
         ("upkeep/_two_looks.py", "upkeep/tokens/sweep.py", "upkeep/_live_ids.py"),
         ("storages/test_sweep.py", "storages/test_sweep_ways.py", "storages/test_sweep_model.py"),
@@ -272,7 +276,7 @@ def _run_pytest(copy: Path, group: Group) -> None:
         output = os.open(copy / "output", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        options = ["-q", "-x", "-n0", "-p", "no:cacheprovider", *group.options]
+        options = ["-q", "-x", "-n0", "-p", "no:cacheprovider", "--storages=memory"]
         code = int(pytest.main([*options, *(f"tests/{each}" for each in group.tests)]))
     finally:
         sys.stdout.flush()
