@@ -47,13 +47,14 @@ arguments = st.tuples(st.sampled_from(COMMANDS), st.booleans(), st.lists(words, 
 
 
 @pytest.mark.parametrize("place", ["sqlite", pytest.param("redis", marks=pytest.mark.slow)])
-def test_any_arguments_end_with_a_documented_exit_code(make_shop, place):
+def test_any_arguments_end_with_a_documented_exit_code(make_shop, place, thorough):
     """What is printed as JSON is JSON, and the lock of a living process stays."""
     shop = make_shop(place)
     shop.fill()
     with held_lock(shop.huey, LOCK):
+        examples = 200 if thorough else 20
 
-        @settings(deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=examples)
         @given(arguments)
         def run(given_arguments):
             command, has_huey, rest = given_arguments
