@@ -235,12 +235,15 @@ class Run:
         now = time.monotonic()
         for each in self.judge.active():
             self._last_inside[LOCK + each.lock] = now
-        return [
-            key
-            for key in values
-            if key.startswith(LOCK)
-            and now - self._last_inside.setdefault(key, now) > FORGOTTEN_SECONDS
+        held = {key for key in values if key.startswith(LOCK)}
+        # A lock that was gone in between has had no holder for a shorter time.
+        self._last_inside = {key: self._last_inside.get(key, now) for key in held}
+        forgotten = [
+            key for key, last in self._last_inside.items() if now - last > FORGOTTEN_SECONDS
         ]
+        for key in forgotten:
+            del self._last_inside[key]
+        return forgotten
 
     # What the faults need
 
