@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from importlib.metadata import entry_points
 
 import pytest
 from opentelemetry import trace
@@ -14,6 +15,29 @@ from huey_signals_kit.integrations.opentelemetry import HueyInstrumentor, trace_
 from tests.support import run_all
 from tests.tracing.conftest import Traced
 from tests.tracing.spans import tree
+
+
+def test_opentelemetry_instrument_finds_the_instrumentor():
+    """By its entry point."""
+    (found,) = entry_points(group="opentelemetry_instrumentor", name="huey")
+    assert found.load() is HueyInstrumentor
+
+
+@pytest.mark.parametrize(("value", "carries"), [("1", True), ("0", False)])
+def test_the_environment_chooses_what_opentelemetry_instrument_cannot(
+    make_huey, monkeypatch, value, carries
+):
+    """`HUEY_SIGNALS_PROPAGATE` puts a header into messages."""
+    monkeypatch.setenv("HUEY_SIGNALS_PROPAGATE", value)
+    huey = make_huey()
+    HueyInstrumentor().instrument(tracer_provider=Traced(None).provider)
+    try:
+        huey.task(name="add")(lambda: 1)()
+    finally:
+        HueyInstrumentor().uninstrument()
+    (message,) = huey.storage.enqueued_items()
+    assert (b"traceparent" in message) == carries
+
 
 SET_LATER = """
 from huey import MemoryHuey
