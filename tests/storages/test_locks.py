@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from uuid import uuid4
@@ -716,3 +717,15 @@ def test_bad_arguments_release_nothing(make_huey, release, error, text):
     with pytest.raises(error, match=text):
         release(huey)
     assert key(huey, "dead") in store(huey)
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="this system has no such clock")
+def test_the_age_of_an_unclaimed_lock_is_measured_by_a_clock_that_nobody_sets(
+    make_huey, monkeypatch
+):
+    """A wall clock that is put forward does not make it older."""
+    huey, real = make_huey("sqlite"), time.time
+    huey.storage.put_data(key(huey, "bare"), huey.serializer.serialize("1"))
+    assert [each.name for each in release_stale(huey, 60).waiting] == ["bare"]
+    monkeypatch.setattr(time, "time", lambda: real() + 86_400)
+    assert [each.name for each in release_stale(huey, 60).waiting] == ["bare"]
