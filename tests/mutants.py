@@ -31,6 +31,7 @@ class Group:
 
     files: tuple[str, ...]
     tests: tuple[str, ...]
+    storages: str = "memory"
 
 
 GROUPS = {
@@ -53,6 +54,7 @@ GROUPS = {
     "sweep": Group(
         ("upkeep/_two_looks.py", "upkeep/tokens/sweep.py", "upkeep/_live_ids.py"),
         ("storages/test_sweep.py", "storages/test_sweep_ways.py", "storages/test_sweep_model.py"),
+        "memory,sqlite",
     ),
     "release": Group(
         ("upkeep/locks/release.py",),
@@ -276,7 +278,7 @@ def _run_pytest(copy: Path, group: Group) -> None:
         output = os.open(copy / "output", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        options = ["-q", "-x", "-n0", "-p", "no:cacheprovider", "--storages=memory"]
+        options = ["-q", "-x", "-n0", "-p", "no:cacheprovider", f"--storages={group.storages}"]
         code = int(pytest.main([*options, *(f"tests/{each}" for each in group.tests)]))
     finally:
         sys.stdout.flush()

@@ -21,7 +21,7 @@ from huey_signals_kit.runtime.process_id import ProcessId, this_process
 from huey_signals_kit.runtime.scheduler import scheduler
 from huey_signals_kit.signals import sweep_finished
 from huey_signals_kit.store import UPKEEP, open_kit_store
-from huey_signals_kit.upkeep import SweepStopped, sweep_tokens
+from huey_signals_kit.upkeep import SweepStopped, _two_looks, sweep_tokens
 from huey_signals_kit.upkeep._live_ids import LiveTaskIds
 from huey_signals_kit.upkeep.tokens import marks, slices, sweeper
 from huey_signals_kit.upkeep.tokens import sweep as sweep_module
@@ -722,3 +722,59 @@ def test_an_uninstalled_kit_ends_its_sweep(make_huey, monkeypatch):
     monkeypatch.setattr(LiveTaskIds, "refresh", lambda places, passes=2: kit.uninstall())
     with pytest.raises(SweepStopped, match="was uninstalled during the sweep"):
         kit.sweep_tokens()
+
+
+def test_a_task_that_comes_while_heartbeats_are_awaited_keeps_its_token(any_huey, monkeypatch):
+    """All places are read again after that wait."""
+    job, *_ = declare(any_huey)
+    kept = job.s()
+    any_huey.revoke_by_id(kept.id)
+    sweep(any_huey, 0)
+    monkeypatch.setattr(
+        sweeper.Sweeper, "wait_for_heartbeats", lambda self: any_huey.enqueue(kept) and ""
+    )
+    report = sweep(any_huey, DAY + 1)
+    assert (report.deleted, report.live) == (0, 1)
+    assert tokens(any_huey) == {f"r:{kept.id}"}
+
+
+def test_a_task_that_comes_during_the_deletions_keeps_its_token(any_huey, monkeypatch):
+    """The places are read again whenever what is known of them is too old."""
+    job, *_ = declare(any_huey)
+    kept = [job.s() for _ in range(3)]
+    for task in kept:
+        any_huey.revoke_by_id(task.id)
+    sweep(any_huey, 0)
+    monkeypatch.setattr(sweep_module, "DELETE_BATCH", 1)
+    monkeypatch.setattr(_two_looks, "MAX_LIVE_IDS_AGE", -100.0)
+
+    def enqueue(report):
+        if report.deleted == 1:
+            for task in kept:
+                any_huey.enqueue(task)
+
+    report = sweep(any_huey, DAY + 1, on_progress=enqueue)
+    assert (report.deleted, report.live) == (1, 2)
+    assert len(tokens(any_huey)) == 2
+
+
+def test_a_sweep_that_loses_its_turn_deletes_no_further_batch(any_huey, monkeypatch):
+    """It asks before each."""
+    for _ in range(3):
+        any_huey.revoke_by_id(str(uuid.uuid4()))
+    sweep(any_huey, 0)
+    monkeypatch.setattr(sweep_module, "DELETE_BATCH", 1)
+    check = sweeper.Sweeper.check_may_continue
+
+    def lose(report):
+        if report.deleted == 1:
+            monkeypatch.setattr(sweeper.Sweeper, "check_may_continue", refuse)
+
+    def refuse(self):
+        check(self)
+        raise sweeper.LeaseLost("another process sweeps")
+
+    with pytest.raises(SweepStopped, match="another process sweeps") as stopped:
+        sweep(any_huey, DAY + 1, on_progress=lose)
+    assert stopped.value.report.deleted == 1
+    assert len(tokens(any_huey)) == 2
