@@ -501,7 +501,7 @@ def test_nothing_is_deleted_until_every_process_has_said_what_it_runs(make_huey,
         report = sweep(huey, DAY + 1)
     assert (report.deleted, report.undecided) == (0, 1)
     assert report.stopped.startswith("process 1 on elsewhere (record silent) did not write")
-    assert "the command line: forget --record ID --apply" in report.stopped
+    assert "run: huey-signals forget HUEY --record ID --apply" in report.stopped
     beats = itertools.count(2)
 
     def beaten(count):
@@ -613,7 +613,7 @@ def test_a_sweep_that_was_held_up_for_too_long_ends(make_huey, monkeypatch):
     def taken(report):
         delete_kit_data(huey, "lease:sweep")
 
-    with pytest.raises(SweepStopped, match="suspended for so long"):
+    with pytest.raises(SweepStopped, match="suspended and lost its lease"):
         sweep(huey, 0, on_progress=taken)
 
 
@@ -720,7 +720,7 @@ def test_an_uninstalled_kit_ends_its_sweep(make_huey, monkeypatch):
     kit = install_handlers(huey)
     leak(huey, 1)
     monkeypatch.setattr(LiveTaskIds, "refresh", lambda places, passes=2: kit.uninstall())
-    with pytest.raises(SweepStopped, match="was uninstalled during the sweep"):
+    with pytest.raises(SweepStopped, match="was uninstalled meanwhile"):
         kit.sweep_tokens()
 
 

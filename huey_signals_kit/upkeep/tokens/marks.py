@@ -93,7 +93,7 @@ class Bucket:
         if seconds > _SLOW_SECONDS:  # such as SQLite, which has one writer at a time: let others in
             time.sleep(min(seconds, 0.1))
         if not is_saved:
-            raise MarksReplaced(f"another process has replaced {self._key!r} during this sweep")
+            raise MarksReplaced(f"another process has replaced {self._key!r} during this work")
         self._raw = new
 
 

@@ -210,12 +210,15 @@ class Sweeper:
             LeaseLost: The lease has expired.
         """
         if self._is_cancelled():
-            raise SweepCancelled("the kit was uninstalled during the sweep")
+            raise SweepCancelled("the kit was uninstalled meanwhile")
         now = time.monotonic()
         if now - self._renewed_at < LEASE_SECONDS / 3:
             return
         if not self._lease.renew():
-            raise LeaseLost(f"suspended for so long that another process may be {self.doing}")
+            raise LeaseLost(
+                "this process was suspended and lost its lease; another process may be "
+                f"{self.doing}"
+            )
         self._renewed_at = now
 
     def wait_for_heartbeats(self) -> str:
@@ -252,6 +255,6 @@ class Sweeper:
             f"{', '.join(names[:_MAX_NAMED])}{more} did not write a record of running tasks within "
             f"{HEARTBEAT_WAIT_SECONDS:g} seconds; the marks are kept. If a process is suspended or "
             "cut off, try again when it is back. If it has ended, a running consumer removes its "
-            "record after ten minutes; without a consumer use the command line: forget --record ID "
-            "--apply"
+            "record after ten minutes; without a consumer run: huey-signals forget HUEY --record "
+            "ID --apply"
         )
