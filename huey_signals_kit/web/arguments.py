@@ -13,8 +13,8 @@ from ..upkeep.explanation.result import is_short
 from . import _text
 
 FormatArguments = Callable[[str, "tuple[Any, ...]", "dict[str, Any]"], "str | None"]
-"""Takes the name of a task, its arguments and its keyword arguments; returns what the page shows of
-them, or None to hide them."""
+"""Takes the name of a task, its arguments and its keyword arguments; returns what the web interface
+shows of them, or None to hide them."""
 
 _MAX_PARTS = 100_000
 """The most parts and characters of arguments that are formatted; more could take long."""
@@ -34,9 +34,7 @@ def validate_formatter(function: object) -> FormatArguments | None:
         return None
     what = "format_arguments="
     if not callable(function):
-        raise TypeError(
-            f"{what} must be a function of a name, a tuple and a dict; got {short(function)}"
-        )
+        raise TypeError(f"{what} must be a function (name, args, kwargs); got {short(function)}")
     validate_runs(function, what)
     try:
         inspect.signature(function).bind("", (), {})
@@ -51,7 +49,7 @@ def validate_formatter(function: object) -> FormatArguments | None:
 
 
 def describe_arguments(formatter: FormatArguments | None, explanation: Explanation) -> str:
-    """Return what the page shows of the arguments of a task; empty to show nothing.
+    """Return what the web interface shows of the arguments of a task; empty to show nothing.
 
     Args:
         formatter: The function that formats them; None to hide them.
@@ -73,5 +71,7 @@ def describe_arguments(formatter: FormatArguments | None, explanation: Explanati
         if isinstance(text, str):
             return _text.clean_lines(text, _MAX_TEXT, _MAX_LINES)
         problem = f"returned a {type(text).__name__} in place of a str"
-    _log.warning("The function format_arguments= %s for the task %r.", problem, name[:300])
+    _log.warning(
+        "format_arguments %s for the task %r; its arguments are not shown.", problem, name[:300]
+    )
     return f"not shown: the function format_arguments {problem}"

@@ -239,7 +239,7 @@ async def coroutine(name, args, kwargs):
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        ("ops.format", "must be a function of a name, a tuple and a dict; got 'ops.format'"),
+        ("ops.format", r"must be a function \(name, args, kwargs\); got 'ops.format'"),
         (lambda task: "", "must take three arguments"),
         (coroutine, "coroutine function"),
         (partial(coroutine), "coroutine function"),

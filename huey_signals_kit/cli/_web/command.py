@@ -97,7 +97,7 @@ def web(
 
 
 def _load_formatter(path: str) -> FormatArguments:
-    """Return the function with a dotted path; it takes a name, a tuple and a dict.
+    """Return the function (name, args, kwargs) with a dotted path.
 
     Raises:
         UsageError: It cannot be imported, or cannot be called with these.
@@ -111,7 +111,7 @@ def _load_formatter(path: str) -> FormatArguments:
         reason = printable(f"{type(exc).__name__}: {exc}")
         raise UsageError(f"{what}: {reason}") from None
     if formatter is None:
-        raise UsageError(f"{what} is None; name a function of a name, a tuple and a dict")
+        raise UsageError(f"{what} is None; name a function (name, args, kwargs)")
     return formatter
 
 
@@ -134,7 +134,7 @@ def open_server(
     allowed_hosts: Iterable[str] = (),
     format_arguments: FormatArguments | None = None,
 ) -> PageServer:
-    """Return the server of the page.
+    """Return the server of the web interface.
 
     Raises:
         CommandError: Jinja2 is not installed.

@@ -103,8 +103,7 @@ def _invalid_formatter() -> Iterator[Problem]:
         yield Problem(
             "E014",
             f"{FORMATTER} = {short(getattr(settings, FORMATTER))}: {_describe(exc)}.",
-            "It takes a function of the name of a task, the tuple of its arguments and the dict of "
-            "its keyword arguments, or the path of one.",
+            "It takes a function (name, args, kwargs), or the path of one.",
         )
 
 

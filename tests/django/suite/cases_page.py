@@ -252,7 +252,7 @@ class PageChecks(SimpleTestCase):
         for given, problem in {
             "shop.ops.missing": "ModuleNotFoundError: No module named 'shop'",
             f"{__name__}.missing": "ImportError",
-            3: "must be a function of a name, a tuple and a dict; got 3",
+            3: "must be a function (name, args, kwargs); got 3",
             f"{__name__}.Page": "is the class",
         }.items():
             with override_settings(HUEY_SIGNALS_FORMAT_ARGUMENTS=given), self.subTest(given=given):
