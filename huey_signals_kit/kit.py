@@ -229,14 +229,14 @@ class Kit:
     def purge_results(
         self, min_age: float = upkeep.WEEK, dry_run: bool = False
     ) -> upkeep.ResultPurgeReport:
-        """Delete results that two calls have found with the same bytes: no caller fetches them.
+        """Delete results that two purges, `min_age` apart, found unchanged: no caller fetched them.
 
-        A result is a value under an id that Huey generated, and no error. One of a task that can
-        still run stays, and so do results whose id is in the arguments of such a task. The first
-        call only marks results. One process purges at a time.
+        A result is a value under an id that Huey generated, and no error. A result of a task that
+        can still run stays, and so do results whose id is in the arguments of such a task. The
+        first purge only marks results. One process purges at a time.
 
         Args:
-            min_age: Seconds between two calls that find a result unchanged; longer than any caller
+            min_age: Seconds between two purges that find a result unchanged; longer than any caller
                 waits for a result, or reads it with ``preserve=True``. At least 15.
             dry_run: Only report what would be marked and deleted.
 
@@ -319,7 +319,7 @@ class Kit:
         if installed:
             self.shutdown()
 
-    # The methods below are called by `install_handlers`, by the components and by the web page.
+    # `install_handlers`, the components and the web interface call the methods below.
 
     def report_page_action(self, action: str, target: str, count: int, user: str) -> None:
         """Count and announce a change that a person made in the web interface.
@@ -338,11 +338,11 @@ class Kit:
             scheduler.start()
 
     def report_released(self, lock: upkeep.LockInfo) -> None:
-        """Count and announce a lock that was released on the web page."""
+        """Count and announce a lock that was released in the web interface."""
         self._stale_lock_job.report_released(lock)
 
     def report_sweep(self, report: upkeep.SweepReport) -> None:
-        """Count what a sweep of the web page has deleted, and announce its report."""
+        """Count what a sweep from the web interface has deleted, and announce its report."""
         self._token_sweep_job.report(report)
 
     def start_sinks(self) -> None:

@@ -20,7 +20,7 @@ class ServerStopped(Exception):
     """The reason why an action was stopped early."""
 
     def __init__(self) -> None:
-        super().__init__("the server of the page was stopped")
+        super().__init__("the server of the web interface was stopped")
 
 
 @dataclass

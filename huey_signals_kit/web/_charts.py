@@ -1,4 +1,4 @@
-"""Bar charts as SVG, drawn on the server: the page needs no script for them."""
+"""Bar charts as SVG, drawn on the server: the web interface needs no script for them."""
 
 from __future__ import annotations
 

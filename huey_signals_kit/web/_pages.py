@@ -162,7 +162,7 @@ class _Lock:
     state: QueueState
     row: LockRow
     refusal: str
-    """Why the page does not release it; may be empty."""
+    """Why the web interface does not release it; may be empty."""
 
 
 def _read_lock(visit: Visit) -> _Lock:

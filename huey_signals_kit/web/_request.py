@@ -67,7 +67,7 @@ def read_request(
     Args:
         method: The method.
         path: The path below `prefix`, decoded.
-        prefix: The path where the page is mounted, decoded; bytes if it may be no text.
+        prefix: The path where the web interface is mounted, decoded; bytes if it may be no text.
         query: The query, encoded.
         headers: Names in any case and values; values of the same name are joined.
         body: The body, or the status of the response if the body cannot be read.

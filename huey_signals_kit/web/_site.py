@@ -240,7 +240,7 @@ class Site:
         queue = visit.queue
         if queue.should_log_failure():
             _log.warning(
-                "The web page cannot use %s: %r", describe_storage(queue.huey.storage), exc
+                "The web interface cannot use %s: %r", describe_storage(queue.huey.storage), exc
             )
         text = storage_problem(queue.huey, exc)
         if is_read:

@@ -1,4 +1,4 @@
-"""Figures, times and foreign names as the page writes them."""
+"""Figures, times and foreign names as the web interface writes them."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def write_module(storage: DemoStorage, folder: Path) -> None:
 
 
 def pretend_module(huey: Any) -> None:
-    """Make `huey` the Huey of the module ``shop`` here, so that the page names it in commands."""
+    """Make `huey` that of the module ``shop``, which the web interface names in commands."""
     module = sys.modules[_NAME] = ModuleType(_NAME)
     vars(module)["huey"] = huey
 

@@ -36,7 +36,7 @@ def find_lock(visit: Visit, given: str) -> LockRow:
 
 
 def refusal_of(row: LockRow) -> str:
-    """Return why the page does not release a lock; empty if its holder is known to be dead."""
+    """Return why no form releases a lock; empty if its holder is known to be dead."""
     lock = row.lock
     if lock.kind == "semaphore":
         return (
