@@ -102,9 +102,9 @@ class Receiver:
     def listeners(self, event: Event) -> tuple[Handler, ...]:
         """Return the handlers that listen to the signal of an event, in running order.
 
-        Handlers that can do nothing with such an event are left out, so they cost nothing: those
-        of other tasks, and on a real error those that do something only with lock errors. They are
-        found once for each class of tasks; Django's own tasks have one class, and count by name.
+        Two kinds of handlers are left out, so that they cost nothing: handlers for other tasks,
+        and, for a real error, handlers for lock errors only. The result is cached by task class;
+        for Django's own tasks, which share a class, by name.
 
         Args:
             event: The event.

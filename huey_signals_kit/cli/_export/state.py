@@ -46,7 +46,7 @@ def _state(process: Process) -> str:
 def heartbeat_age(snapshot: Snapshot) -> float:
     """Return the greatest age of the last heartbeat of the processes that write them regularly.
 
-    That are processes with workers or locks. The age is the time for which this process or another
+    These are processes with workers or locks. The age is the time for which this process or another
     observer has seen the record unchanged, so clocks of two hosts are never compared.
     """
     ages = (
@@ -58,7 +58,7 @@ def heartbeat_age(snapshot: Snapshot) -> float:
 
 
 def running_since(snapshot: Snapshot) -> list[float]:
-    """Return since when each running task is running, by the clock of its host."""
+    """Return the start time of each running task, by the clock of its host."""
     return [
         task.since
         for process in snapshot.processes

@@ -107,7 +107,7 @@ def release_stale(
     A lock is unclaimed if it names no holder and no living process names it in its record, or if it
     names a process on another host that has never written a record. If a holder on another host is
     silent, this may take ``stale_after`` and 15 seconds; locks whose holder is known to be dead are
-    released before.
+    released first.
 
     Args:
         huey: The Huey, with a kit or without.

@@ -106,8 +106,8 @@ def dead_workers(processes: Iterable[W]) -> list[W]:
 def periodic_schedulers(processes: Iterable[S]) -> dict[str, list[S]]:
     """Return the living processes that enqueue each periodic task, by the name of the task.
 
-    With two of them, each run of the task is enqueued twice. A process whose life is in doubt does
-    not count: it may be one that was replaced a minute ago.
+    With two such processes, each run of the task is enqueued twice. A process that may be dead does
+    not count: it may have been replaced a minute ago.
     """
     by_task: defaultdict[str, list[S]] = defaultdict(list)
     for process in processes:
