@@ -152,7 +152,7 @@ class StaleLockJob:
             return
         self._runs += 1
         if self._runs % _SKIPS_EVERY == 1:
-            self.inspector.note_skips()
+            self.inspector.store_skips()
             for text in self.inspector.older_versions():
                 self._reporter.older_version(text)
         stored_names, is_pass_complete = self._next_pages()

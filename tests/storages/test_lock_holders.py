@@ -25,7 +25,7 @@ from huey_signals_kit.runtime.scheduler import scheduler
 from huey_signals_kit.store import UPKEEP, open_kit_store, open_store
 from huey_signals_kit.upkeep import LockHeld, LockInspector, Release, release_lock, release_stale
 from huey_signals_kit.upkeep.locks import inspection
-from huey_signals_kit.upkeep.locks.skip_history import note_skips, recent_skips
+from huey_signals_kit.upkeep.locks.skip_history import recent_skips, store_skips
 from tests.locks import ELSEWHERE, taken_by
 from tests.support import run_all, store, wait_until
 
@@ -844,10 +844,10 @@ def test_skips_are_those_of_about_the_last_hour(make_huey):
         ledger.write(record)
         return ledger.snapshot()
 
-    note_skips(open_kit_store(huey, UPKEEP), counted(7), now)
+    store_skips(open_kit_store(huey, UPKEEP), counted(7), now)
     assert recent_skips(open_kit_store(huey, UPKEEP), counted(9), now + 60)["held"] == 9
     for minutes in range(5, 90, 5):
-        note_skips(open_kit_store(huey, UPKEEP), counted(10 + minutes), now + 60 * minutes)
+        store_skips(open_kit_store(huey, UPKEEP), counted(10 + minutes), now + 60 * minutes)
     assert (
         recent_skips(open_kit_store(huey, UPKEEP), counted(200), now + 90 * 60)["held"] == 200 - 40
     )

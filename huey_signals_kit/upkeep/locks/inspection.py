@@ -43,7 +43,7 @@ from ...store import (
 )
 from .._common import to_datetime
 from .info import LockInfo
-from .skip_history import note_skips, recent_skips
+from .skip_history import recent_skips, store_skips
 
 _SERIES_SECONDS = 2 * HEARTBEAT_SECONDS
 """Seconds at most between two inspections that count as uninterrupted."""
@@ -121,9 +121,9 @@ class LockInspector:
         held = {name: raw for name, raw in values.items() if raw is not None}
         return list(self.inspect(held, snapshot))
 
-    def note_skips(self) -> None:
+    def store_skips(self) -> None:
         """Store the skips so far, so that later inspections know those of the last hour."""
-        note_skips(open_kit_store(self._huey, UPKEEP), self._ledger.snapshot(), time.time())
+        store_skips(open_kit_store(self._huey, UPKEEP), self._ledger.snapshot(), time.time())
 
     def older_versions(self) -> list[str]:
         """Return a message for each process of version 0.1 that may be alive; see `older_text`."""

@@ -50,7 +50,7 @@ def recent_skips(store: KitStore, snapshot: Snapshot, now: float) -> Counter[str
     return Counter({label: count for label, count in skips.items() if count > 0})
 
 
-def note_skips(store: KitStore, snapshot: Snapshot, now: float) -> None:
+def store_skips(store: KitStore, snapshot: Snapshot, now: float) -> None:
     """Store the skips so far, if there are any and the last note is five minutes old.
 
     Args:

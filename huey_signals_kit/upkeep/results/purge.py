@@ -215,8 +215,8 @@ class ResultPurger(Sweeper):
     lease_name = "result purge"
     doing = "purging results"
 
-    def _note_end(self) -> None:
-        """Note nothing: reports show only the end of a sweep of tokens."""
+    def _store_end(self) -> None:
+        """Store nothing: reports show only the end of a sweep of tokens."""
 
 
 def purge_results(

@@ -9,7 +9,7 @@ from ...store import KitStore
 _KEY = "huey-signals:swept"
 
 
-def note_sweep(store: KitStore, now: float) -> None:
+def store_sweep_end(store: KitStore, now: float) -> None:
     """Store the end of a sweep that was applied and not stopped.
 
     Args:

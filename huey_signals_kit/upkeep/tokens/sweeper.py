@@ -19,7 +19,7 @@ from ...runtime.fork import reset_in_child
 from ...store import UPKEEP, open_kit_store
 from .._limits import DAY, MIN_AGE
 from .info import SweepReport
-from .last_sweep import note_sweep
+from .last_sweep import store_sweep_end
 from .sweep import TokenSweep
 
 MAX_AGE = 3650 * DAY
@@ -179,15 +179,15 @@ class Sweeper:
                 releasing.join(RELEASE_SECONDS)
                 raise
             if not report.stopped:
-                with suppress(Exception):  # the sweep is done, only the note of it is missing
-                    self._note_end()
+                with suppress(Exception):  # the sweep is done, only its stored end is missing
+                    self._store_end()
             self._release_lease()
             return report
         finally:
             thread_lock.release()
 
-    def _note_end(self) -> None:
-        note_sweep(open_kit_store(self._huey, UPKEEP), self._clock())
+    def _store_end(self) -> None:
+        store_sweep_end(open_kit_store(self._huey, UPKEEP), self._clock())
 
     def _acquire_lease(self, wait: float) -> bool:
         deadline = time.monotonic() + wait
