@@ -52,7 +52,7 @@ GROUPS = {
         ),
     ),
     "sweep": Group(
-        ("upkeep/_two_looks.py", "upkeep/tokens/sweep.py", "upkeep/_live_ids.py"),
+        ("upkeep/_mark_and_delete.py", "upkeep/tokens/sweep.py", "upkeep/_live_ids.py"),
         ("storages/test_sweep.py", "storages/test_sweep_ways.py", "storages/test_sweep_model.py"),
         "memory,sqlite",
     ),

@@ -487,7 +487,7 @@ def test_nothing_is_freed_while_a_process_of_version_01_lives(make_huey, caplog)
     assert {each.name for each in kit.locks()} == {"bare"}
 
 
-def test_one_that_was_never_heard_of_goes_after_two_looks(make_huey):
+def test_one_that_was_never_heard_of_goes_after_two_calls(make_huey):
     """It took the lock before its first heartbeat, and has no record since: nobody claims it."""
     huey, now, clock = make_huey("sqlite"), [1000.0], Clock()
     watch = watching_locks(huey, clock)
@@ -634,8 +634,8 @@ def test_a_lock_that_was_taken_anew_since_the_look_is_not_freed(any_huey, monkey
     assert key(any_huey, "held") in store(any_huey)
 
 
-def test_stale_ones_go_at_once_if_dead_and_after_two_looks_if_nobodys(any_huey):
-    """Never one that lives, nor one that has changed between the looks."""
+def test_stale_ones_go_at_once_if_dead_and_after_two_calls_if_nobodys(any_huey):
+    """Never one that lives, nor one that has changed between the calls."""
     now = [1000.0]
     install_handlers(any_huey)
     taken_by(any_huey, "dead", GONE)

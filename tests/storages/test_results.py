@@ -655,6 +655,6 @@ class Model(RuleBasedStateMachine):
         assert results(self.huey) == self.values
 
 
-def test_two_looks_decide_whatever_happens_in_between():
+def test_two_purges_decide_whatever_happens_in_between():
     """A result goes exactly when it was seen, with the same bytes, a week before."""
     run_state_machine_as_test(Model)

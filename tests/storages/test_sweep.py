@@ -21,7 +21,7 @@ from huey_signals_kit.runtime.process_id import ProcessId, this_process
 from huey_signals_kit.runtime.scheduler import scheduler
 from huey_signals_kit.signals import sweep_finished
 from huey_signals_kit.store import UPKEEP, open_kit_store
-from huey_signals_kit.upkeep import SweepStopped, _two_looks, sweep_tokens
+from huey_signals_kit.upkeep import SweepStopped, _mark_and_delete, sweep_tokens
 from huey_signals_kit.upkeep._live_ids import LiveTaskIds
 from huey_signals_kit.upkeep.tokens import marks, slices, sweeper
 from huey_signals_kit.upkeep.tokens import sweep as sweep_module
@@ -746,7 +746,7 @@ def test_a_task_that_comes_during_the_deletions_keeps_its_token(any_huey, monkey
         any_huey.revoke_by_id(task.id)
     sweep(any_huey, 0)
     monkeypatch.setattr(sweep_module, "DELETE_BATCH", 1)
-    monkeypatch.setattr(_two_looks, "MAX_LIVE_IDS_AGE", -100.0)
+    monkeypatch.setattr(_mark_and_delete, "MAX_LIVE_IDS_AGE", -100.0)
 
     def enqueue(report):
         if report.deleted == 1:

@@ -17,7 +17,7 @@ What is left alone
   - A result of a task that is in the queue or the schedule, or runs, or is nested in such a task;
     and one whose id is in the arguments of such a task, because the task may fetch it. That ends
     its waiting time: it begins again when the task is gone.
-  - A result that was stored again with other bytes, also between the look at it and its deletion.
+  - A result that was stored again with other bytes, also between its read and its deletion.
   - Everything while a message or a record of a process cannot be read.
 
 What a purge cannot see
@@ -51,12 +51,14 @@ from ...store.tokens import ID_LENGTH, pack_ids
 from .._common import Stopped, to_datetime
 from .._ids import SIZE, iter_ids, pack_id, unpack_id
 from .._limits import WEEK
-from .._two_looks import Parts, TwoLooks
+from .._mark_and_delete import READ, Classified, MarkAndDelete
 from ..tokens import marks
 from ..tokens.sweeper import Sweeper
 from .rows import DueResults, ResultSlice, Row, Rows
 
-_RESULT, _UNREADABLE = "read", "unreadable"
+_ERRORS, _UNREADABLE = "errors", "unreadable"
+"""The names of counts."""
+
 _SOME_ID = "00000000-0000-4000-8000-000000000000"
 PREFIX = "huey-signals:result-marks:"
 MOST_MARKS = 16_384
@@ -117,7 +119,7 @@ class ResultPurgeStopped(Stopped):
     work = "the purge of results of"
 
 
-class ResultPurge(TwoLooks[list[Entry], ResultSlice, Rows, list[Row]]):
+class ResultPurge(MarkAndDelete[list[Entry], ResultSlice, Rows, list[Row]]):
     """One purge of the results of a Huey."""
 
     prefix = PREFIX
@@ -132,7 +134,7 @@ class ResultPurge(TwoLooks[list[Entry], ResultSlice, Rows, list[Row]]):
         """Return the report so far."""
         counts = dict(self._counts)
         return ResultPurgeReport(
-            results=counts.pop(_RESULT, 0),
+            results=counts.pop(READ, 0),
             **counts,
             seconds=self._seconds(),
             stopped=self._stopped,
@@ -163,7 +165,7 @@ class ResultPurge(TwoLooks[list[Entry], ResultSlice, Rows, list[Row]]):
             key, value, _, is_fetched = entry
             kind = self._kind(value) if is_fetched else _UNREADABLE
             self._counts[kind] += 1
-            if kind == _RESULT:
+            if kind == READ:
                 if self._may_be_foreign and not self._keys.is_of_this_queue(key, None):
                     self._counts["undecided"] += 1
                 else:
@@ -173,14 +175,14 @@ class ResultPurge(TwoLooks[list[Entry], ResultSlice, Rows, list[Row]]):
     def _kind(self, value: bytes) -> str:
         """Return the name of the count for a value under an id that Huey has generated."""
         try:
-            return "errors" if self._reader.is_error(value) else _RESULT
+            return _ERRORS if self._reader.is_error(value) else READ
         except Unreadable:
             return _UNREADABLE
 
-    def _part(self, current: ResultSlice, rows: Rows) -> Parts:
+    def _classify_rows(self, current: ResultSlice, rows: Rows) -> Classified:
         live_ids = self._live_ids.live
         live = {mark for mark, rest in rows.items() if rest[:SIZE] in live_ids}
-        return Parts(live, rows.keys() - live, 0)
+        return Classified(live, rows.keys() - live, 0)
 
     def _new_deletions(self) -> DueResults:
         return DueResults()
@@ -193,17 +195,17 @@ class ResultPurge(TwoLooks[list[Entry], ResultSlice, Rows, list[Row]]):
 
     def _delete_batch(self, current: ResultSlice, batch: list[Row]) -> tuple[int, int]:
         newly_seen = self._live_ids.newly_seen
-        orphans = [(mark, packed) for mark, packed, _ in batch if packed not in newly_seen]
-        keys = [unpack_id(packed) for _, packed in orphans]
+        unused = [(mark, packed) for mark, packed, _ in batch if packed not in newly_seen]
+        keys = [unpack_id(packed) for _, packed in unused]
         values = [value for some in chunks(keys, READ_BATCH) for value in self._store.get(some)]
-        rows = zip(keys, values, orphans, strict=True)
+        rows = zip(keys, values, unused, strict=True)
         pairs = [
             (key, value)
             for key, value, (mark, packed) in rows
             if value is not None and _digest(packed, value) == mark
         ]
         deleted = self._store.compare_and_delete_many(pairs)
-        return len(batch) - len(orphans), len(deleted)
+        return len(batch) - len(unused), len(deleted)
 
 
 class ResultPurger(Sweeper):

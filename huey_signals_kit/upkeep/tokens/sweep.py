@@ -66,7 +66,7 @@ from collections.abc import Iterator
 
 from ...store.tokens import Tokens, delete_tokens, read_tokens
 from .._ids import SIZE, iter_ids
-from .._two_looks import Parts, TwoLooks
+from .._mark_and_delete import READ, Classified, MarkAndDelete
 from .info import SweepReport, SweepStopped
 from .slices import BucketIds, PendingDeletions, Slice
 
@@ -80,14 +80,14 @@ _Batch = tuple[int, bytes]
 """The index of a value, and joined ids of tokens that have it."""
 
 
-class TokenSweep(TwoLooks[Tokens, Slice, BucketIds, _Batch]):
+class TokenSweep(MarkAndDelete[Tokens, Slice, BucketIds, _Batch]):
     """One sweep over the tokens of a Huey."""
 
     def report(self) -> SweepReport:
         """Return the report so far."""
         counts = self._counts
         return SweepReport(
-            scanned=counts["read"],
+            scanned=counts[READ],
             live=counts["live"],
             custom=counts["custom"],
             marked=counts["new"] + counts["waiting"],
@@ -118,17 +118,17 @@ class TokenSweep(TwoLooks[Tokens, Slice, BucketIds, _Batch]):
         return Slice(started)
 
     def _add(self, batch: Tokens, current: Slice) -> bool:
-        self._counts.update(read=batch.total, custom=len(batch.others))
+        self._counts.update({READ: batch.total, "custom": len(batch.others)})
         for value, ids in batch.generated.items():
             current.add(value, ids)
         return current.is_full(SLICE_SIZE)
 
-    def _part(self, current: Slice, rows: BucketIds) -> Parts:
+    def _classify_rows(self, current: Slice, rows: BucketIds) -> Classified:
         if len(current.is_token) != len(current.values):  # once for each slice
             current.is_token = [self._reader.is_token(value) for value in current.values]
-        orphans, undecided = rows.split(current.is_token)
-        live = orphans & self._live_ids.live
-        return Parts(live, orphans - live, undecided)
+        tokens, undecided = rows.split(current.is_token)
+        live = tokens & self._live_ids.live
+        return Classified(live, tokens - live, undecided)
 
     def _new_deletions(self) -> PendingDeletions:
         return PendingDeletions()
@@ -142,8 +142,8 @@ class TokenSweep(TwoLooks[Tokens, Slice, BucketIds, _Batch]):
 
     def _delete_batch(self, current: Slice, batch: _Batch) -> tuple[int, int]:
         index, ids = batch
-        newly_seen, orphans = self._live_ids.newly_seen, ids
+        newly_seen, unused = self._live_ids.newly_seen, ids
         if newly_seen and not newly_seen.isdisjoint(iter_ids(ids)):
-            orphans = b"".join(packed for packed in iter_ids(ids) if packed not in newly_seen)
-        live = (len(ids) - len(orphans)) // SIZE
-        return live, delete_tokens(self._store, current.values[index], orphans)
+            unused = b"".join(packed for packed in iter_ids(ids) if packed not in newly_seen)
+        live = (len(ids) - len(unused)) // SIZE
+        return live, delete_tokens(self._store, current.values[index], unused)

@@ -1,8 +1,8 @@
-"""Delete what two looks, at least `min_age` seconds apart, have found unused.
+"""Mark what is unused, and delete what an earlier pass, at least `min_age` ago, has marked.
 
 This is the part that the sweep of tokens and the purge of results have in common. What is stored is
 read in slices. After each slice, all places where tasks can be are read; only then it is decided
-what is marked, and what is deleted because an earlier look has marked it. The docstring of
+what is marked, and what is deleted because an earlier pass has marked it. The docstring of
 `tokens.sweep` has the reasons.
 """
 
@@ -28,6 +28,9 @@ MAX_LIVE_IDS_AGE = 5.0
 """Seconds since the places were read, after which they are read again before a deletion."""
 
 _UNREADABLE_MESSAGE = "a message cannot be read"
+
+READ = "read"
+"""The name of the count of the rows that were read."""
 
 
 class Coordinator(Protocol):
@@ -73,23 +76,23 @@ class _Deletions(Protocol):
 SliceT = TypeVar("SliceT", bound=_Slice)
 
 
-class Parts(NamedTuple):
-    """The rows of one bucket, by their marks."""
+class Classified(NamedTuple):
+    """The marks of the live rows and of the unused rows of one bucket."""
 
     live: set[bytes]
-    orphans: set[bytes]
+    unused: set[bytes]
     undecided: int
     """The number of rows that are neither."""
 
 
-class TwoLooks(ABC, Generic[ReadT, SliceT, RowsT, BatchT]):
-    """One look at the store of a Huey.
+class MarkAndDelete(ABC, Generic[ReadT, SliceT, RowsT, BatchT]):
+    """One pass over the store of a Huey.
 
     Args:
         huey: The Huey.
         ledger: The ledger of its queue.
         coordinator: Called before each step, and to wait for heartbeats.
-        min_age: Seconds between two looks that find something unused.
+        min_age: Seconds between two passes that find something unused.
         dry_run: Delete nothing and mark nothing.
         clock: Returns seconds since the epoch.
         on_progress: Called repeatedly with the report so far.
@@ -121,8 +124,8 @@ class TwoLooks(ABC, Generic[ReadT, SliceT, RowsT, BatchT]):
         self._dry_run = dry_run
         self._clock = clock
         self._on_progress = on_progress
-        self._look = random.random()
-        """A number that tells the marks of this look from the marks of earlier ones."""
+        self._pass_id = random.random()
+        """A number that tells the marks of this pass from the marks of earlier passes."""
         self._started = time.monotonic()
         self._counts: Counter[str] = Counter()
         self._silent = ""
@@ -146,10 +149,10 @@ class TwoLooks(ABC, Generic[ReadT, SliceT, RowsT, BatchT]):
 
     @abstractmethod
     def _add(self, batch: ReadT, current: SliceT) -> bool:
-        """Count a batch under ``read``, and add it; return whether the slice is full."""
+        """Count a batch under `READ`, and add it; return whether the slice is full."""
 
     @abstractmethod
-    def _part(self, current: SliceT, rows: RowsT) -> Parts:
+    def _classify_rows(self, current: SliceT, rows: RowsT) -> Classified:
         """Compare the rows of one bucket with the places of tasks."""
 
     @abstractmethod
@@ -176,14 +179,14 @@ class TwoLooks(ABC, Generic[ReadT, SliceT, RowsT, BatchT]):
     def _run(self) -> None:
         self._started = time.monotonic()
         try:
-            self._look_at_all()
+            self._read_all()
         except UnreadableLedger as exc:
             self._stopped = str(exc)
         except Exception as exc:
             self._stopped = repr(exc)
             raise
 
-    def _look_at_all(self) -> None:
+    def _read_all(self) -> None:
         current = self._new_slice(self._clock())
         for batch in self._read():
             is_full = self._add(batch, current)
@@ -194,7 +197,7 @@ class TwoLooks(ABC, Generic[ReadT, SliceT, RowsT, BatchT]):
                 current = self._new_slice(self._clock())
         self._process(current)
         if not self._dry_run:
-            marks.drop_unseen(self._kit_store, self._look, self.prefix)
+            marks.drop_unseen(self._kit_store, self._pass_id, self.prefix)
 
     def _check_may_continue(self) -> None:
         if not self._dry_run:
@@ -209,18 +212,18 @@ class TwoLooks(ABC, Generic[ReadT, SliceT, RowsT, BatchT]):
         self._live_ids.newly_seen.clear()
         now, is_complete = self._clock(), self._live_ids.is_complete
         cutoff = current.started - self._min_age
-        classifier = Classifier(cutoff, now, self._look, is_complete, self.most_marks)
+        classifier = Classifier(cutoff, now, self._pass_id, is_complete, self.most_marks)
         deletions = self._new_deletions()
         for number, bucket in marks.buckets(self._kit_store, current.numbers, self.prefix):
             self._check_may_continue()
             rows = current.bucket(number)
-            due = classifier.classify(bucket, self._part(current, rows))
+            due = classifier.classify(bucket, self._classify_rows(current, rows))
             deletions.add(number, due, rows)
             if not self._dry_run:
                 bucket.save(self._kit_store)
         self._counts.update(classifier.counts)
         # What was read twice counts once.
-        self._counts["read"] += sum(classifier.counts.values()) + deletions.size - current.size
+        self._counts[READ] += sum(classifier.counts.values()) + deletions.size - current.size
         if not is_complete:
             self._stopped = _UNREADABLE_MESSAGE
         self._delete(current, deletions)
@@ -235,7 +238,7 @@ class TwoLooks(ABC, Generic[ReadT, SliceT, RowsT, BatchT]):
         if self._silent:
             self._stopped = self._silent
             return
-        self._live_ids.refresh(1)  # it continues where the last pass has ended
+        self._live_ids.refresh(1)  # it continues where the last refresh has ended
         for number, bucket in marks.buckets(self._kit_store, deletions.numbers, self.prefix):
             for batch in self._batches(deletions, number):
                 if not self._may_delete():
@@ -260,15 +263,15 @@ class TwoLooks(ABC, Generic[ReadT, SliceT, RowsT, BatchT]):
 class Classifier:
     """The decision about the rows of one slice, and the update of their marks.
 
-    A live row loses its mark. An orphaned row without a mark gets one. An orphaned row whose mark
-    is old enough is due.
+    A live row loses its mark. An unused row without a mark gets one. An unused row whose mark is
+    old enough is due.
     """
 
     cutoff: float
     """A row is due if its mark is not younger than this; seconds since the epoch."""
     now: float
     """The time of new marks; seconds since the epoch."""
-    look: float
+    pass_id: float
     is_complete: bool
     """Whether all messages could be read; otherwise nothing is due."""
     most_marks: int | None = None
@@ -276,43 +279,43 @@ class Classifier:
     counts: Counter[str] = field(default_factory=Counter)
     """The number of live, new, waiting, unmarked and undecided rows."""
 
-    def classify(self, bucket: Bucket, parts: Parts) -> set[bytes]:
+    def classify(self, bucket: Bucket, rows: Classified) -> set[bytes]:
         """Return the marks of the due rows; they stay until the rows are deleted.
 
         Args:
             bucket: The marks of one bucket, which are updated.
-            parts: The rows of this bucket.
+            rows: The rows of this bucket.
         """
-        live, orphans, undecided = parts
-        due = self._update_marks(bucket, live, orphans)
+        live, unused, undecided = rows
+        due = self._update_marks(bucket, live, unused)
         self.counts.update(live=len(live), undecided=undecided)
         if self.is_complete:
-            self._mark(bucket, orphans)
+            self._mark(bucket, unused)
         else:
-            self.counts["undecided"] += len(orphans)
+            self.counts["undecided"] += len(unused)
         return due
 
-    def _mark(self, bucket: Bucket, orphans: set[bytes]) -> None:
+    def _mark(self, bucket: Bucket, unused: set[bytes]) -> None:
         if self.most_marks is not None:
             room = max(0, self.most_marks - bucket.count)
-            if len(orphans) > room:
-                self.counts["unmarked"] += len(orphans) - room
-                orphans = set(islice(orphans, room))
-        bucket.add((self.now, self.look), orphans)
-        self.counts["new"] += len(orphans)
+            if len(unused) > room:
+                self.counts["unmarked"] += len(unused) - room
+                unused = set(islice(unused, room))
+        bucket.add((self.now, self.pass_id), unused)
+        self.counts["new"] += len(unused)
 
-    def _update_marks(self, bucket: Bucket, live: set[bytes], orphans: set[bytes]) -> set[bytes]:
-        """Return the marks of the due rows, and leave in `orphans` those without a mark."""
+    def _update_marks(self, bucket: Bucket, live: set[bytes], unused: set[bytes]) -> set[bytes]:
+        """Return the marks of the due rows, and leave in `unused` those without a mark."""
         due: set[bytes] = set()
         groups, bucket.groups = bucket.groups, {}
         for (first, seen), ids in groups.items():
             ids -= live
             if first > self.now:  # a clock was put back
                 first = self.now
-            marked = ids & orphans
-            orphans -= marked
-            is_counted = seen == self.look  # in an earlier slice of this look
-            bucket.add((first, self.look), marked)
+            marked = ids & unused
+            unused -= marked
+            is_counted = seen == self.pass_id  # in an earlier slice of this pass
+            bucket.add((first, self.pass_id), marked)
             if first <= self.cutoff and self.is_complete:
                 due |= marked
             else:
