@@ -267,7 +267,7 @@ def test_json_of_a_server_is_refused(sqlite_shop):
 @pytest.mark.parametrize("options", [["--once"], ["--once", "--json"]])
 def test_once_ends_when_the_storage_hangs(frozen_shop, monkeypatch, options):
     """With half of the report read; a file with half of it is worse than none."""
-    monkeypatch.setattr(reader, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(reader, "STATE_SECONDS", 0.2)
     shop = frozen_shop(b"zscan")
     ran = shop.run("export", shop.name, *options)
     assert (ran.code, ran.out) == (1, "")
@@ -278,7 +278,7 @@ def test_once_ends_when_the_storage_hangs(frozen_shop, monkeypatch, options):
 def test_once_waits_for_a_report_that_takes_long(sqlite_shop, monkeypatch):
     """As long as the storage answers, but not for ever."""
     gate = Gate()
-    monkeypatch.setattr(reader, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(reader, "STATE_SECONDS", 0.2)
     monkeypatch.setattr(reader, "make_report", lambda huey, **_: gate() and report(huey))
     threading.Timer(0.7, gate.go.set).start()
     assert reader.QueueReader(sqlite_shop.huey, 60).complete_report().queue == sqlite_shop.huey.name
@@ -396,11 +396,11 @@ class Gate:
 def test_readings_are_shared_and_nobody_waits_longer_than_asked():
     """However many ask, there is one reading at a time."""
     gate = Gate()
-    asking = BackgroundRead(gate, "look")
+    asking = BackgroundRead(gate, "state")
     for _ in range(5):
         asking.request()
     assert not asking.wait(0.01)
-    with pytest.raises(ReadTimeout, match="no look yet"):
+    with pytest.raises(ReadTimeout, match="no state yet"):
         asking.result()
     gate.go.set()
     assert asking.wait(30)
@@ -415,18 +415,18 @@ def test_readings_are_shared_and_nobody_waits_longer_than_asked():
 
 def test_a_storage_that_hangs_is_given_up(sqlite_shop, monkeypatch):
     """A scrape is answered after some seconds, and what it waited for counts when it comes."""
-    monkeypatch.setattr(reader, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(reader, "STATE_SECONDS", 0.05)
     told = []
     found = collecting.QueueCollector(sqlite_shop.huey, 60, lambda exc, missing: told.append(exc))
     gate = Gate()
-    found._looks = BackgroundRead(
-        lambda: gate() and reader.Look(open_ledger(sqlite_shop.huey).snapshot()), "look"
+    found._states = BackgroundRead(
+        lambda: gate() and reader.CurrentState(open_ledger(sqlite_shop.huey).snapshot()), "state"
     )
     (up,) = found.collect()
     assert up.samples[0].value == 0
     assert "no answer for 0.05 seconds" in str(told[0])
     gate.go.set()
-    monkeypatch.setattr(reader, "LOOK_SECONDS", 30)
+    monkeypatch.setattr(reader, "STATE_SECONDS", 30)
     assert next(iter(found.collect())).samples[0].value == 1
     assert gate.calls <= 2
 

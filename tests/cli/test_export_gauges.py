@@ -205,12 +205,12 @@ def test_a_schedule_that_cannot_be_read_has_no_overdue_message(make_huey):
     assert "huey_schedule_overdue_seconds" not in found
 
 
-def looks(backlog, clock, *steps):
-    """Return the ages at some looks, each at a time with the messages in the queue."""
+def ages_of(backlog, clock, *steps):
+    """Return the ages at some times, each with the messages in the queue."""
     ages = []
     for at, queue in steps:
         clock.now = at
-        ages.append(backlog.look([queue[0], queue[-1]] if queue else []))
+        ages.append(backlog.observe([queue[0], queue[-1]] if queue else []))
     return ages
 
 
@@ -219,33 +219,33 @@ def test_the_age_of_a_message_is_the_time_since_it_was_first_seen():
     backlog = Backlog(clock := Clock())
     a, b, c, d = b"abcd"[:1], b"b", b"c", b"d"
     steps = [(0, [a]), (10, [a, b, c]), (25, [b, c]), (40, [c, d]), (60, [d]), (70, [])]
-    assert looks(backlog, clock, *steps) == [0, 10, 15, 30, 20, 0]
+    assert ages_of(backlog, clock, *steps) == [0, 10, 15, 30, 20, 0]
 
 
 def test_a_report_finds_messages_in_the_middle_of_a_queue_that_moves():
-    """Where another message is next at each look, and the last one is another, too."""
+    """Where another message is next each time, and the last one is another, too."""
     backlog = Backlog(clock := Clock())
-    assert looks(backlog, clock, (0, [b"a", b"b"]), (30, [b"x", b"y"])) == [0, 0]
+    assert ages_of(backlog, clock, (0, [b"a", b"b"]), (30, [b"x", b"y"])) == [0, 0]
     clock.now = 50
     backlog.start_report()
-    assert looks(backlog, clock, (55, [b"v", b"late"])) == [0]
+    assert ages_of(backlog, clock, (55, [b"v", b"late"])) == [0]
     backlog.found([b"n", b"y"])
     backlog.found([b"m", b"b"])
     backlog.end_report()
-    assert looks(backlog, clock, (60, [b"z", b"w"])) == [50]
+    assert ages_of(backlog, clock, (60, [b"z", b"w"])) == [50]
     backlog.start_report()
     backlog.found([b"y", b"z", b"w"])
     backlog.end_report()
-    assert looks(backlog, clock, (70, [b"q", b"late"]), (80, []), (90, [b"b"])) == [30, 0, 0]
+    assert ages_of(backlog, clock, (70, [b"q", b"late"]), (80, []), (90, [b"b"])) == [30, 0, 0]
 
 
 def test_the_noted_messages_are_bounded():
     """The oldest stays, and so does the age."""
     backlog = Backlog(clock := Clock())
     for number in range(5 * MOST_NOTED):
-        looks(backlog, clock, (number, [b"first", b"%d" % number]))
+        ages_of(backlog, clock, (number, [b"first", b"%d" % number]))
         assert len(backlog._first_seen) <= MOST_NOTED + 1
-    assert looks(backlog, clock, (9999, [b"first"])) == [9999]
+    assert ages_of(backlog, clock, (9999, [b"first"])) == [9999]
 
 
 def test_the_age_of_the_oldest_message_on_every_storage(any_huey):

@@ -1,8 +1,9 @@
 """Measure how long messages have waited, although Huey does not store when a message was enqueued.
 
-At each look, the process notes when it first saw the message that a worker takes next, and the one
-that is last in line. A report reads the whole queue, and so finds out which noted messages are
-still there. So the age is a lower bound: the oldest message has waited for at least that long.
+Whenever the queue is read, the process notes when it first saw the message that a worker takes
+next, and the last one in the queue. A report reads the whole queue, and so finds out which noted
+messages are still there. So the age is a lower bound: the oldest message has waited for at least
+that long.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Backlog:
         self._age_in_report = 0.0
         """The age of the oldest noted message that the last report has found in the queue."""
 
-    def look(self, ends: list[bytes]) -> float:
+    def observe(self, ends: list[bytes]) -> float:
         """Note the ends of the queue; return the age of the oldest message, at least.
 
         Args:

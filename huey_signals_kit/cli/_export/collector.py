@@ -1,4 +1,4 @@
-"""Metrics of a queue: the counters of all processes, and gauges from looks and reports."""
+"""Metrics of a queue: the counters of all processes, gauges of its state and of reports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ...upkeep import Report
 from ...upkeep.monitor.background_read import ReadTimeout
 from ...upkeep.reports.problems import periodic_schedulers
 from .lock_watch import LockFigures
-from .reader import Look, QueueReader
+from .reader import CurrentState, QueueReader
 from .state import QueueState, count_processes, heartbeat_age, running_since
 
 OnRead = Callable[[Exception | None, str], object]
@@ -70,15 +70,15 @@ class QueueCollector(QueueReader):
     def collect(self) -> Iterable[Metric]:
         """Return all metrics; only ``huey_up 0`` if the storage fails."""
         try:
-            look = self.look()
+            state = self.read_state()
         except Exception as exc:
             self.discard_report()
             self._on_read(exc, "serving huey_up 0")
             return self._families(iter([(gauges.UP, (), 0.0)]))
         info = info_family([(self._queue, type(self._huey.storage).__name__)])
-        metrics = [info, *self._families(self._values(look))]
+        metrics = [info, *self._families(self._values(state))]
         if self._has_counters:
-            totals = _sanitize(look.snapshot.totals)
+            totals = _sanitize(state.snapshot.totals)
             metrics += families(limit_locks(totals, self._lock_labels))
         try:
             report, at = self.latest_report(SCRAPE_SECONDS)
@@ -89,22 +89,22 @@ class QueueCollector(QueueReader):
             return metrics
         if report is not None:
             metrics += self._families(_report_values(report, at))
-            if look.locks is None and look.error is None and self.locks.reported is not None:
+            if state.locks is None and state.error is None and self.locks.reported is not None:
                 metrics += self._families(_lock_values(self.locks.reported))
-        if look.error is not None:
-            self._on_read(look.error, "serving no gauges of the queue and the locks")
+        if state.error is not None:
+            self._on_read(state.error, "serving no gauges of the queue and the locks")
         elif report is not None:
             self._on_read(None, "")
         return metrics
 
-    def _values(self, look: Look) -> Values:
-        """Yield the gauges of the present state."""
+    def _values(self, state: CurrentState) -> Values:
+        """Yield the gauges of the current state."""
         yield gauges.UP, (), 1
-        yield from _process_values(look.snapshot, self._has_history)
-        if look.queue is not None:
-            yield from _queue_values(look.queue, self._has_history)
-        if look.locks is not None:
-            yield from _lock_values(look.locks)
+        yield from _process_values(state.snapshot, self._has_history)
+        if state.queue is not None:
+            yield from _queue_values(state.queue, self._has_history)
+        if state.locks is not None:
+            yield from _lock_values(state.locks)
 
     def _families(self, values: Values) -> Iterable[Metric]:
         by_name: dict[str, GaugeMetricFamily] = {}

@@ -60,7 +60,7 @@ class LockWatch(LockInspector):
         self._names = frozenset(lock.name for lock in locks[: MOST_LOCKS + 1])
         return iter(locks)
 
-    def look(self, snapshot: Snapshot) -> LockFigures | None:
+    def read(self, snapshot: Snapshot) -> LockFigures | None:
         """Return the locks now; None before the first report.
 
         Args:

@@ -1,4 +1,4 @@
-"""Reads of a queue for its metrics: its present state, and a report on the store."""
+"""Read a queue for its metrics: its current state, and a report on the store."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from .backlog import Backlog
 from .lock_watch import LockFigures, LockWatch
 from .state import QueueState, overdue_seconds
 
-LOOK_SECONDS = 5.0
-"""Seconds that a scrape waits for the present state; Prometheus waits 10 for a scrape."""
+STATE_SECONDS = 5.0
+"""Seconds that a scrape waits for the current state; Prometheus waits 10 for a scrape."""
 
 REPORT_SECONDS = 600.0
 """Seconds that a complete report may take while the storage still answers."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """The present state of a queue."""
+class CurrentState:
+    """The current state of a queue."""
 
     snapshot: Snapshot
     queue: QueueState | None = None
@@ -55,21 +55,23 @@ class QueueReader:
         self._ledger: Ledger = open_ledger(huey)
         self._backlog = Backlog()
         self.locks = LockWatch(huey, self._ledger)
-        self._looks: BackgroundRead[Look] = BackgroundRead(self._read_state, "look at the queue")
+        self._states: BackgroundRead[CurrentState] = BackgroundRead(
+            self._load_state, "state of the queue"
+        )
         self._reports: BackgroundRead[tuple[Report, float]] = BackgroundRead(
             self._read_report, "report on the store"
         )
 
-    def look(self) -> Look:
-        """Return the present state.
+    def read_state(self) -> CurrentState:
+        """Return the current state.
 
         Raises:
             ReadTimeout: The storage has not answered in time.
         """
-        self._looks.request()
-        if not self._looks.wait(LOOK_SECONDS):
-            raise ReadTimeout(f"no answer for {LOOK_SECONDS:g} seconds")
-        return self._looks.result()
+        self._states.request()
+        if not self._states.wait(STATE_SECONDS):
+            raise ReadTimeout(f"no answer for {STATE_SECONDS:g} seconds")
+        return self._states.result()
 
     def latest_report(self, wait: float) -> tuple[Report, float]:
         """Return the last report and the Unix time of its end; start a new one if it is due.
@@ -91,27 +93,27 @@ class QueueReader:
         Raises:
             ReadTimeout: The storage does not answer, or the report takes too long.
         """
-        self.look()
+        self.read_state()
         deadline = time.monotonic() + REPORT_SECONDS
         while True:
             try:
-                return self.latest_report(LOOK_SECONDS)[0]
+                return self.latest_report(STATE_SECONDS)[0]
             except ReadTimeout:
                 if time.monotonic() > deadline:
                     raise ReadTimeout(f"no report in {REPORT_SECONDS:g} seconds") from None
-                self.look()
+                self.read_state()
 
     def discard_report(self) -> None:
         """Forget the last report, so that none is served that is older than an outage."""
         self._reports.reset()
         self.locks.forget()
 
-    def _read_state(self) -> Look:
+    def _load_state(self) -> CurrentState:
         snapshot = self._ledger.snapshot()
         try:
-            return Look(snapshot, self._read_queue(), self.locks.look(snapshot))
+            return CurrentState(snapshot, self._read_queue(), self.locks.read(snapshot))
         except Exception as exc:  # the counters can be served without the rest
-            return Look(snapshot, error=exc)
+            return CurrentState(snapshot, error=exc)
 
     def _read_queue(self) -> QueueState:
         storage, store = self._huey.storage, open_store(self._huey)
@@ -119,7 +121,7 @@ class QueueReader:
         ends = store.queue_ends()
         return QueueState(
             queued=storage.queue_size(),
-            oldest=self._backlog.look(ends),
+            oldest=self._backlog.observe(ends),
             scheduled=storage.schedule_size(),
             overdue=overdue_seconds(self._huey, store.next_scheduled()),
             last_sweep=last_sweep(open_kit_store(self._huey, UPKEEP)),

@@ -126,7 +126,7 @@ class _LiveView:
         """
         self._huey = huey
         self._interval = interval
-        self._polls: BackgroundRead[Update] = BackgroundRead(reader.read, "look at the queue")
+        self._polls: BackgroundRead[Update] = BackgroundRead(reader.read, "state of the queue")
         self._is_polling = False
         self._next = 0.0
         self._problem = ""
