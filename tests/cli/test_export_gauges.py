@@ -303,7 +303,7 @@ def test_a_released_lock_is_gone_at_the_next_scrape(any_huey):
 
 def test_more_locks_than_are_read_each_time_are_as_of_the_report(make_huey, monkeypatch):
     """The number stays exact."""
-    monkeypatch.setattr("huey_signals_kit.cli._export.lock_watch.MOST_LOCKS", 2)
+    monkeypatch.setattr("huey_signals_kit.cli._export.scrape_locks.MOST_LOCKS", 2)
     huey = make_huey("sqlite")
     for name in ("one", "two", "three"):
         taken_by(huey, name, GONE)

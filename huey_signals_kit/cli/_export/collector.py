@@ -17,8 +17,8 @@ from ...sinks.prometheus import families, info_family
 from ...upkeep import Report
 from ...upkeep.monitor.background_read import ReadTimeout
 from ...upkeep.reports.problems import periodic_schedulers
-from .lock_watch import LockFigures
 from .reader import CurrentState, QueueReader
+from .scrape_locks import LockGauges
 from .state import QueueState, count_processes, heartbeat_age, running_since
 
 OnRead = Callable[[Exception | None, str], object]
@@ -141,7 +141,7 @@ def _queue_values(queue: QueueState, has_history: bool) -> Values:
     yield gauges.LAST_SWEEP, (), queue.last_sweep or 0
 
 
-def _lock_values(locks: LockFigures) -> Values:
+def _lock_values(locks: LockGauges) -> Values:
     yield gauges.LOCKS, (), locks.held
     yield gauges.STALE_LOCKS, (), locks.stale
     yield gauges.LOCK_AGE, (), locks.oldest

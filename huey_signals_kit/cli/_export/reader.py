@@ -13,7 +13,7 @@ from ...upkeep import report as make_report
 from ...upkeep.monitor.background_read import BackgroundRead, ReadTimeout
 from ...upkeep.tokens.last_sweep import last_sweep
 from .backlog import Backlog
-from .lock_watch import LockFigures, LockWatch
+from .scrape_locks import LockGauges, ScrapeLocks
 from .state import QueueState, overdue_seconds
 
 STATE_SECONDS = 5.0
@@ -30,7 +30,7 @@ class CurrentState:
     snapshot: Snapshot
     queue: QueueState | None = None
     """None if it cannot be read."""
-    locks: LockFigures | None = None
+    locks: LockGauges | None = None
     """None if they cannot be read, and before the first report."""
     error: Exception | None = None
     """Why the queue or the locks cannot be read."""
@@ -54,7 +54,7 @@ class QueueReader:
         self._interval = interval
         self._ledger: Ledger = open_ledger(huey)
         self._backlog = Backlog()
-        self.locks = LockWatch(huey, self._ledger)
+        self.locks = ScrapeLocks(huey, self._ledger)
         self._states: BackgroundRead[CurrentState] = BackgroundRead(
             self._load_state, "state of the queue"
         )

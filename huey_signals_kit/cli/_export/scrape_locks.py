@@ -15,12 +15,12 @@ from ...ledger import Ledger, Snapshot
 from ...upkeep import LockInfo, LockInspector
 
 MOST_LOCKS = 2000
-"""Locks at most that are read at each scrape; with more, the figures are those of the report."""
+"""Locks at most that are read at each scrape; with more, the gauges are those of the report."""
 
 
 @dataclass(frozen=True)
-class LockFigures:
-    """The locks in the store, without semaphores."""
+class LockGauges:
+    """Values of the lock gauges; semaphores do not count."""
 
     held: int
     stale: int
@@ -30,7 +30,7 @@ class LockFigures:
     oldest_stale: float
 
 
-class LockWatch(LockInspector):
+class ScrapeLocks(LockInspector):
     """The locks of one Huey; also the inspector of its reports, which find the names.
 
     Args:
@@ -48,7 +48,7 @@ class LockWatch(LockInspector):
     def forget(self) -> None:
         """Forget every lock, so that none is shown before the next report."""
         self._names: frozenset[str] | None = None
-        self.reported: LockFigures | None = None
+        self.reported: LockGauges | None = None
         """The locks as of the last report; None before the first."""
 
     def inspect(
@@ -56,11 +56,11 @@ class LockWatch(LockInspector):
     ) -> Iterator[LockInfo]:
         """Yield a description of each lock that a report has found, and keep the names."""
         locks = list(super().inspect(values, snapshot))
-        self.reported = self._figures(locks)
+        self.reported = self._gauges(locks)
         self._names = frozenset(lock.name for lock in locks[: MOST_LOCKS + 1])
         return iter(locks)
 
-    def read(self, snapshot: Snapshot) -> LockFigures | None:
+    def read(self, snapshot: Snapshot) -> LockGauges | None:
         """Return the locks now; None before the first report.
 
         Args:
@@ -76,13 +76,13 @@ class LockWatch(LockInspector):
         locks = self._current.named(sorted(names), snapshot) if names else []
         if self._names is found:  # no report has ended meanwhile
             self._names = frozenset(lock.name for lock in locks)
-        return self._figures(locks)
+        return self._gauges(locks)
 
-    def _figures(self, locks: Iterable[LockInfo]) -> LockFigures:
+    def _gauges(self, locks: Iterable[LockInfo]) -> LockGauges:
         now, locks = self._time(), list(locks)
         stale = [lock for lock in locks if lock.alive is False]
         oldest, oldest_stale = (
             max((now - lock.since.timestamp() for lock in some if lock.since), default=0.0)
             for some in (locks, stale)
         )
-        return LockFigures(len(locks), len(stale), max(0.0, oldest), max(0.0, oldest_stale))
+        return LockGauges(len(locks), len(stale), max(0.0, oldest), max(0.0, oldest_stale))
