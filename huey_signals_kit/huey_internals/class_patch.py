@@ -1,4 +1,4 @@
-"""Patch classes of Huey for a whole process, and leave them later as they were found.
+"""Patch classes of Huey for a whole process, and restore them.
 
 `patch` changes one Huey. This module is for code that must reach every Huey, including those that
 the application makes later.
@@ -18,11 +18,11 @@ from huey.signals import Signal
 Replacement = Callable[..., Any]
 """Called with the original function, then with the arguments of the call, ``self`` included."""
 
-Place = Literal[
+PatchPoint = Literal[
     "enqueue", "schedule", "execute", "send signal", "pickle", "unpickle", "create task"
 ]
 
-_PLACES: dict[Place, tuple[type, str]] = {
+_PATCH_POINTS: dict[PatchPoint, tuple[type, str]] = {
     # Huey's scheduler, retries, pipelines and chords call it too; groups and chords call it again
     # for each of their tasks.
     "enqueue": (Huey, "enqueue"),
@@ -57,37 +57,37 @@ class ClassPatch:
     """
 
     def __init__(self) -> None:
-        self._wrappers: dict[Place, tuple[Any, Any]] = {}
+        self._wrappers: dict[PatchPoint, tuple[Any, Any]] = {}
         """The original and the wrapper of each function."""
-        self._replacements: dict[Place, Replacement] = {}
+        self._replacements: dict[PatchPoint, Replacement] = {}
 
-    def wrap(self, place: Place, replacement: Replacement) -> None:
+    def wrap(self, point: PatchPoint, replacement: Replacement) -> None:
         """Replace a function of Huey, once until `remove`.
 
         Args:
-            place: The function.
-            replacement: What is called in its place.
+            point: The function.
+            replacement: What is called instead.
         """
-        cls, name = _PLACES[place]
+        cls, name = _PATCH_POINTS[point]
         original, replacements = vars(cls)[name], self._replacements
 
         @wraps(original)
         def wrapper(*args: Any, **options: Any) -> Any:
-            current = replacements.get(place)
+            current = replacements.get(point)
             if current is None:
                 return original(*args, **options)
             return current(original, *args, **options)
 
-        self._replacements[place] = replacement
-        self._wrappers[place] = original, wrapper
+        self._replacements[point] = replacement
+        self._wrappers[point] = original, wrapper
         setattr(cls, name, wrapper)
 
     def remove(self) -> None:
         """Restore every function; if other code has wrapped it again since, leave that wrapper."""
         self._replacements.clear()
-        self._replacements = {}  # wrappers that stay have the other one
-        for place, (original, wrapper) in self._wrappers.items():
-            cls, name = _PLACES[place]
+        self._replacements = {}  # wrappers that stay still refer to the old, empty dict
+        for point, (original, wrapper) in self._wrappers.items():
+            cls, name = _PATCH_POINTS[point]
             if vars(cls).get(name) is wrapper:
                 setattr(cls, name, original)
         self._wrappers = {}
