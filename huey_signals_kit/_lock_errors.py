@@ -37,11 +37,11 @@ class LockErrors:
             it means "not acquired".
     """
 
-    __slots__ = ("_classes", "_others")
+    __slots__ = ("_classes", "_known_other_classes")
 
     def __init__(self, exceptions: object = None) -> None:
         self._classes = None if exceptions is None else _validate_classes(exceptions)
-        self._others: set[type[BaseException]] = set()
+        self._known_other_classes: set[type[BaseException]] = set()
 
     def match(self, exception: BaseException | None) -> bool:
         """Return whether the exception that a task raised is a lock error.
@@ -54,7 +54,9 @@ class LockErrors:
         if isinstance(exception, self._classes or TaskLockedException):
             return True
         # Hot path of every failed task: most exceptions have no cause, and are no group.
-        if exception is None or (exception.__cause__ is None and type(exception) in self._others):
+        if exception is None or (
+            exception.__cause__ is None and type(exception) in self._known_other_classes
+        ):
             return False
         if isinstance(exception, _WITHOUT_CHAIN):
             return False
@@ -65,10 +67,10 @@ class LockErrors:
         return is_lock_error
 
     def _add_other(self, cls: type[BaseException]) -> None:
-        """Note a class whose exceptions are lock errors only by their causes."""
-        if len(self._others) >= _MAX_CLASSES:  # a process that makes classes without end
-            self._others.clear()
-        self._others.add(cls)
+        """Add a class whose exceptions are lock errors only by their causes."""
+        if len(self._known_other_classes) >= _MAX_CLASSES:  # a process makes classes without end
+            self._known_other_classes.clear()
+        self._known_other_classes.add(cls)
 
     def _class_matches(self, exception: BaseException) -> bool:
         if self._classes is not None:

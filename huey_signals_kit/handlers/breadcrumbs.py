@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ..event import Event
 from ..huey_internals.facts import LOCK_SIGNALS
-from .locks import for_lock_errors
+from .locks import mark_lock_errors_only
 
 
-@for_lock_errors
+@mark_lock_errors_only
 def leave_breadcrumb(event: Event) -> None:
     """Keep a lock skip, to add it as a breadcrumb to later events that the task sends to Sentry.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..event import Event
 from ..huey_internals.facts import LOCK_SIGNALS
 from ..metrics.names import LOCK_SKIPS, SIGNALS
-from .locks import for_lock_errors
+from .locks import mark_lock_errors_only
 
 
 def count_signals(event: Event) -> None:
@@ -19,7 +19,7 @@ def count_signals(event: Event) -> None:
         context.increment((SIGNALS, event._task_name, event._signal))
 
 
-@for_lock_errors
+@mark_lock_errors_only
 def count_lock_skips(event: Event) -> None:
     """Count a lock error in ``huey_lock_skips_total``, under ``""`` if the lock has no name.
 

@@ -18,13 +18,13 @@ def suppressing(handler: F) -> F:
     return handler
 
 
-def for_lock_errors(handler: F) -> F:
+def mark_lock_errors_only(handler: F) -> F:
     """Mark a handler that does nothing on other errors, so that it is not called for them."""
     vars(handler)["only_lock_errors"] = True
     return handler
 
 
-@for_lock_errors
+@mark_lock_errors_only
 @suppressing
 def drop_lock_errors(event: Event) -> Verdict | None:
     """Return `DROP` for a lock error, and None for any other error."""
