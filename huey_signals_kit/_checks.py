@@ -40,19 +40,19 @@ def short(value: object, length: int = 100) -> str:
     return text if len(text) <= length else text[: length - 3] + "..."
 
 
-def validate_seconds(value: object, who: str, *, most: float = math.inf) -> float:
+def validate_seconds(value: object, who: str, *, maximum: float = math.inf) -> float:
     """Return `value` if it is a number of seconds above 0.
 
     Args:
         value: The argument.
         who: The argument or function, for the message.
-        most: The largest value that is allowed.
+        maximum: The largest value that is allowed.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{who} takes a number of seconds, got {short(value)}")
     # NaN is not above anything, and an int may be beyond every float.
-    if not (value > 0 and value <= min(most, sys.float_info.max)):
-        bound = "" if most == math.inf else f" and at most {most:,.0f}"
+    if not (value > 0 and value <= min(maximum, sys.float_info.max)):
+        bound = "" if maximum == math.inf else f" and at most {maximum:,.0f}"
         raise ValueError(f"{who} takes seconds above 0{bound}, got {short(value)}")
     return float(value)
 
@@ -93,7 +93,7 @@ def _is_option(parameter: inspect.Parameter) -> bool:
 
 _LEAVES = (FunctionType, type, BuiltinMethodType, WrapperDescriptorType)
 """Types of callables in which there is nothing to unwrap."""
-_MOST_LEVELS = 100
+_MAX_LEVELS = 100
 """The number of nested partials and methods that are unwrapped, at most."""
 _UNRUN = (Awaitable, Generator, AsyncGenerator)
 """Types of objects that a call returns without running the body of the function."""
@@ -156,7 +156,7 @@ def truth_of(answer: object, what: str) -> bool:
 
 def _called_by(function: object) -> object:
     """Return the innermost callable that runs when `function` is called, as far as can be seen."""
-    for _ in range(_MOST_LEVELS):
+    for _ in range(_MAX_LEVELS):
         if isinstance(function, functools.partial):
             function = function.func
         elif isinstance(function, MethodType):

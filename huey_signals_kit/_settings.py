@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ._checks import short, validate_flag, validate_seconds
-from .ledger import HEARTBEAT_SECONDS, LEAST_STALE_AFTER
+from .ledger import HEARTBEAT_SECONDS, MIN_STALE_AFTER
 from .registry import Registry
 
 
@@ -74,9 +74,9 @@ class Settings:
 def _validate_stale_after(stale_after: object) -> float:
     """Return ``stale_after=`` of `install_handlers`; raise `ValueError` if it is too short."""
     seconds = validate_seconds(stale_after, "stale_after=")
-    if seconds < LEAST_STALE_AFTER:
+    if seconds < MIN_STALE_AFTER:
         raise ValueError(
-            f"stale_after= takes at least {LEAST_STALE_AFTER:g} seconds, got {short(stale_after)}: "
+            f"stale_after= takes at least {MIN_STALE_AFTER:g} seconds, got {short(stale_after)}: "
             "a process that is merely busy may miss some heartbeats, which are "
             f"{HEARTBEAT_SECONDS:g} seconds apart"
         )

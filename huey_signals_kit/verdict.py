@@ -80,7 +80,7 @@ def expire(seconds: float) -> Verdict:
     Args:
         seconds: Seconds above 0, at most ten years.
     """
-    return Verdict("expire", validate_seconds(seconds, "expire()", most=_TEN_YEARS))
+    return Verdict("expire", validate_seconds(seconds, "expire()", maximum=_TEN_YEARS))
 
 
 BY_NAME = {verdict.action: verdict for verdict in (KEEP, DROP)}

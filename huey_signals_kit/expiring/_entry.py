@@ -117,8 +117,8 @@ def small_error(
     return Error(small)
 
 
-def _shorten(text: str, most_bytes: int) -> str:
+def _shorten(text: str, max_bytes: int) -> str:
     encoded = text.encode("utf-8", "replace")
-    if len(encoded) <= most_bytes:
+    if len(encoded) <= max_bytes:
         return encoded.decode()
-    return encoded[: most_bytes - 3].decode("utf-8", "ignore") + "..."
+    return encoded[: max_bytes - 3].decode("utf-8", "ignore") + "..."

@@ -29,11 +29,11 @@ _LIST_SECONDS = 600.0
 """Seconds after which a process lists all folders again."""
 _is_bucket = re.compile(r"[0-9]{12}").fullmatch
 _is_index_file = re.compile(r"[0-9]{15}-[0-9a-f]{32}(\.tmp)?").fullmatch
-_MOST_ATTEMPTS = 10
+_MAX_ATTEMPTS = 10
 _DELETED_UNDER_LOCK = 10
 """Errors that are deleted while the storage's lock is held, for which workers wait."""
 
-_MOST_BYTES = 1 << 20
+_MAX_BYTES = 1 << 20
 """Bytes that are read of a file. An expiring error has fewer, so a longer value is another one."""
 
 _GRACE_MS = 5_000
@@ -64,12 +64,12 @@ class Files:
         folder = Path(storage.path, FOLDER, f"{_bucket(entry.due_ms / 1000):012d}")
         name = f"{entry.due_ms:015d}-{uuid4().hex}"
         unfinished = folder / f"{name}.tmp"
-        for attempt in range(1, _MOST_ATTEMPTS + 1):
+        for attempt in range(1, _MAX_ATTEMPTS + 1):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 unfinished.write_bytes(f"{entry.digest}{entry.key}".encode())
             except (FileExistsError, FileNotFoundError):  # another process just removed the folder
-                if attempt == _MOST_ATTEMPTS:
+                if attempt == _MAX_ATTEMPTS:
                     raise
             else:
                 break
@@ -164,6 +164,6 @@ def _content(path: Path | str) -> bytes:
     # Few system calls, as this thread may wait for the interpreter lock after each.
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        return os.read(descriptor, _MOST_BYTES)
+        return os.read(descriptor, _MAX_BYTES)
     finally:
         os.close(descriptor)

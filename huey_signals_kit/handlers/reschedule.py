@@ -68,7 +68,7 @@ class RescheduleLocked:
 
     def __post_init__(self) -> None:
         for name in ("delay", "most", "give_up_after"):
-            validate_seconds(getattr(self, name), _argument(name), most=_TEN_YEARS)
+            validate_seconds(getattr(self, name), _argument(name), maximum=_TEN_YEARS)
         _check_number("backoff", self.backoff, 1, 1000)
         _check_number("jitter", self.jitter, 0, 1)
         for name in ("most", "give_up_after"):
@@ -280,8 +280,8 @@ def _argument(name: str) -> str:
     return f"{name}= of RescheduleLocked()"
 
 
-def _check_number(name: str, value: object, least: float, most: float) -> None:
+def _check_number(name: str, value: object, minimum: float, maximum: float) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{_argument(name)} takes a number, got {short(value)}")
-    if not least <= value <= most:
-        raise ValueError(f"{_argument(name)} takes {least} to {most}, got {short(value)}")
+    if not minimum <= value <= maximum:
+        raise ValueError(f"{_argument(name)} takes {minimum} to {maximum}, got {short(value)}")

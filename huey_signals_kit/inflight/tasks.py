@@ -17,7 +17,7 @@ from ..huey_internals.django_tasks import name_in_message, task_name
 from ..store import Reader, Unreadable, ids_in_plain
 from .claims import DESERIALIZING, ClaimedMessage, in_flight_of
 
-MOST_IDS = 20_000
+MAX_IDS = 20_000
 """Number of ids of one task that a heartbeat carries; a task with more counts as unread."""
 
 READING_SECONDS = 2.0
@@ -115,8 +115,8 @@ def _parse(reader: Reader, raw: bytes) -> TaskIds | str:
         message = reader.message(raw)
     except Unreadable as exc:
         return str(exc)
-    if len(message.ids) > MOST_IDS:
-        return f"more than {MOST_IDS:,} ids"
+    if len(message.ids) > MAX_IDS:
+        return f"more than {MAX_IDS:,} ids"
     return TaskIds(message.id, name_in_message(message.fields), message.ids)
 
 
@@ -125,7 +125,7 @@ def _ids_of_task(task: Any) -> TaskIds | None:
     try:
         nested = _nested(task)
         ids = ids_in_plain([getattr(task, "args", None), getattr(task, "kwargs", None)])
-        if len(ids) > MOST_IDS:
+        if len(ids) > MAX_IDS:
             return None
         return TaskIds(str(task.id), task_name(task), frozenset(ids.union(nested)))
     except Exception:

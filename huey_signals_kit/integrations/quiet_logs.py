@@ -23,7 +23,7 @@ from ..runtime.scheduler import JobGroup, scheduler
 
 INTERVAL = 60.0
 """Seconds between two summaries."""
-_MOST_NAMED = 5
+_MAX_NAMED = 5
 """The most tasks that the summary of a lock names."""
 
 Line = tuple["str | None", str]
@@ -157,6 +157,6 @@ class QuietLogs:
 
 
 def _tasks_text(tasks: Counter[str]) -> str:
-    named = [f"{task} {count}" for task, count in tasks.most_common(_MOST_NAMED)]
+    named = [f"{task} {count}" for task, count in tasks.most_common(_MAX_NAMED)]
     more = len(tasks) - len(named)
     return ", ".join([*named, f"{more} other tasks"] if more else named)

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from ..event import Skip
 from ..runtime.fork import reset_in_child
 
-MOST = 20
+MAX_SKIPS = 20
 """Number of skips of one task that are kept."""
 MAX_AGE = 15 * 60
 """Seconds after which a skip is dropped."""
-MOST_TASKS = 500
+MAX_TASKS = 500
 """Number of tasks whose skips are kept."""
 
 
@@ -33,7 +33,7 @@ class Skips:
         self._lock = threading.RLock()
 
     def remember(self, task_name: str, skip: Skip) -> None:
-        """Keep a skip of a task; only the last `MOST` are kept."""
+        """Keep a skip of a task; only the last `MAX_SKIPS` are kept."""
         skips = self._by_task.get(task_name)
         if skips is None:
             with self._lock:
@@ -53,7 +53,7 @@ class Skips:
         return skips[-1][0] if skips else math.inf  # another thread is about to add the first
 
     def _add_task(self, task_name: str) -> deque[Skip]:
-        """Add a task; if there are `MOST_TASKS`, drop the task whose last skip is the oldest."""
-        if len(self._by_task) >= MOST_TASKS:
+        """Add a task; if there are `MAX_TASKS`, drop the task whose last skip is the oldest."""
+        if len(self._by_task) >= MAX_TASKS:
             del self._by_task[min(self._by_task, key=self._last_time)]
-        return self._by_task.setdefault(task_name, deque(maxlen=MOST))
+        return self._by_task.setdefault(task_name, deque(maxlen=MAX_SKIPS))

@@ -12,7 +12,7 @@ from ..event import Skip
 
 Breadcrumb = dict[str, Any]
 
-_DEFAULT_MOST = 100
+_DEFAULT_MAX_CRUMBS = 100
 """``max_breadcrumbs`` of Sentry, if the option is not set."""
 
 
@@ -23,13 +23,13 @@ def with_skips(event: dict[str, Any], skips: list[Skip]) -> dict[str, Any]:
     the newest ``max_breadcrumbs`` of all are kept.
     """
     options = sys.modules["sentry_sdk"].get_client().options
-    most = options.get("max_breadcrumbs", _DEFAULT_MOST)
+    max_crumbs = options.get("max_breadcrumbs", _DEFAULT_MAX_CRUMBS)
     crumbs = event.get("breadcrumbs") or {}
     own = crumbs.get("values") or [] if isinstance(crumbs, dict) else None
     # If the user has attached more than max_breadcrumbs, all of these are kept, and no skips added.
-    if own is not None and 0 < most >= len(own):
+    if own is not None and 0 < max_crumbs >= len(own):
         added = _allowed(map(_breadcrumb, skips), options.get("before_breadcrumb"))
-        event["breadcrumbs"] = {**crumbs, "values": _by_time([*own, *added])[-most:]}
+        event["breadcrumbs"] = {**crumbs, "values": _by_time([*own, *added])[-max_crumbs:]}
     return event
 
 

@@ -40,8 +40,8 @@ from ..inflight.claims import in_flight_of
 from ..inflight.tasks import RunningTasks, has_worker, pending_ids
 from ..ledger import (
     HEARTBEAT_SECONDS,
-    MOST_PERIODIC,
-    MOST_SKIPS,
+    MAX_PERIODIC,
+    MAX_SKIPS,
     STALE_AFTER,
     Heartbeat,
     HistoryWriter,
@@ -119,7 +119,7 @@ class HeartbeatWriter:
         self._held_locks = held_locks_of(huey)
         self.ledger = open_ledger(huey, stale_after, self._ledger_storage)
         self._observer_lease = ObserverLease(self.ledger.lease)
-        self.recent_skips: deque[tuple[str, str, float]] = deque(maxlen=MOST_SKIPS)
+        self.recent_skips: deque[tuple[str, str, float]] = deque(maxlen=MAX_SKIPS)
         """The last lock skips of this process: task id, lock, and seconds since the epoch."""
         self._fold_lease = self.ledger.lease("tidy", _FOLD_LEASE_SECONDS)
         self._host = HostRecordWriter(huey)
@@ -373,7 +373,7 @@ class HeartbeatWriter:
         """Return the names of the periodic tasks that this process enqueues."""
         if not (self._is_periodic and self._worker):
             return ()
-        return tuple(periodic_tasks(self._huey)[:MOST_PERIODIC])
+        return tuple(periodic_tasks(self._huey)[:MAX_PERIODIC])
 
     def _state(self) -> dict[str, Any]:
         """Return the fields of the record that change while the process works.

@@ -23,22 +23,22 @@ others; `_record` is the stored form, and `_backend` knows the storages.
 
 from ._alive import AliveWriter, alive_writer
 from ._backend import StoredValues, open_backend
-from ._failure_detector import HEARTBEAT_SECONDS, LEAST_STALE_AFTER, OVERDUE_SECONDS, STALE_AFTER
+from ._failure_detector import HEARTBEAT_SECONDS, MIN_STALE_AFTER, OVERDUE_SECONDS, STALE_AFTER
 from ._history import History, HistoryWriter, history_label, read_history
 from ._lease import Lease
 from ._ledger import Ledger, Snapshot, open_ledger
 from ._liveness import Process
 from ._observer import Observer, ObserverLease, observing
 from ._own_record import is_of_this_process
-from ._record import MOST_PERIODIC, MOST_SKIPS, Heartbeat, LockSkip
+from ._record import MAX_PERIODIC, MAX_SKIPS, Heartbeat, LockSkip
 from ._totals import remove_record
 from ._unreadable import UnreadableLedger, older_text
 
 __all__ = [
     "HEARTBEAT_SECONDS",
-    "LEAST_STALE_AFTER",
-    "MOST_PERIODIC",
-    "MOST_SKIPS",
+    "MAX_PERIODIC",
+    "MAX_SKIPS",
+    "MIN_STALE_AFTER",
     "OVERDUE_SECONDS",
     "STALE_AFTER",
     "AliveWriter",

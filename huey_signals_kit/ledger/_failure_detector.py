@@ -44,7 +44,7 @@ FORGOTTEN_SECONDS = 600.0
 STALE_AFTER = 120.0
 """The default of ``install_handlers(stale_after=)``."""
 
-LEAST_STALE_AFTER = 30.0
+MIN_STALE_AFTER = 30.0
 """The least value of ``stale_after=``: a busy process may miss some heartbeats."""
 
 GAP_SECONDS = 10.0
@@ -53,7 +53,7 @@ GAP_SECONDS = 10.0
 MISSING = b""
 """The value of a record that is missing."""
 
-_MOST_NOTES = 100
+_MAX_NOTES = 100
 
 SilenceNote = tuple[str, str, int]
 """A silent peer, the digest of its value, and its seconds of silence; part of a record."""
@@ -124,4 +124,4 @@ class FailureDetector:
             for peer, (value, seconds) in self._peers.items()
             if seconds >= OVERDUE_SECONDS
         ]
-        return tuple(sorted(silent, key=lambda note: -note[2])[:_MOST_NOTES])
+        return tuple(sorted(silent, key=lambda note: -note[2])[:_MAX_NOTES])

@@ -19,7 +19,7 @@ from ._lease import Lease
 from ._ledger import Ledger
 from ._record import Heartbeat
 
-_MOST_OBSERVERS = 3
+_MAX_OBSERVERS = 3
 """More than one, in case a host fails; few, as each reads all records every few seconds."""
 
 
@@ -35,7 +35,7 @@ class ObserverLease:
     """
 
     def __init__(self, lease: Callable[[str, float], Lease]) -> None:
-        names = (f"watch {number}" for number in range(1, _MOST_OBSERVERS + 1))
+        names = (f"watch {number}" for number in range(1, _MAX_OBSERVERS + 1))
         self._leases = [lease(name, OVERDUE_SECONDS) for name in names]
 
     def acquire(self) -> bool:

@@ -21,7 +21,7 @@ from ._failure_detector import STALE_AFTER, SilenceNote
 
 _VERSION = 1
 
-_MOST_PARTS = 1_000_000
+_MAX_PARTS = 1_000_000
 """Values in the JSON of a record, at most; the kit writes far fewer."""
 
 _LARGEST_NUMBER = 2**63 - 1
@@ -37,11 +37,11 @@ class LockSkip(NamedTuple):
     """When, in seconds since the epoch, by the clock of that host."""
 
 
-MOST_SKIPS = 50
+MAX_SKIPS = 50
 """Number of lock skips that a process keeps in its record."""
 
 
-MOST_PERIODIC = 100
+MAX_PERIODIC = 100
 """Number of periodic tasks that a record names."""
 
 
@@ -74,7 +74,7 @@ class Heartbeat:
     locks: tuple[str, ...] = ()
     """The names of the locks that the process holds."""
     skips: tuple[LockSkip, ...] = ()
-    """The last `MOST_SKIPS` lock skips, oldest first."""
+    """The last `MAX_SKIPS` lock skips, oldest first."""
     stale_after: float = STALE_AFTER
     """Seconds of silence after which the process counts as dead; 0 in a record of version 0.1."""
     incarnation: int = 0
@@ -83,7 +83,7 @@ class Heartbeat:
     """The silences of other processes that this one observes."""
     periodic: tuple[str, ...] = ()
     """The names of the periodic tasks that the scheduler of the process enqueues, at most
-    `MOST_PERIODIC`; stored only if there are any."""
+    `MAX_PERIODIC`; stored only if there are any."""
     counters: Totals = field(default_factory=dict)
     """What the process has counted under this id."""
     sealed: bool = False
@@ -148,8 +148,8 @@ def parsed(raw: bytes) -> Any:
         ValueError: `raw` is not JSON, or has more parts than the kit ever writes: parsing it could
             take gigabytes of memory.
     """
-    if sum(map(raw.count, (b",", b"[", b"{"))) > _MOST_PARTS:
-        raise ValueError(f"more than {_MOST_PARTS:,} parts")
+    if sum(map(raw.count, (b",", b"[", b"{"))) > _MAX_PARTS:
+        raise ValueError(f"more than {_MAX_PARTS:,} parts")
     return json.loads(raw.decode("ascii"))
 
 

@@ -15,8 +15,8 @@ from typing import Any
 from ..store import UPKEEP, Reader, is_shared, open_kit_store, open_store
 from .holder import parse_holder
 
-MOST = 500
-"""Number of acquisitions that the list keeps; holders read it every few seconds."""
+MAX_CLEARED = 500
+"""The maximum number of acquisitions in the list; holders read it every few seconds."""
 
 _KEY = "huey-signals:cleared"
 _TRIES = 10
@@ -43,7 +43,7 @@ class ClearedLocks:
         store = open_kit_store(self._huey, UPKEEP)
         for _ in range(_TRIES):
             (stored,) = store.get([_KEY])
-            new = json.dumps([*_parse(stored), _digest(raw)][-MOST:]).encode("ascii")
+            new = json.dumps([*_parse(stored), _digest(raw)][-MAX_CLEARED:]).encode("ascii")
             if (
                 store.put_if_absent(_KEY, new)
                 if stored is None

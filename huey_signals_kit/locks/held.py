@@ -11,7 +11,7 @@ from ..runtime.per_huey import PerHuey
 from ..store import MemoryStore
 from ..store.protocol import Store
 
-_MOST_LOST = 10_000
+_MAX_LOST = 10_000
 
 HeldKey = tuple[Any, int]
 """The key of an acquisition in this process: an object, and the id of the thread.
@@ -202,7 +202,7 @@ class HeldLocks:
                 is_block or (not has_ttl and self.manager() is not None)
             )
             self._lost[id(acquisition)] = acquisition, held_key, is_unexpected
-            if len(self._lost) > _MOST_LOST:
+            if len(self._lost) > _MAX_LOST:
                 self._forget_oldest_lost()
             return is_unexpected
 

@@ -37,7 +37,7 @@ from ..runtime.process_id import (
 
 _FORMAT = "held, says huey-signals-kit 1"
 _LONGEST = 100_000
-_MOST_TEMPLATES = 1000
+_MAX_TEMPLATES = 1000
 _NO_TEMPLATE = (None, 0, b"", b"")
 
 
@@ -145,7 +145,7 @@ class HolderEncoder:
         first, second = (self._serialized(name, stamp, serializer) for stamp in stamps)
         before, found, after = first.partition(stamps[0].encode())
         if found and before + stamps[1].encode() + after == second:
-            if len(templates) >= _MOST_TEMPLATES:
+            if len(templates) >= _MAX_TEMPLATES:
                 templates.clear()
             templates[task_key(task)] = serializer, length, before, after
 

@@ -14,7 +14,7 @@ from ..runtime.scheduler import JobGroup, scheduler
 
 INTERVAL = 60.0
 _FIRST_SECONDS = 1.0  # one check may find many lost locks
-_MOST_NAMED = 5
+_MAX_NAMED = 5
 
 
 class LostLocks:
@@ -60,9 +60,9 @@ class LostLocks:
         labels = Counter(self._labels.popleft() for _ in range(count))
         if not labels:
             return
-        named = [f"{label!r} {times}" for label, times in labels.most_common(_MOST_NAMED)]
-        if len(labels) > _MOST_NAMED:
-            named.append(f"{len(labels) - _MOST_NAMED} more")
+        named = [f"{label!r} {times}" for label, times in labels.most_common(_MAX_NAMED)]
+        if len(labels) > _MAX_NAMED:
+            named.append(f"{len(labels) - _MAX_NAMED} more")
         log(
             logging.WARNING,
             "Lost %d lock%s: %s. The ttl of each expired, or another process released it, before "

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 _SIGNALS = {name: each for name, each in vars(announcements).items() if type(each) is NamedSignal}
-_MOST_LINES = 20
+_MAX_LINES = 20
 
 R = TypeVar("R", RecordedEvent, RecordedVerdict)
 
@@ -259,7 +259,7 @@ class Recorder:
         for failed in self.announcements.copy():
             if failed.name == "handler_failed":
                 lines.append(f"handler {failed.data['handler']}: {failed.data['exception']!r}")
-        hidden = len(lines) - _MOST_LINES
+        hidden = len(lines) - _MAX_LINES
         return lines if hidden <= 0 else [f"... {hidden} more", *lines[hidden:]]
 
     def _on_event(self, event: Event) -> None:

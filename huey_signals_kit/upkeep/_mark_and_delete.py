@@ -100,8 +100,8 @@ class MarkAndDelete(ABC, Generic[ReadT, SliceT, RowsT, BatchT]):
 
     prefix = marks.PREFIX
     """The beginning of the keys of the marks."""
-    most_marks: int | None = None
-    """The number of marks in one bucket at most."""
+    max_marks: int | None = None
+    """The maximum number of marks in one bucket."""
 
     def __init__(
         self,
@@ -212,7 +212,7 @@ class MarkAndDelete(ABC, Generic[ReadT, SliceT, RowsT, BatchT]):
         self._live_ids.newly_seen.clear()
         now, is_complete = self._clock(), self._live_ids.is_complete
         cutoff = current.started - self._min_age
-        classifier = Classifier(cutoff, now, self._pass_id, is_complete, self.most_marks)
+        classifier = Classifier(cutoff, now, self._pass_id, is_complete, self.max_marks)
         deletions = self._new_deletions()
         for number, bucket in marks.buckets(self._kit_store, current.numbers, self.prefix):
             self._check_may_continue()
@@ -274,8 +274,8 @@ class Classifier:
     pass_id: float
     is_complete: bool
     """Whether all messages could be read; otherwise nothing is due."""
-    most_marks: int | None = None
-    """The number of marks in one bucket at most."""
+    max_marks: int | None = None
+    """The maximum number of marks in one bucket."""
     counts: Counter[str] = field(default_factory=Counter)
     """The number of live, new, waiting, unmarked and undecided rows."""
 
@@ -296,8 +296,8 @@ class Classifier:
         return due
 
     def _mark(self, bucket: Bucket, unused: set[bytes]) -> None:
-        if self.most_marks is not None:
-            room = max(0, self.most_marks - bucket.count)
+        if self.max_marks is not None:
+            room = max(0, self.max_marks - bucket.count)
             if len(unused) > room:
                 self.counts["unmarked"] += len(unused) - room
                 unused = set(islice(unused, room))

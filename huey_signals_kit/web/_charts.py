@@ -33,16 +33,16 @@ def bars(
         for at, value in enumerate(values)
         if value
     ]
-    most = f"at most {highest:,}" if any(values) else "none"
+    peak = f"at most {highest:,}" if any(values) else "none"
     axis = f'<rect class="axis" x="0" y="{height - 1}" width="{width}" height="1"/>'
     chart = Markup(
         f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        f'preserveAspectRatio="none" role="img" aria-label="{escape(label)}: {most}">'
+        f'preserveAspectRatio="none" role="img" aria-label="{escape(label)}: {peak}">'
         f"{axis}{''.join(drawn)}</svg>"
     )
     if not begin:
         return chart
-    texts = Markup("").join(Markup("<span>{}</span>").format(text) for text in (begin, most, "now"))
+    texts = Markup("").join(Markup("<span>{}</span>").format(text) for text in (begin, peak, "now"))
     return Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(chart, texts)
 
 

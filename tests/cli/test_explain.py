@@ -17,7 +17,7 @@ pytest.importorskip("rich", exc_type=ImportError)
 from huey_signals_kit import install_handlers
 from huey_signals_kit.cli._explain import command
 from huey_signals_kit.inflight.tasks import RunningTask
-from huey_signals_kit.ledger import MOST_SKIPS, Heartbeat, LockSkip, open_ledger
+from huey_signals_kit.ledger import MAX_SKIPS, Heartbeat, LockSkip, open_ledger
 from huey_signals_kit.runtime.process_id import ProcessId, this_process
 from huey_signals_kit.upkeep import explain
 from huey_signals_kit.upkeep.explanation import explain as explain_module
@@ -181,7 +181,7 @@ def test_a_process_keeps_only_its_last_skips(sqlite_shop):
     huey = sqlite_shop.huey
     with install_handlers(huey):
         hold(huey, "held")
-        ids = [sqlite_shop.tasks.guarded().id for _ in range(MOST_SKIPS + 3)]
+        ids = [sqlite_shop.tasks.guarded().id for _ in range(MAX_SKIPS + 3)]
         run_all(huey)
 
         def last_skips():

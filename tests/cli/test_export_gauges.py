@@ -15,7 +15,7 @@ from dataclasses import replace
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from huey_signals_kit.cli._export.backlog import MOST_NOTED, Backlog
+from huey_signals_kit.cli._export.backlog import MAX_NOTED, Backlog
 from huey_signals_kit.cli._export.collector import QueueCollector
 from huey_signals_kit.cli._export.state import heartbeat_age
 from huey_signals_kit.inflight.tasks import RunningTask
@@ -242,9 +242,9 @@ def test_a_report_finds_messages_in_the_middle_of_a_queue_that_moves():
 def test_the_noted_messages_are_bounded():
     """The oldest stays, and so does the age."""
     backlog = Backlog(clock := Clock())
-    for number in range(5 * MOST_NOTED):
+    for number in range(5 * MAX_NOTED):
         ages_of(backlog, clock, (number, [b"first", b"%d" % number]))
-        assert len(backlog._first_seen) <= MOST_NOTED + 1
+        assert len(backlog._first_seen) <= MAX_NOTED + 1
     assert ages_of(backlog, clock, (9999, [b"first"])) == [9999]
 
 
@@ -303,7 +303,7 @@ def test_a_released_lock_is_gone_at_the_next_scrape(any_huey):
 
 def test_more_locks_than_are_read_each_time_are_as_of_the_report(make_huey, monkeypatch):
     """The number stays exact."""
-    monkeypatch.setattr("huey_signals_kit.cli._export.scrape_locks.MOST_LOCKS", 2)
+    monkeypatch.setattr("huey_signals_kit.cli._export.scrape_locks.MAX_LOCKS", 2)
     huey = make_huey("sqlite")
     for name in ("one", "two", "three"):
         taken_by(huey, name, GONE)

@@ -237,7 +237,7 @@ def test_what_nobody_can_look_through_stops_deletions(make_huey, monkeypatch):
 
     kit = install_handlers(huey)
     huey.revoke_by_id(str(uuid.uuid4()))
-    monkeypatch.setattr(trusted, "_MOST_PARTS", 10)
+    monkeypatch.setattr(trusted, "_MAX_PARTS", 10)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(huey.execute, job.s([[each] for each in range(20)]))
         assert held.there.wait(WAIT)

@@ -405,7 +405,7 @@ def test_a_block_whose_lock_another_has_by_now_leaves_it_after_any_number_of_oth
 @pytest.mark.skipif(VERSION < (3, 4), reason="locks have a ttl since Huey 3.4")
 def test_locks_whose_ttl_nobody_waits_for_are_forgotten_quietly(make_huey, caplog, monkeypatch):
     """As one throttles calls: taken, and never freed."""
-    monkeypatch.setattr(held, "_MOST_LOST", 10)
+    monkeypatch.setattr(held, "_MAX_LOST", 10)
     huey = make_huey("memory")
     kit = install_handlers(huey)
     for number in range(100):

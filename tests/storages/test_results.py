@@ -424,7 +424,7 @@ def test_slices_and_batches_do_not_change_what_is_found(any_huey, monkeypatch):
 def test_the_number_of_marks_is_bounded(make_huey, monkeypatch):
     """Results beyond the bound are marked by later purges, and are deleted in the end."""
     huey = make_huey("sqlite")
-    monkeypatch.setattr(purge_module.ResultPurge, "most_marks", 1)
+    monkeypatch.setattr(purge_module.ResultPurge, "max_marks", 1)
     for number in range(40):  # of few first bytes, so that many share a bucket
         huey.put_result(str(uuid.uuid4()), number)
     monkeypatch.setattr(purge_module, "_digest", few_first_bytes(purge_module._digest))
@@ -456,7 +456,7 @@ def test_marks_are_small(make_huey):
     found = {key: value for key, value in kit_data(huey).items() if key.startswith("result-marks:")}
     assert len(found) <= 256
     assert sum(map(len, found.values())) <= 2000 * 16 + 256 * 21
-    assert purge_module.MOST_MARKS * 256 * 16 == 64 * 1024 * 1024
+    assert purge_module.MAX_MARKS * 256 * 16 == 64 * 1024 * 1024
 
 
 def test_a_storage_that_goes_away_leaves_the_marks(any_huey, monkeypatch):

@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 
-from huey_signals_kit.integrations.recent_skips import MAX_AGE, MOST, MOST_TASKS, Skips
+from huey_signals_kit.integrations.recent_skips import MAX_AGE, MAX_SKIPS, MAX_TASKS, Skips
 
 
 def skip(second, task_id="id"):
@@ -17,9 +17,9 @@ def skip(second, task_id="id"):
 def test_only_the_newest_of_a_task_are_kept():
     """More than that are forgotten as new ones come."""
     skips = Skips(clock=lambda: 100.0)
-    for second in range(MOST + 5):
+    for second in range(MAX_SKIPS + 5):
         skips.remember("task", skip(second))
-    assert skips.recent("task") == [skip(second) for second in range(5, MOST + 5)]
+    assert skips.recent("task") == [skip(second) for second in range(5, MAX_SKIPS + 5)]
 
 
 def test_an_old_one_is_forgotten():
@@ -46,7 +46,7 @@ def test_an_unknown_task_has_none():
 def test_of_too_many_tasks_the_one_idle_longest_is_forgotten():
     """Not the one that came first, if it is still being skipped."""
     skips = Skips(clock=lambda: 10_000.0)
-    for second in range(MOST_TASKS):
+    for second in range(MAX_TASKS):
         skips.remember(f"task{second}", skip(9500 + second / 10))
     skips.remember("task0", skip(9999))
     skips.remember("new", skip(9999))
@@ -85,7 +85,7 @@ def test_threads_may_remember_at_once():
     skips, interval = Skips(clock=lambda: 10.0), sys.getswitchinterval()
 
     def work(number):
-        for second in range(MOST):
+        for second in range(MAX_SKIPS):
             skips.remember(f"task{number}", skip(second))
             skips.recent(f"task{(number + 1) % 4}")
 
@@ -98,5 +98,5 @@ def test_threads_may_remember_at_once():
             each.join()
     finally:
         sys.setswitchinterval(interval)
-    expected = [skip(second) for second in range(MOST)]
+    expected = [skip(second) for second in range(MAX_SKIPS)]
     assert [skips.recent(f"task{number}") for number in range(4)] == [expected] * 4

@@ -22,7 +22,7 @@ _COMMAND = [sys.executable, "-m", "huey.bin.huey_consumer", _APP]
 _POLL_SECONDS = 0.05
 _STALL_SECONDS = 30
 _STOP_SECONDS = 10
-_MOST_LOG_LINES = 12
+_MAX_LOG_LINES = 12
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Consumer:
 
     def failure(self, what: str) -> CommandError:
         """Return an error that says `what` the consumer did, with the end of its log."""
-        lines = self.log.read_text(errors="replace").splitlines()[-_MOST_LOG_LINES:]
+        lines = self.log.read_text(errors="replace").splitlines()[-_MAX_LOG_LINES:]
         storage = self.settings.storage
         tail = "\n".join(lines).replace(storage.location, storage.printable_location)
         return CommandError(f"the consumer {what}; the end of its log:\n{tail or '(it is empty)'}")

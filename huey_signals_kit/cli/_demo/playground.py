@@ -23,7 +23,7 @@ _CONSUMERS = 2
 _LOCK_ERRORS, _TOKENS, _REMINDERS = 240, 60, 35
 _HISTORY_MINUTES = 180
 _START_SECONDS = 30
-_MOST_QUEUED = 100
+_MAX_QUEUED = 100
 """Maximum length of the queue, such as after the consumers were stopped."""
 
 
@@ -73,7 +73,7 @@ class Playground:
 
     def feed(self) -> None:
         """Enqueue the work of a second."""
-        if self.huey.storage.queue_size() > _MOST_QUEUED:
+        if self.huey.storage.queue_size() > _MAX_QUEUED:
             return
         self._turn += 1
         self._tasks["send_invoice"](self._turn)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
 
-MOST_NOTED = 1000
+MAX_NOTED = 1000
 """Noted messages at most; beyond that every other one is dropped, except the oldest."""
 
 
@@ -45,7 +45,7 @@ class Backlog:
             if not ends:
                 self._first_seen, self._age_in_report = {}, 0.0
                 return 0.0
-            if len(self._first_seen) >= MOST_NOTED:
+            if len(self._first_seen) >= MAX_NOTED:
                 self._first_seen = dict(list(self._first_seen.items())[::2])
             # The next message is older than the last one, so it is as old as either at least.
             seen = [self._first_seen.setdefault(_digest(end), now) for end in ends]

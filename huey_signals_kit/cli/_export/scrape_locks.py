@@ -14,7 +14,7 @@ from typing import Any
 from ...ledger import Ledger, Snapshot
 from ...upkeep import LockInfo, LockInspector
 
-MOST_LOCKS = 2000
+MAX_LOCKS = 2000
 """Locks at most that are read at each scrape; with more, the gauges are those of the report."""
 
 
@@ -57,7 +57,7 @@ class ScrapeLocks(LockInspector):
         """Yield a description of each lock that a report has found, and keep the names."""
         locks = list(super().inspect(values, snapshot))
         self.reported = self._gauges(locks)
-        self._names = frozenset(lock.name for lock in locks[: MOST_LOCKS + 1])
+        self._names = frozenset(lock.name for lock in locks[: MAX_LOCKS + 1])
         return iter(locks)
 
     def read(self, snapshot: Snapshot) -> LockGauges | None:
@@ -71,7 +71,7 @@ class ScrapeLocks(LockInspector):
             return None
         claimed = (name for process in snapshot.processes for name in process.heartbeat.locks)
         names = found.union(claimed)
-        if len(names) > MOST_LOCKS:
+        if len(names) > MAX_LOCKS:
             return self.reported
         locks = self._current.named(sorted(names), snapshot) if names else []
         if self._names is found:  # no report has ended meanwhile

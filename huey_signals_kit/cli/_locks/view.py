@@ -18,7 +18,7 @@ _LOCK, _STATE, _HELD_FOR, _SKIPS, _HOLDER, _TASK, _TASK_ID = range(len(_TITLES))
 _IMPORTANCE = (_HELD_FOR, _TASK_ID, _HOLDER, _SKIPS, _TASK)
 """The columns beside lock and state, in the order in which a narrow terminal keeps them."""
 _ORDER = {"dead": 0, "unclaimed": 1, "unknown": 2, "alive": 3}
-_MOST_NAMES = 3
+_MAX_NAMES = 3
 
 
 def print_locks(locks: Sequence[LockInfo], huey_name: str) -> None:
@@ -64,7 +64,7 @@ def _print_doubts(locks: list[LockInfo]) -> None:
         by_reason.setdefault(lock.doubt, []).append(lock.name)
     for reason, names in by_reason.items():
         print_text()
-        listed = join_limited(names, _MOST_NAMES)
+        listed = join_limited(names, _MAX_NAMES)
         if len(names) == 1:
             print_text(f"Unknown whether the holder of {listed} is alive: {reason}.")
         else:

@@ -13,7 +13,7 @@ from .._shared.durations import format_span, format_time
 from .._shared.wording import join_limited, pluralize, verb
 from .problems import Problem
 
-_MOST_NAMES = 3
+_MAX_NAMES = 3
 _BYTES = ("bytes", "kB", "MB", "GB", "TB")
 
 
@@ -44,7 +44,7 @@ def summary(report: Report, zone: str) -> Iterator[tuple[str, str]]:
     yield "errors", _describe_errors(report)
     yield "tokens", _describe_tokens(report)
     if report.pauses.active:
-        yield "paused", join_limited(report.pauses.active, _MOST_NAMES)
+        yield "paused", join_limited(report.pauses.active, _MAX_NAMES)
     keys = sum(total.keys for total in report.kinds.values())
     size = sum(total.bytes for total in report.kinds.values())
     yield "store", f"{pluralize(keys, 'key')}, {format_bytes(size)}"
@@ -116,7 +116,7 @@ def _describe_errors(report: Report) -> str:
     if not total:
         return "none stored"
     frequent = sorted(report.errors.items(), key=lambda item: -item[1])
-    names = join_limited((f"{name} {number:,}" for name, number in frequent), _MOST_NAMES)
+    names = join_limited((f"{name} {number:,}" for name, number in frequent), _MAX_NAMES)
     return f"{total:,} stored: {names}"
 
 

@@ -19,7 +19,7 @@ from .._shared.wording import join_limited, pluralize, verb
 from .problems import Problem
 from .summary import format_stored_time, summary, verdict
 
-_MOST_ROWS = 10
+_MAX_ROWS = 10
 """Maximum rows of a table of classes, tasks or locks."""
 
 _LABEL_WIDTH = 11
@@ -273,7 +273,7 @@ def _cleanup(report: Report, huey_name: str) -> list[tuple[str, list[str]]]:
 
 def _print_limited(titles: tuple[str, ...], rows: list[Any], numbers: tuple[int, ...] = ()) -> None:
     """Print the first rows of a table, and how many there are beyond."""
-    print_table(titles, rows[:_MOST_ROWS], numbers=numbers)
-    if len(rows) > _MOST_ROWS:
-        print_text(f" and {len(rows) - _MOST_ROWS:,} more; --json has all")
+    print_table(titles, rows[:_MAX_ROWS], numbers=numbers)
+    if len(rows) > _MAX_ROWS:
+        print_text(f" and {len(rows) - _MAX_ROWS:,} more; --json has all")
     print_text()

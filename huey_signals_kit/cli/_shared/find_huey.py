@@ -31,8 +31,8 @@ from .wording import join_limited
 
 _FORMAT = "write package.module.attribute, as for huey_consumer"
 _NOT_USER_CODE = (__file__, django_setup.__file__, importlib.__file__)
-_MOST_LINES = 5
-_MOST_HUEYS = 10
+_MAX_LINES = 5
+_MAX_HUEYS = 10
 
 
 def find_huey(name: str) -> Any:
@@ -176,7 +176,7 @@ def _describe_import_error(module: str, exc: BaseException) -> str:
     lines = "".join(traceback.format_exception_only(exc)).strip().splitlines()
     if isinstance(exc, SystemExit):
         lines = [f"it ended the process, SystemExit: {exc.code}"]
-    text = "\n  ".join(printable(redact(line)) for line in lines[-_MOST_LINES:])
+    text = "\n  ".join(printable(redact(line)) for line in lines[-_MAX_LINES:])
     frames = list(_user_frames(exc))
     where = f" ({_relative(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""
     return f"importing {module} failed{where}:\n  {text}"
@@ -235,7 +235,7 @@ def _list_hueys(module: ModuleType) -> str:
     if not names:
         return f"The module {module.__name__} has no Huey"
     noun = "this Huey" if len(names) == 1 else "these Hueys"
-    return f"The module {module.__name__} has {noun}: {join_limited(names, _MOST_HUEYS)}"
+    return f"The module {module.__name__} has {noun}: {join_limited(names, _MAX_HUEYS)}"
 
 
 def _describe_type(value: object) -> str:

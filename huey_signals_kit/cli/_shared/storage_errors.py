@@ -28,7 +28,7 @@ __all__ = [
     "storage_failure",
 ]
 
-_MOST_CHARACTERS = 300
+_MAX_CHARACTERS = 300
 
 
 def describe_record(huey: Any, name: str) -> str:
@@ -43,7 +43,7 @@ def describe_error(exc: BaseException) -> str:
     """Return the text of `exc` on one line, shortened and without passwords."""
     text = " ".join(str(exc).split()).rstrip(".") or type(exc).__name__
     text = printable(redact(text))
-    return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"
+    return text if len(text) <= _MAX_CHARACTERS else text[: _MAX_CHARACTERS - 1] + "…"
 
 
 def find_storage(traceback: TracebackType | None) -> Any:

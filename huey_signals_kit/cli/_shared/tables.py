@@ -11,7 +11,7 @@ from .folding import ID_LENGTH, fold, has_id
 from .terminal import has_only_ascii, output_width, printable
 
 _GAP = "  "
-_LEAST_COLUMN = 16
+_MIN_COLUMN = 16
 """Columns to which a column of text is narrowed, unless it has an id."""
 
 
@@ -68,7 +68,7 @@ def _narrow(
     least = [
         width
         if index in numbers
-        else min(width, ID_LENGTH if any(has_id(row[index]) for row in cells) else _LEAST_COLUMN)
+        else min(width, ID_LENGTH if any(has_id(row[index]) for row in cells) else _MIN_COLUMN)
         for index, width in enumerate(widths)
     ]
     while table_width(widths) > available:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from .folding import ID_LENGTH, fold
 
-_LEAST_WIDTH = ID_LENGTH + 8
+_MIN_WIDTH = ID_LENGTH + 8
 """Columns of the narrowest output: an id, and a few characters around it."""
 _WIDEST_TEXT = 100
 """Columns of the widest paragraph; longer lines are no easier to read."""
@@ -44,7 +44,7 @@ program = Program()
 
 def output_width() -> int:
     """Return the columns of the terminal; 80 without one. The variable COLUMNS overrides both."""
-    return max(_LEAST_WIDTH, Console().width)
+    return max(_MIN_WIDTH, Console().width)
 
 
 def text_width() -> int:

@@ -22,7 +22,7 @@ from .screen import FullScreen
 from .view import render
 
 DEFAULT_SECONDS = 2.0
-_LEAST_SECONDS, _MOST_SECONDS = 0.1, 3600.0
+_MIN_SECONDS, _MAX_SECONDS = 0.1, 3600.0
 _SILENT_SECONDS = 5.0
 """Seconds without an answer after which the screen says so."""
 _WAIT_SECONDS = 0.5
@@ -75,8 +75,8 @@ def top(
     """
     with command_context("top", huey_name) as huey:
         # Checked here, because the range check of typer accepts nan.
-        if not _LEAST_SECONDS <= interval <= _MOST_SECONDS:
-            limits = f"{_LEAST_SECONDS:g} to {_MOST_SECONDS:g}"
+        if not _MIN_SECONDS <= interval <= _MAX_SECONDS:
+            limits = f"{_MIN_SECONDS:g} to {_MAX_SECONDS:g}"
             raise UsageError(f"--interval takes {limits} seconds; got {interval:g}")
         poller = Poller(huey)
         if as_json:

@@ -12,7 +12,7 @@ from .._shared.terminal import has_only_ascii
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS = ".,-=+*%#"
 _LABEL_WIDTH = 11
-_LEAST_MINUTES = 15
+_MIN_MINUTES = 15
 _MAX_WIDTH = 9
 """Columns for the largest number, behind the line: an hour fits into 80 columns."""
 
@@ -49,15 +49,15 @@ def history_lines(history: History, width: int) -> list[Text]:
 def sparkline(counts: Iterable[int], blocks: str = _BLOCKS) -> str:
     """Return a character for each count, the last of `blocks` for the largest; a space for zero."""
     counts = list(counts)
-    most = max(counts, default=0)
+    highest = max(counts, default=0)
     levels = len(blocks)
-    return "".join(blocks[-(-count * levels // most) - 1] if count else " " for count in counts)
+    return "".join(blocks[-(-count * levels // highest) - 1] if count else " " for count in counts)
 
 
 def _minutes(width: int) -> int:
     """Return how many minutes fit: three hours, one, or fewer; 0 if it is too narrow."""
     room = width - _LABEL_WIDTH - _MAX_WIDTH
-    narrow = room if room >= _LEAST_MINUTES else 0
+    narrow = room if room >= _MIN_MINUTES else 0
     return next((minutes for minutes in (180, 60) if minutes <= room), narrow)
 
 

@@ -32,7 +32,7 @@ _NAMES = {
 }
 _KEY = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|O.)|[^\x1b]", re.DOTALL)
 _START = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|O)?\Z")
-_MOST_BYTES = 1024
+_MAX_BYTES = 1024
 
 
 class Keyboard:
@@ -85,7 +85,7 @@ class Keyboard:
         try:
             if not select.select([self._descriptor], [], [], seconds)[0]:
                 return []
-            typed = os.read(self._descriptor, _MOST_BYTES)
+            typed = os.read(self._descriptor, _MAX_BYTES)
         except (OSError, ValueError):
             typed = b""
         if not typed:  # the terminal is gone

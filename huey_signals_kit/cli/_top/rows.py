@@ -21,9 +21,9 @@ PROBLEM_STYLE = "bold red"
 _ALIVE = {True: "alive", False: "dead", None: "?"}
 _ALIVE_STYLE = {True: "", False: PROBLEM_STYLE, None: "yellow"}
 _STATE_WIDTH = 9
-_MOST_NAMES = 3
+_MAX_NAMES = 3
 _DURATION_WIDTH = 8
-_LEAST_NAME = 10
+_MIN_NAME = 10
 _WIDTH_FOR_KIND = 65
 """Width from which the kind of worker of a process is shown."""
 
@@ -107,7 +107,7 @@ def _task(task: SeenTask, width: int) -> Text:
     text = Text(f"    {duration:>{_DURATION_WIDTH}}  ")
     name, task_id = printable(task.name), printable(task.id)
     room = width - cell_len(text.plain)
-    if room - 2 - cell_len(task_id) < _LEAST_NAME:
+    if room - 2 - cell_len(task_id) < _MIN_NAME:
         return text.append(_fit_end(name, room))
     name_width = min(room - 2 - cell_len(task_id), max(40, cell_len(name)))
     return text.append(f"{_fit_end(name, name_width)}  ").append(task_id, "dim")
@@ -147,7 +147,7 @@ def _name_width(locks: Iterable[LockInfo], width: int) -> int:
     names = [printable(lock.name) for lock in locks]
     longest = max(map(cell_len, names), default=0)
     room = width - 25 if any(map(has_id, names)) else width - 45
-    return min(max(24, longest), max(_LEAST_NAME, room))
+    return min(max(24, longest), max(_MIN_NAME, room))
 
 
 def _lock(lock: LockInfo, name_width: int) -> Text:
@@ -169,7 +169,7 @@ def _describe_holder(lock: LockInfo) -> str:
 def _skips(seen: SeenLock, span: float | None) -> Text:
     hour = f"{pluralize(seen.lock.skips, 'skip')} in the last hour"
     recent = f", {seen.recent:,} in {span:.0f} s" if seen.recent and span else ""
-    names = [f"{printable(name)} {number:,}" for name, number in seen.turned_away[:_MOST_NAMES]]
+    names = [f"{printable(name)} {number:,}" for name, number in seen.turned_away[:_MAX_NAMES]]
     more = len(seen.turned_away) - len(names)
     tasks = ", ".join([*names, *([f"{more:,} more"] if more else [])])
     return Text(f"      {hour}{recent}{'; total: ' if tasks else ''}{tasks}", "dim")

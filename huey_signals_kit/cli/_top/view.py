@@ -20,8 +20,8 @@ from .history import history_lines
 from .reading import Pause
 from .rows import PROBLEM_STYLE, Row, lock_rows, process_rows
 
-_MOST_PROBLEM_LINES = 3
-_MOST_PAUSES = 5
+_MAX_PROBLEM_LINES = 3
+_MAX_PAUSES = 5
 
 # A small window leaves out the less important lines. Lines of height that are needed for:
 _HEIGHT_FOR_ALL_GAPS = 30
@@ -107,7 +107,7 @@ def _head(snapshot: QueueSnapshot, storage: str, width: int, problem: str) -> li
     first = Text.assemble(left, (f"  {clock}", PROBLEM_STYLE if problem else "dim"))
     if not (warning := problem or _describe_unreadable(snapshot)):
         return [first]
-    lines = fold(warning, width)[:_MOST_PROBLEM_LINES]
+    lines = fold(warning, width)[:_MAX_PROBLEM_LINES]
     return [first, *(Text(line, PROBLEM_STYLE) for line in lines)]
 
 
@@ -137,8 +137,8 @@ def _figures(
 def _paused(pauses: Sequence[Pause], now: datetime, zone: str) -> Text:
     """Return a line that names the tasks that are paused, and until when."""
     names = [f"{printable(pause.task)} {_describe_end(pause, now, zone)}" for pause in pauses]
-    more = f" and {len(names) - _MOST_PAUSES:,} more" if len(names) > _MOST_PAUSES else ""
-    text = ", ".join(names[:_MOST_PAUSES]) + more
+    more = f" and {len(names) - _MAX_PAUSES:,} more" if len(names) > _MAX_PAUSES else ""
+    text = ", ".join(names[:_MAX_PAUSES]) + more
     return Text.assemble((f"{'paused':{LABEL_WIDTH}}", "bold"), (text, "yellow"))
 
 

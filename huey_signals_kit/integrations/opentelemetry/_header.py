@@ -27,7 +27,7 @@ Carrier = dict[str, str]
 
 _MAGIC = b"\x00huey-trace\x01"
 _LENGTH = 4
-_MOST_BYTES = 8192
+_MAX_BYTES = 8192
 
 _outgoing: ContextVar[tuple[str, Carrier] | None] = ContextVar("huey_signals_kit_out", default=None)
 """The id of the task that is being put into the queue or the schedule, and its carrier."""
@@ -76,7 +76,7 @@ class Headers:
         ):
             return serialized
         header = json.dumps(outgoing[1], separators=(",", ":")).encode()
-        if len(header) > _MOST_BYTES:
+        if len(header) > _MAX_BYTES:
             return serialized
         return serialized + header + len(header).to_bytes(_LENGTH, "big") + _MAGIC
 
@@ -116,7 +116,7 @@ def _read(data: bytes) -> Carrier | None:
     """Return the carrier at the end of a serialized message; None if it is not valid."""
     end = len(data) - len(_MAGIC) - _LENGTH
     size = int.from_bytes(data[end : end + _LENGTH], "big")
-    if not 0 < size <= min(end, _MOST_BYTES):
+    if not 0 < size <= min(end, _MAX_BYTES):
         return None
     try:
         carrier = json.loads(data[end - size : end])

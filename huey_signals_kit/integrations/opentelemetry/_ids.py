@@ -15,7 +15,7 @@ SCHEDULE = "schedule"
 PROCESS = "process"
 """The span of an attempt."""
 
-_MOST_RECENT = 4096
+_MAX_RECENT = 4096
 
 chosen_ids: ContextVar[tuple[int, int] | None] = ContextVar("huey_signals_kit_ids", default=None)
 """The trace id and the span id of the span that this thread or greenlet is starting."""
@@ -83,7 +83,7 @@ class DerivedIds:
         chosen = chosen_ids.get()
         if chosen is None or chosen[1] in self._recent:
             return int(self.original.generate_span_id())
-        if len(self._recent) >= _MOST_RECENT:
+        if len(self._recent) >= _MAX_RECENT:
             self._recent = {}
         self._recent[chosen[1]] = None
         return chosen[1]

@@ -94,18 +94,18 @@ class AdaptiveBatchSize:
     It starts at 100, grows while values are small, and falls to one while they are large.
 
     Args:
-        most: The largest number of values.
+        max_count: The largest number of values.
     """
 
-    def __init__(self, most: int = BATCH) -> None:
+    def __init__(self, max_count: int = BATCH) -> None:
         self.count = 100
-        self._most = most
+        self._max_count = max_count
 
     def update(self, count: int, size: int) -> None:
         """Learn from a batch of `count` values that have `size` bytes together."""
         if count:
             mean = max(1, size // count)
-            self.count = max(1, min(self._most, BATCH_BYTES // 4 // mean, self.count * 10))
+            self.count = max(1, min(self._max_count, BATCH_BYTES // 4 // mean, self.count * 10))
 
 
 def empty_if_large(message: bytes) -> bytes:

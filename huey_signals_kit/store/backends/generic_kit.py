@@ -22,7 +22,7 @@ from .generic import GenericStore
 INDEX = f"{OWN}index"
 _LISTED = (f"{OWN}process:", f"{OWN}alive:")
 """The prefixes of the keys that are in the index."""
-_MOST_ATTEMPTS = 20
+_MAX_ATTEMPTS = 20
 
 
 class SerializedStore:
@@ -92,7 +92,7 @@ class SerializedStore:
             self._change_index(lambda listed: [key for key in listed if key not in keys])
 
     def _change_index(self, change: Callable[[list[str]], list[str]]) -> None:
-        for _ in range(_MOST_ATTEMPTS):
+        for _ in range(_MAX_ATTEMPTS):
             raw, listed = self._index()
             changed = change(listed)
             if changed == listed:

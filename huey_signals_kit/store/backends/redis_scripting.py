@@ -24,7 +24,7 @@ T = TypeVar("T")
 RETRY_SECONDS = 300.0
 """Seconds for which a refusal is remembered for a connection pool."""
 
-_MOST_ATTEMPTS = 50
+_MAX_ATTEMPTS = 50
 _EVAL, _NONE = "eval", "none"
 
 _refusals: WeakKeyDictionary[Any, tuple[str, float]] = WeakKeyDictionary()
@@ -98,7 +98,7 @@ def transact(conn: Any, keys: Sequence[Any], change: Callable[[Any], T]) -> T:
     Raises:
         ContendedError: Other clients wrote to the keys during every attempt.
     """
-    for _ in range(_MOST_ATTEMPTS):
+    for _ in range(_MAX_ATTEMPTS):
         with conn.pipeline() as pipe:
             pipe.watch(*keys)
             answer = change(pipe)
@@ -112,7 +112,7 @@ def transact(conn: Any, keys: Sequence[Any], change: Callable[[Any], T]) -> T:
             else:
                 return answer
     raise ContendedError(
-        f"{keys[0]!r} in Redis was changed by other clients during each of {_MOST_ATTEMPTS} "
+        f"{keys[0]!r} in Redis was changed by other clients during each of {_MAX_ATTEMPTS} "
         "transactions. Try again later, or let this Redis user run scripts (EVALSHA and SCRIPT "
         "LOAD)"
     )

@@ -28,10 +28,10 @@ R = TypeVar("R")
 _SMALL = 4096
 """Bytes up to which a value is read together with its key."""
 
-_MOST_PARAMETERS = 500
+_MAX_PARAMETERS = 500
 """Keys in one statement; SQLite may allow only 999 parameters."""
 
-_FEWEST_ROWS, _FIRST_ROWS, _MOST_ROWS = 10, 100, 500
+_MIN_ROWS, _FIRST_ROWS, _MAX_ROWS = 10, 100, 500
 """Rows deleted in one transaction."""
 _QUICK, _SLOW = 0.01, 0.03
 """Seconds: after a quicker transaction the next has more rows, after a slower one fewer."""
@@ -104,7 +104,7 @@ class SqlStore:
             yield [as_text(key) for key, *_ in rows]
 
     def get(self, keys: Sequence[str]) -> list[bytes | None]:
-        """Return the values, with one query for each `_MOST_PARAMETERS` keys."""
+        """Return the values, with one query for each `_MAX_PARAMETERS` keys."""
         values = self._values(keys)
         return [values.get(key) for key in keys]
 
@@ -231,7 +231,7 @@ class SqlStore:
 
     def _blobs(self, query: str, names: Sequence[Any], *parameters: Any) -> dict[Any, bytes]:
         blobs: dict[Any, bytes] = {}
-        for chunk in chunks(names, _MOST_PARAMETERS):
+        for chunk in chunks(names, _MAX_PARAMETERS):
             rows = self._query(query, (*parameters, *chunk), len(chunk))
             blobs.update((name, _as_bytes(blob)) for name, blob in rows)
         return blobs
@@ -265,9 +265,9 @@ class SqlStore:
             duration = time.monotonic() - start
             yield answer
             if duration > _SLOW:
-                rows = max(_FEWEST_ROWS, rows // 2)
+                rows = max(_MIN_ROWS, rows // 2)
             elif duration < _QUICK:
-                rows = min(_MOST_ROWS, rows * 2)
+                rows = min(_MAX_ROWS, rows * 2)
             chunk = list(islice(iterator, rows))
             if chunk:
                 time.sleep(min(duration, _LONGEST_PAUSE))

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 from .machine import Machine
-from .types import MOST_DIGITS, Opaque, Unreadable
+from .types import MAX_DIGITS, Opaque, Unreadable
 
 Instruction = Callable[[Machine], Any]
 
-_LONGEST_INT = MOST_DIGITS * 10 // 24 - 8
+_LONGEST_INT = MAX_DIGITS * 10 // 24 - 8
 """Bytes of the longest integer that Python converts to text (about 24/10 digits per byte)."""
 _VALID_ESCAPES = re.compile(rb"""(?:[^\\]|\\[\\'"abfnrtv]|\\x[0-9a-fA-F]{2}|\\[0-3]?[0-7]{1,2})*""")
 
@@ -67,7 +67,7 @@ def integer(size: int) -> Instruction:
 
 
 def _integer_from_text(line: bytes) -> Any:
-    return int(line, 0) if len(line) < MOST_DIGITS else Opaque("builtins", "int")
+    return int(line, 0) if len(line) < MAX_DIGITS else Opaque("builtins", "int")
 
 
 def int_line(machine: Machine) -> None:

@@ -18,15 +18,15 @@ from .types import Constructor, Opaque, StoredMessage, Unreadable, lookup, set_s
 
 BASE_MEMORY = 32 * 1024 * 1024
 MEMORY_FACTOR = 24
-MOST_MEMORY = 320 * 1024 * 1024
+MAX_MEMORY = 320 * 1024 * 1024
 """Bytes that the containers of one pickle may take: `BASE_MEMORY` and `MEMORY_FACTOR` times its
-size, at most `MOST_MEMORY`. Numbers and texts are not counted, as they take less than 16 times
+size, at most `MAX_MEMORY`. Numbers and texts are not counted, as they take less than 16 times
 their size in the pickle."""
 
-MOST_MARKS = 10_000
+MAX_MARKS = 10_000
 """Marks that may be set at one time; each level of nesting needs a few."""
 
-MOST_LEVELS = 1_000
+MAX_LEVELS = 1_000
 """The deepest nesting of values; a pipeline of 1,000 stages has as many levels."""
 
 _STOP, _NONE, _MEMOIZE = ord("."), ord("N"), 0x94
@@ -67,7 +67,7 @@ class Machine:
         self._sparse_memo: dict[int, Any] = {}
         self.messages: list[StoredMessage] = []
         """Every message of Huey's in the pickle, at any depth."""
-        self._memory_left = min(BASE_MEMORY + MEMORY_FACTOR * len(data), MOST_MEMORY)
+        self._memory_left = min(BASE_MEMORY + MEMORY_FACTOR * len(data), MAX_MEMORY)
 
     def run(self, instructions: list[Any]) -> Any:
         """Return the value of the pickle.
@@ -98,8 +98,8 @@ class Machine:
             raise
         except Exception as exc:
             raise Unreadable(f"a broken pickle ({type(exc).__name__}: {exc})"[:200]) from None
-        if self.position > MOST_LEVELS and _is_deep(value, self._memory_left // _HEIGHT_SIZE):
-            raise Unreadable(f"values nested more than {MOST_LEVELS:,} deep")
+        if self.position > MAX_LEVELS and _is_deep(value, self._memory_left // _HEIGHT_SIZE):
+            raise Unreadable(f"values nested more than {MAX_LEVELS:,} deep")
         return value
 
     def memoize(self, number: int) -> None:
@@ -181,8 +181,8 @@ def build(machine: Machine) -> None:
     set_state(machine.stack[-1], state)
 
 
-def _is_deep(value: Any, most_containers: int) -> bool:
-    """Return whether a value is nested more than `MOST_LEVELS` deep.
+def _is_deep(value: Any, max_containers: int) -> bool:
+    """Return whether a value is nested more than `MAX_LEVELS` deep.
 
     A recursion would overflow, and values that are shared would be visited again and again. So this
     is a depth-first search with its own stack, which visits each container once and remembers its
@@ -198,7 +198,7 @@ def _is_deep(value: Any, most_containers: int) -> bool:
     heights[id(value)] = 0
     path_heights.append(0)
     while path:
-        if len(path) > MOST_LEVELS:
+        if len(path) > MAX_LEVELS:
             return True
         _, children = path[-1]
         for child in children:
@@ -208,13 +208,13 @@ def _is_deep(value: Any, most_containers: int) -> bool:
             height = heights.get(id(child))
             if height is None:
                 heights[id(child)] = 0
-                if len(heights) > most_containers:
+                if len(heights) > max_containers:
                     raise Unreadable(_TOO_LARGE)
                 path.append((id(child), grandchildren))
                 path_heights.append(0)
                 break
             path_heights[-1] = max(path_heights[-1], height)
-            if len(path) + height > MOST_LEVELS:
+            if len(path) + height > MAX_LEVELS:
                 return True
         else:  # all children are visited
             container_id, _ = path.pop()

@@ -12,7 +12,7 @@ from typing import Any
 
 from . import literals
 from .literals import Instruction
-from .machine import MOST_MARKS, Machine, build, call_by_name
+from .machine import MAX_MARKS, Machine, build, call_by_name
 from .types import Opaque, StoredMessage, Unreadable, lookup, validate_hashing
 
 _OPAQUE_SIZE = 128
@@ -37,8 +37,8 @@ def _new_container(cls: Callable[[], Any]) -> Instruction:
 
 def _mark(machine: Machine) -> None:
     """Set a mark: what is pushed from now on goes to a new stack."""
-    if len(machine.marked_stacks) >= MOST_MARKS:
-        raise Unreadable(f"a pickle with more than {MOST_MARKS:,} marks at one time")
+    if len(machine.marked_stacks) >= MAX_MARKS:
+        raise Unreadable(f"a pickle with more than {MAX_MARKS:,} marks at one time")
     machine.marked_stacks.append(machine.stack)
     machine.stack = []
 

@@ -17,7 +17,7 @@ from ..keys import generated_in
 from ..protocol import LARGEST
 from .types import StoredMessage, Unreadable
 
-_MOST_PARTS = 1_000_000
+_MAX_PARTS = 1_000_000
 _PLAIN: tuple[Any, ...] = (list, tuple, set, frozenset, deque)
 _FIELDS = (
     *("id", "name", "eta", "retries", "retry_delay", "priority", "args", "kwargs"),
@@ -54,8 +54,8 @@ def messages_in(value: Any) -> tuple[Any, list[StoredMessage], set[str]]:
             unvisited.extend(message)
         else:
             unvisited.extend(children(part))
-        if len(seen) > _MOST_PARTS:
-            raise Unreadable(f"a message of more than {_MOST_PARTS:,} parts")
+        if len(seen) > _MAX_PARTS:
+            raise Unreadable(f"a message of more than {_MAX_PARTS:,} parts")
     whole = _stored_message(value) if isinstance(value, message_classes) else value
     return whole, messages, ids
 
@@ -85,8 +85,8 @@ def ids_in_plain(value: Any) -> set[str]:
             seen.add(id(part))
             ids.update(_task_id(part))
             unvisited.extend(children(part))
-        if len(seen) > _MOST_PARTS or text_left < 0:
-            raise Unreadable(f"more than {_MOST_PARTS:,} parts, or more text than is read")
+        if len(seen) > _MAX_PARTS or text_left < 0:
+            raise Unreadable(f"more than {_MAX_PARTS:,} parts, or more text than is read")
     return ids
 
 

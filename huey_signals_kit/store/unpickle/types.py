@@ -15,11 +15,11 @@ from uuid import UUID
 
 from huey.utils import Error
 
-MOST_DIGITS = 4_300
+MAX_DIGITS = 4_300
 """Digits of the longest number that Python reads from text, and so of the longest that is read."""
 
-_MOST_SLOW_KEYS = 10_000
-_MOST_KEY_PARTS = 100
+_MAX_SLOW_KEYS = 10_000
+_MAX_KEY_PARTS = 100
 
 
 class Unreadable(ValueError):
@@ -106,8 +106,8 @@ def validate_hashing(keys: Any) -> Any:
     slow = [key for key in keys if type(key) not in _HASHED_QUICKLY]
     if slow:
         slow = [key for key in slow if type(key) is not int or key.bit_length() > 60]
-        if len(slow) > _MOST_SLOW_KEYS:
-            raise Unreadable(f"more than {_MOST_SLOW_KEYS:,} keys that may have equal hashes")
+        if len(slow) > _MAX_SLOW_KEYS:
+            raise Unreadable(f"more than {_MAX_SLOW_KEYS:,} keys that may have equal hashes")
         for key in slow:
             _validate_parts(key)
     return keys
@@ -120,8 +120,8 @@ def _validate_parts(key: Any) -> None:
         visited += 1
         if isinstance(part, (tuple, frozenset)):
             unvisited.extend(part)
-        if visited + len(unvisited) > _MOST_KEY_PARTS:
-            raise Unreadable(f"a key of more than {_MOST_KEY_PARTS} parts")
+        if visited + len(unvisited) > _MAX_KEY_PARTS:
+            raise Unreadable(f"a key of more than {_MAX_KEY_PARTS} parts")
 
 
 def _message(*fields: Any) -> StoredMessage:
@@ -159,7 +159,7 @@ def _bytes() -> bytes:
 
 
 def _decimal(text: Any) -> Decimal:
-    if len(_require(str, text)) > MOST_DIGITS:
+    if len(_require(str, text)) > MAX_DIGITS:
         raise ValueError(text)
     return Decimal(text)
 

@@ -10,7 +10,7 @@ from ..locks.info import LockInfo
 from ..wording import format_span, format_time, pluralize, verb
 from .model import Chord, Explanation, Location, Revocation, SkippedAttempt, StoredResult
 
-_MOST_LOCATIONS = 5
+_MAX_LOCATIONS = 5
 
 _STEPS = {
     "stage": "later stage",
@@ -32,7 +32,7 @@ def sentences(explanation: Explanation, program: str, show_values: bool = True) 
         program: The words with which the user calls the command line.
         show_values: Whether to show a result, or the text of an error, which may have arguments.
     """
-    locations = explanation.places[:_MOST_LOCATIONS]
+    locations = explanation.places[:_MAX_LOCATIONS]
     for location in locations:
         if location.path:
             yield _describe_nested(location, explanation)
@@ -125,12 +125,12 @@ def _describe_state(location: Location, explanation: Explanation) -> str:
 
 def _describe_position(location: Location) -> str:
     """Return how many tasks come before it; a range if the storage defines no order."""
-    least, most = location.before or 0, location.before_most
-    if most is not None and most != least:
-        return f"{least:,} to {most:,} tasks come before it"
-    if not least:
+    minimum, maximum = location.before or 0, location.before_most
+    if maximum is not None and maximum != minimum:
+        return f"{minimum:,} to {maximum:,} tasks come before it"
+    if not minimum:
         return "no task comes before it"
-    return f"{pluralize(least, 'task')} {verb(least, 'come')} before it"
+    return f"{pluralize(minimum, 'task')} {verb(minimum, 'come')} before it"
 
 
 def _describe_process(location: Location) -> str:

@@ -15,7 +15,7 @@ LOCKS, WORKERS, ERRORS, PAUSES = "locks", "workers", "errors", "pauses"
 PERIODIC = "periodic"
 
 
-_MOST_NAMES = 5
+_MAX_NAMES = 5
 
 
 class Problem(NamedTuple):
@@ -129,14 +129,14 @@ def repeated_text(repeated: Mapping[str, Sequence[_Scheduler]]) -> str:
     Args:
         repeated: The tasks, at least one, with the processes that enqueue them.
     """
-    names = join_limited(repeated, _MOST_NAMES)
+    names = join_limited(repeated, _MAX_NAMES)
     processes = dict.fromkeys(
         f"process {process.pid} on {process.host}" for own in repeated.values() for process in own
     )
     return (
         f"{len(processes)} consumers enqueue the same periodic "
         f"{'task' if len(repeated) == 1 else 'tasks'}, so that each run happens more than once: "
-        f"{names} (by {join_limited(processes, _MOST_NAMES)}). Start all consumers but one with "
+        f"{names} (by {join_limited(processes, _MAX_NAMES)}). Start all consumers but one with "
         "--no-periodic"
     )
 

@@ -29,7 +29,7 @@ What a purge cannot see
   - A value that an application stores itself under a bare UUID, with ``huey.put``.
 
 A mark is a digest of the id and of the stored bytes, 16 bytes. Marks are stored as those of tokens
-are (`tokens.marks`). There are at most `MOST_MARKS` in each of 256 values, so at most 4,194,304 of
+are (`tokens.marks`). There are at most `MAX_MARKS` in each of 256 values, so at most 4,194,304 of
 64 MiB together; what is beyond is marked by later purges.
 """
 
@@ -61,7 +61,7 @@ _ERRORS, _UNREADABLE = "errors", "unreadable"
 
 _SOME_ID = "00000000-0000-4000-8000-000000000000"
 PREFIX = "huey-signals:result-marks:"
-MOST_MARKS = 16_384
+MAX_MARKS = 16_384
 """The number of marks in one bucket, 256 KiB."""
 
 SLICE_SIZE = 400_000
@@ -123,7 +123,7 @@ class ResultPurge(MarkAndDelete[list[Entry], ResultSlice, Rows, list[Row]]):
     """One purge of the results of a Huey."""
 
     prefix = PREFIX
-    most_marks = MOST_MARKS
+    max_marks = MAX_MARKS
 
     def __init__(self, huey: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(huey, *args, **kwargs)

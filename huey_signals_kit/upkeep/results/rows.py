@@ -89,21 +89,21 @@ class DueResults(_Buckets):
         self._rows[number] += b"".join([mark + rows[mark] for mark in due])
         self.size += len(due)
 
-    def batches(self, number: int, most: int, most_bytes: int) -> Iterator[list[Row]]:
+    def batches(self, number: int, max_count: int, max_bytes: int) -> Iterator[list[Row]]:
         """Yield the results of a bucket.
 
         Args:
             number: The number of the bucket.
-            most: The number of results in a batch at most.
-            most_bytes: The bytes of their values at most; a batch has at least one result.
+            max_count: The maximum number of results in a batch.
+            max_bytes: The maximum bytes of their values; a batch has at least one result.
         """
         batch: list[Row] = []
-        room = most_bytes
+        room = max_bytes
         for row in _ROW.iter_unpack(self._rows[number]):
             size = row[2]
-            if batch and (size > room or len(batch) == most):
+            if batch and (size > room or len(batch) == max_count):
                 yield batch
-                batch, room = [], most_bytes
+                batch, room = [], max_bytes
             batch.append(row)
             room -= size
         if batch:
