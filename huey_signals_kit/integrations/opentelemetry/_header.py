@@ -102,13 +102,16 @@ def carrier_of(task: Any) -> Carrier | None:
     return getattr(task, ATTRIBUTE, None)
 
 
-def send_with(task: Any, carrier: Carrier) -> Any:
-    """Write `carrier` into the next message of `task`; return the token for `sent`."""
+def set_outgoing_carrier(task: Any, carrier: Carrier) -> Any:
+    """Write `carrier` into the next message of `task`.
+
+    Return the token for `reset_outgoing_carrier`.
+    """
     return _outgoing.set((task.id, carrier))
 
 
-def sent(token: Any) -> None:
-    """End what `send_with` has begun."""
+def reset_outgoing_carrier(token: Any) -> None:
+    """Undo the call of `set_outgoing_carrier` that has returned `token`."""
     _outgoing.reset(token)
 
 

@@ -12,7 +12,7 @@ from opentelemetry.trace import INVALID_SPAN, Link, SpanContext, SpanKind, set_s
 from ..._lock_errors import LockErrors
 from ...huey_internals.django_tasks import task_name
 from ._attempt import Attempt, current_attempt, record_error
-from ._header import Carrier, carrier_of, send_with, sent
+from ._header import Carrier, carrier_of, reset_outgoing_carrier, set_outgoing_carrier
 from ._ids import PROCESS, SCHEDULE, SEND, SpanIds
 from ._tracer import HueyTracer
 
@@ -80,7 +80,7 @@ class ProducerSpan:
         if carries:
             self.carrier = {}
             propagate.inject(self.carrier, context)
-            self._header_token = send_with(task, self.carrier)
+            self._header_token = set_outgoing_carrier(task, self.carrier)
         self._context_token = contexts.attach(context)
 
     def end(self, error: BaseException | None) -> None:
@@ -91,7 +91,7 @@ class ProducerSpan:
         """
         contexts.detach(self._context_token)
         if self._header_token is not None:
-            sent(self._header_token)
+            reset_outgoing_carrier(self._header_token)
         if self.span is None:
             return
         try:

@@ -11,7 +11,7 @@ from ...huey_internals.class_patch import ClassPatch, Replacement
 from ...huey_internals.facts import current_time
 from ...runtime.log import RateLimitedErrors
 from ._attempt import current_attempt
-from ._header import Carrier, Headers, carrier_of, send_with, sent
+from ._header import Carrier, Headers, carrier_of, reset_outgoing_carrier, set_outgoing_carrier
 from ._ids import SCHEDULE, SpanIds
 from ._spans import ConsumerSpan, ProducerSpan
 from ._tracer import HueyTracer
@@ -74,11 +74,11 @@ class Tracing:
         """Schedule a task without a span of its own."""
         if carrier is None or self._headers is None:
             return original(huey, task, *args, **options)
-        token = send_with(task, carrier)
+        token = set_outgoing_carrier(task, carrier)
         try:
             return original(huey, task, *args, **options)
         finally:
-            sent(token)
+            reset_outgoing_carrier(token)
 
     def _produce(
         self,
