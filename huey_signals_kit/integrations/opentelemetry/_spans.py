@@ -23,49 +23,55 @@ _DEFAULT_LOCK_ERRORS = LockErrors()
 
 
 class ProducerSpan:
-    """The span of a task that is put into the queue or the schedule; None if there is no tracer.
+    """The span of a task that is put into the queue or the schedule.
+
+    Without a tracer, `span` is None.
 
     Args:
-        spans: Starts the span.
+        tracer: Starts the span.
         huey: The Huey.
         task: The task.
         role: `SEND` or `SCHEDULE`; None if that depends on the task's time.
-        carries: Whether the message carries the context of the span.
+        propagates: Whether the message carries the context of the span.
     """
 
     __slots__ = ("_context_token", "_header_token", "carrier", "span", "state")
 
     def __init__(
-        self, spans: HueyTracer, huey: Any, task: Any, role: str | None, carries: bool
+        self, tracer: HueyTracer, huey: Any, task: Any, role: str | None, propagates: bool
     ) -> None:
         self.span: trace.Span | None = None
         self.carrier: Carrier | None = None
         self._header_token: Any = None
-        tracer = spans.get()
-        if tracer is None:
+        otel_tracer = tracer.get()
+        if otel_tracer is None:
             return
         ids, role = SpanIds(task), role or role_of(huey, task)
         self.state = ids.state
         context = contexts.get_current()
         caller = trace.get_current_span(context)
-        around = caller.get_span_context()
+        caller_context = caller.get_span_context()
         links: list[Link] = []
-        is_caused = False  # by a span of another trace
-        if carries:
-            if not around.is_valid:
+        has_foreign_caller = False  # the caller's span is of another trace
+        if propagates:
+            if not caller_context.is_valid:
                 context = _extract(carrier_of(task), context)
-        elif spans.has_derived_ids and around.is_valid and around.trace_id != ids.trace_id:
+        elif (
+            tracer.has_derived_ids
+            and caller_context.is_valid
+            and caller_context.trace_id != ids.trace_id
+        ):
             context = set_span_in_context(INVALID_SPAN, context)
-            is_caused = True
-        if not carries and spans.has_derived_ids:
+            has_foreign_caller = True
+        if not propagates and tracer.has_derived_ids:
             links.append(Link(ids.context(PROCESS)))
             if role == SEND and task.eta:
                 links.append(Link(ids.context(SCHEDULE)))
-        if is_caused and around.trace_flags.sampled:
-            links.append(Link(around))
+        if has_foreign_caller and caller_context.trace_flags.sampled:
+            links.append(Link(caller_context))
         name = task_name(task)
-        self.span = spans.start(
-            tracer,
+        self.span = tracer.start(
+            otel_tracer,
             f"{role} {name}",
             SpanKind.PRODUCER,
             context,
@@ -74,10 +80,10 @@ class ProducerSpan:
             ids,
             role,
         )
-        if is_caused and self.span.is_recording():
+        if has_foreign_caller and self.span.is_recording():
             _add_link(caller, self.span.get_span_context())
         context = set_span_in_context(self.span, context)
-        if carries:
+        if propagates:
             self.carrier = {}
             propagate.inject(self.carrier, context)
             self._header_token = set_outgoing_carrier(task, self.carrier)
@@ -102,43 +108,45 @@ class ProducerSpan:
 
 
 class ConsumerSpan:
-    """The span of an attempt, which is current while the task runs; None if there is no tracer.
+    """The span of an attempt, which is current while the task runs.
+
+    Without a tracer, `attempt` is None.
 
     Args:
-        spans: Starts the span.
+        tracer: Starts the span.
         huey: The Huey.
         task: The task.
-        carries: Whether messages of the Huey carry contexts.
+        propagates: Whether messages of the Huey carry contexts.
     """
 
     __slots__ = ("_attempt_token", "_context_token", "_huey", "_links_to_callback", "attempt")
 
-    def __init__(self, spans: HueyTracer, huey: Any, task: Any, carries: bool) -> None:
+    def __init__(self, tracer: HueyTracer, huey: Any, task: Any, propagates: bool) -> None:
         self.attempt: Attempt | None = None
         self._huey = huey
-        tracer = spans.get()
-        if tracer is None:
+        otel_tracer = tracer.get()
+        if otel_tracer is None:
             return
         ids, context = SpanIds(task), contexts.get_current()
-        around = trace.get_current_span(context).get_span_context()
+        caller_context = trace.get_current_span(context).get_span_context()
         carrier = carrier_of(task)
         links: list[Link] = []
-        self._links_to_callback = spans.has_derived_ids and not carries
-        is_inside = around.is_valid and huey.immediate
+        self._links_to_callback = tracer.has_derived_ids and not propagates
+        runs_in_caller = caller_context.is_valid and huey.immediate
         if carrier is not None:
             context = _extract(carrier, context)
-        elif not is_inside:
-            if around.is_valid:
+        elif not runs_in_caller:
+            if caller_context.is_valid:
                 context = set_span_in_context(INVALID_SPAN, context)
-            if spans.has_derived_ids:
+            if tracer.has_derived_ids:
                 links.append(Link(ids.context(SEND)))
                 if task.eta:
                     links.append(Link(ids.context(SCHEDULE)))
-            if around.is_valid and around.trace_flags.sampled:
-                links.append(Link(around))
+            if caller_context.is_valid and caller_context.trace_flags.sampled:
+                links.append(Link(caller_context))
         name = task_name(task)
-        span = spans.start(
-            tracer,
+        span = tracer.start(
+            otel_tracer,
             f"{PROCESS} {name}",
             SpanKind.CONSUMER,
             context,
@@ -176,7 +184,7 @@ class ConsumerSpan:
 
 
 def role_of(huey: Any, task: Any) -> str:
-    """Return whether a task that is enqueued now can run, or has to wait for its time."""
+    """Return `SEND` if a task that is enqueued now can run, else `SCHEDULE`."""
     return SEND if huey.ready_to_run(task) else SCHEDULE
 
 

@@ -1,4 +1,4 @@
-"""The spans around what Huey does with tasks: enqueue, schedule, execute."""
+"""The spans of what Huey does with tasks: enqueue, schedule, execute."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Tracing:
     ) -> Any:
         started = None
         try:
-            started = ProducerSpan(self._tracer, huey, task, role, self._carries(huey))
+            started = ProducerSpan(self._tracer, huey, task, role, self._propagates(huey))
         except Exception as exc:
             self._failed(exc)
         if started is None or started.span is None:
@@ -126,7 +126,7 @@ class Tracing:
                 timestamp = current_time(huey)
             try:
                 if huey.ready_to_run(task, timestamp):
-                    consumer = ConsumerSpan(self._tracer, huey, task, self._carries(huey))
+                    consumer = ConsumerSpan(self._tracer, huey, task, self._propagates(huey))
             except Exception as exc:
                 self._failed(exc)
         if consumer is None or consumer.attempt is None:
@@ -163,6 +163,6 @@ class Tracing:
     def _failed(self, exc: Exception) -> None:
         self._errors.report("The tracing of tasks", "in a call of OpenTelemetry", exc)
 
-    def _carries(self, huey: Any) -> bool:
+    def _propagates(self, huey: Any) -> bool:
         """Return whether messages of `huey` carry a context."""
         return self._headers is not None and self._headers.can_carry(huey)
