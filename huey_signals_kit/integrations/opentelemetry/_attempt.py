@@ -14,7 +14,7 @@ from ...huey_internals.stack import caught_by_huey
 from ._header import Carrier
 
 SKIPPED = "huey.skipped"
-"""Why the task did not run, or did not run to its end, although nothing is broken."""
+"""The signal that ended the attempt without an error, such as ``locked``."""
 LOCK = "huey.lock"
 """The lock that the task could not acquire."""
 WILL_RETRY = "huey.will_retry"
@@ -85,17 +85,17 @@ class Attempt:
             self.span.set_attribute(LOCK, name)
 
 
-def record_error(span: Span, exception: BaseException | None, otherwise: str) -> None:
+def record_error(span: Span, exception: BaseException | None, error_type: str) -> None:
     """Set the status of a span to ERROR, and record the exception.
 
     Args:
         span: The span.
         exception: The exception, or None if it is unknown.
-        otherwise: The type of the error if there is no exception.
+        error_type: The type of the error if there is no exception.
     """
     if exception is None:
-        span.set_attribute(ERROR_TYPE, otherwise)
-        span.set_status(Status(StatusCode.ERROR, otherwise))
+        span.set_attribute(ERROR_TYPE, error_type)
+        span.set_status(Status(StatusCode.ERROR, error_type))
         return
     cls = type(exception)
     name = (

@@ -57,8 +57,9 @@ class Headers:
             self._refused.add(cls)
             log(
                 logging.WARNING,
-                "The messages of Huey %r get no trace header, because its serializer %s is not one "
-                "of Huey's own. Their spans are in the trace of their task.",
+                "Huey %r: messages carry no trace context, because the serializer %s is not Huey's "
+                "Serializer or SignedSerializer. Each task gets a trace of its own. To propagate, "
+                "use one of these serializers.",
                 huey.name,
                 cls.__qualname__,
                 queue=huey.name,

@@ -100,8 +100,8 @@ class HueyTracer:
         log(
             logging.WARNING,
             "The tracer %s is not that of OpenTelemetry's SDK, so the ids of spans cannot be "
-            "derived from tasks, and spans of different processes are not linked. With "
-            "HueyInstrumentor().instrument(propagate=True) they are.",
+            "derived from tasks, and spans of different processes are not linked. To link them, "
+            "call HueyInstrumentor().instrument(propagate=True).",
             type(tracer).__qualname__,
         )
 
