@@ -19,7 +19,7 @@ pytest.importorskip("typer", exc_type=ImportError)
 if not hasattr(huey.exceptions, "ResultTimeout"):
     pytest.skip("the pages are for Huey 3", allow_module_level=True)
 
-OPENTELEMETRY = sections_of("opentelemetry.md")["From nothing to the effect"]
+OPENTELEMETRY = sections_of("opentelemetry.md")["Quick start"]
 LINKED = {
     "request": (None, {"send import_orders 1"}),
     "send import_orders 1": (None, {"request", "process import_orders 1"}),
@@ -143,7 +143,7 @@ def test_what_the_page_says_arrives_in_sentry(tmp_path, monkeypatch):
     """One error with a breadcrumb, three transactions, metrics."""
     if not hasattr(pytest.importorskip("sentry_sdk"), "metrics"):
         pytest.skip("the page is for Sentry 2.44")
-    blocks = sections_of("sentry.md")["From nothing to the effect"]
+    blocks = sections_of("sentry.md")["Quick start"]
     with sentry_server() as (dsn, items), reader_in(tmp_path) as reader:
         monkeypatch.setitem(reader.environment, "SENTRY_DSN", dsn)
         reader.follow(part(blocks, "from pathlib", "huey_lock_skips_total"))
