@@ -191,7 +191,7 @@ class Kit:
         time.
 
         Args:
-            min_age: Seconds between two sweeps that find a token orphaned; at least 60.
+            min_age: Seconds between two sweeps that find a token orphaned; at least 15.
             dry_run: Only report what would be deleted.
 
         Raises:
@@ -264,8 +264,8 @@ class Kit:
     def release_lock(self, name: str) -> bool:
         """Release one lock; return False if it does not exist, or was acquired again.
 
-        If the holder is on another host and silent, the call may take ``stale_after`` and 15
-        seconds.
+        If the holder is on another host and silent, the call may take ``stale_after`` plus up to 15
+        seconds (135 by default).
 
         Args:
             name: The name of the lock.
@@ -281,8 +281,8 @@ class Kit:
     ) -> list[upkeep.LockInfo]:
         """Release locks whose holder is dead, and locks that no process claims; return them.
 
-        If a holder is on another host and silent, the call may take ``stale_after`` and 15
-        seconds.
+        If a holder is on another host and silent, the call may take ``stale_after`` plus up to 15
+        seconds (135 by default).
 
         Args:
             min_age: Seconds between two calls that find an unclaimed lock unchanged.

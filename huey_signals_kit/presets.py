@@ -22,10 +22,28 @@ from .registry import Registry
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
+__all__ = [
+    "ENTRY_POINTS",
+    "AnyPreset",
+    "BuiltInPreset",
+    "Preset",
+    "PresetName",
+    "available_presets",
+    "brief_locks",
+    "build_preset",
+    "observe",
+    "quiet_locks",
+    "register_preset",
+    "reschedule_locks",
+    "tidy_tokens",
+]
+
 BuiltInPreset = Literal["quiet-locks", "brief-locks", "reschedule-locks", "tidy-tokens", "observe"]
+"""The names of the kit's own presets."""
 PresetName = NewType("PresetName", str)
 """The name of a preset of your own, for type checkers: ``preset=PresetName("mine")``."""
 AnyPreset = BuiltInPreset | PresetName | Registry
+"""The name of a preset, or a registry with handlers."""
 
 Preset = Callable[[Registry], None]
 """Adds the handlers of a preset to an empty registry."""
@@ -126,7 +144,10 @@ def _installed() -> dict[str, EntryPoint]:
 
 
 def quiet_locks(registry: Registry) -> None:
-    """Count lock errors instead of storing them; delete the revoke token of a skipped task."""
+    """Count lock errors instead of storing them.
+
+    Delete the token of a revoked task after Huey has skipped its run.
+    """
     observe(registry)
     registry.add(drop_lock_errors, SIGNAL_LOCKED, SIGNAL_ERROR)
     registry.add(delete_spent_token, SIGNAL_REVOKED)
@@ -147,7 +168,7 @@ def brief_locks(registry: Registry) -> None:
 
 
 def tidy_tokens(registry: Registry) -> None:
-    """Delete the revoke token of a skipped task, and do nothing else."""
+    """Only delete the token of a revoked task after Huey has skipped its run."""
     registry.add(delete_spent_token, SIGNAL_REVOKED)
 
 

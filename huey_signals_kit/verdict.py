@@ -32,7 +32,7 @@ class Plan(Protocol):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is stored of the error of an attempt: use `KEEP`, `DROP` and `expire`, not the class.
+    """The verdict on the error of an attempt: use `KEEP`, `DROP` and `expire`, not the class.
 
     A handler returns a verdict, or None to leave the decision to the handlers after it.
 

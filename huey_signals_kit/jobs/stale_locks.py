@@ -102,7 +102,7 @@ class StaleLockJob:
 
     @cached_property
     def inspector(self) -> upkeep.LockInspector:
-        """Judges locks; made when it is first used, because a process without workers may not."""
+        """Judges locks; created on first use, because a process without workers may need none."""
         return upkeep.LockInspector(self._huey, self._heartbeat.ledger)
 
     def on_worker_start(self) -> None:

@@ -70,11 +70,12 @@ GAUGE_HELP: Final[dict[str, str]] = {
     INFO: "Versions of the kit and of Huey, and the class of the storage; always 1.",
     UNREADABLE: "Records of processes that cannot be read; their counts are missing.",
     PROCESSES: "Processes with a record in the ledger, by kind of worker and by state.",
-    HEARTBEAT_AGE: "Seconds since the last change of the record that has not changed for longest, "
-    "of processes with workers or locks that are not known to be dead, as seen by this process.",
-    PERIODIC: "Living consumers that enqueue the same periodic task; more than 1 run it twice.",
+    HEARTBEAT_AGE: "Age in seconds of the oldest heartbeat among processes that have workers or "
+    "locks and are not known to be dead.",
+    PERIODIC: "Living consumers that enqueue the same periodic task; with N, each run happens N "
+    "times.",
     RUNNING: "Tasks that are running in processes that are not known to be dead.",
-    RUNNING_AGE: "Seconds that the longest running of these tasks has been running; 0 if none is.",
+    RUNNING_AGE: "Seconds that the longest running task has been running; 0 if none is.",
     QUEUED: "Messages in the queue.",
     QUEUED_AGE: "Seconds that the oldest message has been in the queue, at least: since this "
     "process first saw it there.",
@@ -83,12 +84,13 @@ GAUGE_HELP: Final[dict[str, str]] = {
     LAST_SWEEP: "Unix time of the end of the last sweep of tokens; 0 if none is known.",
     LOCKS: "Locks in the store, with or without a known holder.",
     STALE_LOCKS: "Locks whose holder's process is dead.",
-    LOCK_AGE: "Seconds since the oldest lock with a known holder was acquired; 0 if none is held.",
+    LOCK_AGE: "Seconds since the oldest lock with a known holder was acquired; 0 if no lock has a "
+    "known holder.",
     STALE_LOCK_AGE: "Seconds since the oldest stale lock was acquired; 0 if there is none.",
     TOKENS: "Revoke tokens in the store, by state.",
     MARKED: "Orphaned tokens that a sweep has marked, and a later one will delete.",
     KEYS: "Keys in the store.",
     BYTES: "Bytes of the keys in the store and of their values.",
-    REPORT_TIME: "Unix time of the report that the gauges of the store and its tokens are of.",
-    REPORT_SECONDS: "Seconds that this report took.",
+    REPORT_TIME: "Unix time of the end of the last read of the whole store.",
+    REPORT_SECONDS: "Seconds that the last read of the whole store took.",
 }

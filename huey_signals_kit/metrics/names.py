@@ -40,7 +40,7 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
 HELP: Final[dict[str, str]] = {
     SIGNALS: "Signals that Huey emitted.",
     LOCK_SKIPS: "Tasks that did not run because another task held their lock.",
-    LOCK_REFUSALS: "Attempts to acquire a lock that another task held.",
+    LOCK_REFUSALS: "Attempts to acquire a lock that was already held.",
     SUPPRESSED: "Errors that were not stored as Huey would have stored them.",
     TOKENS_CLEANED: "Revoke tokens that were deleted after they had done their work.",
     HANDLER_ERRORS: "Exceptions that handlers, sinks and subscribers raised.",

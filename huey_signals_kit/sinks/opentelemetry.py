@@ -18,6 +18,8 @@ from ..runtime.fork import reset_in_child
 from ._sources import Sources
 from .protocol import PullSink, Source
 
+__all__ = ["OpenTelemetrySink"]
+
 _SCOPE = "huey_signals_kit"
 _FLUSH_SECONDS = 86_400.0
 """Seconds between two flushes; only the flush at the end of the process matters."""
@@ -37,7 +39,7 @@ class OpenTelemetrySink(PullSink):
     ``huey_task_duration_seconds_bucket``, whose attribute ``le`` is the bound up to which it
     counts the durations. In the semantic conventions this is the histogram
     ``messaging.process.duration``. OpenTelemetry has no observable histogram, so the kit would have
-    to record each duration, and these are the reasons not to: the SDK for Python takes 8
+    to record each duration. The kit does not do this, because the SDK for Python takes 8
     microseconds to record one, nearly as long as Huey takes to run a task in memory; it loses what
     was recorded before it was set up; and in a forked worker it repeats what the parent had
     recorded.

@@ -25,6 +25,8 @@ from ..metrics.values import Durations, Totals, merge
 from ._shared_totals import WRITE_SECONDS, SharedTotals
 from .protocol import PullSink, Source
 
+__all__ = ["PrometheusSink"]
+
 ENVIRONMENT = "PROMETHEUS_MULTIPROC_DIR"
 
 _Family = CounterMetricFamily | HistogramMetricFamily

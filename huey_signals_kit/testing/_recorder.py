@@ -49,7 +49,7 @@ def record(huey: Any, preset: AnyPresets = None, **options: Unpack[KitOptions]) 
 
 
 class Recorder:
-    """What the kit of one Huey has done since the recorder began, as plain data.
+    """A record of what the kit of one Huey has done since the recorder began, as plain data.
 
     Whatever happens in this process is recorded, on any thread; the workers of ``-k process`` are
     other processes. `skips`, `errors` and the other questions return numbers whose ``repr`` says

@@ -18,6 +18,8 @@ import pytest
 if TYPE_CHECKING:
     from . import HeldLock, Recorder
 
+__all__ = ["huey", "huey_lock", "huey_signals"]
+
 INI = "huey_signals_huey"
 MARK = "huey_signals"
 _DJHUEY = "huey.contrib.djhuey"

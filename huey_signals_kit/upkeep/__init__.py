@@ -3,8 +3,8 @@
 Every function takes any Huey, with a kit or without. The rule for all of them: whatever may still
 be in use is left alone and counted, so everything that is deleted or released was proved unused.
 `tokens` has the sweep of revoke tokens, `locks` the release of stale locks, `errors` the purge of
-stored errors, `results` that of results that no caller fetches, `kit_data` the deletion of the
-kit's own keys. `reports` and `explanation` only read.
+stored errors, `results` the purge of unread results, `kit_data` the deletion of the kit's own keys.
+`reports` and `explanation` only read.
 
 Most processes with a kit use none of this, so importing `upkeep` imports only the defaults. The
 rest is imported when one of its names is first used.

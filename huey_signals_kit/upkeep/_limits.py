@@ -11,7 +11,7 @@ WEEK = 7 * DAY
 """Seconds between the two purges that find a result unchanged."""
 
 MIN_AGE = 3 * HEARTBEAT_SECONDS
-"""The fewest seconds between two sweeps: a process writes what it runs in every heartbeat."""
+"""The minimum of seconds between two sweeps: a process writes what it runs in every heartbeat."""
 
 UNCLAIMED_SECONDS = 900.0
 """Seconds between two checks that find a lock unchanged that no process claims."""

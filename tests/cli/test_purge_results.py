@@ -38,8 +38,8 @@ def test_a_dry_run_says_what_the_next_purges_will_do(shop):
     assert ran.row("would be marked")[0] == "3"
     assert ran.row("would be deleted")[0] == "0"
     assert (
-        "3 results seen for the first time. With --apply, this purge marks them. Those still "
-        "there unchanged after 7 days are deleted by the next purge --results --apply."
+        "3 results seen for the first time. With --apply, this purge marks them. Results that "
+        "are still unchanged after 7 days are deleted by the next purge --results --apply."
     ) in ran.words
     assert ran.out.endswith(f"  huey-signals purge {shop.name} --results --apply\n")
     assert ran.fits()
@@ -54,7 +54,7 @@ def test_two_purges_delete_the_results(shop):
     first = shop.run(*command)
     assert (first.code, first.err, first.row("marked")[0]) == (0, "", "3")
     assert "unchanged after 12 hours are deleted by the next" in first.words
-    assert "The oldest mark is due" in first.words
+    assert "The next results can be deleted from" in first.words
     waiting = shop.run("purge", shop.name, "--results", "--min-age", "12h")
     assert waiting.row("waiting")[0] == "3"
     assert "To make these changes" not in waiting.out

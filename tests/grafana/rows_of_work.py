@@ -207,7 +207,7 @@ CONSUMERS: list[Panel] = [
     ),
     graph(
         "Age of the last heartbeat",
-        "Of the process that has been silent for longest and is not known to be dead. Each "
+        "The oldest heartbeat of a process that is not known to be dead. Each process "
         "writes every 5 seconds. Alert: HueyConsumerSilent, from two minutes on.",
         (f"max by (queue) (huey_heartbeat_age_seconds{{{QUEUE}}})", "{{queue}}"),
         unit="s",
@@ -215,7 +215,7 @@ CONSUMERS: list[Panel] = [
     ),
     graph(
         "Consumers that enqueue the same periodic task",
-        "More than one runs it as often. Alert: HueyTwoSchedulers.",
+        "With N, each run happens N times. Alert: HueyTwoSchedulers.",
         (f"max by (queue) (huey_periodic_schedulers{{{QUEUE}}})", "{{queue}}"),
         limits=thresholds(GREEN, (2, RED)),
     ),

@@ -49,16 +49,20 @@ def test_a_reader_sees_the_spans_on_the_console(tmp_path):
 
 @pytest.mark.slow
 def test_spans_of_both_processes_arrive_by_otlp(tmp_path, monkeypatch):
-    """The export itself is real; the receiver decodes what would go to a collector."""
+    """And the kit's metrics; the receiver decodes what would go to a collector."""
     pytest.importorskip("opentelemetry.distro")
     pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
     from tests.tracing.otlp import otlp_receiver
 
     files = [block for block in OPENTELEMETRY if block.file in ("tasks.py", "order.py")]
-    (commands,) = (b for b in blocks_of("opentelemetry.md") if "http/protobuf" in b.text)
+    commands = [block for block in blocks_of("opentelemetry.md") if "http/protobuf" in block.text]
+    assert [block.terminal for block in commands] == [1, None]
     with otlp_receiver() as receiver, reader_in(tmp_path) as reader:
         monkeypatch.setitem(reader.environment, "OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
-        reader.follow([*files, commands])
+        reader.follow([*files, *commands])
+        wait_until(lambda: len(receiver.spans) == len(LINKED), 30, "the attempt's span")
+        reader.servers[1].stop()
+    assert "huey_signals_total" in receiver.metrics
     assert tree(receiver.spans) == LINKED, reader.printed
     services = {span["name"].split()[0]: span["service"] for span in receiver.spans}
     assert services == {"request": "shop", "send": "shop", "process": "worker"}

@@ -19,7 +19,21 @@ from typing import Any, TypeVar
 
 PAGE = Path(__file__).parents[2] / "recipes" / "reference.md"
 PACKAGE = "huey_signals_kit"
-MODULES = ("", "handlers", "presets", "signals", "sinks", "upkeep", "testing", "web")
+MODULES = (
+    "",
+    "handlers",
+    "presets",
+    "signals",
+    "sinks",
+    "sinks.prometheus",
+    "sinks.opentelemetry",
+    "integrations.opentelemetry",
+    "upkeep",
+    "testing",
+    "testing.pytest_plugin",
+    "web",
+    "contrib.django",
+)
 """The public modules, in the order of the page."""
 
 _INTRODUCTION = """\
@@ -54,7 +68,7 @@ def commands() -> Iterator[tuple[str, Any]]:
 def settings() -> dict[str, str]:
     """Return the settings of the Django app: the arguments in ``HUEY_SIGNALS``, and the others."""
     documented = _arguments(inspect.getdoc(import_module(PACKAGE).install_handlers) or "")
-    return {name: text for name, text in documented.items() if name != "huey"}
+    return {name: text for name, text in documented.items() if name not in ("huey", "**unknown")}
 
 
 def render() -> str:
@@ -126,17 +140,21 @@ def _describe_constant(name: str, value: Any, module: ModuleType) -> str:
 
 
 def _attributes(cls: type) -> dict[str, str]:
-    """Return the attributes of a class with the text below each, or the type of a field."""
+    """Return the attributes of a class with the text below each.
+
+    A field without a text is returned with its type, unless its docstring describes the argument.
+    """
     file = Path(str(import_module(cls.__module__).__file__))
     nodes = ast.walk(ast.parse(file.read_text()))
     tree = next((n for n in nodes if isinstance(n, ast.ClassDef) and n.name == cls.__name__), None)
     if tree is None:  # a class that something else than a class statement has made
         return {}
     documented = _documented(tree.body)
+    arguments = _arguments(inspect.getdoc(cls) or "")
     for node in tree.body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             name = node.target.id
-            if not name.startswith("_"):
+            if not name.startswith("_") and name not in arguments:
                 documented.setdefault(name, f"`{ast.unparse(node.annotation)}`")
     return {name: text for name, text in documented.items() if not name.startswith("_")}
 
@@ -186,7 +204,7 @@ def _signature(name: str, function: Any) -> str:
 
 def _text(value: Any) -> str:
     """Return the docstring as Markdown: its lists of arguments are lists."""
-    lines = (inspect.getdoc(value) or "").replace("``", "`").splitlines()
+    lines = (inspect.getdoc(value) or "").replace("``", "`").replace("::\n", ":\n").splitlines()
     text, is_list = [], False
     for line in lines:
         if re.fullmatch(r"(Args|Raises|Returns|Yields):", line):
@@ -206,7 +224,7 @@ def _arguments(doc: str) -> dict[str, str]:
     """Return the arguments that a docstring describes."""
     found: dict[str, str] = {}
     section = doc.partition("\nArgs:\n")[2].partition("\n\nRaises:")[0]
-    for entry in re.split(r"\n(?=    \w)", f"\n{section}"):
+    for entry in re.split(r"\n(?=    [\w*])", f"\n{section}"):
         name, colon, text = entry.strip().partition(": ")
         if colon:
             found[name] = " ".join(text.replace("``", "`").split())

@@ -9,6 +9,9 @@ import pytest
 pytest.importorskip("typer", exc_type=ImportError)
 pytest.importorskip("rich", exc_type=ImportError)
 pytest.importorskip("jinja2")
+pytest.importorskip("django")
+pytest.importorskip("prometheus_client")
+pytest.importorskip("opentelemetry.instrumentation")
 
 from huey_signals_kit import _PUBLIC_MODULES, install_handlers
 from tests.reference.page import MODULES, PAGE, commands, public_names, render, settings
@@ -42,8 +45,17 @@ def test_every_public_name_has_a_text(sections, name):
 
 
 def test_no_public_module_is_left_out():
-    """Those that can be imported from the package by name, and the two beside them."""
-    assert set(MODULES) - {""} == {*_PUBLIC_MODULES, "testing", "web"}
+    """Those that can be imported from the package by name, and those that need an extra."""
+    with_extras = {
+        "contrib.django",
+        "integrations.opentelemetry",
+        "sinks.opentelemetry",
+        "sinks.prometheus",
+        "testing",
+        "testing.pytest_plugin",
+        "web",
+    }
+    assert set(MODULES) - {""} == {*_PUBLIC_MODULES, *with_extras}
 
 
 def test_every_option_of_every_command_has_a_text(sections):

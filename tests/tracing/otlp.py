@@ -1,4 +1,4 @@
-"""A receiver of OTLP over HTTP, which decodes the spans."""
+"""A receiver of OTLP over HTTP, which decodes the spans and the names of the metrics."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -20,9 +23,16 @@ class Receiver:
     def __init__(self, url: str) -> None:
         self.url = url
         self.spans: list[Record] = []
+        self.metrics: set[str] = set()
 
-    def receive(self, body: bytes) -> None:
+    def receive(self, path: str, body: bytes) -> None:
         """Decode a request."""
+        if path == "/v1/metrics":
+            resources = ExportMetricsServiceRequest.FromString(body).resource_metrics
+            scopes = [scope for resource in resources for scope in resource.scope_metrics]
+            self.metrics.update(metric.name for scope in scopes for metric in scope.metrics)
+            return
+        assert path == "/v1/traces", path
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
             service = _attributes(resource.resource.attributes)["service.name"]
             for scope in resource.scope_spans:
@@ -36,8 +46,7 @@ def otlp_receiver() -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            assert self.path == "/v1/traces", self.path
-            receiver.receive(body)
+            receiver.receive(self.path, body)
             self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()

@@ -28,7 +28,8 @@ For an alert, without --here: unhealthy when no process with workers is
 alive, when messages wait and none is taken, or when the storage cannot be
 used. The answer is immediate when all is well, and takes up to 12 seconds
 when in doubt. It also says when two consumers enqueue the same periodic task;
-that is no reason to be unhealthy, as it is so during a rolling restart.
+this does not make the queue unhealthy, because it also happens during a
+rolling restart.
 
 \b
 For a liveness probe, with --here: unhealthy when no process of this host
@@ -61,7 +62,7 @@ def health(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Report whether the queue is worked on, for alerts and probes."""
+    """Report whether consumers work on the queue, for alerts and probes."""
     escape_unencodable_output()
     with exit_codes("health"), Interrupts():
         try:

@@ -118,7 +118,7 @@ def release(
 
     A lock is not released while its holder is alive or in doubt. If the holder is on another host
     and no consumer watches it, the command watches it itself with --apply. This takes the
-    stale_after seconds (120) of the holder and up to 15 more.
+    stale_after of the holder plus up to 15 seconds (135 by default).
 
     A lock that no process claims, such as one of Huey without the kit, is released by name, or with
     --stale by a second command after AGE.

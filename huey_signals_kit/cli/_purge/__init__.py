@@ -1,1 +1,1 @@
-"""The command ``huey-signals purge``: delete stored errors, or results that no caller fetches."""
+"""The command ``huey-signals purge``: delete stored errors, or unread results."""

@@ -69,8 +69,8 @@ def purge(
         bool,
         typer.Option(
             "--results",
-            help="Delete no errors, but results that no caller fetches: those that two purges, "
-            "at least --min-age apart, have found unchanged.",
+            help="Delete unread results instead of errors: results that two purges, at least "
+            "--min-age apart, have found unchanged, so no caller has fetched them.",
         ),
     ] = False,
     min_age: Annotated[
@@ -88,11 +88,11 @@ def purge(
 
     Errors of tasks that will run again, parts of a chord, errors that were stored on purpose
     (without --kept), and values that cannot be read are left alone. Code that waits for a deleted
-    error without a timeout waits for ever.
+    error without a timeout waits forever.
 
     With --results, the first purge only marks results. A result is deleted when a later purge
     finds it with the same bytes, and its task neither waits nor runs. Results that callers read
-    with preserve=True look like results that nobody reads.
+    with preserve=True look unread.
     """
     with command_context("purge", huey_name) as huey:
         if results:

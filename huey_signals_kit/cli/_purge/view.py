@@ -90,9 +90,9 @@ def _explain(report: ResultPurgeReport, min_age: float, due: datetime | None) ->
         seen = f"{pluralize(report.new, 'result')} seen for the first time"
         marks = " With --apply, this purge marks them." if report.dry_run else ""
         sentences.append(
-            f"{seen}.{marks} Those still there unchanged after {age} are deleted by the next "
+            f"{seen}.{marks} Results that are still unchanged after {age} are deleted by the next "
             "purge --results --apply."
         )
     if due is not None and due > datetime.now(timezone.utc):
-        sentences.append(f"The oldest mark is due {format_time(due)} UTC.")
+        sentences.append(f"The next results can be deleted from {format_time(due)} UTC on.")
     return " ".join(sentences)

@@ -70,8 +70,8 @@ def top(
 ) -> None:
     """Show live which tasks run where, and who holds which lock.
 
-    Nothing is changed. The whole store and its locks are read for at most a tenth of the time
-    each. If the output is no terminal, the command prints one update and exits.
+    Nothing is changed. Reading the whole store, and searching it for locks, each use at most 10 %
+    of the running time. If the output is no terminal, the command prints one update and exits.
     """
     with command_context("top", huey_name) as huey:
         # Checked here, because the range check of typer accepts nan.

@@ -76,7 +76,7 @@ def web(
 
     It shows locks and their holders, running tasks, processes, tokens and the store. Each read of
     the whole store (the report, the search for locks, the list of tokens, the search for one
-    task) takes at most a tenth of the time.
+    task) uses at most 10 % of the running time.
     """
     with command_context("web", huey_name) as huey:
         password = os.environ.get(PASSWORD, "")

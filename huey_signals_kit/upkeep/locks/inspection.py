@@ -179,8 +179,8 @@ class LockInspector:
             names: Only these locks, or the semaphores with these names; by default all.
             on_wait: Called repeatedly while this waits.
             should_observe: Whether to write a record of its own, and to observe silent holders.
-                Then this waits for up to ``stale_after`` and 15 seconds. Otherwise it waits only
-                until every other observer has written what it has measured.
+                Then this waits for ``stale_after`` plus up to 15 seconds (135 by default).
+                Otherwise it waits only until every other observer has written what it has measured.
         """
         locks = self.all() if names is None else self.named(names)
         if names is not None:

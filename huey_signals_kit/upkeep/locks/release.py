@@ -56,7 +56,8 @@ class Release:
 def release_lock(huey: Any, name: str, inspector: LockInspector | None = None) -> LockInfo | None:
     """Release one lock, and return it; None if it did not exist, or was acquired again.
 
-    To learn whether a holder on another host is alive may take ``stale_after`` and 15 seconds.
+    To learn whether a holder on another host is alive may take ``stale_after`` plus up to 15
+    seconds (135 by default).
 
     Args:
         huey: The Huey, with a kit or without.
@@ -106,8 +107,8 @@ def release_stale(
 
     A lock is unclaimed if it names no holder and no living process names it in its record, or if it
     names a process on another host that has never written a record. If a holder on another host is
-    silent, this may take ``stale_after`` and 15 seconds; locks whose holder is known to be dead are
-    released first.
+    silent, this may take ``stale_after`` plus up to 15 seconds (135 by default); locks whose holder
+    is known to be dead are released first.
 
     Args:
         huey: The Huey, with a kit or without.

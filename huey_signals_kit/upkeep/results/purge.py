@@ -1,4 +1,4 @@
-"""Delete results that no caller has fetched.
+"""Delete unread results: no caller has fetched them.
 
 Huey stores what a task returns until a caller fetches it, and then deletes it. A result that no
 caller ever fetches stays. No key says how old it is, and none says whether a caller will come. So a
@@ -8,22 +8,22 @@ bytes.
 What counts as a result
   - The key is an id that Huey generated, ``str(uuid.uuid4())``. So locks, tokens, pause switches,
     rate windows, parts of chords, records of Django's own tasks and everything that an application
-    stores under names of its own are none.
+    stores under names of its own are not results.
   - The value is no error. A stored error says why a task has failed; there is a purge for errors,
     by class (`purge_errors`). That leaves alone errors that expire, and errors stored on purpose.
   - The value can be read. A value that is no pickle, or lacks the signature of this Huey, stays.
 
 What is left alone
   - A result of a task that is in the queue or the schedule, or runs, or is nested in such a task;
-    and one whose id is in the arguments of such a task, because the task may fetch it. That ends
-    its waiting time: it begins again when the task is gone.
+    and one whose id is in the arguments of such a task, because the task may fetch it. Such a
+    result loses its mark; the waiting time begins again when the task is gone.
   - A result that was stored again with other bytes, also between its read and its deletion.
   - Everything while a message or a record of a process cannot be read.
 
 What a purge cannot see
   - A caller that waits. `min_age` has to be longer than the time between the end of a task and the
-    moment when its result is fetched. For a group or a chord that is the time of the whole, because
-    a caller that waits for a group fetches the results in order.
+    moment when its result is fetched. A caller that waits for a group or a chord fetches the
+    results in order, so `min_age` has to be longer than the whole group takes.
   - A caller that reads with ``preserve=True``. The same is true of `RedisExpireHuey`, where a
     fetched result stays until its time is over.
   - A value that an application stores itself under a bare UUID, with ``huey.put``.
@@ -230,7 +230,7 @@ def purge_results(
     clock: Callable[[], float] = time.time,
     on_progress: Callable[[ResultPurgeReport], object] | None = None,
 ) -> ResultPurgeReport:
-    """Delete results that two purges have found with the same bytes, so that no caller read them.
+    """Delete unread results: two purges, `min_age` apart, have found them unchanged.
 
     The first purge only marks the results. One process purges at a time: if another process is
     purging, nothing is done, and the report says so.

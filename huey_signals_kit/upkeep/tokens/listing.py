@@ -185,7 +185,7 @@ def delete_named_tokens(
 
     Args:
         huey: The Huey.
-        patterns: The patterns; see this module.
+        patterns: Ids or names of tasks, or globs over these.
         dry_run: Only report what would be deleted.
         on_progress: Called repeatedly with the report so far.
 

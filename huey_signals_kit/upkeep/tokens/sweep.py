@@ -46,9 +46,9 @@ Rules
     heartbeat names such a message, so `min_age` has to be longer than it is kept.)
   - A heartbeat is written every five seconds. Before anything is deleted, every process that is not
     known to be dead has written one more, and all places are read again (places 3 and 4; c and d).
-  - A process that cannot be checked from this one, such as a process on another host, counts as
-    dead after ten minutes without a heartbeat. While it is silent for less than that, nothing is
-    deleted; afterwards its tasks no longer count.
+  - The tasks of a process that cannot be checked from this one, such as a process on another host,
+    no longer count after ten minutes without a heartbeat. While such a process is silent for less
+    than that, nothing is deleted.
   - Nothing is deleted unless two sweeps, `min_age` apart, have found it orphaned. For places 6 and
     7, which no sweep can see, this is the only protection: with consumers that write no heartbeat,
     `min_age` has to be longer than their longest task.

@@ -56,7 +56,7 @@ def sweep_tokens(
     """Delete revoke tokens that two sweeps have found orphaned.
 
     One process sweeps at a time. If another process is sweeping, nothing is done, and the report
-    says so. A process that was killed on another host is known to be dead after half a minute.
+    says so. If the sweeping process was killed on another host, its lease expires after 30 seconds.
 
     Args:
         huey: The Huey, with a kit or without.

@@ -113,7 +113,7 @@ _PURGE = _Work(
         "Only stored errors of the classes above are deleted. Errors of tasks that will run again, "
         "parts of a chord, errors that were stored on purpose, and values that cannot be read are "
         "left alone.",
-        "Code that waits for a deleted error without a timeout waits for ever.",
+        "Code that waits for a deleted error without a timeout waits forever.",
     ),
     _run_purge,
     _purge_counts,
