@@ -106,9 +106,8 @@ def test_the_bounds_of_labels(export):
     assert table["`signal`"].startswith(f"{len(SIGNALS)},")
     assert table["`lock`"].startswith(f"at most {MAX_LABELS}, and `other`")
     assert table["`kind`"] == f"at most {len(Kind)}"
-    assert table["`worker`, `state`"] == (
-        f"{', '.join(f'`{each}`' for each in (*WORKERS, 'other'))}, each `alive`, `dead` or `unknown`"
-    )
+    workers = ", ".join(f"`{each}`" for each in (*WORKERS, "other"))
+    assert table["`worker`, `state`"] == f"{workers}, each `alive`, `dead` or `unknown`"
     assert STATES == ("alive", "dead", "unknown")
     assert table["`state` of tokens"] == ", ".join(f"`{each}`" for each in TOKEN_STATES)
 
