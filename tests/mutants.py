@@ -53,7 +53,10 @@ GROUPS = {
     ),
     "sweep": Group(
         ("upkeep/_mark_and_delete.py", "upkeep/tokens/sweep.py", "upkeep/_live_ids.py"),
-        ("storages/test_sweep.py", "storages/test_sweep_ways.py", "storages/test_sweep_model.py"),
+        (
+            *("storages/test_sweep.py", "storages/test_results.py", "storages/test_sweep_ways.py"),
+            "storages/test_sweep_model.py",
+        ),
         "memory,sqlite",
     ),
     "release": Group(
@@ -290,6 +293,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"of {', '.join(GROUPS)}")
     parser.add_argument("--every", type=int, default=1, metavar="N")
+    parser.add_argument("--again", metavar="FILE", help="only the survivors in this output")
     arguments = parser.parse_args()
     import huey  # noqa: F401
     import pytest  # noqa: F401
@@ -304,6 +308,9 @@ def main() -> int:
             sys.path[:] = [each for each in sys.path if Path(each or ".").resolve() != ROOT]
             assert _passes(copy, group), (copy / "output").read_text()
             found = [each for file in group.files for each in mutants(file)][:: arguments.every]
+            if arguments.again:
+                known = Path(arguments.again).read_text().splitlines()
+                found = [each for each in found if f"survived: {each}" in known]
             alive = 0
             for number, mutant in enumerate(found, 10**9):
                 if survives(copy, group, mutant, number):
