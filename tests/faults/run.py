@@ -35,7 +35,7 @@ SERVERS: dict[str, Any] = {each.kind: each for each in (FaultyRedis, FaultySqlit
 STEP_SECONDS = 0.25
 WORK_SECONDS = 150
 """Within which every consumer runs a task again after a fault; the longest is TCP's pause."""
-FORGOTTEN_SECONDS = 3
+FORGOTTEN_SECONDS = 15
 """After which a lock that no task has entered is one of a task that is dead."""
 COUNT_SECONDS = 6
 """After which a heartbeat has written what was counted."""
