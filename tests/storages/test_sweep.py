@@ -778,3 +778,18 @@ def test_a_sweep_that_loses_its_turn_deletes_no_further_batch(any_huey, monkeypa
         sweep(any_huey, DAY + 1, on_progress=lose)
     assert stopped.value.report.deleted == 1
     assert len(tokens(any_huey)) == 2
+
+
+def test_a_message_that_comes_while_heartbeats_are_awaited_stops_deletions(any_huey, monkeypatch):
+    """It cannot be read, and the report says so."""
+    any_huey.revoke_by_id(str(uuid.uuid4()))
+    sweep(any_huey, 0)
+    monkeypatch.setattr(
+        sweeper.Sweeper,
+        "wait_for_heartbeats",
+        lambda self: any_huey.storage.enqueue(b"no message") and "",
+    )
+    report = sweep(any_huey, DAY + 1)
+    assert (report.deleted, report.undecided) == (0, 1)
+    assert report.stopped == "a message cannot be read"
+    assert len(tokens(any_huey)) == 1
