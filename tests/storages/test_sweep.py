@@ -21,6 +21,7 @@ from huey_signals_kit.runtime.process_id import ProcessId, this_process
 from huey_signals_kit.runtime.scheduler import scheduler
 from huey_signals_kit.signals import sweep_finished
 from huey_signals_kit.store import UPKEEP, open_kit_store
+from huey_signals_kit.store.tokens import ID_SIZE, Tokens, read_tokens
 from huey_signals_kit.upkeep import SweepStopped, _mark_and_delete, sweep_tokens
 from huey_signals_kit.upkeep._live_ids import LiveTaskIds
 from huey_signals_kit.upkeep.tokens import marks, slices, sweeper
@@ -436,20 +437,31 @@ def leak(huey, count):
         huey.revoke_by_id(str(uuid.uuid4()))
 
 
+def in_small_batches(kit_store):
+    """Read the tokens as `read_tokens` does, four at a time."""
+    for generated, others in read_tokens(kit_store):
+        for value, ids in generated.items():
+            for start in range(0, len(ids), 4 * ID_SIZE):
+                yield Tokens({value: ids[start : start + 4 * ID_SIZE]}, [])
+        yield Tokens({}, others)
+
+
 def test_slices_do_not_change_what_is_found(any_huey, monkeypatch):
-    """Some tokens at a time, each slice judged by itself."""
+    """Some tokens at a time, each slice judged by itself; slices share the buckets of marks."""
+    monkeypatch.setattr(sweep_module, "read_tokens", in_small_batches)
     monkeypatch.setattr(sweep_module, "SLICE_SIZE", 7)
     monkeypatch.setattr(slices, "MAX_VALUES", 3)
     job, *_ = declare(any_huey)
-    leak(any_huey, 30)
+    leak(any_huey, 130)
     waiting = job()
     any_huey.revoke_by_id(waiting.id)
     for hour in range(10):
         until = datetime.datetime(2099, 1, 1, hour)
         any_huey.revoke_by_id(str(uuid.uuid4()), revoke_until=until)
-    first, second = sweep(any_huey, 0), sweep(any_huey, DAY + 1)
-    assert (first.scanned, first.live, first.marked) == (41, 1, 40)
-    assert (second.scanned, second.live, second.deleted) == (41, 1, 40)
+    first, soon, second = (sweep(any_huey, at) for at in (0, 60, DAY))
+    assert (first.scanned, first.live, first.marked) == (141, 1, 140)
+    assert (soon.scanned, soon.live, soon.marked, soon.deleted) == (141, 1, 140, 0)
+    assert (second.scanned, second.live, second.deleted) == (141, 1, 140)
     assert tokens(any_huey) == {f"r:{waiting.id}"}
 
 
