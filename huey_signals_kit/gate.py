@@ -130,7 +130,6 @@ class Gate:
         django_records: RecordChanges,
         reporter: GateReporter,
     ) -> None:
-        self._huey = huey
         self._task_verdict = task_option.verdict
         self._put_expiring = expiry.put
         self._django_records = django_records

@@ -38,7 +38,8 @@ GROUPS = {
     "gate": Group(
         ("gate.py",),
         (
-            *("unit/test_kit.py", "storages/test_errors.py", "storages/test_overridden.py"),
+            *("unit/test_gate.py", "unit/test_kit.py", "storages/test_errors.py"),
+            "storages/test_overridden.py",
             *("storages/test_expire.py", "storages/test_reschedule.py"),
             *("unit/test_isolation.py", "django/test_django_tasks_option.py"),
             *("django/test_django_tasks_records.py", "unit/test_proxies.py"),

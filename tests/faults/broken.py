@@ -72,8 +72,8 @@ def stores(huey: Any) -> None:
     """Store the lock errors, as Huey does."""
     from huey_signals_kit.gate import Gate
 
-    Gate._apply = lambda self, decision, key, error, put_error: self._huey.storage.put_data(
-        key, self._huey.serializer.serialize(error)
+    Gate._apply = lambda self, decision, key, error, put_error: huey.storage.put_data(
+        key, huey.serializer.serialize(error)
     )
 
 
