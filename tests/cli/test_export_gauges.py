@@ -15,6 +15,7 @@ from dataclasses import replace
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from huey_signals_kit.cli._export import collector
 from huey_signals_kit.cli._export.backlog import MAX_NOTED, Backlog
 from huey_signals_kit.cli._export.collector import QueueCollector
 from huey_signals_kit.cli._export.state import heartbeat_age
@@ -25,6 +26,12 @@ from huey_signals_kit.runtime.process_id import this_process
 from huey_signals_kit.upkeep import sweep_tokens
 from tests.locks import ELSEWHERE, GONE, taken_by
 from tests.support import HAS_ENQUEUED, hold, put_kit_data, run_all
+
+
+@pytest.fixture(autouse=True)
+def _wait_for_each_report(monkeypatch):
+    """A scrape waits for its report, however busy the machine is."""
+    monkeypatch.setattr(collector, "SCRAPE_SECONDS", 60.0)
 
 
 class Clock:

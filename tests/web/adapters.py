@@ -110,7 +110,11 @@ class Browser:
         if any(cookies):
             named["Cookie"] = "; ".join(filter(None, cookies))
         path = link.removeprefix(self._adapter.removed)
-        answer = self._adapter.send(method, path, list(named.items()), body)
+        for _ in range(200):
+            answer = self._adapter.send(method, path, list(named.items()), body)
+            if method != "GET" or answer.status != 503 or "refresh" not in answer.headers:
+                break
+            time.sleep(0.1)  # the page waits for the storage; a browser would load it again
         self._cookies |= answer.cookies
         return answer
 
