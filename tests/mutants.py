@@ -56,7 +56,11 @@ GROUPS = {
         ("upkeep/_mark_and_delete.py", "upkeep/tokens/sweep.py", "upkeep/_live_ids.py"),
         (
             *("storages/test_sweep.py", "storages/test_results.py", "storages/test_sweep_ways.py"),
-            "storages/test_sweep_model.py",
+            *(
+                "storages/test_sweep_model.py",
+                "storages/test_purge.py",
+                "storages/test_token_list.py",
+            ),
         ),
         "memory,sqlite",
     ),

@@ -594,3 +594,24 @@ def test_sentry_is_spared_only_what_is_not_stored(make_huey):
     task = declare(queued)[0].s()
     assert RescheduleLocked().suppresses_lock_errors(Event(SIGNAL_LOCKED, task, queued))
     assert not RescheduleLocked().suppresses_lock_errors(Event(SIGNAL_LOCKED, task, immediate))
+
+
+def test_a_receiver_may_have_the_task_fail_after_all(make_huey):
+    """It sets the retries to 0 after the handler: the error is stored, and ``on_error`` runs."""
+    huey, heard = make_huey(), []
+    install(huey)
+    guarded, _ = declare(huey, retries=2)
+    handle = huey.task()(lambda exc: heard.append(type(exc)))
+
+    @huey.signal(SIGNAL_LOCKED)
+    def give_up(signal, task):
+        task.retries = 0
+
+    hold(huey, "held")
+    task = guarded.s()
+    task.on_error = handle.s()
+    huey.enqueue(task)
+    run_all(huey)
+    assert heard == [TaskLockedException]
+    assert scheduled(huey) == []
+    assert "Traceback" in stored_errors(huey)[task.id]["traceback"]
