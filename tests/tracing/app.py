@@ -89,6 +89,8 @@ def build() -> Huey:
 
     provider = TracerProvider()
     exporter = FileExporter(Path(os.environ["HUEY_KIT_TEST_SPANS"]))
+    if os.environ.get("HUEY_KIT_TEST_BATCH") == "hangs":
+        exporter.export = lambda spans: time.sleep(600)  # type: ignore[method-assign]
     if os.environ.get("HUEY_KIT_TEST_BATCH"):
         # In the time of a test, it exports only when it is told to.
         provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=3_600_000))

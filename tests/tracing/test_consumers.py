@@ -231,3 +231,19 @@ def test_spans_that_wait_for_their_export_are_exported_at_the_end(
         consumer.wait_until(lambda: set(last) <= results(huey).keys(), "the tasks")
         assert not has(spans, "process done 1")
     assert len([r for r in read(spans) if r["name"].startswith("process")]) == 10
+
+
+def test_a_hanging_exporter_does_not_delay_the_stop_of_worker_processes(
+    make_place, instrument, spans, monkeypatch, consumer_of
+):
+    """The spans that wait for their export are lost, and the log says so."""
+    monkeypatch.setenv("HUEY_KIT_TEST_BATCH", "hangs")
+    instrument(path=spans)
+    place = make_place("redis")
+    huey = place.open()
+    tasks = declare(huey)
+    with consumer_of(place, "process") as consumer:
+        last = tasks.done().id
+        consumer.wait_until(lambda: results(huey).get(last), "the task")
+        consumer.stop()
+    assert "last spans takes longer" in consumer.log.read_text()

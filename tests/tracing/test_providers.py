@@ -11,7 +11,8 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.trace import NoOpTracerProvider
 
-from huey_signals_kit.integrations.opentelemetry import HueyInstrumentor, trace_id
+from huey_signals_kit.integrations.opentelemetry import HueyInstrumentor, _tracer, trace_id
+from huey_signals_kit.integrations.opentelemetry._tracer import HueyTracer
 from tests.support import run_all
 from tests.tracing.conftest import Traced
 from tests.tracing.spans import tree
@@ -159,3 +160,29 @@ def test_uninstrumenting_gives_the_tracer_its_own_ids_back(instrument):
     assert tracer.id_generator is not traced.provider.id_generator
     HueyInstrumentor().uninstrument()
     assert tracer.id_generator is traced.provider.id_generator
+
+
+class BlockedProvider(NoOpTracerProvider):
+    """A provider whose `force_flush` does not keep to its time."""
+
+    def __init__(self):
+        self.is_flushing = threading.Event()
+        self.released = threading.Event()
+
+    def force_flush(self, timeout_millis):
+        self.is_flushing.set()
+        self.released.wait(60)
+
+
+def test_a_worker_does_not_wait_for_an_exporter_that_hangs(monkeypatch, caplog):
+    """The flush at the end has a deadline, and a warning says that spans may be lost."""
+    monkeypatch.setattr(_tracer, "_FLUSH_SECONDS", 0.05)
+    provider = BlockedProvider()
+    flush = threading.Thread(target=HueyTracer(provider)._flush, daemon=True)
+    flush.start()
+    flush.join(10)
+    has_ended = not flush.is_alive()
+    provider.released.set()
+    assert has_ended
+    assert provider.is_flushing.is_set()
+    assert "last spans takes longer than 0.05 s" in caplog.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing.util
+import threading
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
@@ -12,11 +13,13 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind
 
-from ...runtime.log import log
+from ...runtime.job import spawn
+from ...runtime.log import log, log_error
 from ._ids import DerivedIds, SpanIds, chosen_ids
 
 _SCHEMA = "https://opentelemetry.io/schemas/1.37.0"
-_FLUSH_MILLISECONDS = 5000
+_FLUSH_SECONDS = 1.5
+"""Seconds that a worker process that ends waits for the export of its last spans."""
 
 
 class HueyTracer:
@@ -111,6 +114,25 @@ class HueyTracer:
             multiprocessing.util.Finalize(None, self._flush, exitpriority=0)
 
     def _flush(self) -> None:
+        """Export the last spans, on another thread: the SDK's ``force_flush`` keeps no deadline."""
         flush = getattr(self._provider or trace.get_tracer_provider(), "force_flush", None)
-        if self._active and flush is not None:
-            flush(_FLUSH_MILLISECONDS)
+        if not self._active or flush is None:
+            return
+        ended = threading.Event()
+
+        def run() -> None:
+            try:
+                flush(int(_FLUSH_SECONDS * 1000))
+            except Exception as exc:
+                log_error("The export of this worker's last spans failed.", exc_info=exc)
+            finally:
+                ended.set()
+
+        if spawn(run) is not None and not ended.wait(_FLUSH_SECONDS):
+            log(
+                logging.WARNING,
+                "The export of this worker's last spans takes longer than %g s, so the worker ends "
+                "without it, and the spans may be lost. Look at the exporter of OpenTelemetry and "
+                "at the server to which it sends.",
+                _FLUSH_SECONDS,
+            )
