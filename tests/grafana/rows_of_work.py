@@ -19,7 +19,7 @@ from tests.grafana.panels import (
 )
 
 WORKERS = 'worker=~"thread|process|greenlet|other"'
-ENDS = "complete|error|locked|revoked|expired|canceled|interrupted|timeout|rate_limited"
+ENDS = "complete|error|locked|revoked|expired|canceled|interrupted|timeout|rate-limited"
 
 OVERVIEW: list[Panel] = [
     stat(
@@ -208,10 +208,10 @@ CONSUMERS: list[Panel] = [
     graph(
         "Age of the last heartbeat",
         "The oldest heartbeat of a process that is not known to be dead. Each process "
-        "writes every 5 seconds. Alert: HueyConsumerSilent, from two minutes on.",
+        "writes every 5 seconds. Alert: HueyConsumerSilent, from a minute on.",
         (f"max by (queue) (huey_heartbeat_age_seconds{{{QUEUE}}})", "{{queue}}"),
         unit="s",
-        limits=thresholds(GREEN, (120, RED)),
+        limits=thresholds(GREEN, (60, RED)),
     ),
     graph(
         "Consumers that enqueue the same periodic task",

@@ -12,6 +12,7 @@ from itertools import combinations
 
 import pytest
 
+from huey_signals_kit.huey_internals.facts import SIGNALS
 from tests.grafana import dashboard
 from tests.grafana.queries import DASHBOARD, panels, queries
 from tests.grafana.test_rules import promtool, run  # noqa: F401
@@ -92,3 +93,10 @@ def test_prometheus_parses_each_query(promtool, tmp_path):  # noqa: F811
     path.write_text(json.dumps({"groups": [{"name": "queries", "rules": rules}]}))
     code, printed = run(promtool, "check", "rules", path)
     assert code == 0, printed
+
+
+def test_every_signal_of_the_queries_is_one_of_huey():
+    """A value that no series has would match nothing, without an error."""
+    found = [match for _, query in queries() for match in re.findall(r'signal=~?"([^"]+)"', query)]
+    names = {name for match in found for name in match.split("|")}
+    assert {"complete", "rate-limited"} <= names <= SIGNALS

@@ -62,8 +62,10 @@ def test_each_alert_fires_and_resolves(world):
         world.wait_for(over={"HueyStorageUnreachable"})
     world.wait_for({"HueyNotMeasured"})
     with world.export():
-        world.wait_for({"HueyStaleLock"}, over=set(ALERTS) - {"HueyStaleLock"})
+        of_the_dead = {"HueyStaleLock", "HueyConsumerSilent"}
+        world.wait_for(of_the_dead, over=set(ALERTS) - of_the_dead)
         assert "far" in world.command("locks", "release", NAME, "--stale", "--apply")
+        world.remove_records("far-away")
         world.wait_for(over=set(ALERTS))
         world.tasks.ordinary.schedule((2,), delay=5)
         wait_until(world.huey.scheduled_count, 20, "a worker to put it into the schedule")
