@@ -30,7 +30,8 @@ from .locks.lost_locks import LostLocks
 from .locks.manager import LockEvents
 from .locks.patch import LockPatch
 from .metrics.counter import MetricCounter
-from .metrics.names import PAGE_ACTIONS
+from .metrics.names import PAGE_ACTIONS, SIGNALS
+from .metrics.values import Key
 from .presets import build_preset
 from .registry import Registry, default_registry
 from .runtime.component import Component
@@ -320,6 +321,15 @@ class Kit:
             self.shutdown()
 
     # `install_handlers`, the components and the web interface call the methods below.
+
+    def initial_keys(self, locks: Iterable[str] = ()) -> list[Key]:
+        """Return the key of each series that is known before it is counted.
+
+        Args:
+            locks: Names of locks that other processes use.
+        """
+        keys = self._sinks.initial_keys(locks)
+        return keys if self._context.meters_signals else [key for key in keys if key[0] != SIGNALS]
 
     def report_page_action(self, action: str, target: str, count: int, user: str) -> None:
         """Count and announce a change that a person made in the web interface.

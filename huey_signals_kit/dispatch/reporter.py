@@ -17,6 +17,9 @@ from ..runtime.log import RateLimitedErrors, is_exit, log_error
 from ..verdict import Verdict
 from .handler import Handler
 
+RECORD = "django_record"
+"""The label under which failed changes to the records of Django's tasks are counted."""
+
 
 class Reporter:
     """Reports what one kit does and what fails: to subscribers, to the log and in counts."""
@@ -74,7 +77,7 @@ class Reporter:
     def record_failed(self, exc: Exception) -> None:
         """Log and count that the record of a Django task could not be changed."""
         self._failures.report("The record of a Django task", "to follow the verdict", exc)
-        self._increment((HANDLER_ERRORS, "django_record"))
+        self._increment((HANDLER_ERRORS, RECORD))
 
     def stale_lock(self, name: str, host: str | None, pid: int | None, released: bool) -> None:
         """Log that a lock is held by a process that is dead.
@@ -110,6 +113,12 @@ class Reporter:
             f"Subscriber {name}", "to an announcement", exc, ("subscriber", name, id(owner))
         )
         self._increment((HANDLER_ERRORS, name))
+
+
+def subscriber_names(huey: Any) -> list[str]:
+    """Return the names under which errors of the connected subscribers are counted."""
+    signals = [value for value in vars(announcements).values() if isinstance(value, NamedSignal)]
+    return sorted({name_of(each) for signal in signals for each in signal.receivers_for(huey)})
 
 
 def _announce(

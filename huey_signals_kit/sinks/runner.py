@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
 from ..dispatch.receiver import HandlerSource
+from ..dispatch.reporter import RECORD, subscriber_names
+from ..huey_internals.django_tasks import BACKEND
 from ..huey_internals.facts import declared_tasks, known_locks
 from ..metrics.counter import MetricCounter
 from ..metrics.initial import MAX_LOCKS, initial_keys
@@ -55,14 +59,23 @@ class SinkRunner:
         """The class of the storage, as a label."""
         return type(self._huey.storage).__name__
 
-    def initial_keys(self) -> list[Key]:
-        """Return the series of the known tasks, locks and handlers."""
-        tasks, locks = declared_tasks(self._huey), known_locks(self._huey, MAX_LOCKS)
-        handlers = [
-            (handler.name, handler.background is not None)
+    def initial_keys(self, locks: Iterable[str] = ()) -> list[Key]:
+        """Return the series of the known tasks, locks, handlers, sinks and subscribers.
+
+        Args:
+            locks: Further names of locks.
+        """
+        tasks, locks = declared_tasks(self._huey), {*known_locks(self._huey, MAX_LOCKS), *locks}
+        handlers = {
+            handler.name: handler.background is not None
             for handler in self._handler_source.handlers
-        ]
-        return initial_keys(self.queue, tasks, locks, handlers, self._lock_labels)
+        }
+        others = [sink_name(sink).replace(" ", "_") for sink in self._sinks]
+        others += subscriber_names(self._huey)
+        if BACKEND in sys.modules:
+            others.append(RECORD)
+        named = (dict.fromkeys(others, False) | handlers).items()
+        return initial_keys(self.queue, tasks, locks, named, self._lock_labels)
 
     def install(self) -> None:
         """Start every sink."""

@@ -15,6 +15,7 @@ from dataclasses import replace
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from huey_signals_kit import install_handlers
 from huey_signals_kit.cli._export import collector
 from huey_signals_kit.cli._export.backlog import MAX_NOTED, Backlog
 from huey_signals_kit.cli._export.collector import QueueCollector
@@ -364,6 +365,42 @@ def test_a_queue_that_cannot_be_read_leaves_the_rest(make_huey, monkeypatch):
     assert "huey_locks_held" not in found
     assert found["huey_store_keys", "lock"] == 0
     assert export.missing == ["serving no gauges of the queue and the locks"]
+
+
+def counters_of(export, name):
+    """{label: value} of the counters of one name with one further label."""
+    return {found[1]: value for found, value in export().items() if found[0] == name}
+
+
+def test_series_are_served_at_zero_before_they_are_counted(make_huey):
+    """Those of the kit in the process of `export`, and of the locks that other processes use."""
+    huey = make_huey("sqlite")
+    huey.task(name="pay")(lambda: None)
+    huey.lock_task("import")
+    beat(
+        huey, locks=("held:7",), counters={("huey_lock_skips_total", huey.name, "t", "counted"): 3}
+    )
+    export = Export(huey)
+    assert counters_of(export, "huey_locks_lost_total") == {}
+    with install_handlers(huey, sinks="memory") as kit:
+        kit.on("complete", name="slow", background=True)(lambda event: None)
+        locks = {"import": 0, "held:*": 0, "counted": 0}
+        assert counters_of(export, "huey_locks_lost_total") == locks
+        assert counters_of(export, "huey_handler_errors_total")["slow"] == 0
+        assert counters_of(export, "huey_events_dropped_total") == {"slow": 0}
+        assert export()["huey_signals_total", "error", f"{__name__}.pay"] == 0
+        beat(huey, sequence=2, counters={("huey_locks_lost_total", huey.name, "held:*"): 1})
+        assert counters_of(export, "huey_locks_lost_total") == {**locks, "held:*": 1}
+
+
+def test_a_kit_without_sinks_has_no_series_of_signals(make_huey):
+    """Its processes do not count signals, so zero would be wrong."""
+    huey = make_huey("sqlite")
+    huey.task(name="pay")(lambda: None)
+    with install_handlers(huey):
+        found = Export(huey)()
+    assert found["huey_results_suppressed_total", f"{__name__}.pay", "drop"] == 0
+    assert not [each for each in found if each[0] == "huey_signals_total"]
 
 
 def test_without_counters_only_gauges_are_served(make_huey):

@@ -12,6 +12,9 @@ import pytest
 from huey.signals import SIGNAL_COMPLETE, SIGNAL_LOCKED
 
 from huey_signals_kit import get_kit, install_handlers
+from huey_signals_kit._checks import name_of
+from huey_signals_kit.huey_internals.django_tasks import BACKEND
+from huey_signals_kit.signals import lock_skipped
 from tests.support import hold, run_all
 
 pytest.importorskip("prometheus_client")
@@ -282,6 +285,37 @@ def test_what_can_be_known_is_shown_at_zero_before_it_is_counted(make_huey, regi
     assert not [each for each in before.samples if each[1].get("handler") == "later"]
     assert [v for n, given, v in after.samples if given.get("handler") == "later"] == [0]
     kit.uninstall()
+
+
+def test_errors_of_sinks_and_subscribers_are_shown_at_zero(make_huey, registry):
+    """Under the names that they are counted by."""
+    huey = make_huey()
+
+    class Archive:
+        name = "the archive"
+
+        def send(self, changes):
+            raise OSError("full")
+
+    def subscriber(sender, **_):
+        raise ValueError("broken")
+
+    lock_skipped.connect(subscriber, sender=huey)
+    with install_handlers(huey, sinks=[PrometheusSink(registry), Archive()]) as kit:
+        before = scrape(registry)
+        job = huey.task()(huey.lock_task("held")(lambda: None))
+        with huey.lock_task("held"):
+            job()
+            run_all(huey)
+        kit.flush()
+        after = scrape(registry)
+    first, last = (
+        {given["handler"]: value for _, given, value in shown.samples if "handler" in given}
+        for shown in (before, after)
+    )
+    for name in ("the_archive", name_of(subscriber)):
+        assert (first[name], last[name] > 0) == (0, True), name
+    assert ("django_record" in first) is (BACKEND in sys.modules)
 
 
 def test_series_that_are_shown_at_zero_are_bounded(make_huey, registry):

@@ -9,9 +9,12 @@ from typing import Any
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
+from ... import get_kit
 from ...ledger import Snapshot
 from ...metrics import gauges
-from ...metrics.labels import FoldedLabels, limit_locks, sanitize_label
+from ...metrics.initial import MAX_LOCKS
+from ...metrics.labels import FoldedLabels, fold, limit_locks, sanitize_label
+from ...metrics.names import LABELS
 from ...metrics.values import Totals, merge
 from ...sinks.prometheus import families, info_family
 from ...upkeep import Report
@@ -62,6 +65,8 @@ class QueueCollector(QueueReader):
         self._has_counters = has_counters
         self._has_history = has_history
         self._lock_labels = FoldedLabels()
+        self._seen_locks: set[str] = set()
+        """The labels of the locks that processes have held or counted, as far as scrapes saw."""
 
     def describe(self) -> Iterable[Metric]:
         """Return a metric for the registry, without using the storage."""
@@ -78,7 +83,7 @@ class QueueCollector(QueueReader):
         info = info_family([(self._queue, type(self._huey.storage).__name__)])
         metrics = [info, *self._families(self._values(state))]
         if self._has_counters:
-            totals = _sanitize(state.snapshot.totals)
+            totals = self._with_initial(_sanitize(state.snapshot.totals), state.snapshot)
             metrics += families(limit_locks(totals, self._lock_labels))
         try:
             report, at = self.latest_report(SCRAPE_SECONDS)
@@ -96,6 +101,20 @@ class QueueCollector(QueueReader):
         elif report is not None:
             self._on_read(None, "")
         return metrics
+
+    def _with_initial(self, totals: Totals, snapshot: Snapshot) -> Totals:
+        """Add the series that the kit of this process knows to `totals`, at zero; return it."""
+        kit = get_kit(self._huey)
+        if kit is None:
+            return totals
+        if len(self._seen_locks) <= MAX_LOCKS:
+            held = (name for process in snapshot.processes for name in process.heartbeat.locks)
+            self._seen_locks.update(map(fold, held))
+            self._seen_locks.update(key[-1] for key in totals if LABELS[key[0]][-1] == "lock")
+        locks = self._seen_locks if len(self._seen_locks) <= MAX_LOCKS else ()
+        for key in kit.initial_keys(locks):
+            totals.setdefault(key, 0)
+        return totals
 
     def _values(self, state: CurrentState) -> Values:
         """Yield the gauges of the current state."""
