@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -40,9 +41,11 @@ class Headers:
 
     Args:
         patch: Gets the patches.
+        on_error: Called if a header cannot be written or read.
     """
 
-    def __init__(self, patch: ClassPatch) -> None:
+    def __init__(self, patch: ClassPatch, on_error: Callable[[Exception], None]) -> None:
+        self._on_error = on_error
         self._refused: set[type] = set()
         patch.wrap("pickle", self._serialize)
         patch.wrap("unpickle", self._deserialize)
@@ -68,25 +71,32 @@ class Headers:
 
     def _serialize(self, original: Replacement, serializer: Any, data: Any) -> Any:
         serialized = original(serializer, data)
-        outgoing = _outgoing.get()
-        if (
-            outgoing is None
-            or not is_message(data)
-            or data.id != outgoing[0]
-            or not is_own_serializer(serializer)
-        ):
+        try:
+            outgoing = _outgoing.get()
+            if (
+                outgoing is None
+                or not is_message(data)
+                or data.id != outgoing[0]
+                or not is_own_serializer(serializer)
+            ):
+                return serialized
+            header = json.dumps(outgoing[1], separators=(",", ":")).encode()
+            if len(header) > _MAX_BYTES:
+                return serialized
+            return serialized + header + len(header).to_bytes(_LENGTH, "big") + _MAGIC
+        except Exception as exc:  # a propagator may have set a value that is not a string
+            self._on_error(exc)
             return serialized
-        header = json.dumps(outgoing[1], separators=(",", ":")).encode()
-        if len(header) > _MAX_BYTES:
-            return serialized
-        return serialized + header + len(header).to_bytes(_LENGTH, "big") + _MAGIC
 
     def _deserialize(self, original: Replacement, serializer: Any, data: Any) -> Any:
         value = original(serializer, data)
-        if is_message(value) and data.endswith(_MAGIC):
-            carrier = _read(data)
-            if carrier is not None:
-                _incoming.set((value, carrier))
+        try:
+            if is_message(value) and data.endswith(_MAGIC):
+                carrier = _read(data)
+                if carrier is not None:
+                    _incoming.set((value, carrier))
+        except Exception as exc:
+            self._on_error(exc)
         return value
 
     def _create_task(self, original: Replacement, registry: Any, message: Any) -> Any:
@@ -94,7 +104,10 @@ class Headers:
         incoming = _incoming.get()
         if incoming is not None and incoming[0] is message:
             _incoming.set(None)
-            setattr(task, ATTRIBUTE, incoming[1])
+            try:
+                setattr(task, ATTRIBUTE, incoming[1])
+            except Exception as exc:  # a task class of the application may refuse attributes
+                self._on_error(exc)
         return task
 
 

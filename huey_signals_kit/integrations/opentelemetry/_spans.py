@@ -55,7 +55,7 @@ class ProducerSpan:
         has_foreign_caller = False  # the caller's span is of another trace
         if propagates:
             if not caller_context.is_valid:
-                context = _extract(carrier_of(task), context)
+                context = _extract(tracer, carrier_of(task), context) or context
         elif (
             tracer.has_derived_ids
             and caller_context.is_valid
@@ -84,8 +84,8 @@ class ProducerSpan:
             _add_link(caller, self.span.get_span_context())
         context = set_span_in_context(self.span, context)
         if propagates:
-            self.carrier = {}
-            propagate.inject(self.carrier, context)
+            self.carrier = _inject(tracer, context)
+        if self.carrier is not None:
             self._header_token = set_outgoing_carrier(task, self.carrier)
         self._context_token = contexts.attach(context)
 
@@ -129,12 +129,12 @@ class ConsumerSpan:
             return
         ids, context = SpanIds(task), contexts.get_current()
         caller_context = trace.get_current_span(context).get_span_context()
-        carrier = carrier_of(task)
+        sent = _extract(tracer, carrier_of(task), context)
         links: list[Link] = []
         self._links_to_callback = tracer.has_derived_ids and not propagates
         runs_in_caller = caller_context.is_valid and huey.immediate
-        if carrier is not None:
-            context = _extract(carrier, context)
+        if sent is not None:
+            context = sent
         elif not runs_in_caller:
             if caller_context.is_valid:
                 context = set_span_in_context(INVALID_SPAN, context)
@@ -214,8 +214,26 @@ def _attributes(huey: Any, task: Any, name: str, operation: str, kind: str) -> d
     return attributes
 
 
-def _extract(carrier: Carrier | None, context: Context) -> Context:
-    return context if carrier is None else propagate.extract(carrier, context)
+def _inject(tracer: HueyTracer, context: Context) -> Carrier | None:
+    """Return a carrier with `context`; None if the propagator raises."""
+    carrier: Carrier = {}
+    try:
+        propagate.inject(carrier, context)
+    except Exception as exc:
+        tracer.report(exc)
+        return None
+    return carrier
+
+
+def _extract(tracer: HueyTracer, carrier: Carrier | None, context: Context) -> Context | None:
+    """Return the context in `carrier`; None if there is no carrier or the propagator raises."""
+    if carrier is None:
+        return None
+    try:
+        return propagate.extract(carrier, context)
+    except Exception as exc:
+        tracer.report(exc)
+        return None
 
 
 def _add_link(span: trace.Span, target: SpanContext) -> None:

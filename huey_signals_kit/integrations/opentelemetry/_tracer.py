@@ -14,7 +14,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind
 
 from ...runtime.job import spawn
-from ...runtime.log import log, log_error
+from ...runtime.log import RateLimitedErrors, log, log_error
 from ._ids import DerivedIds, SpanIds, chosen_ids
 
 _SCHEMA = "https://opentelemetry.io/schemas/1.37.0"
@@ -36,6 +36,7 @@ class HueyTracer:
         self._generator_owner: Any = None
         """The object whose `id_generator` was replaced."""
         self._active = True
+        self._errors = RateLimitedErrors()
         multiprocessing.util.register_after_fork(self, HueyTracer._flush_at_exit)
 
     def get(self) -> trace.Tracer | None:
@@ -82,6 +83,10 @@ class HueyTracer:
             return tracer.start_span(name, parent, kind, attributes, links)
         finally:
             chosen_ids.reset(token)
+
+    def report(self, exc: Exception) -> None:
+        """Log that the code of the instrumentation, the tracer or the propagator raised `exc`."""
+        self._errors.report("The tracing of tasks", "in a call of OpenTelemetry", exc)
 
     def close(self) -> None:
         """Give the tracer its own id generator back."""

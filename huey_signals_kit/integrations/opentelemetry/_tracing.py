@@ -9,7 +9,6 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from ...huey_internals.class_patch import ClassPatch, Replacement
 from ...huey_internals.facts import current_time
-from ...runtime.log import RateLimitedErrors
 from ._attempt import current_attempt
 from ._header import Carrier, Headers, carrier_of, reset_outgoing_carrier, set_outgoing_carrier
 from ._ids import SCHEDULE, SpanIds
@@ -20,8 +19,8 @@ from ._tracer import HueyTracer
 class Tracing:
     """The patches of Huey's classes that make spans.
 
-    If the code of the instrumentation or the tracer raises, the failure is logged, and Huey goes
-    on without the span.
+    If the code of the instrumentation, the tracer or the propagator raises, the failure is logged,
+    and Huey goes on without the span or the header.
 
     Args:
         tracer: Starts the spans.
@@ -31,8 +30,7 @@ class Tracing:
 
     def __init__(self, tracer: HueyTracer, propagates: bool, patch: ClassPatch) -> None:
         self._tracer = tracer
-        self._headers = Headers(patch) if propagates else None
-        self._errors = RateLimitedErrors()
+        self._headers = Headers(patch, tracer.report) if propagates else None
         patch.wrap("enqueue", self._enqueue)
         patch.wrap("schedule", self._add_schedule)
         patch.wrap("execute", self._execute)
@@ -93,7 +91,7 @@ class Tracing:
         try:
             started = ProducerSpan(self._tracer, huey, task, role, self._propagates(huey))
         except Exception as exc:
-            self._failed(exc)
+            self._tracer.report(exc)
         if started is None or started.span is None:
             return original(huey, task, *args, **options)
         attempt = current_attempt.get()
@@ -109,7 +107,7 @@ class Tracing:
             try:
                 started.end(error)
             except Exception as exc:
-                self._failed(exc)
+                self._tracer.report(exc)
 
     def _execute(
         self,
@@ -128,7 +126,7 @@ class Tracing:
                 if huey.ready_to_run(task, timestamp):
                     consumer = ConsumerSpan(self._tracer, huey, task, self._propagates(huey))
             except Exception as exc:
-                self._failed(exc)
+                self._tracer.report(exc)
         if consumer is None or consumer.attempt is None:
             return original(huey, task, timestamp, *args, **options)
         error: BaseException | None = None
@@ -141,7 +139,7 @@ class Tracing:
             try:
                 consumer.end(error)
             except Exception as exc:
-                self._failed(exc)
+                self._tracer.report(exc)
 
     def _send_signal(
         self,
@@ -157,11 +155,8 @@ class Tracing:
             try:
                 attempt.on_signal(signal, (*args, *options.values()))
             except Exception as exc:
-                self._failed(exc)
+                self._tracer.report(exc)
         return original(sender, signal, task, *args, **options)
-
-    def _failed(self, exc: Exception) -> None:
-        self._errors.report("The tracing of tasks", "in a call of OpenTelemetry", exc)
 
     def _propagates(self, huey: Any) -> bool:
         """Return whether messages of `huey` carry a context."""
