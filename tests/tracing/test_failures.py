@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
+
 import pytest
 from opentelemetry import propagate
 from opentelemetry.propagators.textmap import TextMapPropagator
 
 from huey_signals_kit.integrations.opentelemetry import trace_id
 from tests.support import run_all
-from tests.tracing.spans import tree
+from tests.tracing.spans import read, tree
+from tests.tracing.test_trees import failing
 
 FAILED = "The tracing of tasks failed"
 
@@ -34,6 +37,44 @@ class BrokenPropagator(TextMapPropagator):
         if self._fault == "extract":
             raise RuntimeError("extract is broken")
         return context
+
+
+class UnprintableError(Exception):
+    """An exception whose text cannot be computed."""
+
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+def test_an_exception_whose_text_raises_is_an_error_of_the_attempt(instrument, make_huey):
+    """The span has the status ERROR, and an event with the type of the exception."""
+    traced, huey = instrument(), make_huey()
+    failing(huey, UnprintableError())()
+    run_all(huey)
+    process = traced.span("process")
+    name = f"{__name__}.UnprintableError"
+    assert process["status"] == "ERROR"
+    assert process["attributes"]["error.type"] == name
+    assert process["exceptions"] == [name]
+
+
+def test_with_propagate_an_error_callback_of_two_attempts_has_two_pairs_of_spans(
+    instrument, make_huey, tmp_path
+):
+    """Huey enqueues the callback after each attempt with the same id, here in two processes."""
+    instrument(propagate=True, path=tmp_path / "spans")
+    huey = make_huey("sqlite")
+    on_error = huey.task(name="on_error")(lambda error: None)
+    task = failing(huey, ValueError(), ValueError(), retries=1).s()
+    huey.enqueue(task.error(on_error))
+    fork = multiprocessing.get_context("fork")
+    for _ in range(2):  # `failing` counts in each child from the beginning
+        worker = fork.Process(target=lambda: [huey.execute(huey.dequeue()) for _ in range(2)])
+        worker.start()
+        worker.join()
+    spans = [span for span in read(tmp_path / "spans") if span["name"].endswith("on_error")]
+    assert len(spans) == 4
+    assert len({(span["trace"], span["id"]) for span in spans}) == 4
 
 
 @pytest.mark.parametrize("fault", ["bytes", "inject", "extract"])

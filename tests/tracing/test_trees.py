@@ -237,6 +237,8 @@ def test_the_callback_of_a_chord_is_sent_by_the_last_part(instrument, make_huey,
             "send total 1": (None, {"process two 1", "process total 1"}),
             "process total 1": (None, {"send total 1"}),
         }
+    for span in traced.spans:
+        assert len(span["links"]) == len({tuple(link) for link in span["links"]})
 
 
 @pytest.mark.parametrize("propagate", [False, True])

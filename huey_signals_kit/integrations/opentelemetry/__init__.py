@@ -27,7 +27,10 @@ By default nothing is added to messages. What is guaranteed then, with OpenTelem
 
 Where the ids do not suffice: if a message is enqueued again unchanged (``RetryTask`` without a
 delay, the same task object twice), its spans have the ids of the earlier ones; the process that
-sees both gives the later ones random span ids. Tasks that get the same ``id=`` again share a trace.
+sees both gives the later ones random span ids. So it is with the error callback of a task with
+retries (``.error(...)``): Huey enqueues the same callback after each attempt that fails, and if
+these attempts run in different processes, two spans may have the same ids.
+Tasks that get the same ``id=`` again share a trace.
 A scheduled task that a worker gets after its time is not sent again, so one of the attempt's links
 leads nowhere; so does each link to a span that was not exported.
 

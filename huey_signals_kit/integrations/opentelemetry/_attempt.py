@@ -102,8 +102,15 @@ def record_error(span: Span, exception: BaseException | None, error_type: str) -
         cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
     )
     span.set_attribute(ERROR_TYPE, name)
-    span.record_exception(exception)
-    span.set_status(Status(StatusCode.ERROR, f"{cls.__name__}: {exception}"))
+    try:
+        text = f"{cls.__name__}: {exception}"
+    except Exception:  # __str__ of the exception raises
+        text = cls.__name__
+    span.set_status(Status(StatusCode.ERROR, text))
+    try:
+        span.record_exception(exception)
+    except Exception:
+        span.add_event("exception", {"exception.type": name})
 
 
 current_attempt: ContextVar[Attempt | None] = ContextVar("huey_signals_kit_attempt", default=None)

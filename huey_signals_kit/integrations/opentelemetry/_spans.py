@@ -77,7 +77,7 @@ class ProducerSpan:
             context,
             _attributes(huey, task, name, role, "send"),
             links,
-            ids,
+            None if propagates and _has_span(context) else ids,
             role,
         )
         if has_foreign_caller and self.span.is_recording():
@@ -152,7 +152,7 @@ class ConsumerSpan:
             context,
             _attributes(huey, task, name, PROCESS, PROCESS),
             links,
-            ids,
+            None if sent is not None and _has_span(sent) else ids,
             PROCESS,
         )
         kit = getattr(huey, _KIT, None)
@@ -178,7 +178,11 @@ class ConsumerSpan:
             chord = getattr(attempt.task, "chord_config", None)
             if chord is not None and self._links_to_callback and not attempt.will_retry:
                 role = role_of(self._huey, chord.callback)
-                _add_link(attempt.span, SpanIds(chord.callback).context(role))
+                target = SpanIds(chord.callback).context(role)
+                # The part that ended last has sent the callback, and so has a link to that span.
+                links = getattr(attempt.span, "links", ())
+                if all(link.context.span_id != target.span_id for link in links):
+                    _add_link(attempt.span, target)
         finally:
             attempt.span.end()
 
@@ -212,6 +216,10 @@ def _attributes(huey: Any, task: Any, name: str, operation: str, kind: str) -> d
     if task.eta:
         attributes["huey.eta"] = task.eta.isoformat()
     return attributes
+
+
+def _has_span(context: Context) -> bool:
+    return trace.get_current_span(context).get_span_context().is_valid
 
 
 def _inject(tracer: HueyTracer, context: Context) -> Carrier | None:

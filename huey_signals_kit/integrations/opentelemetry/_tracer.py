@@ -63,7 +63,7 @@ class HueyTracer:
         parent: Context,
         attributes: dict[str, Any],
         links: Sequence[Link],
-        ids: SpanIds,
+        ids: SpanIds | None,
         role: str,
     ) -> Span:
         """Start a span.
@@ -75,9 +75,12 @@ class HueyTracer:
             parent: The context with the parent; without a span for a root.
             attributes: The span's attributes.
             links: The span's links.
-            ids: The ids of the task. A root gets the trace id, every span the span id.
+            ids: The ids of the task. A root gets the trace id, every span the span id. None for
+                a span whose parent is known by a header: a random span id is never used twice.
             role: Which span of the task it is.
         """
+        if ids is None:
+            return tracer.start_span(name, parent, kind, attributes, links)
         token = chosen_ids.set((ids.trace_id, ids.span_id(role)))
         try:
             return tracer.start_span(name, parent, kind, attributes, links)
