@@ -242,9 +242,50 @@ def test_a_report_finds_messages_in_the_middle_of_a_queue_that_moves():
     backlog.end_report()
     assert ages_of(backlog, clock, (60, [b"z", b"w"])) == [50]
     backlog.start_report()
-    backlog.found([b"y", b"z", b"w"])
+    backlog.found([b"y", b"late", b"z", b"w"])
     backlog.end_report()
     assert ages_of(backlog, clock, (70, [b"q", b"late"]), (80, []), (90, [b"b"])) == [30, 0, 0]
+
+
+def test_a_message_that_is_put_back_does_not_age():
+    """A message behind it has left the queue, so it has left the queue as well."""
+    backlog = Backlog(clock := Clock())
+    assert ages_of(backlog, clock, (0, [b"poll", b"a"]), (30, [b"c", b"d"])) == [0, 0]
+    clock.now = 60
+    backlog.start_report()
+    backlog.found([b"d", b"poll", b"e"])  # not "a", which was behind it
+    backlog.end_report()
+    steps = [(60, [b"x", b"e"]), (70, [b"poll", b"e"]), (90, [b"poll", b"f"])]
+    assert ages_of(backlog, clock, *steps) == [30, 30, 30]
+    clock.now = 100
+    backlog.start_report()
+    backlog.found([b"poll", b"g"])  # not "f"
+    backlog.end_report()
+    assert ages_of(backlog, clock, (101, [b"poll", b"g"])) == [0]
+
+
+def test_a_message_that_is_the_last_one_again_was_put_back():
+    """Between two reports, too; the last one that stays the last one waits."""
+    backlog = Backlog(clock := Clock())
+    steps = [(0, [b"a", b"poll"]), (20, [b"poll", b"b"]), (50, [b"b", b"poll"])]
+    assert ages_of(backlog, clock, *steps) == [0, 20, 30]
+    assert ages_of(backlog, clock, (60, [b"poll"]), (90, [b"poll"])) == [10, 40]
+
+
+def test_an_unimportant_message_ages_although_others_pass_it(make_huey):
+    """On a storage with priorities it stays the last one, and a report finds it."""
+    huey = make_huey("sqlite")
+    job = huey.task()(lambda n: None)
+    export = Export(huey)
+    export.collector._backlog = Backlog(clock := Clock())
+    job(0)
+    for number in range(1, 5):
+        urgent = job.s(number)
+        urgent.priority = 10
+        huey.enqueue(urgent)
+        clock.now = 50 * number
+        assert export()["huey_oldest_message_age_seconds"] == 50 * (number - 1)
+        assert huey.dequeue().id == urgent.id
 
 
 def test_the_noted_messages_are_bounded():
@@ -253,7 +294,7 @@ def test_the_noted_messages_are_bounded():
     for number in range(5 * MAX_NOTED):
         ages_of(backlog, clock, (number, [b"first", b"%d" % number]))
         assert len(backlog._first_seen) <= MAX_NOTED + 1
-    assert ages_of(backlog, clock, (9999, [b"first"])) == [9999]
+    assert ages_of(backlog, clock, (9999, [b"first", b"%d" % number])) == [9999]
 
 
 def test_the_age_of_the_oldest_message_on_every_storage(any_huey):
