@@ -272,6 +272,16 @@ def test_a_message_that_is_the_last_one_again_was_put_back():
     assert ages_of(backlog, clock, (60, [b"poll"]), (90, [b"poll"])) == [10, 40]
 
 
+def test_a_last_message_whose_note_was_dropped_is_noted_again():
+    """A report did not find it, for example because it left the queue and was put back."""
+    backlog = Backlog(clock := Clock())
+    ages_of(backlog, clock, (0, [b"a", b"poll"]))
+    clock.now = 10
+    backlog.start_report()
+    backlog.end_report()
+    assert ages_of(backlog, clock, (20, [b"b", b"poll"]), (30, [b"poll"])) == [0, 10]
+
+
 def test_an_unimportant_message_ages_although_others_pass_it(make_huey):
     """On a storage with priorities it stays the last one, and a report finds it."""
     huey = make_huey("sqlite")

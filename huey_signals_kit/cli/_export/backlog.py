@@ -67,7 +67,7 @@ class Backlog:
 
     def _note_last(self, last: bytes, now: float) -> None:
         """Note the last message again if another one was the last: it was enqueued since then."""
-        if last != self._last:
+        if last != self._last or last not in self._first_seen:
             self._first_seen.pop(last, None)
             self._first_seen[last] = now
             self._noted_last = (self._noted_last & self._first_seen.keys()) | {last}
