@@ -29,6 +29,8 @@ _SKIPS = {
     "rate-limited",
 }
 _ERRORS = {signals.SIGNAL_ERROR, signals.SIGNAL_INTERRUPTED, "timeout"}
+OUTCOMES = frozenset({signals.SIGNAL_RETRYING, *_SKIPS, *_ERRORS})
+"""The signals that `Attempt.on_signal` needs."""
 
 
 class Attempt:

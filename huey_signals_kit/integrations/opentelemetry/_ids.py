@@ -15,6 +15,11 @@ SCHEDULE = "schedule"
 PROCESS = "process"
 """The span of an attempt."""
 
+_OFFSETS = {SEND: 0, SCHEDULE: 8, PROCESS: 16}
+"""Where the id of each span begins in the hash of a task's state."""
+
+_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+
 _MAX_RECENT = 4096
 
 chosen_ids: ContextVar[tuple[int, int] | None] = ContextVar("huey_signals_kit_ids", default=None)
@@ -23,7 +28,7 @@ chosen_ids: ContextVar[tuple[int, int] | None] = ContextVar("huey_signals_kit_id
 
 def trace_id_of(task_id: object) -> int:
     """Return the id of the trace that has the spans of a task."""
-    return _hash(str(task_id), 16)
+    return int.from_bytes(_hash(str(task_id), 16), "big") or 1  # 0 is invalid
 
 
 class SpanIds:
@@ -37,11 +42,12 @@ class SpanIds:
         task: The task, as it is sent or as it was received.
     """
 
-    __slots__ = ("state", "trace_id")
+    __slots__ = ("_digest", "state", "trace_id")
 
     def __init__(self, task: Any) -> None:
         self.trace_id = trace_id_of(task.id)
         self.state = f"{task.id}\n{int(task.retries or 0)}\n{task.eta or ''}"
+        self._digest = b""
 
     def span_id(self, role: str) -> int:
         """Return the id of a span.
@@ -49,11 +55,15 @@ class SpanIds:
         Args:
             role: `SEND`, `SCHEDULE` or `PROCESS`.
         """
-        return _hash(f"{role}\n{self.state}", 8)
+        digest = self._digest
+        if not digest:  # one hash for the ids of all three spans
+            digest = self._digest = _hash(self.state, 24)
+        start = _OFFSETS[role]
+        return int.from_bytes(digest[start : start + 8], "big") or 1
 
     def context(self, role: str) -> SpanContext:
         """Return the context of a span, for a link to it."""
-        return SpanContext(self.trace_id, self.span_id(role), True, TraceFlags(TraceFlags.SAMPLED))
+        return SpanContext(self.trace_id, self.span_id(role), True, _SAMPLED)
 
 
 class DerivedIds:
@@ -96,6 +106,5 @@ class DerivedIds:
         return bool(is_random and is_random())
 
 
-def _hash(text: str, size: int) -> int:
-    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).digest()
-    return int.from_bytes(digest, "big") or 1  # 0 is invalid
+def _hash(text: str, size: int) -> bytes:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).digest()

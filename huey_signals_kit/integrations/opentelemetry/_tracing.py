@@ -9,7 +9,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from ...huey_internals.class_patch import ClassPatch, Replacement
 from ...huey_internals.facts import current_time
-from ._attempt import current_attempt
+from ._attempt import OUTCOMES, current_attempt
 from ._header import Carrier, Headers, carrier_of, reset_outgoing_carrier, set_outgoing_carrier
 from ._ids import SCHEDULE, SpanIds
 from ._spans import ConsumerSpan, ProducerSpan
@@ -150,7 +150,7 @@ class Tracing:
         *args: Any,
         **options: Any,
     ) -> Any:
-        attempt = current_attempt.get()
+        attempt = current_attempt.get() if signal in OUTCOMES else None
         if attempt is not None and attempt.task is task:
             try:
                 attempt.on_signal(signal, (*args, *options.values()))
