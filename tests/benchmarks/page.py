@@ -26,6 +26,7 @@ from urllib.parse import quote
 
 from huey_signals_kit.web._pages import PAGES
 from tests.benchmarks.idle import ROOT, _fill_redis, _fill_sqlite, _place, watch_redis
+from tests.support import give_children_default_signals
 
 LIMIT_MS, LIMIT_COMMAND_MS, LIMIT_MB = 300.0, 10.0, 150.0
 CLIENTS = 20
@@ -101,6 +102,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--pause", type=float, default=1.0, help="of a client between two requests")
     given = parser.parse_args()
+    give_children_default_signals()  # they are ended by SIGINT, which a background job ignores
     for kind in given.kinds:
         measure(kind, given.keys, given.seconds, given.pause)
 

@@ -63,24 +63,27 @@ def test_the_lock_of_a_killed_worker_is_released_from_the_page(setting):
 def test_the_lock_of_another_host_is_released_when_its_silence_was_watched(setting, monkeypatch):
     """While its consumer lives, and until it has been silent for long enough, nothing does."""
     site = Site(setting.huey, access=lambda request: "act")
-    with setting.consumer("watcher", "thread", 1):
-        monkeypatch.setenv(HOST, "another-host")
-        with setting.consumer("away", "thread", 1) as away:
-            setting.take(away, "import")
+    monkeypatch.setenv(HOST, "another-host")
+    with setting.consumer("away", "thread", 1) as away:
+        setting.take(away, "import")  # before there is another consumer that could take it
+        monkeypatch.delenv(HOST)
+        with setting.consumer("watcher", "thread", 1):
             form = form_for(setting.huey, "import")
             page = text_of(wait_until(lambda: lock_page(site), 20, "the lock"))
             assert "another-host" in page
             away.wait_until(lambda: setting.looks()["import"].alive, "its heartbeat")
             assert post(site, "/act/release", form).status == 409
             away.kill()
-        assert post(site, "/act/release", form).status == 409
-        assert locks(setting.huey) == {"import"}
-        page = wait_until(
-            lambda: form_of(get(site, "/act/release?name=import")), STALE_AFTER + 60, "the silence"
-        )
-        assert page[1]["acquisition"] == form["acquisition"]
-        assert post(site, *page).status == 303
-        assert locks(setting.huey) == set()
+            assert post(site, "/act/release", form).status == 409
+            assert locks(setting.huey) == {"import"}
+            page = wait_until(
+                lambda: form_of(get(site, "/act/release?name=import")),
+                STALE_AFTER + 60,
+                "the silence",
+            )
+            assert page[1]["acquisition"] == form["acquisition"]
+            assert post(site, *page).status == 303
+            assert locks(setting.huey) == set()
 
 
 def lock_page(site):
