@@ -11,11 +11,12 @@ if not __package__:  # run as a folder, by its path
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from tests import benchmarks
+from tests.benchmarks.instructions import LAYOUTS
 from tests.benchmarks.measure import Size, measure
 from tests.benchmarks.table import as_text
 
-FULL = Size(few=20, many=420, rounds=1000, tasks=10)
-QUICK = Size(few=5, many=10, rounds=4, tasks=5)
+FULL = Size(few=20, many=420, rounds=1000, tasks=10, layouts=LAYOUTS)
+QUICK = Size(few=5, many=10, rounds=4, tasks=5, layouts=1)
 
 
 def main() -> int:

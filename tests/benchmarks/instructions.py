@@ -42,14 +42,16 @@ class CannotCount(Exception):
     """There is no callgrind here, or it does not do what it should."""
 
 
-def count_instructions(wanted: set[tuple[str, str]], few: int, many: int) -> Counts:
+def count_instructions(
+    wanted: set[tuple[str, str]], few: int, many: int, layouts: int = LAYOUTS
+) -> Counts:
     """Instructions per task by side and kind, for those *wanted*: one figure for each layout."""
     valgrind = shutil.which("valgrind")
     if valgrind is None:
         raise CannotCount("no valgrind: apt install valgrind")
     with tempfile.TemporaryDirectory(prefix="callgrind-") as folder:
         options = ["--dump-before=getppid", f"--callgrind-out-file={folder}/out.%p"]
-        child = ["-m", "tests.benchmarks.instructions", str(few), str(many)]
+        child = ["-m", "tests.benchmarks.instructions", str(few), str(many), str(layouts)]
         child += [f"{side}:{kind}" for side, kind in sorted(wanted)]
         ended = subprocess.run(
             [valgrind, "--tool=callgrind", *options, sys.executable, *child],
@@ -107,12 +109,12 @@ def _move_classes(layout: int) -> None:
         del cls._moved
 
 
-def _main(few: int, many: int, wanted: list[str]) -> None:
+def _main(few: int, many: int, layouts: int, wanted: list[str]) -> None:
     silence_huey()
     ids = random.Random(0)
     uuid.uuid4 = lambda: uuid.UUID(int=ids.getrandbits(128), version=4)
     for layout, side, kind in (
-        (layout, *each.split(":")) for layout in range(LAYOUTS) for each in wanted
+        (layout, *each.split(":")) for layout in range(layouts) for each in wanted
     ):
         pid = os.fork()
         if pid == 0:
@@ -125,4 +127,4 @@ def _main(few: int, many: int, wanted: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    _main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])
+    _main(*map(int, sys.argv[1:4]), sys.argv[4:])

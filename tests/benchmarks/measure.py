@@ -75,12 +75,14 @@ MakeHuey = Callable[[str], Huey]
 
 
 class Size(NamedTuple):
-    """How much to run: tasks to count instructions of, and rounds of so many tasks to time."""
+    """How much to run: tasks to count instructions of, in how many layouts of classes, and rounds
+    of so many tasks to time."""
 
     few: int
     many: int
     rounds: int
     tasks: int
+    layouts: int
 
 
 def measure(size: Size) -> list[Row]:
@@ -123,7 +125,7 @@ def _counted(size: Size) -> list[Row]:
     rows = [Row(aim.name, "instr", aim.target) for aim in COUNTED]
     wanted = {(side, aim.kind) for aim in COUNTED for side in (aim.base, aim.side)}
     try:
-        counts = count_instructions(wanted, size.few, size.many)
+        counts = count_instructions(wanted, size.few, size.many, size.layouts)
     except CannotCount as reason:
         return [replace(row, note=f"skipped: {reason}") for row in rows]
     return [

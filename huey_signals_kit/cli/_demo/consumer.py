@@ -88,15 +88,18 @@ class Consumer:
 
 
 @contextmanager
-def running_consumer(settings: Settings, workers: int, log: Path) -> Iterator[Consumer]:
+def running_consumer(
+    settings: Settings, workers: int, log: Path, is_periodic: bool = False
+) -> Iterator[Consumer]:
     """Run a consumer during the block, and stop it at the end.
 
     Args:
         settings: The queue and the kit of the consumer.
         workers: Number of its threads.
         log: File for its output.
+        is_periodic: Whether it enqueues periodic tasks, which only one consumer of a queue should.
     """
-    consumer = Consumer(_start(settings, workers, log), log, settings)
+    consumer = Consumer(_start(settings, workers, log, is_periodic), log, settings)
     try:
         yield consumer
     except BaseException:
@@ -105,13 +108,15 @@ def running_consumer(settings: Settings, workers: int, log: Path) -> Iterator[Co
     consumer.stop()
 
 
-def _start(settings: Settings, workers: int, log: Path) -> subprocess.Popen[bytes]:
+def _start(
+    settings: Settings, workers: int, log: Path, is_periodic: bool
+) -> subprocess.Popen[bytes]:
     # The consumer imports from the same folders as this process, but runs in another one.
     options, variables = ["--workers", str(workers)], settings.as_environment()
     if settings.is_shop:
         # It is killed in the end, and would leave its file in the folder that all processes share.
         variables[RUN_DIR] = str(log.parent)
-    else:
+    if not is_periodic:
         options.append("--no-periodic")
     path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
     with log.open("ab") as output:

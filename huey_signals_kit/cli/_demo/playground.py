@@ -66,7 +66,7 @@ class Playground:
         with ExitStack() as stack:
             for number in range(_CONSUMERS):
                 log = folder / f"consumer-{number}.log"
-                consumer = running_consumer(self._settings, workers, log)
+                consumer = running_consumer(self._settings, workers, log, is_periodic=number == 0)
                 # The storage is about to be deleted, so no task needs to end.
                 stack.callback(stack.enter_context(consumer).process.kill)
             yield

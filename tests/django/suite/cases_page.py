@@ -260,4 +260,4 @@ class PageChecks(SimpleTestCase):
                 self.assertEqual(message.id, "huey_signals.E014")
                 self.assertIn("HUEY_SIGNALS_FORMAT_ARGUMENTS = ", message.msg)
                 self.assertIn(problem, message.msg)
-                self.assertIn("It takes a function of the name of a task", message.hint)
+                self.assertIn("It takes a function (name, args, kwargs)", message.hint)
