@@ -22,6 +22,8 @@ _PACE = 9.0
 
 _FIRST_WAIT_SECONDS = 0.2
 _WAIT_SECONDS = 0.15
+_IDLE_SECONDS = 10.0
+"""Seconds without a search after which the thread ends."""
 _MAX_ANSWERS = 64
 _MAX_WAITING = 16
 
@@ -108,7 +110,9 @@ class Lookups:
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting)
+                if not self._changed.wait_for(lambda: self._waiting, _IDLE_SECONDS):
+                    self._thread = None
+                    return  # with the thread, its connection to the storage ends
                 key, find = next(iter(self._waiting.items()))
                 changes = self._changes
             started, value, error = time.monotonic(), None, None

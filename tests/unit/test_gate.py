@@ -61,7 +61,7 @@ def test_a_fault_before_the_store_leaves_the_error_to_huey(make, where, name, mo
     error = skipped(huey)
     assert isinstance(error, Error)
     assert "TaskLockedException" in error.metadata["error"]
-    assert "Traceback" in error.metadata["traceback"]
+    assert error.metadata["traceback"]  # what Huey has written; the kit would write ""
     assert error.metadata.get("shop") == ("north" if make is Overriding else None)
     (line,) = [each for each in caplog.records if each.name == "huey_signals_kit"]
     assert "in build_error_result" in line.getMessage()
@@ -86,4 +86,4 @@ def test_a_gate_that_was_taken_out_applies_no_verdict():
     wrapped = huey.build_error_result
     huey.build_error_result = lambda *args: wrapped(*args)
     kit.uninstall()
-    assert "Traceback" in skipped(huey, lock_errors="drop").metadata["traceback"]
+    assert skipped(huey, lock_errors="drop").metadata["traceback"]

@@ -137,10 +137,11 @@ def test_tasks_of_equal_names_are_told_apart():
     first, second = (huey.task(name=name)(fail) for name in ("a", "b"))
     second.task_class.__name__ = first.task_class.__name__
     with install_handlers(huey, preset=[]) as kit:
-        kit.on("error", tasks=first)(lambda event: ran.append(event.task_id))
-        for task in (first, second, first):
-            huey.execute(task.s(id=f"{len(ran)}"))
-    assert ran == ["0", "1"]
+        kit.on("error", tasks=first)(lambda event: ran.append(event.task))
+        tasks = [task.s() for task in (first, second, first)]
+        for task in tasks:
+            huey.execute(task)
+    assert ran == [tasks[0], tasks[2]]
 
 
 def fail():
