@@ -20,7 +20,7 @@ _FRESH_SECONDS = 2.0
 _PACE = 9.0
 """An answer that took a second to find is used for this number of seconds."""
 
-_FIRST_WAIT_SECONDS = 0.2
+_FIRST_WAIT_SECONDS = 0.15
 _WAIT_SECONDS = 0.15
 _IDLE_SECONDS = 10.0
 """Seconds without a search after which the thread ends."""

@@ -34,7 +34,7 @@ _FRESH_SECONDS = 60.0
 _PACE = 9.0
 """A count that took a second is shown for this number of seconds before the next begins."""
 
-_WAIT_SECONDS = 0.5
+_WAIT_SECONDS = 0.2
 _MAX_CLASSES = 20
 _log = logging.getLogger("huey_signals_kit")
 
