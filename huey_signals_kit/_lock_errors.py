@@ -18,9 +18,6 @@ _HUEY_TEXTS = ("unable to acquire lock ", "unable to set lock: ", "unable to acq
 # redis-py uses one class for "not acquired" and for misuse ("Cannot reacquire an unlocked lock").
 _NOT_ACQUIRED = re.compile(r"\bacquire", re.IGNORECASE)
 
-_MAX_CLASSES = 10_000
-"""Classes that are noted as those of other errors."""
-
 _GROUP: Any = getattr(builtins, "BaseExceptionGroup", None)
 """The class of exception groups; None before Python 3.11."""
 
@@ -37,11 +34,10 @@ class LockErrors:
             it means "not acquired".
     """
 
-    __slots__ = ("_classes", "_known_other_classes")
+    __slots__ = ("_classes",)
 
     def __init__(self, exceptions: object = None) -> None:
         self._classes = None if exceptions is None else _validate_classes(exceptions)
-        self._known_other_classes: set[type[BaseException]] = set()
 
     def match(self, exception: BaseException | None) -> bool:
         """Return whether the exception that a task raised is a lock error.
@@ -53,24 +49,13 @@ class LockErrors:
         """
         if isinstance(exception, self._classes or TaskLockedException):
             return True
+        if exception is None or isinstance(exception, _WITHOUT_CHAIN):
+            return False
         # Hot path of every failed task: most exceptions have no cause, and are no group.
-        if exception is None or (
-            exception.__cause__ is None and type(exception) in self._known_other_classes
-        ):
-            return False
-        if isinstance(exception, _WITHOUT_CHAIN):
-            return False
+        if exception.__cause__ is None and not _group_members(exception):
+            return self._class_matches(exception)
         causes = _root_causes(exception)
-        is_lock_error = bool(causes) and all(map(self._class_matches, causes))
-        if causes == [exception] and not is_lock_error and not _is_redis_lock_error(exception):
-            self._add_other(type(exception))
-        return is_lock_error
-
-    def _add_other(self, cls: type[BaseException]) -> None:
-        """Add a class whose exceptions are lock errors only by their causes."""
-        if len(self._known_other_classes) >= _MAX_CLASSES:  # a process makes classes without end
-            self._known_other_classes.clear()
-        self._known_other_classes.add(cls)
+        return bool(causes) and all(map(self._class_matches, causes))
 
     def _class_matches(self, exception: BaseException) -> bool:
         if self._classes is not None:
@@ -106,14 +91,12 @@ def _lock_name_in(text: str) -> str | None:
 
 
 def _is_redis_not_acquired(exception: BaseException) -> bool:
-    return _is_redis_lock_error(exception) and bool(_NOT_ACQUIRED.search(str(exception)))
-
-
-def _is_redis_lock_error(exception: BaseException) -> bool:
     redis: Any = sys.modules.get("redis.exceptions")  # not imported: none was raised
     if redis is None or not isinstance(exception, redis.LockError):
         return False
-    return not isinstance(exception, redis.LockNotOwnedError)
+    if isinstance(exception, redis.LockNotOwnedError):
+        return False
+    return bool(_NOT_ACQUIRED.search(str(exception)))
 
 
 def _root_causes(exception: BaseException) -> list[BaseException]:

@@ -248,3 +248,17 @@ def test_a_search_that_fails_is_the_page_that_fails(memory_huey, monkeypatch, ca
     monkeypatch.undo()
     site._queues["shop"].refresh()
     assert get(site, "/task?id=a").status == 200
+
+
+def test_the_thread_of_searches_ends_when_it_is_idle(monkeypatch):
+    """It would keep a connection to the storage; the next search starts another one."""
+    monkeypatch.setattr(_lookups, "_IDLE_SECONDS", 0.05)
+    lookups, threads = _lookups.Lookups(), []
+    for answer in ("first", "second"):
+        found, _ = lookups.get(
+            answer, lambda answer=answer: threads.append(threading.current_thread()) or answer, 20
+        )
+        assert found == answer
+        threads[-1].join(20)
+        assert not threads[-1].is_alive()
+    assert threads[0] is not threads[1]
