@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 from types import TracebackType
 from typing import Any
 
@@ -245,7 +246,13 @@ class Kit:
             upkeep.ResultPurgeStopped: It failed halfway, as when the storage became unreachable;
                 its `report` has what was done.
         """
-        return upkeep.purge_results(self.huey, min_age, dry_run)
+        report: upkeep.ResultPurgeReport = self._result_purger.sweep(min_age, dry_run)
+        return report
+
+    @cached_property
+    def _result_purger(self) -> upkeep.ResultPurger:
+        """The purges of results; kept, because it learns which lease is that of a dead process."""
+        return upkeep.ResultPurger(self.huey, ledger=self._heartbeat.ledger)
 
     def report(self) -> upkeep.Report:
         """Return what the store, the queue and the schedule hold, and which processes use them.

@@ -95,7 +95,8 @@ class Handler:
         """Return the handler for tasks that have passed its filter of tasks."""
         if self.tasks is None:
             return self
-        return replace(self, tasks=None, filtered=bool(self.exceptions or self.when))
+        filtered = self.exceptions is not None or self.when is not None
+        return replace(self, tasks=None, filtered=filtered)
 
     @property
     def is_builtin(self) -> bool:

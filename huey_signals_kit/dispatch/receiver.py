@@ -26,7 +26,7 @@ from .handler import Handler, run, wrap_handler
 from .reporter import Reporter
 
 _MAX_KINDS = 10_000
-"""Kinds of events whose handlers are cached."""
+"""Maximum number of kinds of events whose handlers are cached."""
 _Key = tuple[str, "type | str", bool]
 """A signal, the class of a task or the name of a Django task, and whether the event is about an
 error that is no lock error."""
@@ -116,10 +116,10 @@ class Receiver:
         return self._find_listeners(event, key) if listeners is None else listeners
 
     def _find_listeners(self, event: Event, key: _Key) -> tuple[Handler, ...]:
+        cache = self._listeners  # another thread may replace it meanwhile
         if not self._is_connected:
             return ()
         signal, _, is_other_error = key
-        cache = self._listeners  # another thread may replace it meanwhile
         if len(cache) >= _MAX_KINDS:  # a process that makes classes of tasks without end
             cache.clear()
         listeners = cache[key] = tuple(

@@ -24,7 +24,7 @@ from ..runtime.scheduler import JobGroup, scheduler
 INTERVAL = 60.0
 """Seconds between two summaries."""
 _MAX_NAMED = 5
-"""The most tasks that the summary of a lock names."""
+"""Maximum number of tasks in the summary of a lock."""
 
 Line = tuple["str | None", str]
 """The label of the lock, or None for a revoked task, and the task's name."""

@@ -13,7 +13,7 @@ atomic, and the next process that finds a fold half done continues it:
 A reader counts a record unless the totals name its process. So the counters are counted once at
 every moment: from the record before step 2, from the totals after it.
 
-The totals cannot name every process for ever. A name is left out by a later step 2, once the record
+The totals cannot name every process forever. A name is left out by a later step 2, once the record
 is deleted and `KEPT` other processes were added since. So a process whose record is missing can
 find out whether it was folded, or lost with a storage that was restored.
 

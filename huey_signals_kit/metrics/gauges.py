@@ -1,6 +1,6 @@
 """Names, labels and help of the gauges, which ``huey-signals export`` reads from the storage.
 
-The first label is always the queue. A sink in a consumer shows those of `SINK_GAUGES`.
+The first label is always the queue. A sink in a consumer shows only `INFO`.
 """
 
 from __future__ import annotations

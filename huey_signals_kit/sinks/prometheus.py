@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import cache
+from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 from itertools import accumulate
 from weakref import WeakKeyDictionary
@@ -132,6 +134,17 @@ _collectors: WeakKeyDictionary[CollectorRegistry, _Collector] = WeakKeyDictionar
 _by_directory: dict[str, SharedTotals] = {}
 
 
+@cache
+def _versions() -> tuple[str, str]:
+    """Return the versions of the kit and of Huey; "unknown" without installed metadata."""
+    names = ("huey-signals-kit", "huey")
+    try:
+        kit, huey = map(version_of, names)
+    except PackageNotFoundError:
+        return "unknown", "unknown"
+    return kit, huey
+
+
 def info_family(queues: Iterable[tuple[str, str]]) -> Metric:
     """Return the family of ``huey_signals_info``.
 
@@ -139,9 +152,8 @@ def info_family(queues: Iterable[tuple[str, str]]) -> Metric:
         queues: The name of each queue, as a label, and the class of its storage.
     """
     family = GaugeMetricFamily(INFO, GAUGE_HELP[INFO], labels=GAUGE_LABELS[INFO])
-    versions = version_of("huey-signals-kit"), version_of("huey")
     for queue, storage in sorted(set(queues)):
-        family.add_metric((queue, *versions, storage), 1)
+        family.add_metric((queue, *_versions(), storage), 1)
     return family
 
 

@@ -2,8 +2,8 @@
 
 =================  ==============================================================================
 Redis, both        hash ``huey-signals.ledger.<name>``: ``totals``, ``process:<id>``, ``alive:<id>``
-layouts            hash ``huey-signals.upkeep.<name>``: marks of sweeps and locks, the end of the
-                   last sweep, recent skips, counts by minute and hour
+layouts            hash ``huey-signals.upkeep.<name>``: marks of sweeps, purges and locks, the end
+                   of the last sweep, recent skips, counts by minute and hour
                    sorted set ``huey-signals.expiring.<name>``: errors that expire
                    ``huey-signals.fresh.<name>.process:<id>``, ``huey-signals.lease.<name>.<key>``
 SQL                rows of Huey's own table of results, under the queue ``<name>.huey-signals``

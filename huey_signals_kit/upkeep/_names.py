@@ -1,4 +1,4 @@
-"""Every public name of `upkeep`, which imports this module when it needs one."""
+"""Every public name of `upkeep`, which imports this module when one of them is first used."""
 
 from ._common import Stopped
 from ._limits import DAY, LOCK_ERRORS, MIN_AGE, UNCLAIMED_SECONDS, WEEK
@@ -26,6 +26,7 @@ from .locks.release import (
 from .reports.model import Consumer, LockCounts, Report
 from .reports.report import report
 from .results.purge import (
+    ResultPurger,
     ResultPurgeReport,
     ResultPurgeStopped,
     next_purge,
@@ -63,6 +64,7 @@ __all__ = [
     "Report",
     "ResultPurgeReport",
     "ResultPurgeStopped",
+    "ResultPurger",
     "Revocation",
     "SkippedAttempt",
     "StillInUse",

@@ -56,7 +56,7 @@ class Lookups:
         """Return the last answer about an object, and its age in seconds.
 
         Only the request that starts a search waits for it, for a moment, which is enough for a
-        small store. All others get the last answer at once.
+        small store. All others get the last answer immediately.
 
         Args:
             key: What identifies the object.
@@ -112,7 +112,7 @@ class Lookups:
             with self._changed:
                 if not self._changed.wait_for(lambda: self._waiting, _IDLE_SECONDS):
                     self._thread = None
-                    return  # with the thread, its connection to the storage ends
+                    return  # before Huey 3 it has a connection to the storage, which ends, too
                 key, find = next(iter(self._waiting.items()))
                 changes = self._changes
             started, value, error = time.monotonic(), None, None

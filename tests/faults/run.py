@@ -191,11 +191,12 @@ class Run:
 
     def _look_closely(self) -> None:
         """Compare the counts, and measure the consumers, now that all is quiet."""
-        with suppress(Exception):
-            if not self.is_bare:
-                totals = self._ledger.snapshot().totals
-                self._step(time.monotonic())  # what was counted has been written before
-                self.books.check_counts(totals)
+        totals = None
+        with suppress(Exception):  # the storage may not answer
+            totals = None if self.is_bare else self._ledger.snapshot().totals
+        if totals is not None:
+            self._step(time.monotonic())  # what was counted has been written before
+            self.books.check_counts(totals)
         pids = {pid for host, worker in self.consumers for pid in self.hosts[host].pids(worker)}
         found = [each for each in processes(self._spaces) if each.pid in pids]
         self.growth.look(found, time.monotonic())

@@ -34,6 +34,7 @@ from tests.support import (
     run_all,
     store,
     stored_errors,
+    wait_until,
 )
 
 chord_only = pytest.mark.skipif(not hasattr(huey_package, "chord"), reason="chords came in 3.0")
@@ -658,3 +659,13 @@ class Model(RuleBasedStateMachine):
 def test_two_purges_decide_whatever_happens_in_between():
     """A result goes exactly when it was seen, with the same bytes, a week before."""
     run_state_machine_as_test(Model)
+
+
+def test_a_purge_by_the_kit_learns_that_another_one_is_dead(make_huey, monkeypatch):
+    """Its lease stays where the storage has no expiry; each call continues to watch it."""
+    monkeypatch.setattr("huey_signals_kit.upkeep.tokens.sweeper.LEASE_SECONDS", 0.2)
+    huey = make_huey("sqlite")
+    with install_handlers(huey) as kit:
+        assert open_ledger(huey).lease("result purge", 0.2).acquire()
+        assert kit.purge_results().stopped == "another process is purging results"
+        assert wait_until(lambda: not kit.purge_results().stopped, 20, "the end of the lease")

@@ -12,7 +12,7 @@ from opentelemetry import baggage, context
 
 from huey_signals_kit import install_handlers
 from huey_signals_kit.inflight.tasks import in_flight_ids
-from huey_signals_kit.integrations.opentelemetry import HueyInstrumentor
+from huey_signals_kit.integrations.opentelemetry import HueyInstrumentor, trace_id
 from huey_signals_kit.store import Reader
 from huey_signals_kit.upkeep import explain
 from tests.support import hold, run_all
@@ -180,14 +180,16 @@ def test_baggage_travels_too(instrument, make_huey):
 
 def test_a_header_that_is_too_long_is_left_out(instrument, make_huey):
     """The task runs, in the trace of its id."""
-    instrument(propagate=True)
+    traced = instrument(propagate=True)
     huey = make_huey()
     add = huey.task(name="add")(lambda: 1)
     token = context.attach(baggage.set_baggage("customer", "x" * 8000 + "y" * 500))
-    add()
+    result = add()
     context.detach(token)
     (message,) = huey.storage.enqueued_items()
     assert len(message) < 9000
+    run_all(huey)
+    assert traced.span("process")["trace"] == trace_id(result.id)
 
 
 @pytest.mark.parametrize(

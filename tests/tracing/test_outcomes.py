@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -13,7 +15,13 @@ from huey.signals import Signal
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import Span
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    ALWAYS_ON,
+    ParentBased,
+    TraceIdRatioBased,
+)
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from huey_signals_kit import install_handlers
 from huey_signals_kit.integrations.opentelemetry import HueyInstrumentor
@@ -250,11 +258,46 @@ def test_a_ratio_keeps_or_drops_all_spans_of_a_task(instrument, make_huey):
 
 def test_with_propagate_the_callers_decision_holds(instrument, make_huey):
     """A caller whose trace is not sampled, and a task that is not either."""
-    traced = instrument(propagate=True, sampler=ParentBased(ALWAYS_OFF))
-    huey = make_huey()
-    huey.task(name="add")(lambda: 1)()
+    traced, huey = instrument(propagate=True, sampler=ParentBased(ALWAYS_ON)), make_huey()
+    add = huey.task(name="add")(lambda: 1)
+    with trace.use_span(NonRecordingSpan(SpanContext(1, 1, False, TraceFlags(0)))):
+        add()
     run_all(huey)
     assert traced.spans == []
+
+
+def test_a_worker_under_a_foreign_span_makes_spans_of_its_own(instrument, make_huey):
+    """The attempt has no parent; it links to the span that was current."""
+    traced, huey = instrument(), make_huey()
+    huey.task(name="add")(lambda: 1)()
+    with traced.tracer.start_as_current_span("loop"):
+        run_all(huey)
+    loop, attempt = traced.span("loop"), process(traced)
+    assert attempt["parent"] is None
+    assert (loop["trace"], loop["id"]) in map(tuple, attempt["links"])
+
+
+def test_a_task_is_not_kept_alive_by_an_error_of_the_storage(instrument, make_huey, monkeypatch):
+    """A message counts as in flight as long as its task is referenced."""
+    instrument()
+    huey = make_huey()
+    huey.task(name="add")(lambda: 1)()
+
+    def fail(*args):
+        raise OSError("the storage is gone")
+
+    gc.collect()
+    gc.disable()
+    try:
+        task = huey.dequeue()
+        is_alive = weakref.ref(task)
+        monkeypatch.setattr(huey, "put_result", fail)
+        with pytest.raises(OSError, match="gone"):
+            huey.execute(task)
+        del task
+        assert is_alive() is None
+    finally:
+        gc.enable()
 
 
 def test_suppressed_instrumentation_makes_no_spans(instrument, make_huey):

@@ -168,3 +168,20 @@ def test_a_real_error_runs_no_handler_of_lock_errors(monkeypatch):
             ends()
             run_all(huey)
     assert called == [1, 4]
+
+
+class Never(list):
+    """A predicate that is false as an object, and that lets no event pass."""
+
+    def __call__(self, event):
+        return False
+
+
+def test_a_predicate_is_asked_whatever_its_own_truth_is():
+    """Also beside a filter of tasks."""
+    huey, ran = MemoryHuey("predicates"), []
+    task = huey.task()(fail)
+    with install_handlers(huey, preset=[]) as kit:
+        kit.on("error", tasks=task, when=Never())(ran.append)
+        huey.execute(task.s())
+    assert ran == []

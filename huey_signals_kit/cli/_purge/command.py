@@ -98,7 +98,9 @@ def purge(
         if results:
             _refuse("--exception", exception)
             _refuse("--kept", kept)
-            stopped = _purge_results(huey, huey_name, apply, min_age or DEFAULT_AGE, as_json)
+            stopped = _purge_results(
+                huey, huey_name, apply, DEFAULT_AGE if min_age is None else min_age, as_json
+            )
         elif min_age is not None:
             raise UsageError("--min-age needs --results: stored errors are deleted at any age")
         else:

@@ -15,34 +15,36 @@ By default nothing is added to messages. What is guaranteed then, with OpenTelem
 - All spans of a task are in one trace. Its id is a hash of the task's id, see `trace_id`.
 - The id of each span is a hash of its kind and of what the message says: the task's id, the retries
   that are left, the time for which the task is scheduled. So an attempt links to the spans that
-  sent and scheduled its message, and they link to the attempt, although no process has told
-  another one. The span that was current when the task was enqueued (a request, an earlier stage
-  of a pipeline) and the span of the enqueue link to each other. Each part of a chord links to the
-  enqueue of the callback.
+  sent and scheduled its message, and they link to the attempt, although the processes do not
+  communicate. The span that was current when the task was enqueued (a request, an earlier stage
+  of a pipeline) and the span of the enqueue link to each other. Each part of a chord that runs
+  to its last stage links to the enqueue of the callback.
 - No span has a parent in another process, so no parent is missing if a process is killed, is not
   instrumented or drops its spans. Spans that a killed task has already ended lack their parent.
 - The sampler decides for each span without a parent. A decision by trace id, such as
-  ``TraceIdRatioBased``, is the same for all spans of a task, in all processes. It is another
-  decision than that for the caller's trace.
+  ``TraceIdRatioBased``, is the same for all spans of a task, in all processes. The
+  decision for the caller's trace is separate.
 
 Where the ids do not suffice: if a message is enqueued again unchanged (``RetryTask`` without a
-delay, the same task object twice), its spans have the ids of the earlier ones; the process that
-sees both gives the later ones random span ids. So it is with the error callback of a task with
-retries (``.error(...)``): Huey enqueues the same callback after each attempt that fails, and if
-these attempts run in different processes, two spans may have the same ids.
-Tasks that get the same ``id=`` again share a trace.
+delay, the same task object twice), its spans have the ids of the earlier ones; a process that
+still knows the earlier ones (it keeps 4,096 ids) gives the later ones random span ids. So it is
+with the error callback of a task with retries (``.error(...)``): Huey enqueues the same callback
+after each attempt that fails, and if these attempts run in different processes, two spans may have
+the same ids. Tasks that get the same ``id=`` again share a trace.
 A scheduled task that a worker gets after its time is not sent again, so one of the attempt's links
-leads nowhere; so does each link to a span that was not exported.
+leads nowhere. So does a link of a scheduled task that is retried without a delay, which keeps its
+old time, and each link to a span that was not exported.
 
 With ``propagate=True`` messages carry a header (W3C trace context and baggage, by the propagator
 that is set), and everything is one trace: caller, send, process, retry, next stage. The header is
 read and written by processes that have set it too. Others run such messages, and drop the header
 when they put a task back; the spans after that are in the trace of the task's id. Only Huey's own
 `Serializer` and `SignedSerializer` carry a header. With another one a warning is logged when the
-Huey is first used, and its spans are those of the default.
+Huey is first used, and its spans are those of the default. A header of more than 8 KiB, as by much
+baggage, is left out; the attempt is then in the trace of the task's id.
 
 A tracer that is not the SDK's chooses ids by itself, so without ``propagate=True`` the spans of
-different processes are not linked. A warning is logged.
+different processes are not linked, and a warning is logged.
 """
 
 from __future__ import annotations
@@ -89,7 +91,7 @@ class HueyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         propagates = options.get("propagate")
         if propagates is None:
             propagates = os.environ.get(PROPAGATE, "").lower() in ("1", "true", "yes")
-        self._tracer = HueyTracer(options.get("tracer_provider"))
+        self._tracer = HueyTracer(options.get("tracer_provider"), bool(propagates))
         Tracing(self._tracer, bool(propagates), self._patch)
 
     def _uninstrument(self, **options: Any) -> None:

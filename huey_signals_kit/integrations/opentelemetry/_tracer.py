@@ -27,10 +27,12 @@ class HueyTracer:
 
     Args:
         provider: The tracer provider; None for the global one, which may be set later.
+        propagates: Whether messages carry a header.
     """
 
-    def __init__(self, provider: trace.TracerProvider | None) -> None:
+    def __init__(self, provider: trace.TracerProvider | None, propagates: bool) -> None:
         self._provider = provider
+        self._propagates = propagates
         self._version = version("huey-signals-kit")  # read now, not in the first task
         self._tracer: trace.Tracer | None = None
         self._generator_owner: Any = None
@@ -46,6 +48,8 @@ class HueyTracer:
             if isinstance(provider, (trace.ProxyTracerProvider, trace.NoOpTracerProvider)):
                 return None
             tracer = provider.get_tracer("huey_signals_kit", self._version, schema_url=_SCHEMA)
+            if isinstance(tracer, trace.NoOpTracer):  # as with OTEL_SDK_DISABLED
+                return None
             self._replace_generator(tracer)
             self._tracer = tracer
         return self._tracer
@@ -75,9 +79,9 @@ class HueyTracer:
             parent: The context with the parent; without a span for a root.
             attributes: The span's attributes.
             links: The span's links.
-            ids: The ids of the task. A root gets the trace id, every span the span id. None for
-                a span whose parent is known by a header: a random span id is never used twice.
-            role: Which span of the task it is.
+            ids: The ids of the task. A root gets the trace id, every span the span id. None if a
+                header names the parent; the span id is then random, so that it is unique.
+            role: `SEND`, `SCHEDULE` or `PROCESS`.
         """
         if ids is None:
             return tracer.start_span(name, parent, kind, attributes, links)
@@ -108,6 +112,8 @@ class HueyTracer:
                     owner.id_generator = DerivedIds(generator)
                 self._generator_owner = owner
                 return
+        if self._propagates:
+            return  # the headers link the spans of different processes
         log(
             logging.WARNING,
             "The tracer %s is not that of OpenTelemetry's SDK, so the ids of spans cannot be "

@@ -108,6 +108,7 @@ class Tracing:
                 started.end(error)
             except Exception as exc:
                 self._tracer.report(exc)
+            error = None  # else this frame and the traceback refer to each other
 
     def _execute(
         self,
@@ -140,6 +141,7 @@ class Tracing:
                 consumer.end(error)
             except Exception as exc:
                 self._tracer.report(exc)
+            error = None  # else this frame and the traceback refer to each other
 
     def _send_signal(
         self,

@@ -138,13 +138,13 @@ class FileStore:
 
     def queue_ends(self) -> list[bytes]:
         """Return the first and the last message: list the files, then read these two."""
-        paths = [path for path, _ in _message_sizes(self._storage.queue_path)]
+        paths = _message_paths(self._storage.queue_path)
         ends = (next(_contents(some), None) for some in (paths, paths[::-1]))
         return [end[1] for end in ends if end is not None]
 
     def next_scheduled(self) -> bytes | None:
         """Return the message whose file has the earliest time in its name."""
-        paths = [path for path, _ in _message_sizes(self._storage.schedule_path)]
+        paths = _message_paths(self._storage.schedule_path)
         return next((message for _, message in _contents(paths)), None)
 
     def _write(self, path: str, key: str, value: bytes) -> None:
@@ -186,15 +186,18 @@ def _result_paths(folder: str) -> Iterator[str]:
 
 def _message_sizes(folder: str) -> Iterator[tuple[str, int]]:
     """Yield the path of each message, in the order of the queue, with its size."""
+    for path in _message_paths(folder):
+        with suppress(FileNotFoundError):  # dequeued meanwhile
+            yield path, os.path.getsize(path)
+
+
+def _message_paths(folder: str) -> list[str]:
+    """Return the path of each message, in the order of the queue."""
     try:
         names = os.listdir(folder)
     except FileNotFoundError:
-        return
-    for name in sorted(names):
-        path = os.path.join(folder, name)
-        if not name.endswith(".tmp"):
-            with suppress(FileNotFoundError):  # dequeued meanwhile
-                yield path, os.path.getsize(path)
+        return []
+    return [os.path.join(folder, name) for name in sorted(names) if not name.endswith(".tmp")]
 
 
 def _contents(paths: list[str]) -> Iterator[tuple[str, bytes]]:

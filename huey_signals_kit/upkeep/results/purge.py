@@ -11,7 +11,8 @@ What counts as a result
     stores under names of its own are not results.
   - The value is no error. A stored error says why a task has failed; there is a purge for errors,
     by class (`purge_errors`). That leaves alone errors that expire, and errors stored on purpose.
-  - The value can be read. A value that is no pickle, or lacks the signature of this Huey, stays.
+  - The value begins and ends as a pickle does. A value that is no pickle, is cut off, or lacks the
+    signature of this Huey, stays. The inside is read only if it may be an error.
 
 What is left alone
   - A result of a task that is in the queue or the schedule, or runs, or is nested in such a task;

@@ -1,4 +1,4 @@
-"""Revoke a task, or every run of a task, for ever or for a time.
+"""Revoke a task, or every run of a task, forever or for a time.
 
 Huey has no queue of its own for runs that were stopped: a worker that takes a revoked task drops
 it. So the confirmations say that these runs are lost.

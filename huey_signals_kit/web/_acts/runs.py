@@ -181,7 +181,7 @@ class _Record(NamedTuple):
     refusal: str
     """Why the task cannot be run again."""
     command: str
-    """The same as lines of Python."""
+    """Python code that runs the task again."""
 
 
 def _read_again(visit: Visit, explanation: Explanation) -> _Record:
@@ -238,7 +238,7 @@ def run_again(visit: Visit) -> Response:
     raw = _read_record(visit, task_id)
     if raw is None or digest(raw) != form.get("value", ""):
         raise Refused(_NOTHING, "The record of the task has changed since the page was shown.")
-    found, _ = queue.find_task(task_id)
+    found = queue.find_task_now(task_id)
     if refusal := _refusal(visit, found.explanation, raw):
         raise Refused(_NOTHING, refusal)
     failed = _failed_record(task_id, raw, Reader(queue.huey))

@@ -65,7 +65,7 @@ def target_of_form(visit: Visit, act: str) -> tuple[str, str]:
 
 
 def not_a_switch(key: str) -> str:
-    """Return the sentence for a key that is none of a token or a pause switch."""
+    """Return the sentence for a key that is neither of a revoke token nor of a pause switch."""
     return f"{_text.clean(key)!r} is not the key of a revoke token or a pause switch."
 
 
@@ -96,7 +96,7 @@ def pause_facts(visit: Visit, pause: Pause | None) -> list[tuple[str, str]]:
         return [("State", f"not paused; the last pause ended at {_moment(visit, pause.until)}")]
     if pause.once:
         return [("State", "the next run is skipped")]
-    until = "for ever" if pause.until is None else f"until {_moment(visit, pause.until)}"
+    until = "forever" if pause.until is None else f"until {_moment(visit, pause.until)}"
     return [("State", f"paused {until}")]
 
 
