@@ -9,7 +9,7 @@ from .ledger import HEARTBEAT_SECONDS, MIN_STALE_AFTER
 from .registry import Registry
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Settings:
     """The arguments of `install_handlers`, to compare a second call with the first.
 
@@ -28,10 +28,14 @@ class Settings:
     stale_after: float
 
     def difference(self, other: Settings) -> str:
-        """Return ``name=value`` for each of these arguments that differs in `other`."""
-        pairs = ((name, value, vars(other)[name]) for name, value in vars(self).items())
+        """Return ``name=value`` for each of these arguments that differs in `other`.
+
+        A comparison that raises counts as a difference: the objects are the user's.
+        """
         return ", ".join(
-            f"{name}={short(value)}" for name, value, other_value in pairs if value != other_value
+            f"{name}={short(value)}"
+            for name, value in vars(self).items()
+            if not _are_equal(value, vars(other)[name])
         )
 
     @classmethod
@@ -81,6 +85,13 @@ def _validate_stale_after(stale_after: object) -> float:
             f"{HEARTBEAT_SECONDS:g} seconds apart"
         )
     return seconds
+
+
+def _are_equal(one: object, other: object) -> bool:
+    try:
+        return bool(one == other)
+    except Exception:
+        return False
 
 
 def _as_tuple(value: object) -> tuple[object, ...]:

@@ -415,7 +415,7 @@ class Kit:
     def has_settings(self, settings: Settings) -> bool:
         """Return whether these are the settings of this kit, or of the kit that it replaces."""
         replaced = self.application_kit
-        return self.settings == settings or (
+        return not self.settings.difference(settings) or (
             replaced is not None and replaced.has_settings(settings)
         )
 

@@ -43,10 +43,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let Hypothesis try more examples with ``--all-storages``."""
-    settings.register_profile("quick", max_examples=50)
-    settings.register_profile("thorough", max_examples=300)
-    settings.load_profile("thorough" if config.getoption("--all-storages") else "quick")
+    """Let Hypothesis try more examples with ``--all-storages``, the same ones in every run.
+
+    ``--hypothesis-profile=fuzz`` tries many others.
+    """
+    settings.register_profile("quick", max_examples=50, derandomize=True)
+    settings.register_profile("thorough", max_examples=300, derandomize=True)
+    settings.register_profile("fuzz", max_examples=20_000, deadline=None)
+    default = "thorough" if config.getoption("--all-storages") else "quick"
+    settings.load_profile(config.getoption("--hypothesis-profile") or default)
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -135,6 +135,17 @@ def test_a_second_call_gives_a_kit_or_a_refusal(first, second):
     get_kit(huey).uninstall()
 
 
+@pytest.mark.parametrize("name", ["preset", "sinks", "clean_tokens", "lock_exceptions"])
+def test_a_second_call_with_what_cannot_be_compared_is_refused(name):
+    """A comparison that raises is a difference, no error of its own."""
+    huey = MemoryHuey("fuzzed")
+    kit = install(huey)
+    with pytest.raises((TypeError, AlreadyInstalled)):
+        install(huey, **{name: Rude()})
+    assert get_kit(huey) is kit
+    kit.uninstall()
+
+
 paths = st.sampled_from(
     ["os.path.join", "no.such.module", "json.no_such", "os", "a..b", ".", "builtins.exit"]
 )
