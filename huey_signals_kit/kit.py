@@ -113,7 +113,14 @@ class Kit:
         )
         lock_patch = LockPatch(huey, events)
         self._heartbeat = (SilentHeartbeat if is_test else HeartbeatWriter)(
-            huey, counter, jobs, lock_patch, reporter, self._on_worker_start, settings.stale_after
+            huey,
+            counter,
+            jobs,
+            lock_patch,
+            reporter,
+            self._on_worker_start,
+            settings.stale_after,
+            settings.stale_locks == "release",
         )
         self.is_test = is_test
         self.application_kit: Kit | None = None

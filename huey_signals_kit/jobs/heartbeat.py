@@ -30,6 +30,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from uuid import uuid4
 from weakref import ref
@@ -90,6 +91,8 @@ class HeartbeatWriter:
             native thread.
         on_worker_detected: Called when a worker runs whose start hook was missed.
         stale_after: Seconds of silence after which others count this process as dead.
+        releases_locks: Whether this process releases stale locks. As only an observer knows which
+            are stale, it becomes one rather than a process that only reports them.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class HeartbeatWriter:
         reporter: Reporter,
         on_worker_detected: Callable[[], None],
         stale_after: float = STALE_AFTER,
+        releases_locks: bool = False,
     ) -> None:
         self._huey = huey
         self._stale_after = stale_after
@@ -118,7 +122,9 @@ class HeartbeatWriter:
         self._native = NativeHeartbeat(huey)
         self._held_locks = held_locks_of(huey)
         self.ledger = open_ledger(huey, stale_after, self._ledger_storage)
-        self._observer_lease = ObserverLease(self.ledger.lease)
+        self._observer_lease = ObserverLease(
+            partial(self.ledger.lease, has_priority=releases_locks)
+        )
         self.recent_skips: deque[tuple[str, str, float]] = deque(maxlen=MAX_SKIPS)
         """The last lock skips of this process: task id, lock, and seconds since the epoch."""
         self._fold_lease = self.ledger.lease("tidy", _FOLD_LEASE_SECONDS)

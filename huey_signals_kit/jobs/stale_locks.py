@@ -88,7 +88,10 @@ class StaleLockJob:
         self._jobs = jobs
         self._heartbeat = heartbeat
         # By the name of the Huey: 'a.b' and 'ab' share one ledger on Redis, but not their locks.
-        self._lease = heartbeat.ledger.lease(f"locks turn {huey.name}", _LEASE_SECONDS)
+        # A process that only reports must not keep one that releases from doing so.
+        self._lease = heartbeat.ledger.lease(
+            f"locks turn {huey.name}", _LEASE_SECONDS, has_priority=self._should_release
+        )
         self._reported: dict[str, None] = {}
         """The acquisition ids of the stale locks that were reported, oldest first."""
         self._unsettled: set[str] = set()

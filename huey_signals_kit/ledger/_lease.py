@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import astuple
+from typing import NamedTuple
 from uuid import uuid4
 
 from ..runtime.fork import reset_in_child
@@ -32,11 +33,15 @@ class Lease:
     The holder stops trusting its lease first: it counts the time from before its request, the
     others from after they have seen the value.
 
+    A lease with priority takes over one without it immediately; the other holder finds out at its
+    next call.
+
     Args:
         values: Returns where leases are stored.
         name: The name of the lease.
         seconds: Seconds that the lease is held after each `acquire` or `renew`.
         clock: A monotonic clock, in seconds.
+        has_priority: Whether this process goes before those that hold the lease without priority.
     """
 
     def __init__(
@@ -45,7 +50,9 @@ class Lease:
         name: str,
         seconds: float,
         clock: Callable[[], float] = time.monotonic,
+        has_priority: bool = False,
     ) -> None:
+        self._has_priority = has_priority
         self._values = values
         self._key = f"lease:{name}"
         self._seconds = seconds
@@ -81,7 +88,7 @@ class Lease:
                 acquired = values.compare_and_set(self._key, stored, new, self._seconds)
             else:
                 acquired = False
-            self.holder = None if acquired or stored is None else _parse(stored)[2]
+            self.holder = None if acquired or stored is None else _parse(stored).process
             self._until = began + self._seconds if acquired else 0.0
             return acquired
 
@@ -107,30 +114,42 @@ class Lease:
     def _value(self) -> bytes:
         # The sequence number makes each value different, so that a renewal is seen as a change.
         self._sequence += 1
-        own = this_process()
-        return json.dumps([self._id, self._sequence, self._seconds, astuple(own)]).encode("ascii")
+        own = astuple(this_process())
+        priority = [True] if self._has_priority else []  # a field that came later
+        return json.dumps([self._id, self._sequence, self._seconds, own, *priority]).encode("ascii")
 
     def _is_own(self, stored: bytes | None) -> bool:
-        return stored is not None and _parse(stored)[0] == self._id
+        return stored is not None and _parse(stored).lease_id == self._id
 
     def _is_free(self, stored: bytes) -> bool:
-        """Return whether the lease of another process has expired, or its process has ended."""
-        _, seconds, process = _parse(stored)
-        if process is not None and process.is_alive() is False:
+        """Return whether the lease of another process has expired, or may be taken over."""
+        holder = _parse(stored)
+        if holder.process is not None and holder.process.is_alive() is False:
+            return True
+        if self._has_priority and holder.process is not None and not holder.has_priority:
             return True
         now = self._clock()
         if self._seen[0] != stored:
             self._seen = (stored, now)
-        return now - self._seen[1] >= (seconds or self._seconds)
+        return now - self._seen[1] >= (holder.seconds or self._seconds)
 
 
-def _parse(raw: bytes) -> tuple[str, float, ProcessId | None]:
-    """Return the id of the lease object, its seconds and its process; nothing of foreign data."""
+class _Value(NamedTuple):
+    """What is stored of a lease; nothing of foreign data."""
+
+    lease_id: str = ""
+    seconds: float = 0.0
+    process: ProcessId | None = None
+    has_priority: bool = False
+
+
+def _parse(raw: bytes) -> _Value:
     try:
         if len(raw) > _LARGEST:
             raise ValueError(f"{len(raw)} bytes")
-        lease_id, _, seconds, process = json.loads(raw.decode("ascii"))
+        lease_id, _, seconds, process, *rest = json.loads(raw.decode("ascii"))
         holder = parse_process(*process)
-        return str(lease_id), float(seconds) if 0 < seconds <= _LONGEST else 0.0, holder
+        seconds = float(seconds) if 0 < seconds <= _LONGEST else 0.0
+        return _Value(str(lease_id), seconds, holder, rest[:1] == [True])
     except FOREIGN_DATA_ERRORS:
-        return "", 0.0, None
+        return _Value()

@@ -292,14 +292,15 @@ class Ledger:
         _delete_orphaned_alive(backend, raw)
         return sum(fold(backend, record.id) for record, liveness in assessed if liveness.gone)
 
-    def lease(self, name: str, seconds: float) -> Lease:
+    def lease(self, name: str, seconds: float, *, has_priority: bool = False) -> Lease:
         """Return a lease, which one process at a time can hold.
 
         Args:
             name: The name of the lease.
             seconds: Seconds that it is held after each `acquire` or `renew`.
+            has_priority: Whether this process goes before those that hold it without priority.
         """
-        return Lease(lambda: self._backend().leases, name, seconds, self._clock)
+        return Lease(lambda: self._backend().leases, name, seconds, self._clock, has_priority)
 
     def _name(self) -> str:
         return "the ledger" if self._huey is None else f"the ledger of {self._huey.name!r}"

@@ -730,6 +730,19 @@ def test_a_lease_that_cannot_be_read_blocks_no_longer_than_any(make_huey, open_b
     assert lease.acquire()
 
 
+def test_a_lease_with_priority_takes_over_one_without_it(any_huey, open_backend):
+    """Not the other way round, and not another one with priority."""
+    plain, other = (Ledger(open_backend).lease("turn", 60) for _ in range(2))
+    first, second = (Ledger(open_backend).lease("turn", 60, has_priority=True) for _ in range(2))
+    assert plain.acquire()
+    assert not other.acquire()
+    assert first.acquire()
+    assert not plain.renew()
+    assert not any(lease.acquire() for lease in (plain, other, second))
+    first.release()
+    assert plain.acquire()
+
+
 APPLICATION = """
 import signal, sys, threading
 from huey_signals_kit import install_handlers

@@ -695,6 +695,23 @@ def test_the_tick_tells_of_dead_ones_once_and_frees_them_if_asked_to(make_huey, 
         assert f"'held' is held by process {GONE.pid} on" in caplog.text
 
 
+def test_a_process_that_only_reports_does_not_keep_another_from_releasing(make_huey):
+    """As when consumers get the new setting one after the other."""
+    kits = []
+    for choice in ("report", "release"):
+        huey = make_huey("redis", "mixed")
+        huey.lock_task("held")
+        kits.append(install_handlers(huey, stale_locks=choice))
+        kits[-1]._heartbeat.on_worker_start()
+        kits[-1]._heartbeat.write()
+    taken_by(huey, "held", GONE)
+    for kit in kits:
+        kit._stale_lock_job._on_tick()
+    assert [kit.count("huey_stale_locks_found_total", lock="held") for kit in kits] == [1, 1]
+    assert [kit.count("huey_locks_released_total") for kit in kits] == [0, 1]
+    assert kit.locks() == []
+
+
 @pytest.mark.parametrize("wrong", [None, 1, "free", ""])
 def test_another_choice_is_refused(make_huey, wrong):
     """When it is given."""
