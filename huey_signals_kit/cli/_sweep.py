@@ -8,19 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from ..upkeep import SweepReport, next_sweep, sweep_tokens
+from ..upkeep import WAIT_SECONDS, SweepReport, next_sweep, sweep_tokens
 from ._shared.command import Apply, AsJson, HueyName, command_context, print_json
 from ._shared.dry_run import print_apply_command, print_dry_run_notice
 from ._shared.durations import format_seconds, format_span, format_time, parse_age
 from ._shared.exits import NEEDS_ATTENTION
-from ._shared.progress import progress
 from ._shared.tables import print_table
 from ._shared.terminal import print_error, print_text
-from ._shared.work_so_far import Deletions, work_so_far
+from ._shared.work_so_far import deletions
 
 DEFAULT_AGE = "1d"
-_WAIT_SECONDS = 35.0
-"""Seconds to wait for a sweep in another process; longer than the lease of one that was killed."""
 
 HELP = """\b
 Exit codes:
@@ -57,12 +54,8 @@ def sweep(
     """
     with command_context("sweep", huey_name) as huey:
         age = parse_age(min_age, "--min-age")
-        with progress("sweeping tokens") as show_status:
-            so_far = Deletions("token", lambda report: show_status(_status(report)))
-            with work_so_far(so_far.describe):
-                report = sweep_tokens(
-                    huey, age, not apply, wait=_WAIT_SECONDS, on_progress=so_far.update
-                )
+        with deletions("sweeping tokens", "token") as on_progress:
+            report = sweep_tokens(huey, age, not apply, wait=WAIT_SECONDS, on_progress=on_progress)
         due = next_sweep(huey, age)
         if as_json:
             print_json({**asdict(report), "next_due": None if due is None else due.isoformat()})
@@ -72,11 +65,6 @@ def sweep(
             print_error("sweep", f"nothing more was deleted: {report.stopped}")
     if report.stopped:
         raise typer.Exit(NEEDS_ATTENTION)
-
-
-def _status(report: SweepReport) -> str:
-    deleted = f", {report.deleted:,} deleted" if report.deleted else ""
-    return f"{report.scanned:,} read{deleted}"
 
 
 def _print_report(

@@ -9,8 +9,7 @@ import typer
 
 from ...upkeep import (
     LOCK_ERRORS,
-    PurgeReport,
-    ResultPurgeReport,
+    WAIT_SECONDS,
     next_purge,
     purge_errors,
     purge_results,
@@ -19,14 +18,11 @@ from ...upkeep import (
 from .._shared.command import Apply, AsJson, HueyName, command_context, print_json
 from .._shared.durations import parse_age
 from .._shared.exits import NEEDS_ATTENTION, UsageError
-from .._shared.progress import progress
 from .._shared.terminal import print_error
-from .._shared.work_so_far import Deletions, work_so_far
+from .._shared.work_so_far import deletions
 from .view import print_errors, print_results
 
 DEFAULT_AGE = "7d"
-_WAIT_SECONDS = 35.0
-"""Seconds to wait for a purge in another process; longer than the lease of one that was killed."""
 
 HELP = """\b
 Exit codes:
@@ -128,10 +124,8 @@ def _purge_errors(
 ) -> str:
     """Purge errors and print the report; return why deleting stopped, if it did."""
     classes = _validate_names(exception or list(LOCK_ERRORS))
-    with progress("reading results") as show_status:
-        so_far = Deletions("key", lambda report: show_status(_status(report)))
-        with work_so_far(so_far.describe):
-            report = purge_errors(huey, classes, not apply, kept=kept, on_progress=so_far.update)
+    with deletions("reading results", "key") as on_progress:
+        report = purge_errors(huey, classes, not apply, kept=kept, on_progress=on_progress)
     if as_json:
         print_json(asdict(report))
     else:
@@ -144,12 +138,8 @@ def _purge_errors(
 def _purge_results(huey: Any, huey_name: str, apply: bool, min_age: str, as_json: bool) -> str:
     """Purge results and print the report; return why deleting stopped, if it did."""
     age = parse_age(min_age, "--min-age")
-    with progress("reading results") as show_status:
-        so_far = Deletions("key", lambda report: show_status(_status(report)))
-        with work_so_far(so_far.describe):
-            report = purge_results(
-                huey, age, not apply, wait=_WAIT_SECONDS, on_progress=so_far.update
-            )
+    with deletions("reading results", "key") as on_progress:
+        report = purge_results(huey, age, not apply, wait=WAIT_SECONDS, on_progress=on_progress)
     due = next_purge(huey, age)
     if as_json:
         print_json({**asdict(report), "next_due": None if due is None else due.isoformat()})
@@ -166,8 +156,3 @@ def _validate_names(names: list[str]) -> list[str]:
     except ValueError as exc:
         text = str(exc).replace("exceptions= of purge_errors()", "--exception")
         raise UsageError(text) from None
-
-
-def _status(report: PurgeReport | ResultPurgeReport) -> str:
-    deleted = f", {report.deleted:,} deleted" if report.deleted and not report.dry_run else ""
-    return f"{report.scanned:,} read{deleted}"

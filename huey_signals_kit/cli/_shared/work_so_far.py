@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .interrupts import Interrupted
+from .progress import progress
 from .wording import pluralize, verb
 
 
@@ -24,30 +25,33 @@ def work_so_far(describe: Callable[[], str]) -> Iterator[None]:
         raise
 
 
-class Deletions:
-    """The last report of a job that reads and deletes keys.
+@contextmanager
+def deletions(activity: str, noun: str) -> Iterator[Callable[[Any], None]]:
+    """Show the progress of a job that reads and deletes keys; an interrupt says what was done.
+
+    Yields a function that takes the report so far, which has at least `scanned`, `deleted` and
+    `dry_run`.
 
     Args:
+        activity: What the command is doing, such as ``sweeping tokens``.
         noun: What the job reads, such as ``token``.
-        on_progress: Called with each report.
     """
+    so_far: Any = None
 
-    def __init__(self, noun: str, on_progress: Callable[[Any], object]) -> None:
-        self._noun = noun
-        self._on_progress = on_progress
-        self._report: Any = None
+    def update(report: Any) -> None:
+        nonlocal so_far
+        so_far = report
+        deleted = f", {report.deleted:,} deleted" if report.deleted and not report.dry_run else ""
+        show_status(f"{report.scanned:,} read{deleted}")
 
-    def update(self, report: Any) -> None:
-        """Keep the report so far; it has at least `scanned`, `deleted` and `dry_run`."""
-        self._report = report
-        self._on_progress(report)
+    with progress(activity) as show_status, work_so_far(lambda: _describe(so_far, noun)):
+        yield update
 
-    def describe(self) -> str:
-        """Return what was done until the last report, as the end of a sentence."""
-        report = self._report
-        if report is None:
-            return "nothing was changed"
-        read = f"{pluralize(report.scanned, self._noun)} {verb(report.scanned, 'were')} read"
-        if report.dry_run:
-            return f"{read}, and nothing was changed"
-        return f"{read} and {report.deleted:,} deleted; a last batch may be deleted, too"
+
+def _describe(report: Any, noun: str) -> str:
+    if report is None:
+        return "nothing was changed"
+    read = f"{pluralize(report.scanned, noun)} {verb(report.scanned, 'were')} read"
+    if report.dry_run:
+        return f"{read}, and nothing was changed"
+    return f"{read} and {report.deleted:,} deleted; a last batch may be deleted, too"

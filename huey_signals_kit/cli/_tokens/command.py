@@ -8,13 +8,12 @@ from typing import Annotated
 
 import typer
 
-from ...upkeep import TokenList, TokensDeleted, delete_named_tokens, find_task
+from ...upkeep import TokenList, delete_named_tokens, find_task
 from .._shared.command import Apply, AsJson, HueyName, command_context, print_json
 from .._shared.durations import zone_of
 from .._shared.exits import NEEDS_ATTENTION, CommandError
-from .._shared.progress import progress
 from .._shared.terminal import printable, program
-from .._shared.work_so_far import Deletions, work_so_far
+from .._shared.work_so_far import deletions
 from . import view
 
 tokens = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -129,10 +128,8 @@ def delete(
     Without --apply it says how many. A token that is written again meanwhile is left alone.
     """
     with command_context("tokens delete", huey_name) as huey:
-        with progress("reading tokens") as show_status:
-            so_far = Deletions("token", lambda report: show_status(_status(report)))
-            with work_so_far(so_far.describe):
-                report = delete_named_tokens(huey, patterns, not apply, on_progress=so_far.update)
+        with deletions("reading tokens", "token") as on_progress:
+            report = delete_named_tokens(huey, patterns, not apply, on_progress=on_progress)
         if as_json:
             print_json(asdict(report))
         else:
@@ -140,10 +137,6 @@ def delete(
         _validate_all_matched(report.unmatched)
     if report.changed:
         raise typer.Exit(NEEDS_ATTENTION)
-
-
-def _status(report: TokensDeleted) -> str:
-    return f"{report.scanned:,} read, {report.matched:,} matched"
 
 
 def _validate_all_matched(unmatched: Sequence[str]) -> None:

@@ -25,6 +25,8 @@ from .sweep import TokenSweep
 MAX_AGE = 3650 * DAY
 LEASE = "sweep"
 LEASE_SECONDS = 30.0
+WAIT_SECONDS = LEASE_SECONDS + 5
+"""Seconds to wait for a sweep of another process, so that the lease of a dead one has expired."""
 HEARTBEAT_WAIT_SECONDS = 2 * MIN_AGE
 """Seconds to wait at most until all living processes have written a heartbeat."""
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from ...upkeep import (
     LOCK_ERRORS,
+    WAIT_SECONDS,
     PurgeReport,
     SweepReport,
     purge_errors,
@@ -55,7 +56,9 @@ class _Work:
 def _run_sweep(
     visit: Visit, classes: Sequence[str], dry_run: bool, on_progress: Callable[[Any], object]
 ) -> SweepReport:
-    return sweep_tokens(visit.queue.huey, dry_run=dry_run, on_progress=on_progress)
+    return sweep_tokens(
+        visit.queue.huey, dry_run=dry_run, wait=WAIT_SECONDS, on_progress=on_progress
+    )
 
 
 def _run_purge(
