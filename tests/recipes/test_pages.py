@@ -55,6 +55,8 @@ def test_a_reader_sees_what_the_page_shows(page, blocks, tmp_path):
     """In an empty folder, with real servers and a real consumer, and with no traceback."""
     for package in PAGES[page]:
         pytest.importorskip(package)
+    if page == "fastapi.md" and "timeout" not in signature(aget_result).parameters:
+        pytest.skip("the page is for Huey 3.4")
     for attempt in (1, 2):  # a reader on a busy machine may type too slowly, and tries again
         folder = tmp_path / str(attempt)
         folder.mkdir()

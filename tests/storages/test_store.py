@@ -291,6 +291,20 @@ def test_messages_that_stay_are_read_while_others_come_and_go(any_kind, make_hue
     assert not stay & set(taken)
 
 
+@pytest.mark.storage("file")
+@pytest.mark.parametrize("begun", [0, 3, 4, 8])
+def test_a_file_that_huey_has_only_begun_is_missing(make_huey, begun):
+    """As before Huey 3.0, which writes files in place."""
+    huey = make_huey("file")
+    huey.storage.put_data("whole", b"value")
+    huey.storage.put_data("begun", b"value")
+    with open(huey.storage.path_for_key(b"begun"), "r+b") as file:
+        file.truncate(begun)
+    store = open_store(huey)
+    assert store.get(["whole", "begun"]) == [b"value", None]
+    assert not store.compare_and_delete("begun", b"value")
+
+
 @pytest.mark.parametrize("way", ["delete", "compare_and_delete", "compare_and_delete_many"])
 def test_each_key_is_deleted_by_one_of_many(any_kind, make_huey, way):
     """Four at once delete all of it: every key counts once among them."""

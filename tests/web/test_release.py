@@ -247,6 +247,10 @@ def test_no_race_releases_a_live_lock(any_huey, site, thorough):
 
     Each task finds its lock held by itself until it releases it.
     """
+    if any_huey.storage.__class__.__name__ == "FileStorage" and not hasattr(
+        any_huey.storage.lock, "_local"
+    ):
+        pytest.skip("this Huey's file lock is none between threads")
     rounds = 200 if thorough else 10
     forms, broken, is_over, codes = [], [], threading.Event(), set()
     tried, ended = set(), []

@@ -75,6 +75,8 @@ class FileStore:
             value = self._storage.peek_data(key)
         except FileNotFoundError:  # deleted after Huey had checked that the file exists
             return None
+        except struct.error:  # Huey before 3.0 writes files in place, and has only begun this one
+            return None
         return None if value is EmptyData else value
 
     def put(self, key: str, value: bytes) -> None:

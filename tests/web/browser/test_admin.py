@@ -16,6 +16,7 @@ import pytest
 pytest.importorskip("django")
 
 import django
+import huey
 
 from huey_signals_kit.web._guard import ACTS
 from huey_signals_kit.web._pages import PAGES
@@ -29,6 +30,11 @@ from tests.web.browser.walk import walk
 from tests.web.browser.webdriver import Browser
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+if not (Path(huey.__file__).parent / "contrib/djhuey/tasks_backend.py").exists():
+    pytest.skip(
+        f"Huey {huey.__version__} has no backend for Django's tasks", allow_module_level=True
+    )
 
 SECONDS = 60
 SETTINGS = """
