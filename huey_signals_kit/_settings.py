@@ -11,7 +11,7 @@ from .registry import Registry
 
 @dataclass(frozen=True, eq=False)
 class Settings:
-    """The arguments of `install_handlers`, to compare a second call with the first.
+    """The arguments of `install_handlers`, kept to compare a second call with the first.
 
     A field of the type `object` is validated by the component that uses the argument.
     """
@@ -53,7 +53,7 @@ class Settings:
         stale_locks: object,
         stale_after: object,
     ) -> Settings:
-        """Validate the arguments of `install_handlers`, and return them in one form.
+        """Validate the arguments of `install_handlers`, and convert lists to tuples.
 
         Raises:
             TypeError: An argument has the wrong type.

@@ -18,6 +18,7 @@ from hypothesis import settings
 from huey_signals_kit import uninstall_handlers
 from huey_signals_kit.locks.held import held_locks_of
 from huey_signals_kit.runtime.scheduler import scheduler
+from huey_signals_kit.upkeep.monitor import background_read
 from tests.selection import Selection
 from tests.servers import postgres_server, redis_server, served
 from tests.support import (
@@ -50,6 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("quick", max_examples=50, derandomize=True)
     settings.register_profile("thorough", max_examples=300, derandomize=True)
     settings.register_profile("fuzz", max_examples=20_000, deadline=None)
+    background_read.IDLE_SECONDS = 1.0  # else their connections add up over the tests
     default = "thorough" if config.getoption("--all-storages") else "quick"
     settings.load_profile(config.getoption("--hypothesis-profile") or default)
 

@@ -50,7 +50,8 @@ def sweep(
 
     A token is deleted when two sweeps, at least AGE apart, have found no trace of its task: not in
     the queue, not in the schedule, not running, and not nested in such a task. The first sweep only
-    marks the token, so run the command every day, for example with cron.
+    marks the token, so run the command every day, for example with cron. A run without --apply
+    marks nothing, so it does not count.
     """
     with command_context("sweep", huey_name) as huey:
         age = parse_age(min_age, "--min-age")

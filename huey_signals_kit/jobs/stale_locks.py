@@ -1,4 +1,4 @@
-"""Find stale locks every five seconds, and release locks that the user asks for.
+"""Find stale locks every five seconds, and release them with ``stale_locks="release"``.
 
 A stale lock is one whose holder's process is dead. The search must cost the same whatever the
 store holds, so a normal run only looks at three sets of names: the locks that the application has
@@ -61,7 +61,7 @@ def validate_choice(stale_locks: object) -> str:
 
 
 class StaleLockJob:
-    """The search for stale locks of one kit; locks it releases are counted and announced.
+    """The job of one kit that finds stale locks; locks it releases are counted and announced.
 
     Args:
         huey: The Huey.

@@ -77,14 +77,14 @@ class Lease:
         return self._clock() < self._until
 
     def acquire(self) -> bool:
-        """Acquire or renew the lease; return False if another process holds it."""
+        """Acquire or renew the lease; return False if another process holds it and may keep it."""
         with self._lock:
             began, values = self._clock(), self._values()
             stored = values.get(self._key)
             new = self._value()
             if stored is None:
                 acquired = values.put_if_absent(self._key, new, self._seconds)
-            elif self._is_own(stored) or self._is_free(stored):
+            elif self._is_own(stored) or self._may_take_over(stored):
                 acquired = values.compare_and_set(self._key, stored, new, self._seconds)
             else:
                 acquired = False
@@ -121,8 +121,8 @@ class Lease:
     def _is_own(self, stored: bytes | None) -> bool:
         return stored is not None and _parse(stored).lease_id == self._id
 
-    def _is_free(self, stored: bytes) -> bool:
-        """Return whether the lease of another process has expired, or may be taken over."""
+    def _may_take_over(self, stored: bytes) -> bool:
+        """Return whether another process has lost the lease, or must yield it."""
         holder = _parse(stored)
         if holder.process is not None and holder.process.is_alive() is False:
             return True
@@ -135,7 +135,7 @@ class Lease:
 
 
 class _Value(NamedTuple):
-    """What is stored of a lease; nothing of foreign data."""
+    """What is stored of a lease; empty if the value is not the kit's."""
 
     lease_id: str = ""
     seconds: float = 0.0

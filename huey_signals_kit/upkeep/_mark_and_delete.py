@@ -1,9 +1,9 @@
-"""Mark what is unused, and delete what an earlier pass, at least `min_age` ago, has marked.
+"""Mark unused rows of the store, and delete those that an earlier run has marked.
 
-This is the part that the sweep of tokens and the purge of results have in common. What is stored is
-read in slices. After each slice, all places where tasks can be are read; only then it is decided
-what is marked, and what is deleted because an earlier pass has marked it. The docstring of
-`tokens.sweep` has the reasons.
+This is the part that the sweep of tokens and the purge of results have in common; a row is a token
+or a result. Rows are read in slices. After each slice, every location where a task can be is read.
+Only then it is decided which rows are marked, and which are deleted because a run at least
+`min_age` ago has marked them. The docstring of `tokens.sweep` has the reasons.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .tokens import marks
 from .tokens.marks import Bucket
 
 MAX_LIVE_IDS_AGE = 5.0
-"""Seconds since the places were read, after which they are read again before a deletion."""
+"""The maximum age of the live ids before a deletion, in seconds; then they are read again."""
 
 _UNREADABLE_MESSAGE = "a message cannot be read"
 
@@ -34,7 +34,7 @@ READ = "read"
 
 
 class Coordinator(Protocol):
-    """The part of the work that knows the other processes of the queue; see `Sweeper`."""
+    """Renews the lease of the work, and waits for heartbeats; see `Sweeper`."""
 
     def check_may_continue(self) -> None:
         """Raise an exception if another process may be working, or this work is cancelled."""
@@ -52,7 +52,7 @@ BatchT = TypeVar("BatchT")
 
 
 class _Slice(Protocol):
-    """What is decided together: rows sorted by the first byte of their marks."""
+    """Rows that are classified in one step, sorted by the first byte of their marks."""
 
     started: float
     size: int
@@ -86,13 +86,13 @@ class Classified(NamedTuple):
 
 
 class MarkAndDelete(ABC, Generic[ReadT, SliceT, RowsT, BatchT]):
-    """One pass over the store of a Huey.
+    """One run over the store of a Huey: it marks unused rows, and deletes those marked before.
 
     Args:
         huey: The Huey.
         ledger: The ledger of its queue.
         coordinator: Called before each step, and to wait for heartbeats.
-        min_age: Seconds between two passes that find something unused.
+        min_age: Seconds between the two runs that find a row unused.
         dry_run: Delete nothing and mark nothing.
         clock: Returns seconds since the epoch.
         on_progress: Called repeatedly with the report so far.
@@ -125,7 +125,7 @@ class MarkAndDelete(ABC, Generic[ReadT, SliceT, RowsT, BatchT]):
         self._clock = clock
         self._on_progress = on_progress
         self._pass_id = random.random()
-        """A number that tells the marks of this pass from the marks of earlier passes."""
+        """A number that tells the marks of this run from the marks of earlier runs."""
         self._started = time.monotonic()
         self._counts: Counter[str] = Counter()
         self._silent = ""
@@ -153,7 +153,7 @@ class MarkAndDelete(ABC, Generic[ReadT, SliceT, RowsT, BatchT]):
 
     @abstractmethod
     def _classify_rows(self, current: SliceT, rows: RowsT) -> Classified:
-        """Compare the rows of one bucket with the places of tasks."""
+        """Compare the rows of one bucket with the live ids."""
 
     @abstractmethod
     def _new_deletions(self) -> _Deletions: ...
@@ -167,10 +167,10 @@ class MarkAndDelete(ABC, Generic[ReadT, SliceT, RowsT, BatchT]):
 
     @abstractmethod
     def _delete_batch(self, current: SliceT, batch: BatchT) -> tuple[int, int]:
-        """Delete what is not in `LiveTaskIds.newly_seen` and is unchanged.
+        """Delete the rows that are unchanged and whose ids are not in `LiveTaskIds.newly_seen`.
 
         Only ids that were first seen since the decision have to be excluded, because all others
-        were compared then. Return the number of rows that are live, and of those deleted.
+        were compared then. Return the number of live rows and of deleted rows.
         """
 
     def _seconds(self) -> float:

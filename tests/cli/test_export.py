@@ -31,6 +31,7 @@ from huey_signals_kit.metrics.names import BOUNDS, LABELS
 from huey_signals_kit.metrics.values import Durations
 from huey_signals_kit.runtime.process_id import this_process
 from huey_signals_kit.upkeep import report
+from huey_signals_kit.upkeep.monitor import background_read
 from huey_signals_kit.upkeep.monitor.background_read import BackgroundRead, ReadTimeout
 from tests.cli.conftest import ROOT
 from tests.locks import ELSEWHERE, GONE, taken_by
@@ -391,6 +392,19 @@ class Gate:
         self.calls += 1
         assert self.go.wait(30)
         return self.calls
+
+
+def test_the_thread_of_a_reader_ends_when_it_is_idle(monkeypatch):
+    """With its connection to the storage; the next request starts another one."""
+    monkeypatch.setattr(background_read, "IDLE_SECONDS", 0.05)
+    threads = []
+    reads = BackgroundRead(lambda: threads.append(threading.current_thread()) or "state", "state")
+    for number in (1, 2):
+        reads.request()
+        assert reads.wait(20)
+        assert (reads.result(), len(threads)) == ("state", number)
+        threads[-1].join(20)
+        assert not threads[-1].is_alive()
 
 
 def test_readings_are_shared_and_nobody_waits_longer_than_asked():

@@ -55,7 +55,7 @@ def test_a_sweep_says_how_many_tokens_it_has_read(sqlite_shop, interrupt):
     sqlite_shop.fill()
     interrupt(marks, "drop_unseen")
     assert interrupted(sqlite_shop, "sweep", sqlite_shop.name, "--apply") == (
-        "6 tokens were read and 0 deleted; a last batch may be deleted, too"
+        "6 tokens were read and 0 deleted; up to one more batch may have been deleted"
     )
     interrupt(marks, "buckets")
     assert interrupted(sqlite_shop, "sweep", sqlite_shop.name) == (
@@ -69,7 +69,7 @@ def test_a_purge_says_how_many_keys_it_has_read(sqlite_shop, interrupt, monkeypa
     monkeypatch.setattr(errors._Purge, "_delete", lambda purge, batch: None)
     interrupt(errors._Purge, "_delete")
     words = interrupted(sqlite_shop, "purge", sqlite_shop.name, "--apply")
-    assert words == "13 keys were read and 0 deleted; a last batch may be deleted, too"
+    assert words == "13 keys were read and 0 deleted; up to one more batch may have been deleted"
 
 
 def test_a_deletion_of_tokens_says_what_it_has_deleted(sqlite_shop, interrupt):

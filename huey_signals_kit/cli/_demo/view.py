@@ -102,7 +102,7 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     _print_paragraph(console, _NOTE, style="dim")
     console.print()
     _print_paragraph(console, _describe_effect(comparison), style="bold")
-    console.print("\nTo have this in your own app, add three lines:\n")
+    console.print("\nTo have this in your own application, add this:\n")
     console.print(_THREE_LINES, style="cyan", soft_wrap=True)
 
 
@@ -113,7 +113,7 @@ def _print_paragraph(console: Console, text: str, style: str = "") -> None:
 
 
 _ROWS: tuple[tuple[str, Callable[[Figures], float], bool], ...] = (
-    ("tasks done", lambda figures: figures.tasks, False),
+    ("tasks processed", lambda figures: figures.tasks, False),
     ("results kept", lambda figures: figures.results, False),
     ("real errors still there", lambda figures: figures.real_errors, False),
     ("lock errors stored", lambda figures: figures.lock_errors, True),

@@ -86,9 +86,9 @@ def purge(
     (without --kept), and values that cannot be read are left alone. Code that waits for a deleted
     error without a timeout waits forever.
 
-    With --results, the first purge only marks results. A result is deleted when a later purge
-    finds it with the same bytes, and its task neither waits nor runs. Results that callers read
-    with preserve=True look unread.
+    With --results, the first purge only marks results; a run without --apply marks nothing, so it
+    does not count. A result is deleted when a later purge finds it with the same bytes, and its
+    task neither waits nor runs. Results that callers read with preserve=True look unread.
     """
     with command_context("purge", huey_name) as huey:
         if results:

@@ -1,4 +1,4 @@
-"""What a command has done until it is interrupted, such as by Ctrl-C."""
+"""Messages about the work that a command did before it was interrupted, such as by Ctrl-C."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .wording import pluralize, verb
 
 @contextmanager
 def work_so_far(describe: Callable[[], str]) -> Iterator[None]:
-    """Add what was done to the message of an interrupt of the block.
+    """Say what was done if the block is interrupted.
 
     Args:
         describe: Returns what was done before the interrupt, as the end of a sentence.
@@ -54,4 +54,4 @@ def _describe(report: Any, noun: str) -> str:
     read = f"{pluralize(report.scanned, noun)} {verb(report.scanned, 'were')} read"
     if report.dry_run:
         return f"{read}, and nothing was changed"
-    return f"{read} and {report.deleted:,} deleted; a last batch may be deleted, too"
+    return f"{read} and {report.deleted:,} deleted; up to one more batch may have been deleted"

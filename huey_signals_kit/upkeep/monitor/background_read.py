@@ -9,6 +9,9 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+IDLE_SECONDS = 60.0
+"""Seconds without a request after which the thread ends; the next request starts another one."""
+
 
 class ReadTimeout(TimeoutError):
     """No result yet. The read continues, and its result is available once it ends."""
@@ -19,8 +22,8 @@ class BackgroundRead(Generic[T]):
 
     A storage that does not answer would block a scrape or the screen of ``top`` for minutes. So the
     caller requests a read, waits as long as it can afford, and uses the result of an earlier read
-    if the new one is not ready. All reads share one thread, because some storages keep a connection
-    per thread. It is a daemon thread, so a read that never ends does not keep the process alive.
+    if the new one is not ready. Reads share one thread, because some storages keep a connection per
+    thread. It is a daemon thread, so a read that never ends does not keep the process alive.
     """
 
     def __init__(self, read: Callable[[], T], name: str) -> None:
@@ -46,7 +49,7 @@ class BackgroundRead(Generic[T]):
     def request(self) -> None:
         """Start a read, unless one is running."""
         with self._changed:
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
             if not self._is_reading:
@@ -81,7 +84,9 @@ class BackgroundRead(Generic[T]):
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._is_reading)
+                if not self._changed.wait_for(lambda: self._is_reading, IDLE_SECONDS):
+                    self._thread = None
+                    return
             result, error = None, None
             try:
                 result = self._read()
