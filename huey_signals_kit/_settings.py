@@ -35,7 +35,7 @@ class Settings:
         return ", ".join(
             f"{name}={short(value)}"
             for name, value in vars(self).items()
-            if not _are_equal(value, vars(other)[name])
+            if not (_are_equal(value, vars(other)[name]) and _are_equal(vars(other)[name], value))
         )
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import NoReturn, TypeVar
 from weakref import WeakSet
 
@@ -24,6 +24,11 @@ from .runtime.log import log_error
 from .verdict import Verdict
 
 F = TypeVar("F", bound=HandlerFunction)
+
+
+def _is_in(registry: Registry, registries: Iterable[Registry]) -> bool:
+    """Return whether this very object is among `registries`; subclasses may define ``==``."""
+    return any(registry is each for each in registries)
 
 
 class Registry:
@@ -156,11 +161,11 @@ class Registry:
             raise TypeError(f"include() takes a Registry, got {short(other)}")
         with configuration.lock:
             self._check_open(other)
-            if self in other._with_included():
+            if _is_in(self, other._with_included()):
                 raise ValueError(
                     f"include() would make a circle: {other!r} already contains {self!r}"
                 )
-            if other not in self._included:
+            if not _is_in(other, self._included):
                 self._included.append(other)
                 other._includers.add(self)
                 self._changed()
@@ -168,8 +173,8 @@ class Registry:
     def exclude(self, other: Registry) -> None:
         """Undo `include`; do nothing if `other` is not included directly."""
         with configuration.lock:
-            if other in self._included:
-                self._included.remove(other)
+            if _is_in(other, self._included):
+                self._included = [each for each in self._included if each is not other]
                 other._includers.discard(self)
                 self._changed()
 
@@ -187,7 +192,7 @@ class Registry:
             with configuration.lock:
                 for registry, own, included in saved:
                     for other in registry._included.copy():
-                        if other not in included:
+                        if not _is_in(other, included):
                             registry.exclude(other)
                     if registry._own != own:
                         registry._own = own
@@ -289,7 +294,7 @@ class Registry:
         """Return this registry and all that it includes, directly or through others."""
         registries = [self]
         for each in registries:
-            registries += [other for other in each._included if other not in registries]
+            registries += [other for other in each._included if not _is_in(other, registries)]
         return registries
 
     def _changed(self, added: Handler | None = None) -> None:

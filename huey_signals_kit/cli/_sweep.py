@@ -41,7 +41,7 @@ def sweep(
         str,
         typer.Option(
             metavar="AGE",
-            help="Shortest time between the two sweeps that delete a token: 3600, 90m, 12h, 1d.",
+            help="Shortest time between the two sweeps that delete a token: 90m, 12h, 1d.",
         ),
     ] = DEFAULT_AGE,
     as_json: AsJson = False,

@@ -146,10 +146,12 @@ class HeartbeatWriter:
         self._worker = ""
         self._is_periodic = False
         self._started = time.time()
+        self._steady_since = time.monotonic()
         self._sequence = 0
         self._written_revision = 0
         self.is_observing = False
         """Whether this process observes the records of the other processes."""
+        self._observing_since = 0.0
         self.recent_skips.clear()
         self._last_written: tuple[Totals, dict[str, Any]] = {}, {}
         self._storage = ref(self._huey.storage)
@@ -302,7 +304,7 @@ class HeartbeatWriter:
         while self._native.errors:
             self._log_failure("The heartbeat thread", RuntimeError(self._native.errors.popleft()))
         if self._worker or "locks" in state or (counted, state) != self._last_written:
-            self.is_observing = self._acquire_observer_lease()
+            self._update_observing()
             self.ledger.write(self._record(counted, state), self.is_observing)
             self._locks.on_heartbeat_written()
             self._last_written = counted, state
@@ -330,11 +332,25 @@ class HeartbeatWriter:
         else:
             self._native.stop()
 
+    @property
+    def has_observed_long(self) -> bool:
+        """Whether this process has observed the others for so long that it knows the dead ones."""
+        return self.is_observing and self._is_long_since(self._observing_since)
+
+    def _is_long_since(self, moment: float) -> bool:
+        return time.monotonic() - moment >= self._stale_after
+
+    def _update_observing(self) -> None:
+        was_observing, self.is_observing = self.is_observing, self._acquire_observer_lease()
+        if not was_observing:
+            self._observing_since = time.monotonic()
+
     def _acquire_observer_lease(self) -> bool:
         if self._worker in ("", "scheduler"):
             return False
         with suppress(Exception):  # a failing storage is reported by the heartbeat
-            return self._observer_lease.acquire()
+            # A process that restarts all the time would never find a dead one.
+            return self._observer_lease.acquire(take_over=self._is_long_since(self._steady_since))
         return False
 
     def _deregister(self, counted: Totals) -> None:

@@ -151,7 +151,9 @@ class StaleLockJob:
 
     def _on_tick(self) -> None:
         # A process that observes no other process knows nothing about other hosts.
-        if not self._heartbeat.is_observing or not self._lease.acquire():
+        if not self._heartbeat.is_observing or not self._lease.acquire(
+            take_over=self._heartbeat.has_observed_long
+        ):
             return
         self._runs += 1
         if self._runs % _SKIPS_EVERY == 1:

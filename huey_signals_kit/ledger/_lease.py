@@ -33,15 +33,15 @@ class Lease:
     The holder stops trusting its lease first: it counts the time from before its request, the
     others from after they have seen the value.
 
-    A lease with priority takes over one without it immediately; the other holder finds out at its
-    next call.
+    A process with priority may take the lease over from a process without it; that one finds out at
+    its next call.
 
     Args:
         values: Returns where leases are stored.
         name: The name of the lease.
         seconds: Seconds that the lease is held after each `acquire` or `renew`.
         clock: A monotonic clock, in seconds.
-        has_priority: Whether this process goes before those that hold the lease without priority.
+        has_priority: Whether this process has priority.
     """
 
     def __init__(
@@ -76,15 +76,19 @@ class Lease:
         """Whether the lease is held, as far as this process knows without a round trip."""
         return self._clock() < self._until
 
-    def acquire(self) -> bool:
-        """Acquire or renew the lease; return False if another process holds it and may keep it."""
+    def acquire(self, take_over: bool = False) -> bool:
+        """Acquire or renew the lease; return False if another process holds it and may keep it.
+
+        Args:
+            take_over: Take it over from a process without priority, if this one has priority.
+        """
         with self._lock:
             began, values = self._clock(), self._values()
             stored = values.get(self._key)
             new = self._value()
             if stored is None:
                 acquired = values.put_if_absent(self._key, new, self._seconds)
-            elif self._is_own(stored) or self._may_take_over(stored):
+            elif self._is_own(stored) or self._is_free(stored, take_over and self._has_priority):
                 acquired = values.compare_and_set(self._key, stored, new, self._seconds)
             else:
                 acquired = False
@@ -121,12 +125,12 @@ class Lease:
     def _is_own(self, stored: bytes | None) -> bool:
         return stored is not None and _parse(stored).lease_id == self._id
 
-    def _may_take_over(self, stored: bytes) -> bool:
+    def _is_free(self, stored: bytes, take_over: bool) -> bool:
         """Return whether another process has lost the lease, or must yield it."""
         holder = _parse(stored)
         if holder.process is not None and holder.process.is_alive() is False:
             return True
-        if self._has_priority and holder.process is not None and not holder.has_priority:
+        if take_over and holder.process is not None and not holder.has_priority:
             return True
         now = self._clock()
         if self._seen[0] != stored:

@@ -298,7 +298,7 @@ class Ledger:
         Args:
             name: The name of the lease.
             seconds: Seconds that it is held after each `acquire` or `renew`.
-            has_priority: Whether this process goes before those that hold it without priority.
+            has_priority: Whether this process may take it over from those without priority.
         """
         return Lease(lambda: self._backend().leases, name, seconds, self._clock, has_priority)
 

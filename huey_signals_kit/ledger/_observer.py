@@ -38,10 +38,13 @@ class ObserverLease:
         names = (f"watch {number}" for number in range(1, _MAX_OBSERVERS + 1))
         self._leases = [lease(name, OVERDUE_SECONDS) for name in names]
 
-    def acquire(self) -> bool:
+    def acquire(self, take_over: bool = False) -> bool:
         """Acquire or renew a lease; return whether this process may observe.
 
         It may not if another process of this host, or of enough other hosts, does.
+
+        Args:
+            take_over: Take the place of a process without priority, if this one has priority.
         """
         own = this_process()
         for lease in self._leases:
@@ -52,8 +55,8 @@ class ObserverLease:
                 own.host,
                 own.pid_namespace,
             ):
-                return False
-        return False
+                break
+        return lease.acquire(take_over) if take_over else False
 
     def release(self) -> None:
         """Release the lease, so that another process acquires it."""

@@ -27,7 +27,7 @@ from .tokens.marks import Bucket
 MAX_LIVE_IDS_AGE = 5.0
 """The maximum age of the live ids before a deletion, in seconds; then they are read again."""
 
-_UNREADABLE_MESSAGE = "a message cannot be read"
+_UNREADABLE_MESSAGE = "a message cannot be read: its task may still run; see huey-signals report"
 
 READ = "read"
 """The name of the count of the rows that were read."""

@@ -142,7 +142,11 @@ for sequence in range(1, 400):
             "give the names of locks to release, or --stale for all whose holder is dead",
         ),
         (("x", "--min-age", "banana"), "--min-age"),
-        (("--stale", "--min-age", "5"), "--min-age takes at least 15 seconds, got 5.0"),
+        (("--stale", "--min-age", "5s"), "--min-age takes at least 15 seconds, got 5.0"),
+        (
+            ("--stale", "--min-age", "30"),
+            "--min-age 30 has no unit: write 30d for days, 30s for seconds",
+        ),
     ],
 )
 def test_wrong_use_is_refused(make_shop, arguments, said):

@@ -803,5 +803,5 @@ def test_a_message_that_comes_while_heartbeats_are_awaited_stops_deletions(any_h
     )
     report = sweep(any_huey, DAY + 1)
     assert (report.deleted, report.undecided) == (0, 1)
-    assert report.stopped == "a message cannot be read"
+    assert report.stopped.startswith("a message cannot be read: its task may still run")
     assert len(tokens(any_huey)) == 1

@@ -146,6 +146,31 @@ def test_a_second_call_with_what_cannot_be_compared_is_refused(name):
     kit.uninstall()
 
 
+def test_a_refusal_names_what_is_equal_only_from_one_side():
+    """Such a sink is another one, and its name is in the message."""
+
+    class OneSided:
+        def __init__(self, answer):
+            self.answer = answer
+
+        def send(self, changes):
+            pass
+
+        def __eq__(self, other):
+            return self.answer
+
+        __hash__ = None
+
+    huey = MemoryHuey("fuzzed")
+    with install(huey, sinks=OneSided(True)):
+        for answer in (True, False):
+            if answer:
+                assert install(huey, sinks=OneSided(True)) is get_kit(huey)
+            else:
+                with pytest.raises(AlreadyInstalled, match=r"got sinks="):
+                    install(huey, sinks=OneSided(False))
+
+
 paths = st.sampled_from(
     ["os.path.join", "no.such.module", "json.no_such", "os", "a..b", ".", "builtins.exit"]
 )

@@ -207,6 +207,24 @@ def test_a_registry_reached_by_two_ways_runs_once():
     assert ran == ["shared"]
 
 
+def test_registries_that_are_equal_are_not_the_same():
+    """A subclass may define ``==``; each object is included, and removed, by itself."""
+
+    class Equal(Registry):
+        def __eq__(self, other):
+            return True
+
+        __hash__ = Registry.__hash__
+
+    outer, first, second = Registry(), Equal(), Equal()
+    for inner in (first, second):
+        inner.on("locked")(lambda event: None)
+        outer.include(inner)
+    assert len(outer) == 2
+    outer.exclude(second)
+    assert [*outer] == [*first]
+
+
 def test_a_circle_of_includes_is_refused_and_changes_nothing():
     """Also the smallest circle, and one over three registries."""
     a, b, c = Registry("a"), Registry("b"), Registry("c")

@@ -148,8 +148,10 @@ def _describe_counters(report: Report) -> str:
             seconds += counter["value"]["seconds"]
     if not signals:
         return "nothing"
+    # Without a sink, only what handlers of the preset count is known.
+    are_all_counted = not signals.keys().isdisjoint({"executing", "complete"})
     ended = [
-        f"{signals['complete']:,} done",
+        *([f"{signals['complete']:,} done"] if are_all_counted else []),
         pluralize(signals["error"], "error"),
         f"{signals['locked']:,} skipped by locks",
     ]

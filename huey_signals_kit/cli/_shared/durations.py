@@ -22,7 +22,9 @@ __all__ = [
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _NAMES = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 _AGE = re.compile(r"(\d+(?:\.\d+)?)([smhdw]?)")
-_FORMAT = "takes seconds, or a number with s, m, h, d or w after it, as in 1d"
+_FORMAT = "takes a number with s, m, h, d or w after it, as in 1d"
+_MIN_WITHOUT_UNIT = 3600
+"""Seconds; a smaller number without a unit may be meant as days."""
 
 
 def parse_age(text: str, option: str) -> float:
@@ -39,6 +41,10 @@ def parse_age(text: str, option: str) -> float:
     if match is None:
         raise UsageError(f"{option} {_FORMAT}; got {printable(text)!r}")
     seconds = float(match[1]) * _SECONDS[match[2] or "s"]
+    if not match[2] and seconds < _MIN_WITHOUT_UNIT:
+        raise UsageError(
+            f"{option} {match[1]} has no unit: write {match[1]}d for days, {match[1]}s for seconds"
+        )
     try:
         validate_min_age(seconds, option)
     except ValueError as exc:
