@@ -28,6 +28,11 @@ What a purge cannot see
   - A caller that reads with ``preserve=True``. The same is true of `RedisExpireHuey`, where a
     fetched result stays until its time is over.
   - A value that an application stores itself under a bare UUID, with ``huey.put``.
+  - A task that runs in a consumer without the kit, and an id in its arguments; nor an id that is
+    not text in the arguments, such as a `uuid.UUID`.
+  - That a result was fetched, and stored again with the same bytes: a task that an application
+    enqueues once more, with the same id.
+  - A clock that was wrong at the first purge.
 
 A mark is a digest of the id and of the stored bytes, 16 bytes. Marks are stored as those of tokens
 are (`tokens.marks`). There are at most `MAX_MARKS` in each of 256 values, so at most 4,194,304 of
