@@ -82,15 +82,15 @@ def huey_class(kind: str) -> Callable[..., Huey]:
 
 
 def _peewee_database(path: str) -> Any:
-    from peewee import SqliteDatabase
+    import peewee
 
-    class Immediate(SqliteDatabase):
+    class SqliteDatabase(peewee.SqliteDatabase):
         """As Huey 3.0 does: a transaction that reads, then writes is not refused in between."""
 
         def begin(self, lock_type=None):
             return super().begin(lock_type or "immediate")
 
-    return Immediate(path, pragmas={"journal_mode": "wal", "synchronous": 0})
+    return SqliteDatabase(path, pragmas={"journal_mode": "wal", "synchronous": 0})
 
 
 def give_children_default_signals() -> None:
