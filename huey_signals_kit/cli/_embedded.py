@@ -11,7 +11,7 @@ import typer
 from typer.main import get_command
 
 from ._app import app
-from ._locks.command import ListByDefault
+from ._shared.list_by_default import ListByDefault
 from ._shared.terminal import program
 
 _EXAMPLE = re.compile(r"huey-signals (.*?) tasks\.huey")

@@ -41,6 +41,7 @@ def test_the_list(shop):
     orphans = [name for name, each in found.items() if each == ("token", "orphaned", "for ever")]
     assert {f"r:{name}" for name in orphans} < tokens(shop.huey)
     assert len(orphans) == 3
+    assert shop.run("tokens", shop.name).out == ran.out  # `list` need not be said
 
 
 def test_json(shop):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from ...upkeep import (
     LockHeld,
@@ -18,6 +17,7 @@ from ...upkeep import (
 from .._shared.command import Apply, AsJson, HueyName, command_context, print_json
 from .._shared.durations import parse_age
 from .._shared.exits import NEEDS_ATTENTION, CommandError, UsageError
+from .._shared.list_by_default import ListByDefault
 from .._shared.progress import progress
 from .._shared.terminal import print_error, printable, program
 from .._shared.work_so_far import work_so_far
@@ -51,25 +51,6 @@ Examples:
   huey-signals locks release tasks.huey import-users --apply
   huey-signals locks release tasks.huey --stale --apply
 """
-
-
-class ListByDefault(TyperGroup):
-    """A group in which ``locks HUEY`` means ``locks list HUEY``."""
-
-    takes_huey = True
-    """Whether the commands have the argument HUEY; if not, ``locks`` means ``locks list``."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> Any:
-        """Parse the words after ``locks``."""
-        if not self.takes_huey and (args or [""])[0] not in ("--help", *self.commands):
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Return the command; a first word that is neither a command nor an option is a Huey."""
-        if args and args[0] not in self.commands and not args[0].startswith("-"):
-            args = ["list", *args]
-        return super().resolve_command(ctx, args)
 
 
 locks = typer.Typer(cls=ListByDefault, no_args_is_help=True, rich_markup_mode=None)

@@ -12,11 +12,12 @@ from ...upkeep import TokenList, delete_named_tokens, find_task
 from .._shared.command import Apply, AsJson, HueyName, command_context, print_json
 from .._shared.durations import zone_of
 from .._shared.exits import NEEDS_ATTENTION, CommandError
+from .._shared.list_by_default import ListByDefault
 from .._shared.terminal import printable, program
 from .._shared.work_so_far import deletions
 from . import view
 
-tokens = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+tokens = typer.Typer(cls=ListByDefault, no_args_is_help=True, rich_markup_mode=None)
 
 _PATTERN = "Id of a task, name of a task, or a glob over these, as in 'report-*'."
 
@@ -49,7 +50,7 @@ Exit codes:
 
 \b
 Examples:
-  huey-signals tokens list tasks.huey
+  huey-signals tokens tasks.huey
   huey-signals tokens list tasks.huey 'rt:*' --limit 0
   huey-signals tokens show tasks.huey nightly-report
   huey-signals tokens delete tasks.huey 'nightly-*' --apply
