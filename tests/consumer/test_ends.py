@@ -93,7 +93,14 @@ class Pair:
                         ended[kit] = time.monotonic() - began
                 return len(ended) == 2
 
-            wait_until(all_are_gone, STOPS_WITHIN, "both to stop", self.logs[True])
+            try:
+                wait_until(all_are_gone, STOPS_WITHIN, "both to stop", self.logs[True])
+            except AssertionError:
+                if False not in ended:  # as Huey 2.5 with greenlets and a Redis that hangs
+                    for consumer in consumers.values():
+                        consumer.kill()
+                    pytest.skip("bare Huey does not stop either")
+                raise
             for consumer in consumers.values():
                 consumer.process.wait(STOPS_WITHIN)
         return ended[True], ended[False]

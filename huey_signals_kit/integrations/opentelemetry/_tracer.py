@@ -128,21 +128,22 @@ class HueyTracer:
             multiprocessing.util.Finalize(None, self._flush, exitpriority=0)
 
     def _flush(self) -> None:
-        """Export the last spans, on another thread: the SDK's ``force_flush`` keeps no deadline."""
+        """Export the last spans, on another thread: newer SDKs' ``force_flush`` has no deadline."""
         flush = getattr(self._provider or trace.get_tracer_provider(), "force_flush", None)
         if not self._active or flush is None:
             return
-        ended = threading.Event()
+        ended, is_in_time = threading.Event(), True
 
         def run() -> None:
+            nonlocal is_in_time
             try:
-                flush(int(_FLUSH_SECONDS * 1000))
+                is_in_time = flush(int(_FLUSH_SECONDS * 1000)) is not False
             except Exception as exc:
                 log_error("The export of this worker's last spans failed.", exc_info=exc)
             finally:
                 ended.set()
 
-        if spawn(run) is not None and not ended.wait(_FLUSH_SECONDS):
+        if spawn(run) is not None and not (ended.wait(_FLUSH_SECONDS) and is_in_time):
             log(
                 logging.WARNING,
                 "The export of this worker's last spans takes longer than %g s, so the worker ends "
