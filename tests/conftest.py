@@ -15,9 +15,6 @@ import pytest
 from huey.api import Huey
 from hypothesis import settings
 
-from huey_signals_kit import uninstall_handlers
-from huey_signals_kit.locks.held import held_locks_of
-from huey_signals_kit.runtime.scheduler import scheduler
 from huey_signals_kit.upkeep.monitor import background_read
 from tests.selection import Selection
 from tests.servers import postgres_server, redis_server, served
@@ -26,6 +23,7 @@ from tests.support import (
     REDIS_KINDS,
     Place,
     Unavailable,
+    end_kits,
     give_children_default_signals,
     huey_class,
     let_children_fork,
@@ -173,12 +171,7 @@ class _Yard:
         return f"{dsn}?options=-csearch_path%3D{schema}"
 
     def clear(self) -> None:
-        for huey, _ in self._opened:
-            held_locks_of(huey).forget()  # else the heartbeat goes on for a queue that is gone
-            uninstall_handlers(huey)
-        for job in scheduler.jobs:
-            if job.name == "heartbeat":
-                job.run()
+        end_kits(huey for huey, _ in self._opened)
         for huey, storage in self._opened:
             _close(storage)
             _close(huey.storage)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
@@ -140,6 +140,20 @@ def _next_task(huey: Huey, scheduled: bool, now: datetime | None) -> Any:
             huey.enqueue(due)
         task = huey.dequeue()
     return task
+
+
+def end_kits(hueys: Iterable[Huey]) -> None:
+    """Uninstall the kits, and end the heartbeats that locks of this process keep alive."""
+    from huey_signals_kit import uninstall_handlers
+    from huey_signals_kit.locks.held import held_locks_of
+    from huey_signals_kit.runtime.scheduler import scheduler
+
+    for huey in hueys:
+        held_locks_of(huey).forget()
+        uninstall_handlers(huey)
+    for job in scheduler.jobs:
+        if job.name == "heartbeat":
+            job.run()
 
 
 def hold(huey: Huey, name: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from huey import SqliteHuey
 
 from huey_signals_kit import available_presets, get_kit, install_handlers, uninstall_handlers
-from tests.support import hold, kit_data, results, run_all
+from tests.support import end_kits, hold, kit_data, results, run_all
 
 README_FILE = Path(__file__).parent.parent / "README.md"
 README = README_FILE.read_text()
@@ -65,6 +65,7 @@ def test_the_report_says_what_the_readme_shows(tmp_path):
         for _ in range(4):
             task()
         run_all(huey)
+    end_kits([huey])
     (tmp_path / "tasks.py").write_text(
         "from huey import SqliteHuey\nhuey = SqliteHuey('shop', filename='queue.db')\n"
     )

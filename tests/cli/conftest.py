@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from tests.support import Place, hold, run_all
+from tests.support import Place, end_kits, hold, run_all
 
 ROOT = Path(__file__).parents[2]
 FAR = datetime(2099, 1, 1)
@@ -195,6 +195,7 @@ def make_shop(
         return shops[-1]
 
     yield make
+    end_kits(shop.huey for shop in shops)
     for shop in shops:
         shop.close()
         shop.huey.storage.close()
