@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..upkeep import WAIT_SECONDS, SweepReport, next_sweep, sweep_tokens
+from ..upkeep import LEASE_WAIT_SECONDS, SweepReport, next_sweep, sweep_tokens
 from ._shared.command import Apply, AsJson, HueyName, command_context, print_json
 from ._shared.dry_run import print_apply_command, print_dry_run_notice
 from ._shared.durations import format_seconds, format_span, format_time, parse_age
@@ -56,7 +56,9 @@ def sweep(
     with command_context("sweep", huey_name) as huey:
         age = parse_age(min_age, "--min-age")
         with deletions("sweeping tokens", "token") as on_progress:
-            report = sweep_tokens(huey, age, not apply, wait=WAIT_SECONDS, on_progress=on_progress)
+            report = sweep_tokens(
+                huey, age, not apply, wait=LEASE_WAIT_SECONDS, on_progress=on_progress
+            )
         due = next_sweep(huey, age)
         if as_json:
             print_json({**asdict(report), "next_due": None if due is None else due.isoformat()})

@@ -114,7 +114,7 @@ class InFlight:
             thread_id: The thread.
         """
         claim, self.by_thread[thread_id] = self.by_thread.get(thread_id), None
-        # A task without weak references would count as referenced for ever.
+        # A task without weak references would count as referenced forever.
         if claim is not None and isinstance(claim.task_ref, ref) and claim.task_ref() is not None:
             self.still_referenced.append(claim)
             if not len(self.still_referenced) % _PRUNE_AT:

@@ -30,7 +30,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any
 from uuid import uuid4
 from weakref import ref
@@ -91,8 +90,8 @@ class HeartbeatWriter:
             native thread.
         on_worker_detected: Called when a worker runs whose start hook was missed.
         stale_after: Seconds of silence after which others count this process as dead.
-        releases_locks: Whether this process releases stale locks. As only an observer knows which
-            are stale, it becomes one rather than a process that only reports them.
+        releases_locks: Whether this process releases stale locks, and so has priority as an
+            observer: only an observer knows which locks are stale.
     """
 
     def __init__(
@@ -122,9 +121,8 @@ class HeartbeatWriter:
         self._native = NativeHeartbeat(huey)
         self._held_locks = held_locks_of(huey)
         self.ledger = open_ledger(huey, stale_after, self._ledger_storage)
-        self._observer_lease = ObserverLease(
-            partial(self.ledger.lease, has_priority=releases_locks)
-        )
+        self.observer_lease = ObserverLease(self.ledger, stale_after, releases_locks)
+        """Whether this process observes the records of the other processes."""
         self.recent_skips: deque[tuple[str, str, float]] = deque(maxlen=MAX_SKIPS)
         """The last lock skips of this process: task id, lock, and seconds since the epoch."""
         self._fold_lease = self.ledger.lease("tidy", _FOLD_LEASE_SECONDS)
@@ -146,12 +144,8 @@ class HeartbeatWriter:
         self._worker = ""
         self._is_periodic = False
         self._started = time.time()
-        self._steady_since = time.monotonic()
         self._sequence = 0
         self._written_revision = 0
-        self.is_observing = False
-        """Whether this process observes the records of the other processes."""
-        self._observing_since = 0.0
         self.recent_skips.clear()
         self._last_written: tuple[Totals, dict[str, Any]] = {}, {}
         self._storage = ref(self._huey.storage)
@@ -304,8 +298,8 @@ class HeartbeatWriter:
         while self._native.errors:
             self._log_failure("The heartbeat thread", RuntimeError(self._native.errors.popleft()))
         if self._worker or "locks" in state or (counted, state) != self._last_written:
-            self._update_observing()
-            self.ledger.write(self._record(counted, state), self.is_observing)
+            self._acquire_observer_lease()
+            self.ledger.write(self._record(counted, state), self.observer_lease.held)
             self._locks.on_heartbeat_written()
             self._last_written = counted, state
             if self._worker and self._sequence % _FOLD_EVERY == 1:
@@ -332,26 +326,12 @@ class HeartbeatWriter:
         else:
             self._native.stop()
 
-    @property
-    def has_observed_long(self) -> bool:
-        """Whether this process has observed the others for so long that it knows the dead ones."""
-        return self.is_observing and self._is_long_since(self._observing_since)
-
-    def _is_long_since(self, moment: float) -> bool:
-        return time.monotonic() - moment >= self._stale_after
-
-    def _update_observing(self) -> None:
-        was_observing, self.is_observing = self.is_observing, self._acquire_observer_lease()
-        if not was_observing:
-            self._observing_since = time.monotonic()
-
-    def _acquire_observer_lease(self) -> bool:
+    def _acquire_observer_lease(self) -> None:
         if self._worker in ("", "scheduler"):
-            return False
+            self.observer_lease.held = False
+            return
         with suppress(Exception):  # a failing storage is reported by the heartbeat
-            # A process that restarts all the time would never find a dead one.
-            return self._observer_lease.acquire(take_over=self._is_long_since(self._steady_since))
-        return False
+            self.observer_lease.acquire()
 
     def _deregister(self, counted: Totals) -> None:
         """Write the last record, whose counters are added to the totals, and release the leases."""
@@ -365,7 +345,7 @@ class HeartbeatWriter:
                 self._add_to_history(counted)
             if self._fold_lease.held:
                 self._fold_lease.release()
-            self._observer_lease.release()
+            self.observer_lease.release()
         finally:
             if self._is_closed and not scheduler.ending:
                 self.close()  # a lock may have been acquired just now

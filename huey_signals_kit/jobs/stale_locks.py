@@ -151,9 +151,8 @@ class StaleLockJob:
 
     def _on_tick(self) -> None:
         # A process that observes no other process knows nothing about other hosts.
-        if not self._heartbeat.is_observing or not self._lease.acquire(
-            take_over=self._heartbeat.has_observed_long
-        ):
+        observer = self._heartbeat.observer_lease
+        if not observer.held or not self._lease.acquire(take_over=observer.held_long):
             return
         self._runs += 1
         if self._runs % _SKIPS_EVERY == 1:

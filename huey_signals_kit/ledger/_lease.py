@@ -33,7 +33,7 @@ class Lease:
     The holder stops trusting its lease first: it counts the time from before its request, the
     others from after they have seen the value.
 
-    A process with priority may take the lease over from a process without it; that one finds out at
+    A process with priority can take the lease over from a process without it, which finds out at
     its next call.
 
     Args:
@@ -60,6 +60,8 @@ class Lease:
         self._sequence = 0
         self.holder: ProcessId | None = None
         """The holder at the last call of `acquire` that failed; else None."""
+        self.can_take_over = False
+        """Whether that holder must yield the lease to this process, which has priority."""
         self._seen: tuple[bytes | None, float] = (None, 0.0)
         """The value of another holder, and when this process saw it first."""
         self._after_fork()
@@ -77,22 +79,25 @@ class Lease:
         return self._clock() < self._until
 
     def acquire(self, take_over: bool = False) -> bool:
-        """Acquire or renew the lease; return False if another process holds it and may keep it.
+        """Acquire or renew the lease; return False if another process keeps it.
 
         Args:
-            take_over: Take it over from a process without priority, if this one has priority.
+            take_over: Whether to use the priority of this process, if it has one.
         """
         with self._lock:
             began, values = self._clock(), self._values()
             stored = values.get(self._key)
-            new = self._value()
+            new, other = self._value(), _parse(stored or b"")
+            self.can_take_over = self._has_priority and other.must_yield
             if stored is None:
                 acquired = values.put_if_absent(self._key, new, self._seconds)
-            elif self._is_own(stored) or self._is_free(stored, take_over and self._has_priority):
+            elif (
+                self._is_own(stored) or self._is_free(stored) or (take_over and self.can_take_over)
+            ):
                 acquired = values.compare_and_set(self._key, stored, new, self._seconds)
             else:
                 acquired = False
-            self.holder = None if acquired or stored is None else _parse(stored).process
+            self.holder = None if acquired else other.process
             self._until = began + self._seconds if acquired else 0.0
             return acquired
 
@@ -125,12 +130,10 @@ class Lease:
     def _is_own(self, stored: bytes | None) -> bool:
         return stored is not None and _parse(stored).lease_id == self._id
 
-    def _is_free(self, stored: bytes, take_over: bool) -> bool:
-        """Return whether another process has lost the lease, or must yield it."""
+    def _is_free(self, stored: bytes) -> bool:
+        """Return whether the lease of another process has expired, or its process has ended."""
         holder = _parse(stored)
         if holder.process is not None and holder.process.is_alive() is False:
-            return True
-        if take_over and holder.process is not None and not holder.has_priority:
             return True
         now = self._clock()
         if self._seen[0] != stored:
@@ -145,6 +148,10 @@ class _Value(NamedTuple):
     seconds: float = 0.0
     process: ProcessId | None = None
     has_priority: bool = False
+
+    @property
+    def must_yield(self) -> bool:
+        return self.process is not None and not self.has_priority
 
 
 def _parse(raw: bytes) -> _Value:

@@ -13,9 +13,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from uuid import uuid4
 
+from ..runtime.fork import reset_in_child
 from ..runtime.process_id import INCARNATION, this_process
 from ._failure_detector import HEARTBEAT_SECONDS, OVERDUE_SECONDS, FailureDetector
-from ._lease import Lease
 from ._ledger import Ledger
 from ._record import Heartbeat
 
@@ -30,22 +30,50 @@ class ObserverLease:
     others of that host are judged by the operating system, and a host that is cut off is so for all
     of them.
 
+    A process with priority takes the place of one without it, but not before it has run for
+    `stale_after` seconds: a process that restarts all the time never learns which processes are
+    dead, and would keep the other from learning it.
+
     Args:
-        lease: Makes a lease of the ledger, from a name and a number of seconds.
+        ledger: The ledger.
+        stale_after: Seconds of silence after which a process counts as dead.
+        has_priority: Whether this process has priority.
     """
 
-    def __init__(self, lease: Callable[[str, float], Lease]) -> None:
-        names = (f"watch {number}" for number in range(1, _MAX_OBSERVERS + 1))
-        self._leases = [lease(name, OVERDUE_SECONDS) for name in names]
+    def __init__(self, ledger: Ledger, stale_after: float, has_priority: bool) -> None:
+        self._leases = [
+            ledger.lease(f"watch {number}", OVERDUE_SECONDS, has_priority=has_priority)
+            for number in range(1, _MAX_OBSERVERS + 1)
+        ]
+        self._stale_after = stale_after
+        self._after_fork()
+        reset_in_child(self)
 
-    def acquire(self, take_over: bool = False) -> bool:
-        """Acquire or renew a lease; return whether this process may observe.
+    def _after_fork(self) -> None:
+        self._started = time.monotonic()
+        self._acquired = 0.0
+        self.held = False
+        """Whether this process observes the others."""
 
-        It may not if another process of this host, or of enough other hosts, does.
+    @property
+    def held_long(self) -> bool:
+        """Whether it has observed them for so long that it knows which ones are dead."""
+        return self.held and self._is_long_since(self._acquired)
 
-        Args:
-            take_over: Take the place of a process without priority, if this one has priority.
+    def _is_long_since(self, moment: float) -> bool:
+        return time.monotonic() - moment >= self._stale_after
+
+    def acquire(self) -> None:
+        """Acquire or renew a lease.
+
+        That fails if another process of this host, or of enough other hosts, observes.
         """
+        was_held, self.held = self.held, False  # also if the storage fails
+        self.held = self._acquire()
+        if not was_held:
+            self._acquired = time.monotonic()
+
+    def _acquire(self) -> bool:
         own = this_process()
         for lease in self._leases:
             if lease.acquire():
@@ -56,10 +84,12 @@ class ObserverLease:
                 own.pid_namespace,
             ):
                 break
-        return lease.acquire(take_over) if take_over else False
+        may_take_over = lease.can_take_over and self._is_long_since(self._started)
+        return may_take_over and lease.acquire(take_over=True)
 
     def release(self) -> None:
         """Release the lease, so that another process acquires it."""
+        self.held = False
         for lease in self._leases:
             if lease.held:
                 lease.release()

@@ -41,14 +41,14 @@ from .tokens.info import (
     TokensStopped,
 )
 from .tokens.listing import TokenList, delete_named_tokens, find_task, next_sweep
-from .tokens.sweeper import WAIT_SECONDS, Sweeper, sweep_tokens, validate_min_age
+from .tokens.sweeper import LEASE_WAIT_SECONDS, Sweeper, sweep_tokens, validate_min_age
 
 __all__ = [
     "DAY",
+    "LEASE_WAIT_SECONDS",
     "LOCK_ERRORS",
     "MIN_AGE",
     "UNCLAIMED_SECONDS",
-    "WAIT_SECONDS",
     "WEEK",
     "Chord",
     "Consumer",

@@ -23,7 +23,7 @@ _PACE = 9.0
 _FIRST_WAIT_SECONDS = 0.15
 _WAIT_SECONDS = 0.15
 _IDLE_SECONDS = 10.0
-"""Seconds without a search after which the thread ends."""
+"""Seconds without a search after which the thread and its connection to the storage end."""
 _MAX_ANSWERS = 64
 _MAX_WAITING = 16
 
@@ -112,7 +112,7 @@ class Lookups:
             with self._changed:
                 if not self._changed.wait_for(lambda: self._waiting, _IDLE_SECONDS):
                     self._thread = None
-                    return  # before Huey 3 it has a connection to the storage, which ends, too
+                    return
                 key, find = next(iter(self._waiting.items()))
                 changes = self._changes
             started, value, error = time.monotonic(), None, None

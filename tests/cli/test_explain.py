@@ -274,7 +274,7 @@ def test_an_argument(shop):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({}, "for ever."),
+        ({}, "forever."),
         ({"revoke_once": True}, "once: the next run"),
         ({"revoke_until": FAR}, "until 2099-01-01 00:00:00 (UTC)."),
     ],
@@ -305,7 +305,7 @@ def test_a_token_alone(shop):
     shop.huey.revoke_by_id(LONG)
     shop.huey.storage.put_data("r:broken", b"junk")
     words = told(shop, LONG)
-    assert "for ever. It is not queued, scheduled or known to be running" in words
+    assert "forever. It is not queued, scheduled or known to be running" in words
     assert "Maybe revoked: its own token, r:broken, cannot be read." in told(shop, "broken")
 
 

@@ -202,8 +202,8 @@ def test_a_message_that_cannot_be_read(shop):
 
 def test_another_one_sweeps(shop, monkeypatch):
     """It is waited for, for longer than one that was killed could be in the way."""
-    assert _sweep.WAIT_SECONDS > LEASE_SECONDS
-    monkeypatch.setattr(_sweep, "WAIT_SECONDS", 0.0)
+    assert _sweep.LEASE_WAIT_SECONDS > LEASE_SECONDS
+    monkeypatch.setattr(_sweep, "LEASE_WAIT_SECONDS", 0.0)
     lease = open_ledger(shop.huey).lease(LEASE, 30.0)
     assert lease.acquire()
     ran = shop.run("sweep", shop.name, "--apply")

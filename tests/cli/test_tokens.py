@@ -34,11 +34,11 @@ def test_the_list(shop):
     assert ran.fits()
     found = listed(ran)
     assert found[f"{shop.module}.job"] == ("pause", "active", "2099-01-01 00:00 UTC")
-    assert found[waiting.id] == ("token", "live", "for ever")
+    assert found[waiting.id] == ("token", "live", "forever")
     assert found["nightly"] == ("token", "custom", "the next run")
-    assert found["x" * 40] == ("token", "custom", "for ever")
+    assert found["x" * 40] == ("token", "custom", "forever")
     assert LONG in ran.out.replace("\n", "").replace(" ", "")
-    orphans = [name for name, each in found.items() if each == ("token", "orphaned", "for ever")]
+    orphans = [name for name, each in found.items() if each == ("token", "orphaned", "forever")]
     assert {f"r:{name}" for name in orphans} < tokens(shop.huey)
     assert len(orphans) == 3
     assert shop.run("tokens", shop.name).out == ran.out  # `list` need not be said
@@ -97,7 +97,7 @@ def test_show(shop):
     ran = shop.run("tokens", "show", shop.name, waiting.id)
     assert (ran.code, ran.err) == (0, "")
     assert ran.row("state") == ["live"]
-    assert ran.row("revoked until") == ["for", "ever"]
+    assert ran.row("revoked until") == ["forever"]
     assert ran.row("in the store")[0] == f"r:{waiting.id},"
     assert ran.row("its task") == ["in", "the", "schedule,", f"{shop.module}.job"]
     assert ran.fits()

@@ -205,7 +205,7 @@ def test_pauses_and_history_are_read_from_the_store(sqlite_shop):
     )
     assert sum(update.history.minutes["signal", "t", "complete"]) == 5
     ran = sqlite_shop.run("top", sqlite_shop.name, "--once")
-    assert f"other.task for ever, {name} until 2099-01-01 00:00 UTC" in ran.out
+    assert f"other.task forever, {name} until 2099-01-01 00:00 UTC" in ran.out
     assert re.search(r"^done 1h +█ +5/min$", ran.out, re.MULTILINE)
 
 

@@ -259,7 +259,7 @@ def soak(place, huey, tmp_path, seconds, haste, overlook=""):
     ran, skipped = Counter(noted(huey, RAN)), Counter(noted(huey, SKIPPED))
     sweeps = [json.loads(line) for line in logs[1].read_text().splitlines()]
     wrong = {
-        "ran though stopped": [(each, app.way_of[each]) for each in app.stopped if ran[each]],
+        "ran though stopped": [(each, app.way_of.get(each)) for each in app.stopped if ran[each]],
         "not skipped once": [each for each in app.skips if skipped[each] != app.skips[each]],
         "not run as often as it has to": [each for each in app.runs if ran[each] != app.runs[each]],
         "skipped though not stopped": [each for each in app.runs if skipped[each]],

@@ -399,7 +399,7 @@ def at_rest(huey):
     kit._on_worker_start()
     for _ in range(3):
         kit._heartbeat.write()
-        kit._heartbeat.is_observing = True
+        kit._heartbeat.observer_lease.held = True
         kit._stale_lock_job._on_tick()
         kit._expiry.delete_due()
     huey.lock_task("held").clear()
@@ -454,7 +454,7 @@ def test_the_store_is_looked_through_a_few_pages_at_a_time(make_huey, monkeypatc
             yield page
 
     monkeypatch.setattr(opened, "keys", counted)
-    kit._heartbeat.is_observing = True
+    kit._heartbeat.observer_lease.held = True
     while locks(huey):
         pages.append(0)
         kit._stale_lock_job._on_tick()

@@ -192,3 +192,12 @@ def test_a_worker_does_not_wait_for_an_exporter_that_hangs(monkeypatch, caplog):
     assert has_ended
     assert provider.is_flushing.is_set()
     assert "last spans takes longer than 0.05 s" in caplog.text
+
+
+@pytest.mark.parametrize(("answer", "warnings"), [(True, 0), (None, 0), (False, 1)])
+def test_an_exporter_that_was_not_in_time_is_in_the_log(answer, warnings, caplog):
+    """Older SDKs keep the deadline by themselves, and return False."""
+    provider = NoOpTracerProvider()
+    provider.force_flush = lambda timeout_millis: answer
+    HueyTracer(provider, False)._flush()
+    assert caplog.text.count("last spans takes longer than") == warnings

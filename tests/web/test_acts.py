@@ -17,6 +17,7 @@ pytest.importorskip("jinja2")
 from huey import MemoryHuey, crontab
 
 from huey_signals_kit import install_handlers
+from huey_signals_kit.ledger import open_ledger
 from huey_signals_kit.signals import page_action, sweep_finished
 from huey_signals_kit.upkeep import sweep_tokens
 from huey_signals_kit.web import Request, Site
@@ -415,6 +416,17 @@ def test_a_sweep_marks_first_as_the_command_does(any_huey, site):
     assert acts == [{"action": "sweep", "target": "", "count": 0, "user": "anna"}]
     assert tokens(any_huey) == {f"r:{ORPHAN}"}
     assert sweep_tokens(any_huey, dry_run=True).marked == 1
+
+
+def test_a_sweep_waits_for_the_lease_of_a_process_that_is_gone(any_huey, site):
+    """The storage may have no expiry for it, and each sweep of the page begins to watch it anew."""
+    query = prepare(any_huey, "sweep")
+    page = wait_until(
+        lambda: form_of(found := get(site, f"/act/sweep?{query}")) and found, 20, "the count"
+    )
+    assert open_ledger(any_huey).lease("sweep", 0.3).acquire()
+    assert post(site, *form_of(page)).status == 303
+    assert "Marked (a later sweep deletes them)1" in text_of(ended(site, "sweep"))
 
 
 def purge_form(site):

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from ...upkeep import (
+    LEASE_WAIT_SECONDS,
     LOCK_ERRORS,
-    WAIT_SECONDS,
     next_purge,
     purge_errors,
     purge_results,
@@ -139,7 +139,9 @@ def _purge_results(huey: Any, huey_name: str, apply: bool, min_age: str, as_json
     """Purge results and print the report; return why deleting stopped, if it did."""
     age = parse_age(min_age, "--min-age")
     with deletions("reading results", "key") as on_progress:
-        report = purge_results(huey, age, not apply, wait=WAIT_SECONDS, on_progress=on_progress)
+        report = purge_results(
+            huey, age, not apply, wait=LEASE_WAIT_SECONDS, on_progress=on_progress
+        )
     due = next_purge(huey, age)
     if as_json:
         print_json({**asdict(report), "next_due": None if due is None else due.isoformat()})

@@ -28,14 +28,15 @@ _MIN_WITHOUT_UNIT = 3600
 
 
 def parse_age(text: str, option: str) -> float:
-    """Return the seconds that ``3600``, ``90m`` or ``1d`` stands for.
+    """Return the seconds that ``90m``, ``1d`` or ``3600`` stands for.
 
     Args:
         text: The value of the option.
         option: The name of the option, for the message.
 
     Raises:
-        UsageError: `text` is no age, or is out of the range that a sweep accepts.
+        UsageError: `text` is no age, is a small number without a unit, or is out of the range that
+            a sweep accepts.
     """
     match = _AGE.fullmatch(text.strip().lower())
     if match is None:

@@ -34,7 +34,7 @@ def _validity(token: TokenInfo, zone: str) -> str:
     if token.once:
         return "the next run"
     if token.until is None:
-        return "for ever"
+        return "forever"
     if token.until.tzinfo is not None:
         return f"{token.until.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
     return f"{token.until:%Y-%m-%d %H:%M} {zone}"

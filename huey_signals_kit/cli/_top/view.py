@@ -146,7 +146,7 @@ def _describe_end(pause: Pause, now: datetime, zone: str) -> str:
     if pause.once:
         return "for the next run"
     if pause.until is None:
-        return "for ever"
+        return "forever"
     until = pause.until
     if until.tzinfo is not None:
         until, zone = until.astimezone(timezone.utc), "UTC"

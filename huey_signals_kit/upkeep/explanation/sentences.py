@@ -188,7 +188,7 @@ def _describe_revocation(token: Revocation, explanation: Explanation) -> str:
         which = "the next run of any task with this name" if is_pause else "the next run"
         return f"Revoked by {name}, once: {which} is skipped."
     if token.until is None:
-        return f"Revoked by {name}, for ever."
+        return f"Revoked by {name}, forever."
     return f"Revoked by {name}, until {_format_eta(token.until, explanation)}."
 
 

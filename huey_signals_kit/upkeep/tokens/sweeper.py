@@ -25,7 +25,7 @@ from .sweep import TokenSweep
 MAX_AGE = 3650 * DAY
 LEASE = "sweep"
 LEASE_SECONDS = 30.0
-WAIT_SECONDS = LEASE_SECONDS + 5
+LEASE_WAIT_SECONDS = LEASE_SECONDS + 5
 """Seconds to wait for the sweep of another process: longer than the lease of a killed one."""
 HEARTBEAT_WAIT_SECONDS = 2 * MIN_AGE
 """Seconds to wait at most until all living processes have written a heartbeat."""

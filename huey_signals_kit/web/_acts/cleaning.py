@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...upkeep import (
+    LEASE_WAIT_SECONDS,
     LOCK_ERRORS,
-    WAIT_SECONDS,
     PurgeReport,
     SweepReport,
     purge_errors,
@@ -35,7 +35,9 @@ _FRESH_SECONDS = 60.0
 _PACE = 9.0
 """A count that took a second is shown for this number of seconds before the next begins."""
 
-_WAIT_SECONDS = 0.2
+_COUNT_SECONDS = 0.2
+"""Seconds that a request waits for a count, at most."""
+
 _MAX_CLASSES = 20
 _log = logging.getLogger("huey_signals_kit")
 
@@ -57,7 +59,7 @@ def _run_sweep(
     visit: Visit, classes: Sequence[str], dry_run: bool, on_progress: Callable[[Any], object]
 ) -> SweepReport:
     return sweep_tokens(
-        visit.queue.huey, dry_run=dry_run, wait=WAIT_SECONDS, on_progress=on_progress
+        visit.queue.huey, dry_run=dry_run, wait=LEASE_WAIT_SECONDS, on_progress=on_progress
     )
 
 
@@ -207,7 +209,7 @@ def _count(visit: Visit, work: _Work, key: str, classes: Sequence[str]) -> None:
     dry = acts.last(work.act, True)
     if dry is None or dry.key != key or dry.age > max(_FRESH_SECONDS, _PACE * dry.seconds):
         acts.start(Run(work.act, key, True, ""), _dry_run(visit, work, classes))
-        acts.wait(_WAIT_SECONDS)
+        acts.wait(_COUNT_SECONDS)
 
 
 def _title(act: str) -> str:
