@@ -53,7 +53,7 @@ class LockErrors:
             return False
         # Hot path of every failed task: most exceptions have no cause, and are no group.
         if exception.__cause__ is None and not _group_members(exception):
-            return self._class_matches(exception)
+            return self._classes is None and _is_redis_not_acquired(exception)
         causes = _root_causes(exception)
         return bool(causes) and all(map(self._class_matches, causes))
 

@@ -185,6 +185,18 @@ class Gate:
     def _wrap_build(self, original: Callable[..., Any]) -> Callable[..., Any]:
         is_overridden = not _is_hueys_own(original)
 
+        def build_hueys_own(task: Any, exception: BaseException) -> Any:
+            # Hot path of every real error: there is no verdict.
+            try:
+                has_no_verdict = (
+                    getattr(task, _ATTACHED, None) is None
+                    and getattr(task, "lock_errors", None) is None
+                    and task.name != RUN_TASK
+                )
+            except Exception:  # of a property of the user's; `build_error_result` logs it
+                has_no_verdict = False
+            return (original if has_no_verdict else build_error_result)(task, exception)
+
         def build_error_result(*args: Any, **options: Any) -> Any:
             verdict = None
             # Huey passes the task and the exception by position.
@@ -206,7 +218,7 @@ class Gate:
                 self._failed("in build_error_result", exc)
                 return metadata
 
-        return build_error_result
+        return build_error_result if is_overridden else build_hueys_own
 
     def _wrap_requeue(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def _requeue_task(task: Any, timestamp: Any, *args: Any, **options: Any) -> Any:

@@ -10,6 +10,7 @@ from .. import signals as announcements
 from ..event import Context, Event
 from ..gate import Gate
 from ..handlers.counts import count_signals
+from ..huey_internals.django_tasks import task_key, task_name
 from ..huey_internals.facts import (
     ENDED_WITHOUT_EXCEPTION,
     FAILURE_SIGNALS,
@@ -21,15 +22,23 @@ from ..huey_internals.facts import (
 from ..huey_internals.patch import SignalConnections
 from ..huey_internals.stack import caught_by_huey, timing_on_stack
 from ..metrics.counter import AGGREGATE_AT, MetricCounter
+from ..metrics.names import SIGNALS as SIGNALS_METRIC
 from ..runtime.scheduler import scheduler
 from .handler import Handler, run, wrap_handler
 from .reporter import Reporter
 
 _MAX_KINDS = 10_000
 """Maximum number of kinds of events whose handlers are cached."""
-_Key = tuple[str, "type | str", bool]
-"""A signal, the class of a task or the name of a Django task, and whether the event is about an
-error that is no lock error."""
+_ANNOUNCEMENTS = {
+    SIGNAL_REVOKED: announcements.task_revoked,
+    **dict.fromkeys(LOCK_SIGNALS, announcements.lock_skipped),
+}
+"""The announcement of each signal; ``error`` is announced only if it is about a lock error."""
+_Key = tuple[str, "type | str", "bool | None"]
+"""A signal, the class of a task or the name of a Django task, and whether the exception is a lock
+error; None for other signals than ``error``."""
+_Plan = tuple[tuple[Handler, ...], "tuple[str, ...] | None"]
+"""The handlers to run, and the key under which the receiver counts the signal itself, if at all."""
 
 
 class HandlerSource(Protocol):
@@ -74,8 +83,9 @@ class Receiver:
         self._reporter = reporter
         # If the meter counts every signal, this handler need not run.
         self._unneeded = count_signals if context.meters_signals else None
+        self._is_lock_error = context.lock_errors.match
         self._is_connected = False
-        self._listeners: dict[_Key, tuple[Handler, ...]] = {}
+        self._plans: dict[_Key, _Plan] = {}
         self.connections = SignalConnections(huey)
 
     def update(self, added: Handler | None) -> None:
@@ -85,7 +95,7 @@ class Receiver:
             added: The handler that was added; None after any other change.
         """
         # Filled when signals arrive: until then, more handlers may be registered.
-        self._is_connected, self._listeners = True, {}
+        self._is_connected, self._plans = True, {}
         handlers = self._source.handlers if added is None else (added,)
         listening = [each for each in handlers if each.function is not self._unneeded]
         signals = {s for s in SIGNALS if any(handler.listens_to(s) for handler in listening)}
@@ -97,40 +107,50 @@ class Receiver:
     def disconnect(self) -> None:
         """Disconnect all receivers of the kit; a signal being sent right now runs no handler."""
         self.connections.disconnect_all()
-        self._is_connected, self._listeners = False, {}
+        self._is_connected, self._plans = False, {}
 
     def listeners(self, event: Event) -> tuple[Handler, ...]:
-        """Return the handlers that listen to the signal of an event, in running order.
-
-        Two kinds of handlers are left out, so that they cost nothing: handlers for other tasks,
-        and, for a real error, handlers for lock errors only. The result is cached by task class;
-        for Django's own tasks, which share a class, by name.
+        """Return the handlers to run for an event, in running order.
 
         Args:
             event: The event.
         """
-        is_other_error = event._signal == SIGNAL_ERROR and not event.is_lock_error
-        task_key = event._task_name if event._is_django_task else type(event._task)
-        key = (event._signal, task_key, is_other_error)
-        listeners = self._listeners.get(key)
-        return self._find_listeners(event, key) if listeners is None else listeners
+        is_lock_error = event.is_lock_error if event._signal == SIGNAL_ERROR else None
+        return self._plan(event._signal, event._task, is_lock_error)[0]
 
-    def _find_listeners(self, event: Event, key: _Key) -> tuple[Handler, ...]:
-        cache = self._listeners  # another thread may replace it meanwhile
+    def _plan(self, signal: str, task: Any, is_lock_error: bool | None) -> _Plan:
+        """Return what to do for a signal of a task.
+
+        Three kinds of handlers are left out, so that they cost nothing: handlers for other tasks;
+        for a real error, handlers for lock errors only; and `count_signals`, which needs no event.
+        The plan is cached by task class; for Django's own tasks, which share a class, by name.
+        """
+        cache = self._plans  # another thread may replace it meanwhile
+        key = (signal, task_key(task), is_lock_error)
+        plan = cache.get(key)
+        if plan is not None:
+            return plan
         if not self._is_connected:
-            return ()
-        signal, _, is_other_error = key
+            return (), None
+        listeners: list[Handler] = []
+        count_key = None
+        for handler in self._source.handlers:
+            if (
+                not handler.listens_to(signal)
+                or (handler.tasks is not None and not handler.tasks(task))
+                or (is_lock_error is False and handler.only_lock_errors)
+                or handler.function is self._unneeded
+            ):
+                continue
+            handler = handler.without_task_filter()
+            if handler.function is count_signals and not (handler.filtered or handler.background):
+                count_key = SIGNALS_METRIC, task_name(task), signal
+            else:
+                listeners.append(wrap_handler(handler))
         if len(cache) >= _MAX_KINDS:  # a process that makes classes of tasks without end
             cache.clear()
-        listeners = cache[key] = tuple(
-            wrap_handler(handler.without_task_filter())
-            for handler in self._source.handlers
-            if handler.listens_to(signal)
-            and handler.function is not self._unneeded
-            and (handler.tasks is None or handler.tasks(event.task))
-            and not (is_other_error and handler.only_lock_errors)
-        )
-        return listeners
+        plan = cache[key] = tuple(listeners), count_key
+        return plan
 
     def _receive(
         self, signal: str, task: Any, exception: Any = None, /, *others: object, **named: object
@@ -143,24 +163,29 @@ class Receiver:
         if raised is None and signal in WITHOUT_EXCEPTION:
             raised = caught_by_huey(signal)
         try:
-            timing = timing_on_stack(task) if signal in ENDED_WITHOUT_EXCEPTION else None
-            event = Event(signal, task, self._huey, raised, timing, self._context)
-            verdict = run(self.listeners(event), event, self._reporter.handler_failed)
+            is_lock_error = self._is_lock_error(raised) if signal == SIGNAL_ERROR else None
+            key = (signal, type(task), is_lock_error)
+            listeners, count_key = self._plans.get(key) or self._plan(signal, task, is_lock_error)
+            if count_key is not None:
+                self._pending.append(count_key)
+            announcement = _ANNOUNCEMENTS.get(signal)
+            if announcement is not None and not announcement.receivers:
+                announcement = None
+            # Hot path of every real error: mostly no handler is left that needs an event.
+            if listeners or announcement:
+                timing = timing_on_stack(task) if signal in ENDED_WITHOUT_EXCEPTION else None
+                event = Event(signal, task, self._huey, raised, timing, self._context)
+                event._is_lock_error, event._signal_counted = is_lock_error, count_key is not None
+                verdict = run(listeners, event, self._reporter.handler_failed)
+                if announcement and (signal == SIGNAL_REVOKED or event.is_lock_error):
+                    self._reporter.announce(announcement, event=event)
             if len(self._pending) >= AGGREGATE_AT:
                 self._counter.aggregate_if_large()
             # The first signal in a process, such as in a forked child.
             if scheduler.thread is None and scheduler.jobs:
                 scheduler.start()
-            if announcements.lock_skipped.receivers or announcements.task_revoked.receivers:
-                self._announce(event)
         except Exception as exc:
             self._reporter.kit_failed(f"on {signal}", exc)
         finally:
             if raised is not None and signal in FAILURE_SIGNALS:
                 self.attach(task, raised, verdict)
-
-    def _announce(self, event: Event) -> None:
-        if event.signal == SIGNAL_REVOKED:
-            self._reporter.announce(announcements.task_revoked, event=event)
-        elif event.signal in LOCK_SIGNALS and event.is_lock_error:
-            self._reporter.announce(announcements.lock_skipped, event=event)

@@ -87,3 +87,16 @@ def test_a_gate_that_was_taken_out_applies_no_verdict():
     huey.build_error_result = lambda *args: wrapped(*args)
     kit.uninstall()
     assert skipped(huey, lock_errors="drop").metadata["traceback"]
+
+
+def test_a_task_whose_option_cannot_be_read_keeps_its_error():
+    """A ``lock_errors`` that raises is a fault of the user's; the real error is stored as usual."""
+    huey = MemoryHuey("shop")
+    install_handlers(huey)
+    task = huey.task()(fail)
+    task.task_class.lock_errors = property(fail)
+    result = task()
+    run_all(huey)
+    error = huey.serializer.deserialize(raw(huey, result.id))
+    assert "ZeroDivisionError" in error.metadata["error"]
+    assert error.metadata["traceback"]

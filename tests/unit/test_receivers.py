@@ -8,9 +8,11 @@ import pytest
 from huey import MemoryHuey, RetryTask
 from huey.exceptions import CancelExecution, TaskLockedException
 
-from huey_signals_kit import get_kit, install_handlers
-from huey_signals_kit.dispatch import handler
+from huey_signals_kit import Registry, get_kit, install_handlers
+from huey_signals_kit.dispatch import handler, receiver
 from huey_signals_kit.dispatch.filters import TaskFilter
+from huey_signals_kit.handlers import count_signals
+from huey_signals_kit.signals import lock_skipped
 from tests.support import run_all, tokens
 
 
@@ -97,10 +99,10 @@ def test_each_connected_receiver_takes_anything_more(make_huey):
     task = huey.task(name="task")(lambda: None).s()
     connected = {(name, each) for name, some in huey._signal.receivers.items() for each in some}
     assert len(connected) > 20
-    for signal, receiver in connected:
-        receiver(signal, task, ValueError("x"), 1, 2, huey=huey, signal=1, task=2, exception=3)
-        receiver(signal, task, "text", self=1, exc=None)
-        receiver(signal, task)
+    for signal, receive in connected:
+        receive(signal, task, ValueError("x"), 1, 2, huey=huey, signal=1, task=2, exception=3)
+        receive(signal, task, "text", self=1, exc=None)
+        receive(signal, task)
     assert get_kit(huey) is kit
 
 
@@ -149,8 +151,8 @@ def fail():
     raise ValueError("failed")
 
 
-def test_a_real_error_runs_no_handler_of_lock_errors(monkeypatch):
-    """Of the preset only the count of signals is called; a lock error runs all of them."""
+def test_a_real_error_makes_no_event_and_runs_no_handler_of_the_preset(monkeypatch):
+    """It is only counted; a lock error is counted, and runs the three other handlers."""
     huey, called = MemoryHuey("real-errors"), []
     raised = iter([ValueError("failed"), TaskLockedException("unable to acquire lock a")])
 
@@ -163,11 +165,53 @@ def test_a_real_error_runs_no_handler_of_lock_errors(monkeypatch):
         "huey_signals_kit.dispatch.receiver.run",
         lambda handlers, *rest: called.append(len(handlers)) or original(handlers, *rest),
     )
-    with install_handlers(huey, preset="quiet-locks"):
+    with install_handlers(huey, preset="quiet-locks") as kit:
         for _ in range(2):
             ends()
             run_all(huey)
-    assert called == [1, 4]
+        counts = [kit.count("huey_signals_total", signal=each) for each in ("error", "locked")]
+    assert (called, counts) == ([3], [1, 1])
+
+
+def test_a_skip_is_announced_though_no_handler_needs_an_event():
+    """With a preset that only counts."""
+    huey, announced = MemoryHuey("announced"), []
+    task = huey.task()(huey.lock_task("held")(lambda: 1))
+    only_counts = Registry("only-counts")
+    only_counts.add(count_signals)
+
+    def on_skip(sender, event):
+        announced.append((event.signal, event.lock))
+
+    with install_handlers(huey, only_counts), lock_skipped.connected_to(on_skip, huey):
+        task()
+        with huey.lock_task("held"):
+            run_all(huey)
+    assert announced == [("locked", "held")]
+
+
+def test_a_process_that_makes_classes_without_end_keeps_no_more_than_so_many(monkeypatch):
+    """Each error still runs the handlers of its own class."""
+    monkeypatch.setattr(receiver, "_MAX_KINDS", 3)
+    huey, ran = MemoryHuey("classes-without-end"), []
+    with install_handlers(huey, preset=[]) as kit:
+        kit.on("error", tasks="*.even_*")(lambda event: ran.append(event.task_name[-1]))
+        for number in range(8):
+            name = f"{'odd' if number % 2 else 'even'}_{number}"
+            huey.execute(huey.task(name=name)(fail).s())
+            assert len(kit._receiver._plans) <= 3
+    assert ran == ["0", "2", "4", "6"]
+
+
+def test_a_signal_that_is_being_sent_while_the_kit_is_uninstalled_runs_no_handler():
+    """Huey may be iterating over its receivers at that moment."""
+    huey, ran = MemoryHuey("uninstalled"), []
+    kit = install_handlers(huey)
+    kit.on("error")(ran.append)
+    (receive,) = huey._signal.receivers["error"]
+    kit.uninstall()
+    receive("error", huey.task()(fail).s(), ValueError("failed"))
+    assert (ran, kit.count("huey_signals_total")) == ([], 0)
 
 
 class Never(list):
