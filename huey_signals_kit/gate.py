@@ -319,11 +319,9 @@ def _is_hueys_own(method: Callable[..., Any]) -> bool:
 
 def _attached_decision(metadata: Any) -> StoreDecision | None:
     # Hot path of every real error, so the types are compared in C first.
-    if isinstance(metadata, dict) and _TaggedStr in map(type, metadata.values()):
-        for text in metadata.values():
-            if isinstance(text, _TaggedStr):
-                return text.decision
-    return None
+    if not isinstance(metadata, dict) or _TaggedStr not in map(type, metadata.values()):
+        return None
+    return next(text.decision for text in metadata.values() if isinstance(text, _TaggedStr))
 
 
 def _short_metadata(task: Any, exception: BaseException, verdict: Verdict) -> dict[str, Any]:

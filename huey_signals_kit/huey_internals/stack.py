@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from huey import signals
 from huey.api import Huey, Task
+from huey.consumer import Scheduler
 
 from .facts import CAUGHT_EXCEPTIONS
 
@@ -146,3 +147,12 @@ def is_between_tasks() -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def enqueues_periodic_tasks() -> bool:
+    """Return whether the caller runs in a scheduler of Huey that enqueues periodic tasks.
+
+    With ``--no-periodic`` a scheduler enqueues none.
+    """
+    frame = _find_frame(sys._getframe(1), ("loop",), _NEAR, Scheduler)
+    return frame is not None and bool(frame.f_locals["self"].periodic)

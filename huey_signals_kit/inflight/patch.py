@@ -15,11 +15,12 @@ from weakref import ref
 from huey.api import Huey
 
 from ..huey_internals.patch import MethodPatch
+from ..huey_internals.stack import enqueues_periodic_tasks
 from .claims import ClaimedMessage, deserializing_ref, in_flight_of, no_task_ref
 
 
 class QueuePatch:
-    """Wrappers around ``dequeue``, ``read_schedule`` and ``read_periodic`` of one Huey.
+    """Wrappers around ``dequeue`` and ``read_schedule`` of one Huey.
 
     Args:
         huey: The Huey.
@@ -27,7 +28,7 @@ class QueuePatch:
             schedule. With ``-k process`` the scheduler has its own process, where Huey calls no
             hook.
         on_periodic_detected: Called in the process of a scheduler that enqueues periodic tasks,
-            each time that it looks for due ones, once a minute.
+            each time that it reads the schedule.
     """
 
     def __init__(
@@ -47,7 +48,6 @@ class QueuePatch:
         self._active = True
         self._patch.wrap("dequeue", self._dequeue)
         self._patch.wrap("read_schedule", self._read_schedule)
-        self._patch.wrap("read_periodic", self._read_periodic)
 
     def uninstall(self) -> None:
         """Remove the wrappers; one that other code has wrapped again only passes calls on."""
@@ -148,6 +148,8 @@ class QueuePatch:
                 return original(*args, **options)
             if multiprocessing.parent_process() is not None:
                 self._on_scheduler_detected()
+            if enqueues_periodic_tasks():
+                self._on_periodic_detected()
             in_flight = in_flight_of(self._huey)
             with in_flight.reading:
                 in_flight.due_tasks = []
@@ -155,13 +157,3 @@ class QueuePatch:
             return due_tasks
 
         return read_schedule
-
-    def _read_periodic(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a ``read_periodic`` that notes its calls: with ``--no-periodic`` there is none."""
-
-        def read_periodic(*args: Any, **options: Any) -> Any:
-            if self._active:
-                self._on_periodic_detected()
-            return original(*args, **options)
-
-        return read_periodic

@@ -205,6 +205,39 @@ def test_a_lock_from_before_the_kit_is_freed_at_its_end(any_huey):
     assert store(any_huey) == {}
 
 
+@pytest.mark.parametrize("is_taken_again", [False, True])
+def test_a_block_from_before_the_kit_frees_no_lock_of_another_process(make_huey, is_taken_again):
+    """The kit has seen the lock object since, because it was refused; and the lock was cleared."""
+    huey = make_huey("sqlite")
+    lock = huey.lock_task("held")
+    lock.__enter__()
+    install_handlers(huey)
+    with pytest.raises(TaskLockedException):
+        lock.__enter__()
+    if is_taken_again:
+        huey.delete(key(huey, "held"))
+        taken_by(huey, "held", ELSEWHERE)
+    lock.__exit__(None, None, None)
+    assert lock.is_locked() is is_taken_again
+
+
+def test_blocks_that_were_cleared_inside_are_each_closed_once(make_huey):
+    """Two of one thread on one lock object, and the third is still open."""
+    huey = make_huey("sqlite")
+    install_handlers(huey)
+    lock = huey.lock_task("held")
+    for _ in range(2):
+        lock.__enter__()
+        assert lock.clear()
+    lock.__enter__()
+    with ThreadPoolExecutor(1) as pool:  # which of the three a foreign thread closes is unknown
+        for _ in range(2):
+            pool.submit(lock.__exit__, None, None, None).result()
+    assert lock.is_locked()
+    lock.__exit__(None, None, None)
+    assert not lock.is_locked()
+
+
 def test_without_the_kit_a_lock_is_as_it_was(any_huey):
     """One that is held when the kit goes names its holder to its end."""
     install_handlers(any_huey)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import get_args
@@ -101,7 +102,10 @@ def test_an_installed_package_may_bring_presets(tmp_path):
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        env={"PYTHONPATH": f"{tmp_path}:{module.__file__.rpartition('/huey_signals_kit/')[0]}"},
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{tmp_path}:{module.__file__.rpartition('/huey_signals_kit/')[0]}",
+        },
     )
     assert ran.stdout.splitlines() == [
         "brief-locks broken lost observe quiet-locks reschedule-locks theirs tidy-tokens False",
