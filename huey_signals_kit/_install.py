@@ -9,7 +9,8 @@ from typing import Any, Literal, NoReturn
 from ._checks import check_huey, refuse_unknown, validate_flag
 from ._settings import Settings
 from .handlers.tokens import CleanTokens
-from .kit import ATTRIBUTE, Kit
+from .huey_internals.facts import attached_kit
+from .kit import Kit
 from .presets import AnyPreset
 from .registry import Registry
 from .runtime.configuration import configuration
@@ -163,5 +164,5 @@ def restore_kit(kit: Kit) -> None:
 def get_kit(huey: Any) -> Kit | None:
     """Return the kit that is installed on `huey`, or None."""
     huey = check_huey(huey, "get_kit()")
-    kit = getattr(huey, ATTRIBUTE, None)
-    return kit if isinstance(kit, Kit) and kit.huey is huey else None
+    kit = attached_kit(huey)
+    return kit if isinstance(kit, Kit) else None

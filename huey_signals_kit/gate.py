@@ -140,11 +140,10 @@ class Gate:
         self._patch = MethodPatch(huey)
 
     def install(self) -> None:
-        """Wrap the three methods of this instance."""
+        """Wrap the first two methods of this instance; `attach` wraps the third if needed."""
         self._active = True
         self._patch.wrap("build_error_result", self._wrap_build)
         self._patch.wrap("put_result", self._wrap_put)
-        self._patch.wrap("_requeue_task", self._wrap_requeue)
 
     def uninstall(self) -> None:
         """Restore the methods, and apply no more verdicts.
@@ -165,6 +164,8 @@ class Gate:
         """
         if verdict is not None or getattr(task, _ATTACHED, None) is not None:
             setattr(task, _ATTACHED, (verdict, id(exception), type(exception), self._gate_id))
+            if task.retries and self._active:
+                self._patch.wrap("_requeue_task", self._wrap_requeue)
 
     def _verdict(self, task: Any, exception: BaseException) -> Verdict | None:
         verdict: Verdict | None = None

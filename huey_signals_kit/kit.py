@@ -20,6 +20,7 @@ from .expiring import Expiry
 from .gate import Gate
 from .handlers.tokens import token_policy
 from .handlers.wait_state import WaitMessages
+from .huey_internals.facts import attach_kit, attached_kit
 from .huey_internals.patch import WorkerHooks
 from .inflight.patch import QueuePatch
 from .integrations.sentry_events import SentryEvents
@@ -41,9 +42,6 @@ from .runtime.scheduler import JobGroup, scheduler
 from .signals import page_action
 from .sinks.configured import read_sinks
 from .sinks.runner import SinkRunner
-
-ATTRIBUTE = "_huey_signals_kit"
-"""The attribute of a Huey that holds its kit."""
 
 
 class Kit:
@@ -154,7 +152,7 @@ class Kit:
     @property
     def installed(self) -> bool:
         """Whether this kit is installed on its Huey."""
-        return getattr(self.huey, ATTRIBUTE, None) is self
+        return attached_kit(self.huey) is self
 
     @property
     def handlers(self) -> tuple[Handler, ...]:
@@ -391,7 +389,7 @@ class Kit:
             self.detach()
             self._jobs.cancel()
             raise
-        setattr(self.huey, ATTRIBUTE, self)
+        attach_kit(self.huey, self)
 
     def detach(self) -> None:
         """Remove all components from the Huey, under the configuration lock.
@@ -411,7 +409,7 @@ class Kit:
             reason: The reason, for code that registers a handler on this kit meanwhile.
         """
         if self.installed:
-            delattr(self.huey, ATTRIBUTE)
+            attach_kit(self.huey, None)
         for registry in (self.registry, self._preset):
             registry.watch(None)
         self.registry.close(reason)

@@ -58,6 +58,13 @@ LOCKED_MESSAGE = "Task %s not run, %s."
 REVOKED_MESSAGE = "Task %s was revoked, not executing"
 """The message that Huey logs about a revoked task; its argument is the id."""
 
+_KIT = "_huey_signals_kit"
+"""The attribute of the task registry of a Huey that has its kit.
+
+It is no attribute of the Huey, because CPython finds the attributes of an instance several times
+faster if there are few: 30, less one for each instance of its class.
+"""
+
 # Methods that plugins, including the kit, do not replace on an instance.
 _UNPATCHED_METHODS = ("create_consumer", "scheduled_count", "pending_count")
 
@@ -105,6 +112,17 @@ def real_huey(candidate: object) -> Huey | None:
     methods = (getattr(candidate, name, None) for name in _UNPATCHED_METHODS)
     owners = (getattr(method, "__self__", None) for method in methods)
     return next((owner for owner in owners if issubclass(type(owner), Huey)), None)
+
+
+def attached_kit(huey: Any) -> Any:
+    """Return the kit that is attached to `huey`, or None."""
+    kit = getattr(huey._registry, _KIT, None)
+    return kit if kit is not None and kit.huey is huey else None
+
+
+def attach_kit(huey: Any, kit: Any) -> None:
+    """Attach `kit` to `huey`; None detaches."""
+    setattr(huey._registry, _KIT, kit)
 
 
 def current_time(huey: Any) -> Any:

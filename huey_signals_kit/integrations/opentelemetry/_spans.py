@@ -11,12 +11,12 @@ from opentelemetry.trace import INVALID_SPAN, Link, SpanContext, SpanKind, set_s
 
 from ..._lock_errors import LockErrors
 from ...huey_internals.django_tasks import task_name
+from ...huey_internals.facts import attached_kit
 from ._attempt import Attempt, current_attempt, record_error
 from ._header import Carrier, carrier_of, reset_outgoing_carrier, set_outgoing_carrier
 from ._ids import PROCESS, SCHEDULE, SEND, SpanIds
 from ._tracer import HueyTracer
 
-_KIT = "_huey_signals_kit"
 """The attribute of a Huey that has its kit."""
 
 _DEFAULT_LOCK_ERRORS = LockErrors()
@@ -155,7 +155,7 @@ class ConsumerSpan:
             None if sent is not None and _has_span(sent) else ids,
             PROCESS,
         )
-        kit = getattr(huey, _KIT, None)
+        kit = attached_kit(huey)
         lock_errors = _DEFAULT_LOCK_ERRORS if kit is None else kit._context.lock_errors
         self.attempt = Attempt(task, span, lock_errors)
         self._attempt_token = current_attempt.set(self.attempt)
