@@ -78,6 +78,8 @@ class HostRecordWriter:
         reset_in_child(self)
 
     def _after_fork(self) -> None:
+        # Read now: once the parent has ended, another process takes its place.
+        self._parent = process_with_pid(os.getppid())
         self._worker = ""
         self._workers: dict[int, ref[threading.Thread]] = {}
         self._idle_since: float | None = None
@@ -161,7 +163,7 @@ class HostRecordWriter:
             names=self._names,
             place=this_process(),
             worker=self._worker,
-            parent=process_with_pid(os.getppid()) if forked else None,
+            parent=self._parent if forked else None,
             at=time.monotonic(),
             idle_since=self._idle_since,
             folder=working_folder(),

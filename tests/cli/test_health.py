@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -21,7 +23,7 @@ from huey_signals_kit.jobs import host_record
 from huey_signals_kit.jobs.host_record import RUN_DIR, HostRecord, HostRecordWriter, read_records
 from huey_signals_kit.ledger import Heartbeat, Process, open_ledger
 from huey_signals_kit.runtime.process_id import process_with_pid, this_process
-from tests.consumer.harness import running_consumer
+from tests.consumer.harness import ROOT, running_consumer
 from tests.consumer.locks_app import HOST
 from tests.locks import ELSEWHERE, GONE
 from tests.support import wait_until
@@ -150,6 +152,30 @@ def test_workers_without_their_consumer(sqlite_shop, consume):
     code, why = answer(sqlite_shop, "--here", name=NAME)
     assert code == 1
     assert "ended unexpectedly" in why
+
+
+ORPHAN = """
+import multiprocessing, os, signal, time
+from huey import MemoryHuey
+from huey_signals_kit.jobs.host_record import HostRecordWriter
+
+writer, consumer = HostRecordWriter(MemoryHuey("shop")), os.getpid()
+
+def work():
+    while os.getppid() == consumer:
+        time.sleep(0.01)
+    parent = writer._record().parent
+    print(parent.pid == consumer, parent.is_alive())
+
+multiprocessing.get_context("fork").Process(target=work).start()
+os.kill(consumer, signal.SIGKILL)
+"""
+
+
+def test_a_worker_names_the_consumer_that_started_it_also_after_its_end():
+    """It writes its file again every ten seconds, and then has another parent process."""
+    ran = subprocess.run([sys.executable, "-c", ORPHAN], cwd=ROOT, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (-signal.SIGKILL, "True False\n"), ran.stderr
 
 
 def test_a_consumer_that_was_killed(sqlite_shop, consume, run_dir):
