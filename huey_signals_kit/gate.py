@@ -112,7 +112,9 @@ class _TaggedStr(str):
 class Gate:
     """A patch of ``build_error_result``, ``put_result`` and ``_requeue_task`` of one Huey.
 
-    If the kit's own code raises, the error is stored as Huey does.
+    The last one is wrapped at the first verdict on a task that Huey will retry: each patch is one
+    more attribute of the Huey, see `attach_kit`. If the kit's own code raises, the error is stored
+    as Huey does.
 
     Args:
         huey: The Huey.
@@ -140,7 +142,7 @@ class Gate:
         self._patch = MethodPatch(huey)
 
     def install(self) -> None:
-        """Wrap the first two methods of this instance; `attach` wraps the third if needed."""
+        """Wrap ``build_error_result`` and ``put_result`` of this instance."""
         self._active = True
         self._patch.wrap("build_error_result", self._wrap_build)
         self._patch.wrap("put_result", self._wrap_put)

@@ -59,11 +59,7 @@ REVOKED_MESSAGE = "Task %s was revoked, not executing"
 """The message that Huey logs about a revoked task; its argument is the id."""
 
 _KIT = "_huey_signals_kit"
-"""The attribute of the task registry of a Huey that has its kit.
-
-It is no attribute of the Huey, because CPython finds the attributes of an instance several times
-faster if there are few: 30, less one for each instance of its class.
-"""
+"""The attribute of the task registry of a Huey that has its kit."""
 
 # Methods that plugins, including the kit, do not replace on an instance.
 _UNPATCHED_METHODS = ("create_consumer", "scheduled_count", "pending_count")
@@ -121,7 +117,12 @@ def attached_kit(huey: Any) -> Any:
 
 
 def attach_kit(huey: Any, kit: Any) -> None:
-    """Attach `kit` to `huey`; None detaches."""
+    """Attach `kit` to `huey`; None detaches.
+
+    It is an attribute of the task registry, because a Huey may have few more: CPython finds the
+    attributes of an instance several times faster if they are at most 30, less one for each
+    instance of the class (``SHARED_KEYS_MAX_SIZE`` in its ``dictobject.c``).
+    """
     setattr(huey._registry, _KIT, kit)
 
 
