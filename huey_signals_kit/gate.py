@@ -112,7 +112,7 @@ class _TaggedStr(str):
 class Gate:
     """A patch of ``build_error_result``, ``put_result`` and ``_requeue_task`` of one Huey.
 
-    The last one is wrapped at the first verdict on a task that Huey will retry: each patch is one
+    The last one is wrapped at the first verdict on a task that Huey may retry: each patch is one
     more attribute of the Huey, see `attach_kit`. If the kit's own code raises, the error is stored
     as Huey does.
 
@@ -166,7 +166,8 @@ class Gate:
         """
         if verdict is not None or getattr(task, _ATTACHED, None) is not None:
             setattr(task, _ATTACHED, (verdict, id(exception), type(exception), self._gate_id))
-            if task.retries and self._active:
+            # A receiver that runs later may yet have a Django task retried.
+            if self._active and (task.retries or task.name == RUN_TASK):
                 self._patch.wrap("_requeue_task", self._wrap_requeue)
 
     def _verdict(self, task: Any, exception: BaseException) -> Verdict | None:
