@@ -74,12 +74,13 @@ class HostRecordWriter:
 
     def __init__(self, huey: Any) -> None:
         self._huey = huey
+        self._process = process_with_pid(os.getppid())
         self._after_fork()
         reset_in_child(self)
 
     def _after_fork(self) -> None:
-        # Read now: once the parent has ended, another process takes its place.
-        self._parent = process_with_pid(os.getppid())
+        # Not asked of the system later: once the parent has ended, this process has another one.
+        self._parent, self._process = self._process, this_process()
         self._worker = ""
         self._workers: dict[int, ref[threading.Thread]] = {}
         self._idle_since: float | None = None
@@ -161,7 +162,7 @@ class HostRecordWriter:
         return HostRecord(
             queue=str(self._huey.name),
             names=self._names,
-            place=this_process(),
+            place=self._process,
             worker=self._worker,
             parent=self._parent if forked else None,
             at=time.monotonic(),

@@ -531,7 +531,7 @@ def test_any_name_survives_links_and_forms(memory_huey, name):
 
 def release_by_links(huey, site, name):
     taken_by(huey, name, GONE)
-    link = wait_until(lambda: link_in(get(site, "/locks"), "/lock?"), 10, "the link")
+    link = wait_until(lambda: link_in(get(site, "/locks"), "/lock?"), 60, "the link")
     rows, page = get(site, "/locks"), get(site, link)
     confirmation = get(site, link_in(page, "/act/release?"))
     for body in (each.body.decode() for each in (rows, page, confirmation)):

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -31,9 +32,11 @@ from tests.web.browser.webdriver import Browser
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-if not (Path(huey.__file__).parent / "contrib/djhuey/tasks_backend.py").exists():
+BACKEND = Path(huey.__file__).parent / "contrib/djhuey/tasks_backend.py"
+MODULE = "django.tasks" if find_spec("django.tasks") else "django_tasks"
+if not (BACKEND.exists() and MODULE in BACKEND.read_text()):
     pytest.skip(
-        f"Huey {huey.__version__} has no backend for Django's tasks", allow_module_level=True
+        f"Huey {huey.__version__} has no backend for the tasks of {MODULE}", allow_module_level=True
     )
 
 SECONDS = 60
