@@ -31,6 +31,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huey_signals_kit.store import LARGEST, Reader, Unreadable
+from huey_signals_kit.store.unpickle.trusted import ids_in_plain
 from huey_signals_kit.store.reader import Opaque, StoredMessage
 from tests.selection import slow_except
 
@@ -530,6 +531,43 @@ def test_a_subclass_that_leaves_reading_as_it_is_needs_no_trust():
     huey.serializer.deserialize = lambda data: "mine"
     assert Reader(huey).is_trusted
     assert Reader(huey).value(b"x") == "mine"
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b"X\xff\0\0\0ab.", "cut off"),
+        (b"Sabc\n.", "no quotes"),
+        (b"S'a\n.", "no quotes"),
+        (b"S'\\q'\n.", "unknown escape"),
+        (b"\x86.", "more from the stack"),
+        (b"I1\nI2\na.", "adds to a int"),
+        (b"I1\nI2\n\x93.", "other than text"),
+        (b"I1\n}b.", "sets the state of a int"),
+        (b"cuuid\nUUID\n)\x81}X\x03\0\0\0intI-1\nsb.", "sets the state of a UUID"),
+        (b"I1\n)R.", "calls something other than"),
+    ],
+)
+def test_a_pickle_that_python_does_not_write_is_refused(raw, text):
+    """With a text that says what is wrong with it."""
+    with over(text):
+        Reader(MemoryHuey("x")).value(raw)
+
+
+def test_a_bytearray_of_an_old_protocol_is_read():
+    """It was written as a text that is to be encoded."""
+    raw = pickle.dumps(bytearray(b"a\xff"), protocol=2)
+    assert Reader(MemoryHuey("x")).value(raw) == bytearray(b"a\xff")
+
+
+def test_ids_are_found_in_any_plain_value():
+    """In bytes, in tasks and in results, also if they are in themselves."""
+    huey = MemoryHuey("x")
+    result, task = huey.task()(lambda: None)(), huey.task(name="other")(lambda: None).s()
+    value = [one_id(1).encode(), bytearray(one_id(2).encode()), result, task, {"k": (one_id(3),)}]
+    value.append(value)
+    expected = {one_id(1), one_id(2), one_id(3), result.id, task.id}
+    assert ids_in_plain(value) == expected
 
 
 def stored(version, what):
