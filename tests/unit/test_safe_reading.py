@@ -31,8 +31,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huey_signals_kit.store import LARGEST, Reader, Unreadable
-from huey_signals_kit.store.unpickle.trusted import ids_in_plain
 from huey_signals_kit.store.reader import Opaque, StoredMessage
+from huey_signals_kit.store.unpickle.trusted import ids_in_plain
 from tests.selection import slow_except
 
 STORED = json.loads(Path(__file__).with_name("stored_by_huey.json").read_text())
