@@ -64,6 +64,8 @@ def test_one_record(sqlite_shop, monkeypatch):
     dry = sqlite_shop.run("forget", sqlite_shop.name, "--record", "away")
     assert (dry.code, "process:away" in kit_data(sqlite_shop.huey)) == (0, True)
     assert "--record away --apply" in dry.words
+    as_json = sqlite_shop.run("forget", sqlite_shop.name, "--record", "away", "--json")
+    assert json.loads(as_json.out) == {"record": "away", "found": True, "dry_run": True}
     done = sqlite_shop.run("forget", sqlite_shop.name, "--record", "away", "--apply")
     assert (done.code, "process:away" in kit_data(sqlite_shop.huey)) == (0, False)
     assert sqlite_shop.run("forget", sqlite_shop.name, "--record", "away", "--apply").code == 1

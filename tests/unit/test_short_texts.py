@@ -12,6 +12,10 @@ pytest.importorskip("typer", exc_type=ImportError)
 pytest.importorskip("rich", exc_type=ImportError)
 pytest.importorskip("jinja2", exc_type=ImportError)
 
+from huey import MemoryHuey
+
+from huey_signals_kit.cli._export.state import overdue_seconds
+from huey_signals_kit.cli._forget import _describe_deleted
 from huey_signals_kit.cli._report.summary import format_stored_time
 from huey_signals_kit.cli._shared.find_huey import _describe_type
 from huey_signals_kit.cli._tokens.view import _validity
@@ -148,3 +152,25 @@ def test_a_semaphore_is_held_for_as_long_as_its_oldest_slot():
     """A lock without a known time is held for an unknown time."""
     assert _held_seconds(LockInfo("media", "semaphore", slots=(1.0, 5.0))) == 5.0
     assert _held_seconds(LockInfo("nightly")) is None
+
+
+@pytest.mark.parametrize(
+    ("deleted", "apply", "text"),
+    [
+        ({"records": 3}, False, "nothing was changed"),
+        ({"records": 0}, True, "it is unknown whether anything was deleted"),
+        ({"records": 1234, "marks": 0}, True, "these were deleted: 1,234 records"),
+    ],
+)
+def test_a_command_that_was_interrupted_says_what_it_has_deleted(deleted, apply, text):
+    """Or that it is unknown."""
+    assert _describe_deleted(deleted, apply).partition(";")[0] == text
+
+
+def test_a_message_without_a_time_is_due_since_an_unknown_time():
+    """And one that cannot be read, too; an empty schedule is not late."""
+    huey = MemoryHuey("schedule")
+    message = huey.serialize_task(huey.task()(lambda: None).s())
+    assert overdue_seconds(huey, message) is None
+    assert overdue_seconds(huey, b"no message") is None
+    assert overdue_seconds(huey, None) == 0.0
