@@ -112,9 +112,7 @@ class _TaggedStr(str):
 class Gate:
     """A patch of ``build_error_result``, ``put_result`` and ``_requeue_task`` of one Huey.
 
-    The last one is wrapped at the first verdict on a task that Huey may retry: each patch is one
-    more attribute of the Huey, see `attach_kit`. If the kit's own code raises, the error is stored
-    as Huey does.
+    If the kit's own code raises, the error is stored as Huey does.
 
     Args:
         huey: The Huey.
@@ -142,10 +140,11 @@ class Gate:
         self._patch = MethodPatch(huey)
 
     def install(self) -> None:
-        """Wrap ``build_error_result`` and ``put_result`` of this instance."""
+        """Wrap the three methods of this instance."""
         self._active = True
         self._patch.wrap("build_error_result", self._wrap_build)
         self._patch.wrap("put_result", self._wrap_put)
+        self._patch.wrap("_requeue_task", self._wrap_requeue)
 
     def uninstall(self) -> None:
         """Restore the methods, and apply no more verdicts.
@@ -166,9 +165,6 @@ class Gate:
         """
         if verdict is not None or getattr(task, _ATTACHED, None) is not None:
             setattr(task, _ATTACHED, (verdict, id(exception), type(exception), self._gate_id))
-            # A receiver that runs later may yet have a Django task retried.
-            if self._active and (task.retries or task.name == RUN_TASK):
-                self._patch.wrap("_requeue_task", self._wrap_requeue)
 
     def _verdict(self, task: Any, exception: BaseException) -> Verdict | None:
         verdict: Verdict | None = None
@@ -189,7 +185,7 @@ class Gate:
     def _wrap_build(self, original: Callable[..., Any]) -> Callable[..., Any]:
         is_overridden = not _is_hueys_own(original)
 
-        def build_hueys_own(task: Any, exception: BaseException) -> Any:
+        def build_unless_verdict(task: Any, exception: BaseException) -> Any:
             # Hot path of every real error: there is no verdict.
             try:
                 has_no_verdict = (
@@ -222,7 +218,7 @@ class Gate:
                 self._failed("in build_error_result", exc)
                 return metadata
 
-        return build_error_result if is_overridden else build_hueys_own
+        return build_error_result if is_overridden else build_unless_verdict
 
     def _wrap_requeue(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def _requeue_task(task: Any, timestamp: Any, *args: Any, **options: Any) -> Any:

@@ -37,7 +37,7 @@ _ANNOUNCEMENTS = {
 _Key = tuple[str, "type | str", "bool | None"]
 """A signal, the class of a task or the name of a Django task, and whether the exception is a lock
 error; None for other signals than ``error``."""
-_Plan = tuple[tuple[Handler, ...], "tuple[str, ...] | None"]
+_Route = tuple[tuple[Handler, ...], "tuple[str, ...] | None"]
 """The handlers to run, and the key under which the receiver counts the signal itself, if at all."""
 
 
@@ -85,7 +85,7 @@ class Receiver:
         self._unneeded = count_signals if context.meters_signals else None
         self._is_lock_error = context.lock_errors.match
         self._is_connected = False
-        self._plans: dict[_Key, _Plan] = {}
+        self._routes: dict[_Key, _Route] = {}
         self.connections = SignalConnections(huey)
 
     def update(self, added: Handler | None) -> None:
@@ -95,7 +95,7 @@ class Receiver:
             added: The handler that was added; None after any other change.
         """
         # Filled when signals arrive: until then, more handlers may be registered.
-        self._is_connected, self._plans = True, {}
+        self._is_connected, self._routes = True, {}
         handlers = self._source.handlers if added is None else (added,)
         listening = [each for each in handlers if each.function is not self._unneeded]
         signals = {s for s in SIGNALS if any(handler.listens_to(s) for handler in listening)}
@@ -107,7 +107,7 @@ class Receiver:
     def disconnect(self) -> None:
         """Disconnect all receivers of the kit; a signal being sent right now runs no handler."""
         self.connections.disconnect_all()
-        self._is_connected, self._plans = False, {}
+        self._is_connected, self._routes = False, {}
 
     def listeners(self, event: Event) -> tuple[Handler, ...]:
         """Return the handlers to run for an event, in running order.
@@ -116,20 +116,20 @@ class Receiver:
             event: The event.
         """
         is_lock_error = event.is_lock_error if event._signal == SIGNAL_ERROR else None
-        return self._plan(event._signal, event._task, is_lock_error)[0]
+        return self._route(event._signal, event._task, is_lock_error)[0]
 
-    def _plan(self, signal: str, task: Any, is_lock_error: bool | None) -> _Plan:
+    def _route(self, signal: str, task: Any, is_lock_error: bool | None) -> _Route:
         """Return what to do for a signal of a task.
 
         Three kinds of handlers are left out, so that they cost nothing: handlers for other tasks;
         for a real error, handlers for lock errors only; and `count_signals`, which needs no event.
-        The plan is cached by task class; for Django's own tasks, which share a class, by name.
+        The answer is cached by task class; for Django's own tasks, which share a class, by name.
         """
-        cache = self._plans  # another thread may replace it meanwhile
+        cache = self._routes  # another thread may replace it meanwhile
         key = (signal, task_key(task), is_lock_error)
-        plan = cache.get(key)
-        if plan is not None:
-            return plan
+        route = cache.get(key)
+        if route is not None:
+            return route
         if not self._is_connected:
             return (), None
         listeners: list[Handler] = []
@@ -149,8 +149,8 @@ class Receiver:
                 listeners.append(wrap_handler(handler))
         if len(cache) >= _MAX_KINDS:  # a process that makes classes of tasks without end
             cache.clear()
-        plan = cache[key] = tuple(listeners), count_key
-        return plan
+        route = cache[key] = tuple(listeners), count_key
+        return route
 
     def _receive(
         self, signal: str, task: Any, exception: Any = None, /, *others: object, **named: object
@@ -165,7 +165,7 @@ class Receiver:
         try:
             is_lock_error = self._is_lock_error(raised) if signal == SIGNAL_ERROR else None
             key = (signal, type(task), is_lock_error)
-            listeners, count_key = self._plans.get(key) or self._plan(signal, task, is_lock_error)
+            listeners, count_key = self._routes.get(key) or self._route(signal, task, is_lock_error)
             if count_key is not None:
                 self._pending.append(count_key)
             announcement = _ANNOUNCEMENTS.get(signal)

@@ -74,13 +74,17 @@ class HostRecordWriter:
 
     def __init__(self, huey: Any) -> None:
         self._huey = huey
-        self._process = process_with_pid(os.getppid())
-        self._after_fork()
+        self._parent = process_with_pid(os.getppid())
+        self._begin()
         reset_in_child(self)
 
     def _after_fork(self) -> None:
-        # Not asked of the system later: once the parent has ended, this process has another one.
-        self._parent, self._process = self._process, this_process()
+        # The system is not asked: if the parent has ended, it names another one by now.
+        self._parent = self._process
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = this_process()
         self._worker = ""
         self._workers: dict[int, ref[threading.Thread]] = {}
         self._idle_since: float | None = None

@@ -199,7 +199,7 @@ def test_a_process_that_makes_classes_without_end_keeps_no_more_than_so_many(mon
         for number in range(8):
             name = f"{'odd' if number % 2 else 'even'}_{number}"
             huey.execute(huey.task(name=name)(fail).s())
-            assert len(kit._receiver._plans) <= 3
+            assert len(kit._receiver._routes) <= 3
     assert ran == ["0", "2", "4", "6"]
 
 
