@@ -50,7 +50,7 @@ def count_instructions(
     if valgrind is None:
         raise CannotCount("no valgrind: apt install valgrind")
     with tempfile.TemporaryDirectory(prefix="callgrind-") as folder:
-        options = ["--dump-before=getppid", f"--callgrind-out-file={folder}/out.%p"]
+        options = ["--dump-before=getpgrp", f"--callgrind-out-file={folder}/out.%p"]
         child = ["-m", "tests.benchmarks.instructions", str(few), str(many), str(layouts)]
         child += [f"{side}:{kind}" for side, kind in sorted(wanted)]
         ended = subprocess.run(
@@ -71,7 +71,7 @@ def count_instructions(
 def _per_task(folder: Path, pid: str, tasks: int) -> float:
     dumps = [folder / f"out.{pid}.{number}" for number in range(1, DUMPS + 1)]
     if not all(dump.exists() for dump in dumps):
-        raise CannotCount("callgrind saw no call of getppid")
+        raise CannotCount("callgrind saw no call of getpgrp")
     _, few, _, many = map(_total, dumps)
     return (many - few) / tasks
 
@@ -93,11 +93,11 @@ def _child(side: str, kind: str, few: int, many: int) -> None:
     for count in (few, many):
         tasks = subject.prepare(kind, count)
         gc.collect()
-        os.getppid()
+        os.getpgrp()
         subject.run(tasks, kind)
         subject.add_up()
         gc.collect()
-        os.getppid()
+        os.getpgrp()
 
 
 def _move_classes(layout: int) -> None:
