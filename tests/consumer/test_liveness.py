@@ -45,7 +45,7 @@ def test_a_living_holder_keeps_its_lock_on_a_full_redis(full_setting, monkeypatc
         far.wait_until(lambda: setting.looks()["held"].alive, "its heartbeats")
         monkeypatch.delenv(HOST)
         client = setting.huey.storage.conn
-        client.config_set("maxmemory", "1mb")
+        client.config_set("maxmemory", 1)
         with pytest.raises(redis.exceptions.OutOfMemoryError):
             client.set("more", "x")
         time.sleep(3 * 5)  # as long as a freshness key lasts

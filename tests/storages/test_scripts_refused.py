@@ -59,6 +59,8 @@ def as_user(make_huey, redis_url):
 
 def _set(admin, user, rules):
     every = ["reset", "on", "nopass", "~*", "&*", "+@all"]
+    if int(admin.info("server")["redis_version"].partition(".")[0]) < 7:
+        rules = [rule for rule in rules if not rule.endswith("_ro")]
     # By hand: redis-py has no way to say "+@all" and then a command of it less.
     admin.execute_command("ACL", "SETUSER", user, *every, *rules)
 
