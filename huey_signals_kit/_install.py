@@ -9,11 +9,11 @@ from typing import Any, Literal, NoReturn
 from ._checks import check_huey, refuse_unknown, validate_flag
 from ._settings import Settings
 from .handlers.tokens import CleanTokens
-from .huey_internals.facts import attached_kit
 from .kit import Kit
 from .presets import AnyPreset
 from .registry import Registry
 from .runtime.configuration import configuration
+from .runtime.per_huey import attached_kit
 from .sinks.protocol import AnySink
 
 

@@ -186,7 +186,7 @@ class Gate:
         is_overridden = not _is_hueys_own(original)
 
         def build_unless_verdict(task: Any, exception: BaseException) -> Any:
-            # Hot path of every real error: there is no verdict.
+            # Hot path of every real error: none of the conditions on which `_verdict` finds one.
             try:
                 has_no_verdict = (
                     getattr(task, _ATTACHED, None) is None

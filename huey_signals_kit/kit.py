@@ -20,7 +20,6 @@ from .expiring import Expiry
 from .gate import Gate
 from .handlers.tokens import token_policy
 from .handlers.wait_state import WaitMessages
-from .huey_internals.facts import attach_kit, attached_kit
 from .huey_internals.patch import WorkerHooks
 from .inflight.patch import QueuePatch
 from .integrations.sentry_events import SentryEvents
@@ -38,6 +37,7 @@ from .presets import build_preset
 from .registry import Registry, default_registry
 from .runtime.component import Component
 from .runtime.configuration import configuration
+from .runtime.per_huey import attach_kit, attached_kit
 from .runtime.scheduler import JobGroup, scheduler
 from .signals import page_action
 from .sinks.configured import read_sinks

@@ -122,7 +122,8 @@ class Receiver:
         """Return what to do for a signal of a task.
 
         Three kinds of handlers are left out, so that they cost nothing: handlers for other tasks;
-        for a real error, handlers for lock errors only; and `count_signals`, which needs no event.
+        for a real error, handlers for lock errors only; and `count_signals`, in whose place the
+        receiver or the meter counts.
         The answer is cached by task class; for Django's own tasks, which share a class, by name.
         """
         cache = self._routes  # another thread may replace it meanwhile

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
-from weakref import WeakValueDictionary
 
 from huey import exceptions, signals
 from huey.api import Huey
@@ -59,9 +58,6 @@ LOCKED_MESSAGE = "Task %s not run, %s."
 REVOKED_MESSAGE = "Task %s was revoked, not executing"
 """The message that Huey logs about a revoked task; its argument is the id."""
 
-_kits: WeakValueDictionary[int, Any] = WeakValueDictionary()
-"""The kit of each Huey, by the Huey's identity."""
-
 # Methods that plugins, including the kit, do not replace on an instance.
 _UNPATCHED_METHODS = ("create_consumer", "scheduled_count", "pending_count")
 
@@ -109,26 +105,6 @@ def real_huey(candidate: object) -> Huey | None:
     methods = (getattr(candidate, name, None) for name in _UNPATCHED_METHODS)
     owners = (getattr(method, "__self__", None) for method in methods)
     return next((owner for owner in owners if issubclass(type(owner), Huey)), None)
-
-
-def attached_kit(huey: Any) -> Any:
-    """Return the kit that is attached to `huey`, or None."""
-    kit = _kits.get(id(huey))
-    return kit if kit is not None and kit.huey is huey else None
-
-
-def attach_kit(huey: Any, kit: Any) -> None:
-    """Attach `kit` to `huey`; None detaches.
-
-    The kit lives as long as the Huey, whose worker hooks refer to it. It is no attribute of the
-    Huey: CPython finds the attributes of an instance several times faster if there are few. Their
-    limit is 30 (``SHARED_KEYS_MAX_SIZE`` in its ``dictobject.c``), and each instance of the class
-    lowers it by one.
-    """
-    if kit is None:
-        _kits.pop(id(huey), None)
-    else:
-        _kits[id(huey)] = kit
 
 
 def current_time(huey: Any) -> Any:

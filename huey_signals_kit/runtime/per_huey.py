@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
-from weakref import ref
+from weakref import WeakValueDictionary, ref
 
 from .fork import reset_in_child
 
@@ -56,3 +56,27 @@ class PerHuey(Generic[T]):
             entry = self._objects.get(identity)
             if entry is not None and entry[0] is dead_ref:  # else another Huey has this identity
                 del self._objects[identity]
+
+
+_kits: WeakValueDictionary[int, Any] = WeakValueDictionary()
+"""The kit of each Huey, by the Huey's identity. A `PerHuey` would keep the Huey alive."""
+
+
+def attached_kit(huey: Any) -> Any:
+    """Return the kit that is attached to `huey`, or None."""
+    kit = _kits.get(id(huey))
+    return kit if kit is not None and kit.huey is huey else None
+
+
+def attach_kit(huey: Any, kit: Any) -> None:
+    """Attach `kit` to `huey`; None detaches.
+
+    The kit lives as long as the Huey, whose worker hooks refer to it. It is not an attribute of the
+    Huey, because CPython finds the attributes of an instance faster if there are few. The limit is
+    30 (``SHARED_KEYS_MAX_SIZE`` in its ``dictobject.c``), and each instance of the class lowers it
+    by one.
+    """
+    if kit is None:
+        _kits.pop(id(huey), None)
+    else:
+        _kits[id(huey)] = kit

@@ -258,9 +258,7 @@ def test_who_works_and_what_was_counted(shop):
     assert "and 19 more; --json has all" in ran.words
     assert "reports.daily (1)" in ran.words
     assert ran.fits()
-    assert (
-        " done" not in ran.words
-    )  # the tasks that were done are not counted, so the number is unknown
+    assert " done" not in ran.words  # that is counted only with a sink
 
 
 def test_long_and_hostile_names_fit(shop):

@@ -33,7 +33,7 @@ def test_a_huey_whose_task_registry_is_replaced_keeps_its_kit():
     assert not any(huey._signal.receivers.values())
 
 
-def test_a_kit_that_nobody_else_refers_to_lives_as_long_as_its_huey():
+def test_a_kit_without_any_other_reference_lives_as_long_as_its_huey():
     """And no longer."""
     huey = MemoryHuey("alive")
     install_handlers(huey, preset=[])

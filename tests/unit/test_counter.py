@@ -11,9 +11,10 @@ from contextlib import suppress
 from uuid import uuid4
 
 import pytest
+from huey import MemoryHuey
 from huey.exceptions import TaskLockedException
 
-from huey_signals_kit import install_handlers
+from huey_signals_kit import Registry, install_handlers
 from huey_signals_kit.handlers import count_lock_skips, count_signals
 from huey_signals_kit.huey_internals.facts import SIGNALS
 from huey_signals_kit.metrics.counter import AGGREGATE_AT, MetricCounter
@@ -319,3 +320,14 @@ def test_counting_waits_for_nobody_who_adds_up():
     with counts._lock:
         counts.aggregate_if_large()
         assert counts.total("huey_tokens_cleaned_total", {}) == 2 * AGGREGATE_AT
+
+
+@pytest.mark.parametrize("is_wanted", [True, False])
+def test_a_count_with_a_filter_of_events_counts_what_passes_it(is_wanted):
+    """The receiver counts by itself only what has no such filter."""
+    huey, own = MemoryHuey("filtered"), Registry("own")
+    own.add(count_signals, "error", when=lambda event: is_wanted)
+    with install_handlers(huey, own) as kit:
+        huey.task(name="fails")(lambda: 1 / 0)()
+        run_all(huey)
+        assert kit.count("huey_signals_total", signal="error") == int(is_wanted)

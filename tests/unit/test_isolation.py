@@ -408,7 +408,7 @@ def test_a_muted_announcement_is_not_made(huey):
 
 
 def test_a_huey_with_sinks_has_at_most_28_attributes(make_huey):
-    """CPython finds an attribute of an instance several times faster if there are no more.
+    """CPython finds the attributes of an instance faster if there are few.
 
     ``SHARED_KEYS_MAX_SIZE`` in its ``dictobject.c`` is 30, less one for each instance.
     """

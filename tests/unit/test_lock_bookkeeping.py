@@ -51,7 +51,7 @@ def test_the_cache_of_labels_is_cleared_when_it_is_full():
     assert len(labels) <= 2
 
 
-def test_a_loss_is_reported_once_whoever_notices_it_first():
+def test_a_loss_that_is_noticed_twice_is_reported_once():
     """The heartbeat and the holder may both see it."""
     locks, lost = HeldLocks(), acquisition(b"value", is_block=True)
     assert locks.mark_lost(("key", 1), lost)

@@ -114,3 +114,15 @@ def test_an_installed_package_may_bring_presets(tmp_path):
         "TypeError preset 'broken' of other_presets:number is not callable: 3",
         "ModuleNotFoundError No module named 'nowhere'",
     ], ran.stderr
+
+
+def test_a_class_can_fill_a_preset(monkeypatch):
+    """It is called with the registry like a function."""
+    monkeypatch.setattr("huey_signals_kit.presets._presets", {})
+
+    @register_preset("by-class")
+    class Preset:
+        def __init__(self, registry):
+            registry.on("locked", name="by class")(lambda event: DROP)
+
+    assert [each.name for each in module.build_preset("by-class")] == ["by class"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+from types import SimpleNamespace
 
 import pytest
 from huey import MemoryHuey
@@ -11,6 +12,9 @@ from huey.exceptions import TaskLockedException
 from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED, SIGNAL_REVOKED
 
 from huey_signals_kit import DROP, KEEP, Event, Registry
+from huey_signals_kit.dispatch import handler as handler_module
+from huey_signals_kit.dispatch.filters import TaskFilter, validate_tasks
+from huey_signals_kit.verdict import Verdict
 
 HUEY = MemoryHuey("registry-tests")
 
@@ -343,3 +347,44 @@ def test_an_includer_that_is_gone_is_not_kept_alive():
         Registry("short-lived").include(low)
     gc.collect()
     assert len(low._includers) == 0
+
+
+@pytest.mark.parametrize(("action", "seconds"), [("expire", None), ("drop", 3.0), ("keep", 1.0)])
+def test_only_an_error_that_expires_has_seconds(action, seconds):
+    """A verdict is made by `expire`, `DROP` or `KEEP`."""
+    with pytest.raises(ValueError, match=r"use expire\(\)"):
+        Verdict(action, seconds)
+
+
+def test_a_registry_that_is_included_twice_is_included_once():
+    """And one that is excluded without being included changes nothing."""
+    registry, other = Registry("one"), Registry("other")
+    other.add(lambda event: None, name="only")
+    registry.include(other)
+    registry.include(other)
+    registry.exclude(Registry("never included"))
+    assert [each.name for each in registry] == ["only"]
+    registry.exclude(other)
+    assert list(registry) == []
+
+
+def test_a_filter_of_tasks_equals_only_a_filter_of_the_same_tasks():
+    """So a handler that is registered again with another filter is another one."""
+    assert validate_tasks("a.*") == validate_tasks(["a.*"])
+    assert validate_tasks("a.*") != validate_tasks("b.*")
+    assert validate_tasks("a.*") != "a.*"
+    assert isinstance(validate_tasks("a.*"), TaskFilter)
+
+
+def test_an_exit_in_the_plan_of_a_verdict_stops_the_worker(monkeypatch):
+    """As Huey and Python expect of ``SystemExit``."""
+
+    class Plan:
+        def start(self):
+            raise SystemExit
+
+    verdict = Verdict("drop", plan=Plan())
+    registry = Registry("plans")
+    registry.add(lambda event: verdict, "locked")
+    with pytest.raises(SystemExit):
+        handler_module.run(list(registry), SimpleNamespace(_signal="locked"), print)

@@ -7,9 +7,11 @@ import subprocess
 import sys
 import textwrap
 import threading
+from types import SimpleNamespace
 
 import pytest
 
+from huey_signals_kit.runtime import threads
 from huey_signals_kit.runtime.threads import RenewedLock, start_thread
 
 
@@ -245,3 +247,20 @@ def test_a_lock_from_before_a_patch_is_renewed(monkeypatch):
             held = list(lock._locks.values())
     assert len(held) == 2
     assert [each.acquire(blocking=False) for each in held] == [True, True]
+
+
+def test_an_interrupt_of_a_thread_is_raised_there_without_gevent(monkeypatch):
+    """And in the main greenlet, where it is already in the right place."""
+    monkeypatch.setitem(sys.modules, "gevent", None)
+    assert not threads.forward_interrupt(KeyboardInterrupt())
+    main = object()
+    gevent = SimpleNamespace(get_hub=lambda: SimpleNamespace(parent=main), getcurrent=lambda: main)
+    monkeypatch.setitem(sys.modules, "gevent", gevent)
+    assert not threads.forward_interrupt(KeyboardInterrupt())
+
+    @threads.forwarding_interrupts
+    def work():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work()

@@ -419,7 +419,7 @@ def test_a_sweep_marks_first_as_the_command_does(any_huey, site):
 
 
 def test_a_sweep_waits_for_the_lease_of_a_process_that_is_gone(any_huey, site):
-    """The storage may have no expiry for it, and each sweep of the page begins to watch it anew."""
+    """Also on a storage where it does not expire by itself."""
     query = prepare(any_huey, "sweep")
     page = wait_until(
         lambda: form_of(found := get(site, f"/act/sweep?{query}")) and found, 20, "the count"

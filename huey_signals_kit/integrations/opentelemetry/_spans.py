@@ -11,13 +11,11 @@ from opentelemetry.trace import INVALID_SPAN, Link, SpanContext, SpanKind, set_s
 
 from ..._lock_errors import LockErrors
 from ...huey_internals.django_tasks import task_name
-from ...huey_internals.facts import attached_kit
+from ...runtime.per_huey import attached_kit
 from ._attempt import Attempt, current_attempt, record_error
 from ._header import Carrier, carrier_of, reset_outgoing_carrier, set_outgoing_carrier
 from ._ids import PROCESS, SCHEDULE, SEND, SpanIds
 from ._tracer import HueyTracer
-
-"""The attribute of a Huey that has its kit."""
 
 _DEFAULT_LOCK_ERRORS = LockErrors()
 

@@ -1,11 +1,14 @@
-"""Wrappers of an uninstalled kit, which stay if other code has wrapped them, only pass calls on."""
+"""What is in flight: through wrappers that have stayed, subclasses, and messages full of ids."""
 
 from __future__ import annotations
+
+from uuid import uuid4
 
 import pytest
 from huey import MemoryHuey
 
 from huey_signals_kit import install_handlers
+from huey_signals_kit.inflight import tasks as inflight_tasks
 from huey_signals_kit.inflight.claims import in_flight_of
 
 
@@ -19,7 +22,7 @@ class Logging(MemoryHuey):
 
 @pytest.mark.parametrize("cls", [MemoryHuey, Logging])
 def test_a_queue_is_read_through_the_wrappers_that_have_stayed(cls):
-    """Nothing is recorded as in flight any more."""
+    """Nothing is recorded as in flight."""
     huey = cls("stayed")
     task = huey.task()(lambda: 7)
     kit = install_handlers(huey)
@@ -52,3 +55,19 @@ def test_a_dequeue_of_a_subclass_that_finds_nothing_has_nothing_in_flight():
     taken = huey.dequeue()
     assert [claimed for _, claimed in in_flight_of(huey).claimed()] == [taken]
     assert kept is not taken
+
+
+def test_a_task_with_too_many_ids_is_unread(monkeypatch):
+    """A sweep then keeps all tokens, because any of them may be one of these."""
+    monkeypatch.setattr(inflight_tasks, "MAX_IDS", 2)
+    huey = MemoryHuey("ids")
+    install_handlers(huey)
+    task = huey.task()(lambda *others: None)
+    ids = [str(uuid4()) for _ in range(3)]
+    task(*ids)
+    taken = huey.dequeue()
+    assert [each for _, each in inflight_tasks.claimed_tasks(huey)] == [None]
+    huey._tasks_in_flight.add(direct := task.s(*ids))
+    assert (direct, None) in list(inflight_tasks.claimed_tasks(huey))
+    huey._tasks_in_flight.clear()
+    assert taken.args == tuple(ids)
