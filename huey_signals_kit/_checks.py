@@ -99,7 +99,7 @@ _UNRUN = (Awaitable, Generator, AsyncGenerator)
 """Types of objects that a call returns without running the body of the function."""
 
 
-def validate_runs(function: object, what: str) -> None:
+def validate_synchronous(function: object, what: str) -> None:
     """Raise `TypeError` if a call of `function` would only make an object and run no code.
 
     Such an object (a coroutine, a generator, an instance of a class) is always true, and the body
@@ -137,7 +137,7 @@ def validate_runs(function: object, what: str) -> None:
             )
 
 
-def validate_ran(answer: object, what: str) -> None:
+def validate_not_deferred(answer: object, what: str) -> None:
     """Raise `TypeError` if `answer` is a coroutine or a generator, whose body has not run.
 
     A decorated function may return one; checks at registration cannot see inside a decorator.
@@ -150,7 +150,7 @@ def validate_ran(answer: object, what: str) -> None:
 
 def truth_of(answer: object, what: str) -> bool:
     """Return whether a predicate's `answer` is true; raise `TypeError` for a coroutine."""
-    validate_ran(answer, what)
+    validate_not_deferred(answer, what)
     return bool(answer)
 
 
@@ -175,7 +175,7 @@ def _called_by(function: object) -> object:
 
 
 def _is_of_huey(thing: object) -> bool:
-    """Return whether `thing` is an object of Huey's, such as a task or a lock, but no Huey."""
+    """Return whether `thing` is an object of Huey's, such as a task or a lock, but not a Huey."""
     return type(thing).__module__ == "huey.api" and not isinstance(thing, Huey)
 
 
@@ -187,7 +187,7 @@ def check_huey(huey: object, who: str) -> Any:
         who: The function, for the message.
 
     Raises:
-        TypeError: `huey` is no Huey.
+        TypeError: `huey` is not a Huey.
     """
     actual = real_huey(huey)
     if actual is not None:
@@ -220,7 +220,7 @@ def validate_call(function: object, what: str) -> Callable[[Any], Any]:
     """Return `function` if it can be called with one event, and its body runs in that call."""
     if not callable(function):
         raise TypeError(f"{what} is not callable: {short(function)}")
-    validate_runs(function, what)
+    validate_synchronous(function, what)
     try:
         inspect.signature(function).bind(object())
     except TypeError:

@@ -74,8 +74,9 @@ def install_handlers(
         sweep_interval: Seconds between two sweeps. In a sweep, one process with workers deletes
             orphaned revoke tokens, as `Kit.sweep_tokens` does. None for no sweeps.
         stale_locks: What a consumer does about locks whose holder is dead: ``"report"`` them in
-            the log, in a count and with a signal; or also ``"release"`` them.
-        stale_after: Seconds of silence, watched from another host, after which this process
+            the log, in a count and with a signal; or also ``"release"`` them. Locks that name no
+            holder, such as those of a process without the kit, are left alone.
+        stale_after: Seconds of silence, observed from another host, after which this process
             counts as dead; at least 30. Make it longer than the longest call in a task that holds
             Python's interpreter lock (GIL): during that call the process writes no heartbeat.
         replace: Replace a kit with other arguments; handlers that were registered on that kit are

@@ -53,7 +53,7 @@ class TaskVerdicts(Protocol):
     """A reader of the tasks' own ``lock_errors``."""
 
     def verdict(self, task: Any, exception: BaseException, /) -> Verdict | None:
-        """Return the verdict; None if the option is invalid, or this is no lock error."""
+        """Return the verdict; None if the option is invalid, or this is not a lock error."""
 
 
 class ExpiringErrors(Protocol):
@@ -133,8 +133,8 @@ class Gate:
         self._task_verdict = task_option.verdict
         self._put_expiring = expiry.put
         self._django_records = django_records
-        self._suppressed = reporter.result_suppressed
-        self._failed = reporter.kit_failed
+        self._on_suppressed = reporter.result_suppressed
+        self._on_failure = reporter.kit_failed
         self._gate_id = object()  # not the gate, which a task would keep alive
         self._active = False
         self._patch = MethodPatch(huey)
@@ -166,7 +166,8 @@ class Gate:
         if verdict is not None or getattr(task, _ATTACHED, None) is not None:
             setattr(task, _ATTACHED, (verdict, id(exception), type(exception), self._gate_id))
 
-    def _verdict(self, task: Any, exception: BaseException) -> Verdict | None:
+    def _resolve_verdict(self, task: Any, exception: BaseException) -> Verdict | None:
+        """Return the verdict on an attempt; cancel its plan if Huey will not retry the task."""
         verdict: Verdict | None = None
         attached = getattr(task, _ATTACHED, None)
         if attached is not None and attached[1] == id(exception):
@@ -186,7 +187,7 @@ class Gate:
         is_overridden = not _is_hueys_own(original)
 
         def build_unless_verdict(task: Any, exception: BaseException) -> Any:
-            # Hot path of every real error: none of the conditions on which `_verdict` finds one.
+            # Hot path of every real error: True if `_resolve_verdict` cannot find a verdict.
             try:
                 has_no_verdict = (
                     getattr(task, _ATTACHED, None) is None
@@ -202,20 +203,20 @@ class Gate:
             # Huey passes the task and the exception by position.
             if self._active and len(args) > 1:
                 try:
-                    verdict = self._verdict(args[0], args[1])
+                    verdict = self._resolve_verdict(args[0], args[1])
                     if verdict is not None and args[0].name == RUN_TASK and not args[0].retries:
                         self._django_records.apply(args[0], args[1], verdict)
                     if verdict is not None and verdict.action != "keep" and not is_overridden:
                         return _short_metadata(args[0], args[1], verdict)
                 except Exception as exc:
-                    self._failed("in build_error_result", exc)
+                    self._on_failure("in build_error_result", exc)
             metadata = original(*args, **options)
             if verdict is None or not isinstance(metadata, dict):
                 return metadata
             try:
                 return _changed_metadata(metadata, args[0], verdict, is_overridden)
             except Exception as exc:
-                self._failed("in build_error_result", exc)
+                self._on_failure("in build_error_result", exc)
                 return metadata
 
         return build_error_result if is_overridden else build_unless_verdict
@@ -281,9 +282,9 @@ class Gate:
             whole = not isinstance(error.metadata.get("error"), _TaggedStr)
             stored = self._put_expiring(key, error, verdict.seconds, put_error, whole)
         try:
-            self._suppressed(key, task_name, verdict)
+            self._on_suppressed(key, task_name, verdict)
         except Exception as exc:
-            self._failed("in put_result", exc)
+            self._on_failure("in put_result", exc)
         return stored
 
 

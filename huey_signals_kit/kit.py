@@ -57,8 +57,8 @@ class Kit:
         Args:
             huey: The Huey.
             settings: The arguments of `install_handlers`.
-            is_test: Whether the kit exists for the time of a test: it writes no record, and starts
-                no upkeep by itself.
+            is_test: Whether the kit exists for the duration of a test: it writes no record, and
+                starts no upkeep by itself.
         """
         lock_errors = LockErrors(settings.lock_exceptions)
         should_delete_token = token_policy(settings.clean_tokens)
@@ -122,9 +122,9 @@ class Kit:
         )
         self.is_test = is_test
         self.application_kit: Kit | None = None
-        """The kit that this one replaces for the time of a test."""
+        """The kit that this one replaces for the duration of a test."""
         self.test_kit: Kit | None = None
-        """The kit that replaces this one for the time of a test."""
+        """The kit that replaces this one for the duration of a test."""
         self._context.record_skip = self._heartbeat.recent_skips.append
         job_args = huey, settings, self._heartbeat, counter, reporter, jobs
         self._token_sweep_job = TokenSweepJob(*job_args)
@@ -251,7 +251,7 @@ class Kit:
             upkeep.ResultPurgeStopped: It failed halfway, as when the storage became unreachable;
                 its `report` has what was done.
         """
-        report: upkeep.ResultPurgeReport = self._result_purger.sweep(min_age, dry_run)
+        report: upkeep.ResultPurgeReport = self._result_purger.run(min_age, dry_run)
         return report
 
     @cached_property

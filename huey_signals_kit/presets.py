@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NewType, TypeVar
 
 from huey.signals import SIGNAL_ERROR, SIGNAL_LOCKED, SIGNAL_RETRYING, SIGNAL_REVOKED
 
-from ._checks import listed, name_of, nearest, short, validate_runs
+from ._checks import listed, name_of, nearest, short, validate_synchronous
 from .handlers import (
     RescheduleLocked,
     count_lock_skips,
@@ -65,7 +65,7 @@ def register_preset(name: str) -> Callable[[P], P]:
         name: The name of the preset.
 
     Raises:
-        TypeError: The name is no string or is empty, or the decorated object is not callable.
+        TypeError: The name is not a string or is empty, or the decorated object is not callable.
         ValueError: Another preset has this name.
     """
     if not isinstance(name, str) or not name.strip():
@@ -75,7 +75,7 @@ def register_preset(name: str) -> Callable[[P], P]:
         if not callable(fill):
             raise TypeError(f"preset {name!r} is not callable: {short(fill)}")
         if not isinstance(fill, type):
-            validate_runs(fill, f"preset {name!r}")
+            validate_synchronous(fill, f"preset {name!r}")
         if _belongs_to_another(name, fill):
             raise ValueError(f"there is a preset {name!r} already; choose another name")
         _presets[name] = fill
@@ -102,7 +102,7 @@ def _new_registry(name: object) -> Registry:
     if not isinstance(name, str):
         raise TypeError(
             f"preset= takes a name, a Registry or a list of these, got {short(name)}; "
-            f"the names are {listed(available_presets())}, and [] is none of them"
+            f"the names are {listed(available_presets())}, pass [] for no preset"
         )
     registry = Registry(name)
     _find(name)(registry)
@@ -122,7 +122,7 @@ def _find(name: str) -> Preset:
     if not callable(fill):
         raise TypeError(f"preset {name!r} of {entry_point.value} is not callable: {short(fill)}")
     if not isinstance(fill, type):
-        validate_runs(fill, f"preset {name!r} of {entry_point.value}")
+        validate_synchronous(fill, f"preset {name!r} of {entry_point.value}")
     checked: Preset = fill
     return checked
 

@@ -34,8 +34,8 @@ def _is_in(registry: Registry, registries: Iterable[Registry]) -> bool:
 class Registry:
     """Handlers in running order: by descending priority, then in the order of registration.
 
-    Registries compose: ``a.include(b)`` also sees later changes of ``b``; ``a | b`` and
-    ``a.copy()`` are snapshots.
+    Registries compose: after ``a.include(b)``, ``a`` also has the handlers that ``b`` gets later;
+    ``a | b`` and ``a.copy()`` are snapshots.
 
     Args:
         name: A name for ``repr``.
@@ -130,7 +130,9 @@ class Registry:
         if not isinstance(handler, Handler):
             return self._add(make_handler(handler, options))
         if options != validate_options((), None, None, None, 0, False, None):
-            raise TypeError(f"add() got {handler!r}, which has its filters, and filters besides")
+            raise TypeError(
+                f"add() got {handler!r}, which has filters already; pass it alone, or its function"
+            )
         return self._add(handler)
 
     def remove(self, handler: Handler | HandlerFunction | str) -> None:
@@ -315,8 +317,8 @@ on = default_registry.on
 def wrap_handlers(wrapper: HandlerWrapper) -> None:
     """Call every handler of users through `wrapper` from now on, under every kit.
 
-    For frameworks, which have to prepare and clean up around code of users. Nothing is added to the
-    path of a handler where this was never called.
+    Frameworks use this to run code before and after each handler. Handlers are not wrapped if it
+    was never called.
     """
     with configuration.lock:
         register_wrapper(wrapper)

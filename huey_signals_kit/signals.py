@@ -1,7 +1,7 @@
 """The blinker signals that a kit sends; the sender is the Huey.
 
-A kit sends them for the signals of Huey that its handlers listen to: with ``tidy-tokens`` alone,
-for example, it sends nothing about locks.
+`lock_skipped` and `task_revoked` are sent only if a handler listens to that signal of Huey: with
+``tidy-tokens`` alone, for example, `lock_skipped` is not sent.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def main() -> None:
     for lock in kit.locks():
         print(f"{lock.name}: held by {lock.task_name}, alive: {lock.alive}")
         print("whose process is", "the worker's" if lock.pid == worker.pid else "another")
-    print("freed:", [lock.name for lock in kit.release_stale_locks()])
+    print("released:", [lock.name for lock in kit.release_stale_locks()])
     result = report(0)
     work()
     print("the next one is", result())

@@ -18,7 +18,7 @@ from huey_signals_kit import Registry, install_handlers
 from huey_signals_kit.handlers import RescheduleLocked
 
 patient = Registry("patient")
-again = RescheduleLocked(delay=0.2, backoff=2, most=60, give_up_after=3600)
+again = RescheduleLocked(delay=0.2, backoff=2, max_delay=60, give_up_after=3600)
 patient.add(again, SIGNAL_LOCKED, SIGNAL_ERROR, SIGNAL_RETRYING)
 
 huey = MemoryHuey("shop")

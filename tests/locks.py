@@ -25,7 +25,7 @@ def taken_by(huey, name, place, beats=True, incarnation=5, task_id=None):
     text = HolderEncoder()
     text.set_has_heartbeat(beats)
     task = None if task_id is None else Task(id=task_id)
-    written = huey.serializer.deserialize(text.write(task, huey.serializer)).split("\n")
+    written = huey.serializer.deserialize(text.encode(task, huey.serializer)).split("\n")
     written[1:5] = [str(place.pid), str(place.start_time), place.host, place.pid_namespace]
     process = written[6].partition("@")[0]
     written[6] = f"{process}@{incarnation}" if incarnation else process

@@ -20,8 +20,8 @@ from ..store.keys import DJANGO
 from ..store.reader import Opaque
 from ..verdict import Verdict
 
-_ATTEMPTS = 3
-"""The number of times that a record is read again because it has changed meanwhile."""
+_TRIES = 3
+"""How often a record is read, at most, if it changes meanwhile."""
 
 _LARGEST_SMALL = 4096
 """Bytes up to which a record that expires has the arguments of its task."""
@@ -122,7 +122,7 @@ class DjangoRecords:
             return
         try:
             task_id = str(task.id)
-            for _ in range(_ATTEMPTS):
+            for _ in range(_TRIES):
                 store = open_store(self._huey)
                 (raw,) = store.get([DJANGO + task_id])
                 value = None if raw is None else Reader(self._huey).value(raw)

@@ -56,11 +56,11 @@ class Handler:
     decides: bool
     """Whether the handler listens to a signal on which a verdict decides something."""
     only_lock_errors: bool
-    """Whether the function does nothing on errors that are no lock errors."""
+    """Whether the function does nothing on errors that are not lock errors."""
     background: Background[Submitted] | None
     """Runs the function on its own thread; None if a worker runs it."""
     call: HandlerFunction
-    """What is called with an event: `function`, or what a `Wrapper` made of it."""
+    """What is called with an event: `function`, or what a registered wrapper made of it."""
 
     def __repr__(self) -> str:
         parts = [f"on {'/'.join(sorted(self.signals)) if self.signals else 'every signal'}"]
@@ -136,10 +136,10 @@ class Handler:
         return bool(suppresses and (suppresses is True or suppresses(event)))
 
     def reject_verdict(self, answer: object) -> NoReturn:
-        """Raise `TypeError` for a return value that is no verdict, or that decides nothing."""
+        """Raise `TypeError` for a return value that is not a verdict, or that decides nothing."""
         if not isinstance(answer, Verdict):
             raise TypeError(
-                f"handler {self.name} returned {short(answer)}, which is no verdict; "
+                f"handler {self.name} returned {short(answer)}, which is not a verdict; "
                 "return KEEP, DROP, expire(seconds) or None (from huey_signals_kit)"
             )
         if self.background is not None:

@@ -12,11 +12,11 @@ from ..gate import Gate
 from ..handlers.counts import count_signals
 from ..huey_internals.django_tasks import task_key, task_name
 from ..huey_internals.facts import (
-    ENDED_WITHOUT_EXCEPTION,
+    AFTER_EXCEPT_BLOCK,
+    EXCEPTION_NOT_PASSED,
     FAILURE_SIGNALS,
     LOCK_SIGNALS,
     SIGNALS,
-    WITHOUT_EXCEPTION,
     passed_exception,
 )
 from ..huey_internals.patch import SignalConnections
@@ -161,7 +161,7 @@ class Receiver:
         # A subclass of Huey may pass further arguments.
         if others or named or not (raised is None or isinstance(raised, BaseException)):
             raised = passed_exception(signal, (exception, *others, *named.values()))
-        if raised is None and signal in WITHOUT_EXCEPTION:
+        if raised is None and signal in EXCEPTION_NOT_PASSED:
             raised = caught_by_huey(signal)
         try:
             is_lock_error = self._is_lock_error(raised) if signal == SIGNAL_ERROR else None
@@ -174,7 +174,7 @@ class Receiver:
                 announcement = None
             # Hot path of every real error: mostly no handler is left that needs an event.
             if listeners or announcement:
-                timing = timing_on_stack(task) if signal in ENDED_WITHOUT_EXCEPTION else None
+                timing = timing_on_stack(task) if signal in AFTER_EXCEPT_BLOCK else None
                 event = Event(signal, task, self._huey, raised, timing, self._context)
                 event._is_lock_error, event._signal_counted = is_lock_error, count_key is not None
                 verdict = run(listeners, event, self._reporter.handler_failed)

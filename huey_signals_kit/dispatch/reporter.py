@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from blinker import NamedSignal
 
 from .. import signals as announcements
-from .._checks import name_of, short, validate_ran
+from .._checks import name_of, short, validate_not_deferred
 from ..event import Event
 from ..metrics.counter import AGGREGATE_AT, MetricCounter
 from ..metrics.names import HANDLER_ERRORS, SUPPRESSED
@@ -33,7 +34,8 @@ class Reporter:
     def announce(self, signal: NamedSignal, **payload: object) -> None:
         """Send one of `huey_signals_kit.signals`; what subscribers raise is logged and counted."""
         if signal.receivers:
-            _announce(signal, self._huey, self._subscriber_failed, **payload)
+            on_failure = partial(self._subscriber_failed, signal.name)
+            _announce(signal, self._huey, on_failure, **payload)
 
     def handler_failed(self, handler: Handler, event: Event, exc: BaseException) -> None:
         """Log, count and announce that a handler raised an exception."""
@@ -79,24 +81,24 @@ class Reporter:
         self._failures.report("The record of a Django task", "to follow the verdict", exc)
         self._increment((HANDLER_ERRORS, RECORD))
 
-    def stale_lock(self, name: str, host: str | None, pid: int | None, released: bool) -> None:
+    def stale_lock(self, name: str, host: str | None, pid: int | None, will_release: bool) -> None:
         """Log that a lock is held by a process that is dead.
 
         Args:
             name: The name of the lock.
             host: The host of the holder.
             pid: The process id of the holder.
-            released: Whether the kit releases the lock.
+            will_release: Whether the kit releases the lock now.
         """
         log_error(
             "The lock %r is held by process %s on %s, which is dead: %s.",
             name,
             pid,
             host,
-            "it is released"
-            if released
-            else "no task gets it until it is released, as by "
-            "install_handlers(huey, stale_locks='release')",
+            "the kit releases it now"
+            if will_release
+            else "no task can acquire it until `huey-signals locks release` or "
+            "install_handlers(huey, stale_locks='release') releases it",
             queue=self._huey.name,
             lock=name,
         )
@@ -105,12 +107,12 @@ class Reporter:
         """Log that a process of an older version prevents releases and sweeps."""
         log_error("On the queue %r, %s", self._huey.name, text, queue=self._huey.name)
 
-    def _subscriber_failed(self, subscriber: object, exc: BaseException) -> None:
+    def _subscriber_failed(self, signal: str, subscriber: object, exc: BaseException) -> None:
         name = name_of(subscriber)
         # Each access to a bound method makes a new object, so the key has the owner's id.
         owner = getattr(subscriber, "__self__", subscriber)
         self._failures.report(
-            f"Subscriber {name}", "to an announcement", exc, ("subscriber", name, id(owner))
+            f"Subscriber {name}", f"on {signal!r}", exc, ("subscriber", name, id(owner))
         )
         self._increment((HANDLER_ERRORS, name))
 
@@ -124,7 +126,7 @@ def subscriber_names(huey: Any) -> list[str]:
 def _announce(
     signal: NamedSignal,
     huey: Any,
-    failed: Callable[[Any, BaseException], None],
+    on_failure: Callable[[Any, BaseException], None],
     **payload: Any,
 ) -> None:
     """Send a blinker signal; a subscriber that raises does not stop the others.
@@ -134,15 +136,15 @@ def _announce(
     Args:
         signal: The signal.
         huey: The sender.
-        failed: Called with each subscriber that raised, and the exception.
+        on_failure: Called with each subscriber that raised, and the exception.
         **payload: The keyword arguments for the subscribers.
     """
     if signal.is_muted:
         return
     for subscriber in list(signal.receivers_for(huey)):
         try:
-            validate_ran(subscriber(huey, **payload), "the subscriber")
+            validate_not_deferred(subscriber(huey, **payload), "the subscriber")
         except BaseException as exc:
             if is_exit(exc):
                 raise
-            failed(subscriber, exc)
+            on_failure(subscriber, exc)

@@ -12,7 +12,7 @@ from huey import storage as storages
 from huey.utils import Error
 
 from ..runtime.fork import reset_in_child
-from ..runtime.log import ErrorReporter, is_away
+from ..runtime.log import ErrorReporter, is_unreachable
 from ..runtime.scheduler import JobGroup, scheduler
 from ..store import open_store
 from ._entry import Entry, ExpiringBackend, as_text, small_error
@@ -62,7 +62,7 @@ class Expiry:
         reset_in_child(self)
 
     def _after_fork(self) -> None:
-        self._lock = threading.RLock()  # reentrant: a signal handler may interrupt its holder
+        self._lock = threading.RLock()  # reentrant: a Unix signal handler may interrupt its holder
 
     def begin(self) -> None:
         """Delete errors that are due, every `DELETE_SECONDS` from now on."""
@@ -170,7 +170,7 @@ class Expiry:
         try:
             return getattr(self._backend(storage), method)(storage, entry)
         except Exception as exc:
-            if is_away(exc):
+            if is_unreachable(exc):
                 raise
             self._failed("storing an error that expires", exc)
             return getattr(self._in_memory, method)(storage, entry)

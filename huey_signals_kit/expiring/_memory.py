@@ -30,7 +30,7 @@ class InMemoryIndex:
         reset_in_child(self)
 
     def _after_fork(self) -> None:
-        self._lock = threading.RLock()  # reentrant: a signal handler may interrupt its holder
+        self._lock = threading.RLock()  # reentrant: a Unix signal handler may interrupt its holder
 
     def put(self, storage: Any, entry: Entry) -> Any:
         """Store the error, then add it to the index."""

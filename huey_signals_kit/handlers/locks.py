@@ -12,7 +12,7 @@ from ..verdict import DROP, Verdict, expire
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def suppressing(handler: F) -> F:
+def mark_suppresses_lock_errors(handler: F) -> F:
     """Mark a handler whose lock errors are not stored, so that Sentry gets no event either."""
     vars(handler)["suppresses_lock_errors"] = True
     return handler
@@ -25,7 +25,7 @@ def mark_lock_errors_only(handler: F) -> F:
 
 
 @mark_lock_errors_only
-@suppressing
+@mark_suppresses_lock_errors
 def drop_lock_errors(event: Event) -> Verdict | None:
     """Return `DROP` for a lock error, and None for any other error."""
     return DROP if event._is_lock_error or event.is_lock_error else None
@@ -50,10 +50,12 @@ vars(expire_lock_errors)["makes_a_handler"] = True
 class ExpireLockErrors:
     """The handler that `expire_lock_errors` returns; two with the same time are equal.
 
-    A process deletes expired errors of all processes: from its start if a handler has `may_expire`
-    (a user's handler may have it too), a worker also from its start if a user's handler may return
-    `expire` or a task has ``lock_errors`` in seconds, and any process from the first error that it
-    stores with an expiry.
+    A process begins to delete expired errors, of all processes:
+
+    - at its start, if a handler has `may_expire`; a user's handler may have it too.
+    - when its first worker starts, if a user's handler may return `expire` or a task has
+      ``lock_errors`` in seconds.
+    - else when it first stores an error that expires.
     """
 
     verdict: Verdict

@@ -53,7 +53,7 @@ class RescheduleLocked:
     Args:
         delay: Seconds until the second attempt.
         backoff: The factor by which each delay is longer than the one before, 1 to 1000.
-        most: The longest delay, in seconds.
+        max_delay: The longest delay, in seconds.
         jitter: The largest fraction by which a delay is shortened, 0 to 1.
         give_up_after: Seconds after the first attempt in which the task must run.
     """
@@ -62,16 +62,16 @@ class RescheduleLocked:
 
     delay: float = 5.0
     backoff: float = 2.0
-    most: float = 300.0
+    max_delay: float = 300.0
     jitter: float = 0.25
     give_up_after: float = 3600.0
 
     def __post_init__(self) -> None:
-        for name in ("delay", "most", "give_up_after"):
+        for name in ("delay", "max_delay", "give_up_after"):
             validate_seconds(getattr(self, name), _argument(name), maximum=_TEN_YEARS)
         _check_number("backoff", self.backoff, 1, 1000)
         _check_number("jitter", self.jitter, 0, 1)
-        for name in ("most", "give_up_after"):
+        for name in ("max_delay", "give_up_after"):
             if getattr(self, name) < self.delay:
                 raise ValueError(
                     f"{_argument(name)} takes at least delay={self.delay!r}, "
@@ -104,7 +104,7 @@ class RescheduleLocked:
 
     def next_wait(self, wait: WaitState) -> tuple[WaitState, float]:
         """Return the wait after one more skip, and its delay in seconds, shortened by jitter."""
-        delay = min(max(wait.delay * self.backoff, self.delay), self.most)
+        delay = min(max(wait.delay * self.backoff, self.delay), self.max_delay)
         return replace(wait, delay=delay), delay * (1 - self.jitter * random.random())
 
     def end_of(self, wait: WaitState) -> float:
@@ -143,7 +143,7 @@ class _Rescheduling:
         self._wait, self._eta = wait, normalize_time(None, delay, huey.utc)
         event._context.carry_waits()
         _check_serializer(huey, task, wait)
-        task.retries = _Retries(task.retries, another=True)
+        task.retries = _Retries(task.retries, has_next=True)
         _make_false(task.on_error)
         return Verdict("drop", plan=self)
 
@@ -156,7 +156,7 @@ class _Rescheduling:
         task, wait = self._event._task, self._wait
         _restore_truth(task.on_error)
         retries = int(task.retries)
-        task.retries = _Retries(retries, another=True)
+        task.retries = _Retries(retries, has_next=True)
         if wait is not None:
             wait_state.write(task, wait)
         try:
@@ -188,24 +188,24 @@ class _Rescheduling:
 
 
 class _Retries(int):
-    """A number of retries whose truth value is `another`: whether there will be another attempt.
+    """A number of retries whose truth value is `has_next`: whether there will be another attempt.
 
-    Huey subtracts one for each attempt. If `another` is True, that leaves the number unchanged.
+    Huey subtracts one for each attempt. If `has_next` is True, that leaves the number unchanged.
     Pickled, the object is a plain number.
     """
 
-    another: bool
+    has_next: bool
 
-    def __new__(cls, number: int | None, another: bool) -> _Retries:
+    def __new__(cls, number: int | None, has_next: bool) -> _Retries:
         retries = super().__new__(cls, number or 0)
-        retries.another = another
+        retries.has_next = has_next
         return retries
 
     def __bool__(self) -> bool:
-        return self.another
+        return self.has_next
 
     def __sub__(self, other: int) -> int:
-        return int(self) if self.another else int(self) - other
+        return int(self) if self.has_next else int(self) - other
 
     def __reduce__(self) -> tuple[type[int], tuple[int]]:
         return (int, (int(self),))
@@ -214,7 +214,7 @@ class _Retries(int):
 def _give_up(task: Any) -> Verdict:
     """Have Huey make no other attempt, and store no error."""
     if task.retries:
-        task.retries = _Retries(task.retries, another=False)
+        task.retries = _Retries(task.retries, has_next=False)
     return DROP
 
 

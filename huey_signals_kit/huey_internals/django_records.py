@@ -97,7 +97,7 @@ class DjangoRecord:
 
 
 def parse_record(value: Any, task_id: str) -> DjangoRecord | None:
-    """Return a stored value as the record of a task; None if it is none.
+    """Return a stored value as the record of a task; None if it is not a record.
 
     Args:
         value: The value, read as data.

@@ -33,11 +33,11 @@ CAUGHT_EXCEPTIONS: dict[str, type[BaseException]] = {
 }
 """The exception of each signal that Huey emits inside its ``except`` block without passing it."""
 
-WITHOUT_EXCEPTION = frozenset({*CAUGHT_EXCEPTIONS, signals.SIGNAL_RETRYING})
+EXCEPTION_NOT_PASSED = frozenset({*CAUGHT_EXCEPTIONS, signals.SIGNAL_RETRYING})
 """Signals that are about an exception which Huey does not pass."""
 
-ENDED_WITHOUT_EXCEPTION = frozenset({signals.SIGNAL_COMPLETE, signals.SIGNAL_RETRYING})
-"""Signals that follow an attempt outside of Huey's ``except`` block."""
+AFTER_EXCEPT_BLOCK = frozenset({signals.SIGNAL_COMPLETE, signals.SIGNAL_RETRYING})
+"""Signals that Huey emits after its ``except`` block."""
 
 NEVER_SIGNAL_ERROR: tuple[type[BaseException], ...] = tuple(
     getattr(exceptions, name)

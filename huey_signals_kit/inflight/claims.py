@@ -107,7 +107,7 @@ class InFlight:
 
         return restore
 
-    def finished(self, thread_id: int) -> None:
+    def finish(self, thread_id: int) -> None:
         """Record that a thread has finished its message: it dequeues the next one, or ends.
 
         Args:

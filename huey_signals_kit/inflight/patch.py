@@ -73,7 +73,7 @@ class QueuePatch:
             if last is not None:
                 task_ref = last.task_ref
                 if task_ref() is not None:
-                    in_flight.finished(thread_id)
+                    in_flight.finish(thread_id)
                 by_thread[thread_id] = None
             if not self._active:
                 return original()
@@ -106,7 +106,7 @@ class QueuePatch:
 
         def dequeue(*args: Any, **options: Any) -> Any:
             thread_id = threading.get_ident()
-            in_flight.finished(thread_id)
+            in_flight.finish(thread_id)
             if not self._active:
                 return original(*args, **options)
             claim = in_flight.by_thread[thread_id] = ClaimedMessage()

@@ -1,6 +1,6 @@
 """Read which tasks this process has in flight, and every task id that they lead to.
 
-A task leads to the tasks nested in it, at any depth: later pipeline stages, error handlers, the
+A task leads to the tasks nested in it, at any depth: later pipeline stages, ``on_error`` tasks, the
 callback of its chord. It may also pass an id in its arguments to code that enqueues that task. All
 of these ids keep their tokens alive. A task whose message cannot be read leads to unknown ids. It
 is counted as *unread*, and while there is one, nothing is deleted.
@@ -21,7 +21,7 @@ MAX_IDS = 20_000
 """Number of ids of one task that a heartbeat carries; a task with more counts as unread."""
 
 READING_SECONDS = 2.0
-"""Seconds to wait while the scheduler is reading the schedule."""
+"""Seconds to wait while Huey's scheduler is reading the schedule."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class RunningTask:
     since: float
     """When a heartbeat first found the task running, by the clock of that host."""
     nested: tuple[str, ...] = ()
-    """The ids of its pipeline, error handlers and chord callbacks, at any depth."""
+    """All other ids that the task leads to, see `TaskIds.ids`."""
 
 
 @dataclass(frozen=True)
@@ -133,12 +133,11 @@ def _ids_of_task(task: Any) -> TaskIds | None:
 
 
 def pending_ids(huey: Any) -> tuple[set[str], int]:
-    """Return the ids of tasks that are stored nowhere and that no worker runs, and a count.
+    """Return the ids of tasks that are stored nowhere and not running, and how many are unread.
 
-    They are due tasks, which the scheduler is about to enqueue, and tasks of earlier messages that
-    other code still references. The count is of those that are unread. While the scheduler reads
-    the schedule this function waits, up to `READING_SECONDS`; if that is not enough, the schedule
-    counts as one unread task.
+    They are due tasks, which Huey's scheduler is about to enqueue, and tasks of earlier messages
+    that other code still references. While the scheduler reads the schedule this function waits, up
+    to `READING_SECONDS`; if that is not enough, the schedule counts as one unread task.
     """
     in_flight = in_flight_of(huey)
     acquired = in_flight.reading.acquire(timeout=READING_SECONDS)

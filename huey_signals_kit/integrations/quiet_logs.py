@@ -62,7 +62,7 @@ class QuietLogs:
         reset_in_child(self)
 
     def _after_fork(self) -> None:
-        self._lock = threading.RLock()  # reentrant: a signal handler may interrupt its holder
+        self._lock = threading.RLock()  # reentrant: a Unix signal handler may interrupt its holder
         self._removed: Counter[Line] = Counter()
         self._since = time.monotonic()
 

@@ -11,9 +11,10 @@ tasks it enqueues and what it has counted. Which processes write one:
   immediate mode, unless the process holds a lock that other processes can see. Counts from
   immediate mode are never written, not even after the mode is switched off.
 
-A few processes with workers, each on another host, also observe the records of the other processes.
+A few processes with workers, each on a different host, also observe the records of the other
+processes.
 
-Once a minute the new counts are added to the history of the queue (`ledger`), which is no part of
+Once a minute the new counts are added to the history of the queue (`ledger`), which is not part of
 the record.
 
 When the process ends, or the kit is uninstalled, the last record is marked as the last, and its
@@ -122,7 +123,7 @@ class HeartbeatWriter:
         self._held_locks = held_locks_of(huey)
         self.ledger = open_ledger(huey, stale_after, self._ledger_storage)
         self.observer_lease = ObserverLease(self.ledger, stale_after, releases_locks)
-        """Whether this process observes the records of the other processes."""
+        """The right to observe the records of the other processes; at most three hold one."""
         self.recent_skips: deque[tuple[str, str, float]] = deque(maxlen=MAX_SKIPS)
         """The last lock skips of this process: task id, lock, and seconds since the epoch."""
         self._fold_lease = self.ledger.lease("tidy", _FOLD_LEASE_SECONDS)
@@ -196,7 +197,7 @@ class HeartbeatWriter:
     def on_worker_stop(self) -> None:
         """Note that the worker of the calling thread dequeues no more messages."""
         self._host.on_worker_stop()
-        in_flight_of(self._huey).finished(threading.get_ident())
+        in_flight_of(self._huey).finish(threading.get_ident())
 
     def on_scheduler_detected(self) -> None:
         """Note that Huey's scheduler runs in this process."""
@@ -296,7 +297,7 @@ class HeartbeatWriter:
         state = self._state()
         self._update_native(bool(self._worker or "locks" in state))
         while self._native.errors:
-            self._log_failure("The heartbeat thread", RuntimeError(self._native.errors.popleft()))
+            self._log_failure("heartbeat thread", RuntimeError(self._native.errors.popleft()))
         if self._worker or "locks" in state or (counted, state) != self._last_written:
             self._acquire_observer_lease()
             self.ledger.write(self._record(counted, state), self.observer_lease.held)
@@ -318,7 +319,7 @@ class HeartbeatWriter:
         try:
             self._history.add(added)
         except Exception as exc:  # the heartbeat must go on
-            self._log_failure("The history", exc)
+            self._log_failure("history", exc)
 
     def _update_native(self, is_needed: bool) -> None:
         if is_needed and is_shared(self._huey.storage) and not scheduler.ending:
@@ -389,7 +390,7 @@ class HeartbeatWriter:
             waiting, unread = pending_ids(self._huey)
             running, unknown = self._running()
         except Exception as exc:  # tasks can contain any object of the application
-            self._log_failure("The heartbeat", exc)
+            self._log_failure("heartbeat", exc)
             return {"unread": 1, **({"locks": held} if held else {})}
         state = {
             "waiting": tuple(sorted(waiting)),

@@ -1,4 +1,4 @@
-"""A heartbeat that writes nothing, for kits that exist for the time of a test."""
+"""A heartbeat that writes nothing, for kits that exist for the duration of a test."""
 
 from __future__ import annotations
 

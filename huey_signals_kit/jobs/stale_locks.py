@@ -1,11 +1,13 @@
 """Find stale locks every five seconds, and release them with ``stale_locks="release"``.
 
-A stale lock is one whose holder's process is dead. The search must cost the same whatever the
-store holds, so a normal run only looks at three sets of names: the locks that the application has
-declared, the locks that a process names in its record, and the locks that were in doubt at the
-last run. Locks with other names, such as one per user, are found by a pass through the store, which
-begins every 15 minutes and reads a bounded number of pages per run. There is no pass where listing
-the lock keys would read every result or every file.
+A stale lock is one whose holder's process is dead. A lock that names no holder is not released: a
+living process without the kit may hold it, so that is left to a person.
+
+The search must cost the same whatever the store holds, so a normal run only looks at three sets of
+names: the locks that the application has declared, the locks that a process names in its record,
+and the locks that were in doubt at the last run. Locks with other names, such as one per user, are
+found by a pass through the store, which begins every 15 minutes and reads a bounded number of pages
+per run. There is no pass where listing the lock keys would read every result or every file.
 
 One process at a time does this: the holder of a lease, which must also observe the records of the
 other processes, because otherwise it knows nothing about holders on other hosts.
@@ -88,7 +90,7 @@ class StaleLockJob:
         self._jobs = jobs
         self._heartbeat = heartbeat
         # By the name of the Huey: 'a.b' and 'ab' share one ledger on Redis, but not their locks.
-        # A process that only reports must not keep one that releases from doing so.
+        # A process that only reports must not block one that releases.
         self._lease = heartbeat.ledger.lease(
             f"locks turn {huey.name}", _LEASE_SECONDS, has_priority=self._should_release
         )
@@ -208,7 +210,7 @@ class StaleLockJob:
             if len(self._reported) > _MAX_REPORTED:
                 del self._reported[next(iter(self._reported))]
             self._counter.add((STALE_LOCKS, self._counter.lock_labels[lock.name]))
-            self._reporter.stale_lock(lock.name, lock.host, lock.pid, released=self._should_release)
+            self._reporter.stale_lock(lock.name, lock.host, lock.pid, self._should_release)
             self._reporter.announce(stale_lock_found, lock=lock)
         if self._should_release and upkeep.release_unchanged(self._huey, lock):
             self.report_released(lock)

@@ -26,9 +26,9 @@ class TokenSweepJob:
     """The token sweeps of one kit; what they delete is counted, and each sweep is announced.
 
     With ``sweep_interval=`` the job runs by itself in processes with workers. A lease of that
-    duration in the ledger makes one process per interval sweep. The sweep gets a thread of its
-    own, because it may take minutes, and the scheduler must write heartbeats meanwhile: without
-    the heartbeat of this process the sweep itself would wait in vain for one.
+    duration in the ledger ensures that one process sweeps in each interval. The sweep has a thread
+    of its own, because it may take minutes, and the scheduler must write heartbeats meanwhile:
+    without the heartbeat of this process the sweep itself would wait in vain for one.
 
     Args:
         huey: The Huey.
@@ -98,7 +98,7 @@ class TokenSweepJob:
             SweepStopped: It failed halfway, as when the storage became unreachable.
         """
         try:
-            report: upkeep.SweepReport = self._sweeper.sweep(min_age, dry_run)
+            report: upkeep.SweepReport = self._sweeper.run(min_age, dry_run)
         except upkeep.SweepStopped as exc:
             self.report(exc.report)
             raise

@@ -105,8 +105,8 @@ class HolderEncoder:
         """By the class of a task, or the name of a Django task: the serializer, the length of the
         stamp, the bytes around it."""
 
-    def write(self, task: Any, serializer: Any) -> bytes:
-        """Return the value for a lock that is acquired now.
+    def encode(self, task: Any, serializer: Any) -> bytes:
+        """Return the value of a lock that is acquired now.
 
         Args:
             task: The task that acquires it, or None.

@@ -65,9 +65,9 @@ class LostLocks:
             named.append(f"{len(labels) - _MAX_NAMED} more")
         log(
             logging.WARNING,
-            "Lost %d lock%s: %s. The ttl of each expired, or another process released it, before "
-            "this process did. Another task may have run under the same lock. A lock that is held "
-            "again now was left alone.",
+            "Lost %d lock%s: %s. The ttl of each expired, or another process released it, while "
+            "this process still held it. Another task may have run under the same lock. A lock "
+            "that is held again now was left alone.",
             count,
             "" if count == 1 else "s",
             ", ".join(named),

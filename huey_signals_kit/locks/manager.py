@@ -148,7 +148,7 @@ class LockManager:
         """Acquire a lock as Huey's ``put_if_empty`` does, with the holder's name as its value.
 
         Hot path: called for every acquisition. The task is the one whose message this thread has
-        dequeued; only if there is none is the call stack searched.
+        dequeued. The call stack is searched only if there is none.
 
         Args:
             lock: The lock.
@@ -165,7 +165,7 @@ class LockManager:
         try:
             if task is None or task is DESERIALIZING or not huey._tasks_in_flight:
                 task = task_in_frames(sys._getframe(1))
-            raw = self._encoder.write(task, huey.serializer)
+            raw = self._encoder.encode(task, huey.serializer)
             if storage is not self._storage or scheduler.thread is None:
                 self._prepare(storage)
         except Exception as exc:  # an error of the kit must not refuse a lock

@@ -6,7 +6,7 @@ from typing import Any
 
 from huey.constants import EmptyData
 
-from ..runtime.log import is_away
+from ..runtime.log import is_unreachable
 from ..store import Reader, Store
 from .held import ANONYMOUS
 from .holder import parse_holder
@@ -33,7 +33,7 @@ def is_anonymous(huey: Any, key: str) -> bool:
         raw = huey.storage.peek_data(key)
         return raw is not EmptyData and parse_holder(Reader(huey).value(raw)) is None
     except Exception as exc:
-        if is_away(exc):
+        if is_unreachable(exc):
             raise
         return True  # unreadable, or a storage that cannot peek
 
@@ -49,12 +49,12 @@ def delete_acquisition(store: Store, key: str, raw: bytes) -> bool:
     try:
         return store.compare_and_delete(key, raw)
     except Exception as exc:
-        if raw == ANONYMOUS or is_away(exc):
+        if raw == ANONYMOUS or is_unreachable(exc):
             raise
     try:
         values = store.get([key])
     except Exception as exc:
-        if is_away(exc):
+        if is_unreachable(exc):
             raise
     else:
         if values != [raw]:

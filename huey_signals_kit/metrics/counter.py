@@ -72,7 +72,7 @@ class MetricCounter:
     def aggregate_if_large(self) -> None:
         """Add up what is pending, if there is much of it; workers call this now and then."""
         # Without waiting: the lock may be held by another thread that aggregates, or by this
-        # thread, which a signal handler has interrupted.
+        # thread, which a Unix signal handler has interrupted.
         longest = max(len(self.pending), len(self.refusals))
         if longest >= AGGREGATE_AT and self._lock.acquire(blocking=False):
             try:
@@ -149,7 +149,7 @@ class MetricCounter:
 
 def _move(pending: deque[T], items: list[T]) -> None:
     # No more than the current length, or a busy thread could keep this loop running forever. There
-    # may be fewer, if a signal handler interrupts this thread and aggregates.
+    # may be fewer, if a Unix signal handler interrupts this thread and aggregates.
     with suppress(IndexError):
         for _ in range(len(pending)):
             items.append(pending.popleft())

@@ -65,7 +65,7 @@ class FoldedLabels(dict[str, str]):
     def __init__(self, max_labels: int = MAX_LABELS, max_cached: int = 1000) -> None:
         super().__init__()
         self._max_cached = max_cached
-        # No lock, because a signal handler may interrupt this: the pop of a slot is atomic.
+        # No lock, because a Unix signal handler may interrupt this: the pop of a slot is atomic.
         self._free_slots = list(range(max_labels))
         self._admitted: dict[str, int] = {}
 

@@ -39,11 +39,11 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
 
 HELP: Final[dict[str, str]] = {
     SIGNALS: "Signals that Huey emitted.",
-    LOCK_SKIPS: "Tasks that did not run because another task held their lock.",
+    LOCK_SKIPS: "Attempts that failed because another task held the lock.",
     LOCK_REFUSALS: "Attempts to acquire a lock that was already held.",
     SUPPRESSED: "Errors that were not stored as Huey would have stored them.",
     TOKENS_CLEANED: "Revoke tokens that were deleted after they had done their work.",
-    HANDLER_ERRORS: "Exceptions that handlers, sinks and subscribers raised.",
+    HANDLER_ERRORS: "Exceptions that handlers, sinks, subscribers and jobs of the kit raised.",
     EVENTS_DROPPED: "Events that a background handler never saw.",
     STALE_LOCKS: "Locks found whose holder is dead.",
     LOCKS_RELEASED: "Locks released because no living process held them.",

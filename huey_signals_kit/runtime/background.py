@@ -34,7 +34,7 @@ Item = TypeVar("Item")
 class Background(Generic[Item]):
     """A queue whose items are handled on a daemon thread, which starts with the first item.
 
-    `submit` holds no lock, and each of its steps is atomic. So a signal handler may interrupt
+    `submit` holds no lock, and each of its steps is atomic. So a Unix signal handler may interrupt
     `submit` and call it again, and gevent may patch threads at any moment. Whether a thread may be
     started is one item in a list: the caller that pops the item starts the thread.
 
@@ -122,7 +122,7 @@ class Background(Generic[Item]):
                 return False
 
     def flush(self, deadline: float) -> None:
-        """Wait until every item is handled; then drop the rest, and log how many.
+        """Wait until every item is handled or `deadline`; drop the others, and log how many.
 
         Args:
             deadline: When to stop waiting, by the monotonic clock.
@@ -138,7 +138,7 @@ class Background(Generic[Item]):
             unhandled.insert(0, current[0])
         if unhandled:
             count = len(unhandled)
-            text = "%s did not get to %d events."
+            text = "%s did not handle %d events before the process ended; they are lost."
             log_error(text, self._name, count, failed=self._name, events=count)
             self._on_lost(unhandled)
 

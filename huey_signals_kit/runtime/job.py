@@ -31,10 +31,10 @@ class OnFailure(Protocol):
 
 
 def log_last_failure(name: str, exc: BaseException) -> None:
-    """Log in one line that the last run of a job failed."""
+    """Log in one line that a job failed to write out its data."""
     log_error(
-        "%s failed in its last run (%s): data that it has not sent or written are lost if the "
-        "process ends now.",
+        "%s failed while its data were written out (%s): what it has not sent or written is lost "
+        "if the process ends now.",
         name,
         short(exc),
         failed=name,
@@ -42,11 +42,11 @@ def log_last_failure(name: str, exc: BaseException) -> None:
 
 
 class Job:
-    """A function that runs at an interval; made by `Scheduler.every`, which explains the arguments.
+    """A function that runs at an interval; made by `Scheduler.every`.
 
     Args:
         name: The name of the job.
-        interval: Seconds from the end of one run to the next.
+        interval: Seconds from the end of a run (with `own_thread`, from its start) to the next.
         function: The function.
         on_failure: Called when the function raises.
         due: When the first run is due, by the clock of the scheduler.
@@ -86,12 +86,12 @@ class Job:
         """The thread that is running the job."""
         self._run_since = 0.0
         self._requested = threading.Event()
-        self._last_runs: deque[LastRun] = deque()
+        self._flush_runs: deque[FlushRun] = deque()
         self._cancelled = False
         self._thread: threading.Thread | None = None
 
     def renew_locks(self) -> None:
-        """Make new locks after gevent has patched `threading`; no thread may hold the old ones."""
+        """Forget every run and make new locks, after gevent has patched `threading`."""
         self._after_fork()
 
     def is_for(self, function: Callable[[], object], name: str) -> bool:
@@ -159,15 +159,15 @@ class Job:
         self._on_failure(self.name, exc, last=True)
 
     def start(self) -> bool:
-        """Start the job's own thread; return False if none can be started, as late at exit."""
+        """Start the job's own thread; return False if none can be started at exit."""
         if self._thread is None or not self._thread.is_alive():
             self._thread = spawn(self._loop)
         return self._thread is not None
 
-    def request(self, last: LastRun | None = None) -> None:
-        """Make the job's own thread run it, or its last run if one is given."""
+    def request(self, last: FlushRun | None = None) -> None:
+        """Make the job's own thread run it, or `last` if one is given."""
         if last is not None:
-            self._last_runs.append(last)
+            self._flush_runs.append(last)
         self._requested.set()
 
     def cancel(self) -> None:
@@ -179,8 +179,8 @@ class Job:
         while not self._cancelled:
             self._requested.wait()
             self._requested.clear()
-            if self._last_runs:
-                self._last_runs.popleft()()
+            if self._flush_runs:
+                self._flush_runs.popleft()()
             elif not self._cancelled:
                 self.run(0)
 
@@ -191,8 +191,8 @@ class Job:
             self._errors.report(f"The job {name}", "on the scheduler", exc)
 
 
-class LastRun:
-    """The last run of a job, which is repeated after each of `RETRY_PAUSES` if it fails.
+class FlushRun:
+    """A run of a job that writes out its data; repeated after each of `RETRY_PAUSES` if it fails.
 
     Args:
         job: The job.
@@ -235,7 +235,7 @@ class LastRun:
 
 
 def spawn(target: Callable[[], object]) -> threading.Thread | None:
-    """Start a daemon thread; return None if none can be started, as late at exit."""
+    """Start a daemon thread; return None if none can be started, for example late at exit."""
     thread = threading.Thread(
         target=forwarding_interrupts(target), name="huey-signals-kit-job", daemon=True
     )

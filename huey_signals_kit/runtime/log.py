@@ -21,7 +21,7 @@ _logger = logging.getLogger("huey_signals_kit")
 _CONNECTION_ERRORS = {"ConnectionError", "TimeoutError"}
 
 
-def is_away(exc: BaseException) -> bool:
+def is_unreachable(exc: BaseException) -> bool:
     """Return whether `exc` means that the storage is unreachable, so that Huey's calls fail too."""
     names = {cls.__name__ for cls in type(exc).__mro__}
     return isinstance(exc, OSError) or not names.isdisjoint(_CONNECTION_ERRORS)
@@ -65,8 +65,8 @@ def is_exit(exc: BaseException) -> bool:
 class _Failures:
     """The failures of one key.
 
-    There is no lock, because a signal handler may interrupt a report and fail too. Instead, the
-    caller that pops the item of `turn` may log.
+    There is no lock, because a Unix signal handler may interrupt a report and fail too. Instead,
+    the caller that pops the item of `turn` may log.
     """
 
     def __init__(self) -> None:

@@ -14,7 +14,8 @@ no single hook runs in every process:
 - A finalizer of `multiprocessing.util` runs in every such child that ends without a signal.
 
 So `Scheduler.end` may be called by each of these. It gives every job a last run, on threads of its
-own and within `END_SECONDS`, so that a job that hangs delays neither the other jobs nor the exit.
+own and within `END_SECONDS`: a job that hangs does not delay the other jobs, and delays the exit by
+at most that time.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from .fork import reset_in_child
-from .job import Job, LastRun, OnFailure
+from .job import FlushRun, Job, OnFailure
 from .threads import forwarding_interrupts, start_thread
 
 DRAIN_SECONDS = 5.0
@@ -38,7 +39,7 @@ DRAIN_SECONDS = 5.0
 END_SECONDS = 0.8
 """Seconds that a process that ends waits for its jobs, and so for sinks and the storage.
 
-A worker process waits for so long, then its consumer: less than two seconds together.
+A worker process waits this long, then its consumer: less than two seconds together.
 """
 
 FORK_SECONDS = 0.5
@@ -128,7 +129,7 @@ class Scheduler:
             for job in self.jobs:
                 job.renew_locks()
         with self._wake:
-            # A signal handler may call this function while it runs.
+            # A Unix signal handler may call this function while it runs.
             if self.thread is None and self.jobs and not self._starting:
                 self._starting = True
                 self._register_finalizer()
@@ -141,21 +142,20 @@ class Scheduler:
                 self._starting = False
 
     def flush(self, jobs: tuple[Job, ...], seconds: float | None = None) -> None:
-        """Run each of `jobs` for the last time, each on its own thread.
+        """Run each of `jobs` now, each on its own thread, so that its data are written out.
 
-        A job that fails is tried again. A job that hangs delays neither the other jobs nor the
-        end of the process.
+        A job that fails is tried again. A job that hangs does not delay the other jobs.
 
         Args:
             jobs: The jobs; those without `run_at_exit` are skipped.
             seconds: The time limit for all jobs together, by default `END_SECONDS`.
         """
         limit = END_SECONDS if seconds is None else seconds
-        last_runs = [LastRun(job, limit) for job in jobs if job.run_at_exit]
-        for last_run in last_runs:
-            last_run.start()
-        for last_run in last_runs:
-            last_run.wait()
+        flush_runs = [FlushRun(job, limit) for job in jobs if job.run_at_exit]
+        for flush_run in flush_runs:
+            flush_run.start()
+        for flush_run in flush_runs:
+            flush_run.wait()
 
     def on_exit(self, callback: Callable[[], object]) -> None:
         """Call `callback` when the process ends, before the last run of every job."""

@@ -1,4 +1,4 @@
-"""Threads and locks that survive a late patch by gevent, and calls from signal handlers.
+"""Threads and locks that survive a late patch by gevent, and calls from Unix signal handlers.
 
 `gevent.monkey.patch_all` may run after the kit was installed. A lock that was made before the patch
 blocks the whole native thread, and with it every greenlet, so it must be replaced.
@@ -14,9 +14,9 @@ from typing import Any
 
 
 def start_thread(thread: threading.Thread) -> None:
-    """Start a daemon thread, also from a signal handler that interrupts another thread's start.
+    """Start a daemon thread, also from a Unix signal handler that interrupts another start.
 
-    `Thread.start` holds a lock of `threading` that is not reentrant, so a signal handler that
+    `Thread.start` holds a lock of `threading` that is not reentrant, so a Unix signal handler that
     calls it could deadlock with its own thread. Therefore a new native thread calls it.
 
     Raises:
@@ -35,7 +35,7 @@ def _start(thread: threading.Thread) -> None:
 def forward_interrupt(exc: KeyboardInterrupt) -> bool:
     """Raise a `KeyboardInterrupt` in the main greenlet; return False if that is not needed.
 
-    Under gevent, Python runs a signal handler in whichever greenlet is running, so Ctrl-C may
+    Under gevent, Python runs a Unix signal handler in whichever greenlet is running, so Ctrl-C may
     interrupt a thread of the kit. The thread would swallow it, and the program would not end.
     Without gevent only the main thread is interrupted.
 
@@ -73,7 +73,7 @@ class RenewedLock:
     """A reentrant lock that is replaced after gevent has patched `threading`.
 
     For work that may wait, such as calls to a storage. A lock that is not reentrant would block a
-    signal handler that interrupts its holder. A lock from before the patch would block every
+    Unix signal handler that interrupts its holder. A lock from before the patch would block every
     greenlet of its thread.
     """
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from inspect import signature
 from typing import Any, get_args
 
-from .._checks import listed, name_of, nearest, short, validate_runs, validate_seconds
+from .._checks import listed, name_of, nearest, short, validate_seconds, validate_synchronous
 from .protocol import DEFAULT_INTERVAL, PullSink, Sink, SinkName
 
 _BUILT_IN = {
@@ -23,8 +23,8 @@ _NAMES = get_args(SinkName)
 def read_sinks(items: tuple[object, ...]) -> list[Sink | PullSink]:
     """Return the sinks for an argument `sinks`: built-in ones by name, then the user's own.
 
-    ``"memory"`` is no sink, because the counts are in memory anyway. ``"auto"`` means all built-in
-    sinks whose package this process has imported and set up.
+    ``"memory"`` is not a sink, because the counts are in memory anyway. ``"auto"`` means all
+    built-in sinks whose package this process has imported and set up.
 
     Args:
         items: Names and sinks.
@@ -90,7 +90,7 @@ def _validate_sink(sink: Any) -> Sink | PullSink:
 
 def _validate_send(sink: Any) -> None:
     who = f"send of the sink {sink_name(sink)}"
-    validate_runs(sink.send, who)
+    validate_synchronous(sink.send, who)
     try:
         signature(sink.send).bind([])
     except TypeError:

@@ -113,8 +113,8 @@ class Reader:
     def is_error(self, raw: bytes) -> bool:
         """Return whether the value is an ``Error`` of Huey.
 
-        A pickle of an object has the name of its class. So a pickle without the word is no error,
-        and need not be read: that is many times faster.
+        A pickle of an object has the name of its class. So a pickle without the word is not an
+        error, and need not be read: that is many times faster.
         """
         data = raw
         if self._is_wrapped or raw[:1] != _PICKLE:

@@ -1,4 +1,4 @@
-"""Tools for tests: a kit for the time of a test, a recorder of what it does, and held locks.
+"""Tools for tests: a kit for the duration of a test, a recorder of what it does, and held locks.
 
 The same tools are fixtures of pytest, see `pytest_plugin`.
 """

@@ -64,7 +64,7 @@ class HeldLock:
         if self._store is not None:
             return self  # the fixture `huey_lock` has acquired it
         huey = self._huey
-        raw = HolderEncoder(_another_process()).write(None, huey.serializer)
+        raw = HolderEncoder(_another_process()).encode(None, huey.serializer)
         store = open_store(huey)
         if not huey.storage.put_if_empty(self._key, raw):
             holder = _describe_holder(huey, store.get([self._key])[0])

@@ -1,4 +1,4 @@
-"""A kit for the time of a test, in place of the one that the application has installed."""
+"""A kit for the duration of a test, in place of the one that the application has installed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class KitOptions(TypedDict, total=False):
 
 
 def installed(huey: Any, preset: AnyPresets = None, **options: Unpack[KitOptions]) -> Installed:
-    """Return a context manager that installs a kit for the time of a test.
+    """Return a context manager that installs a kit for the duration of a test.
 
     The kit has the settings and the handlers of the kit that the application has installed; these
     options replace its settings. If the application has no kit, the defaults of `install_handlers`

@@ -102,7 +102,7 @@ class StoredError:
 
 
 def stored_error(key: str, kind: Kind, value: Any) -> StoredError | None:
-    """Return a stored value as an error; None if it is none.
+    """Return a stored value as an error; None if it is not an error.
 
     Args:
         key: The key of the value.

@@ -46,7 +46,7 @@ def asgi(
             kit does not know is a placeholder. Default: arguments are hidden.
 
     Raises:
-        TypeError: `hueys` has something that is no Huey, or another argument is no function.
+        TypeError: `hueys` has something that is not a Huey, or another argument is not a function.
         ValueError: There is no Huey, or two have the same name.
         ImportError: Jinja2 is not installed.
     """

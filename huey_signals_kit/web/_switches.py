@@ -38,7 +38,7 @@ class TaskState:
     digests: dict[str, str]
     """By key: a digest of each token and switch that is stored for the task."""
     foreign: frozenset[str]
-    """Those of these keys whose value is no token that can be read."""
+    """Those of these keys whose value is not a token that can be read."""
     has_record: bool
     """Whether a record of Django is stored for the task."""
     arguments: str = ""

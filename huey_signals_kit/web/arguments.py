@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from .._checks import name_of, short, validate_runs
+from .._checks import name_of, short, validate_synchronous
 from ..upkeep import Explanation
 from ..upkeep.explanation.result import is_short
 from . import _text
@@ -27,15 +27,15 @@ def validate_formatter(function: object) -> FormatArguments | None:
     """Return the argument ``format_arguments=`` if it can be called with a task.
 
     Raises:
-        TypeError: It is no function of three arguments, or it is a coroutine function, a generator
-            function, a class or a task.
+        TypeError: It is not a function of three arguments, or it is a coroutine function, a
+            generator function, a class or a task.
     """
     if function is None:
         return None
     what = "format_arguments="
     if not callable(function):
         raise TypeError(f"{what} must be a function (name, args, kwargs); got {short(function)}")
-    validate_runs(function, what)
+    validate_synchronous(function, what)
     try:
         inspect.signature(function).bind("", (), {})
     except TypeError:

@@ -81,7 +81,7 @@ def _fill(huey: Any, tasks: int, locks: int) -> None:
 
 
 def _value(encoder: HolderEncoder, huey: Any) -> bytes:
-    return encoder.write(None, huey.serializer)
+    return encoder.encode(None, huey.serializer)
 
 
 def _measure(folder: str, url: str, options: list[str]) -> str:

@@ -17,7 +17,7 @@ from tests.support import Place
 def preset(give_up_after: float) -> Registry:
     """A preset that reschedules after short times."""
     registry = Registry("short times")
-    handler = RescheduleLocked(delay=0.1, backoff=1.5, most=1.0, give_up_after=give_up_after)
+    handler = RescheduleLocked(delay=0.1, backoff=1.5, max_delay=1.0, give_up_after=give_up_after)
     registry.add(handler, SIGNAL_LOCKED, SIGNAL_ERROR, SIGNAL_RETRYING)
     return registry
 

@@ -227,7 +227,7 @@ import json, sys
 from huey_signals_kit.upkeep import Sweeper
 from tests.support import Place
 sweeper = Sweeper(Place(*sys.argv[1:]).open())
-reports = [sweeper.sweep() for _ in range(40)]
+reports = [sweeper.run() for _ in range(40)]
 print(json.dumps({"deleted": sum(each.deleted for each in reports)}))
 """
 

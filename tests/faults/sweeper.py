@@ -37,7 +37,7 @@ def main():
     began = time.time()
     sweeper = Sweeper(Place(*where).open(), lambda: began + (time.time() - began) * float(haste))
     while True:
-        report = sweeper.sweep(MIN_AGE)
+        report = sweeper.run(MIN_AGE)
         print(json.dumps(vars(report)), flush=True)
         time.sleep(0.05)
 

@@ -134,7 +134,7 @@ class Run:
         for _ in range(2):
             # A lease that nobody can read is let go after its time.
             for _ in range(2):
-                swept = sweeper.sweep()
+                swept = sweeper.run()
                 if "another process" not in swept.stopped:
                     break
                 self.clock += 60

@@ -696,6 +696,30 @@ def test_stale_ones_go_at_once_if_dead_and_after_two_calls_if_nobodys(any_huey):
         assert [e.name for e in LockInspector(any_huey).all()] == ["mine"]
 
 
+@pytest.mark.parametrize("kind", ["redis", "sqlite"])
+def test_a_consumer_releases_no_lock_that_a_process_without_the_kit_may_hold(make_huey, kind):
+    """It names no holder; the commands of a person release it, whatever consumers do between."""
+    huey, clock, now = make_huey(kind), Clock(), [1000.0]
+    huey.put_if_empty(key(huey, "bare"), "1")
+    taken_by(huey, "no record", ELSEWHERE, False)
+    inspector = watching_locks(huey, clock)
+
+    def release(**options):
+        options |= {"inspector": inspector, "clock": lambda: now[0]}
+        return [each.name for each in release_stale(huey, 900, **options).released]
+
+    with watched(inspector._ledger, clock) as go:
+        for seconds in (0, 50, 50, 50):
+            go(seconds)
+            inspector.all()
+        released = [release()]
+        for names in ({"bare", "no record"}, {"no record"}):
+            now[0] += 900
+            released.append(release(names=names))
+    assert released == [[], ["no record"], []]
+    assert release() == ["bare"]
+
+
 def test_one_that_nobody_holds_for_a_moment_begins_anew(make_huey):
     """A look that does not find it forgets it."""
     huey, now = make_huey("sqlite"), [1000.0]

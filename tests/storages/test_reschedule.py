@@ -184,7 +184,7 @@ def test_a_revoke_reaches_a_task_that_waits(any_huey):
 
 def test_a_task_is_given_up_in_time(any_huey, caplog):
     """After half a second it is dropped for good, counted and logged, whatever its retries."""
-    kit = install(any_huey, delay=0.02, most=0.1, jitter=0, give_up_after=0.5)
+    kit = install(any_huey, delay=0.02, max_delay=0.1, jitter=0, give_up_after=0.5)
     result = declare(any_huey, retries=5)[0]()
     hold(any_huey, "held")
 
@@ -383,7 +383,7 @@ def test_a_context_task_is_rescheduled(make_huey):
 def test_the_tasks_own_expiry_is_kept(make_huey, expires, utc):
     """It stays the moment that it was, however often the task is enqueued again."""
     huey = make_huey(utc=utc)
-    install(huey, delay=0.01, most=0.01)
+    install(huey, delay=0.01, max_delay=0.01)
     huey.enqueue(declare(huey)[0].s(expires=expires))
     hold(huey, "held")
     run_all(huey)
@@ -435,7 +435,7 @@ def test_a_message_is_run_by_a_consumer_without_the_kit(make_place, make_huey):
     """All of it is plain data: Huey alone reads it, runs it and stores its value."""
     place = make_place("sqlite")
     huey = make_huey("sqlite", place.name)
-    install(huey, delay=0.01, most=0.01)
+    install(huey, delay=0.01, max_delay=0.01)
     result = declare(huey)[0]()
     hold(huey, "held")
     run_all(huey)
@@ -489,7 +489,7 @@ def test_the_delay_grows_up_to_the_most(make_huey):
     task = declare(huey)[0].s()
     delays = []
     for _ in range(6):
-        with install(huey, delay=20, backoff=3, most=1000, jitter=0):
+        with install(huey, delay=20, backoff=3, max_delay=1000, jitter=0):
             delay, task = skipped(huey, task)
         delays.append(round(delay, -1))
     assert delays == [20, 60, 180, 540, 1000, 1000]
@@ -511,7 +511,7 @@ def test_chance_shortens_a_delay(make_huey):
     [
         ({"delay": 0}, ValueError, r"delay= of RescheduleLocked\(\) takes seconds above 0"),
         ({"delay": "5"}, TypeError, r"delay= of .* takes a number of seconds, got '5'"),
-        ({"most": 1}, ValueError, r"most= of .* takes at least delay=5.0, got 1"),
+        ({"max_delay": 1}, ValueError, r"max_delay= of .* takes at least delay=5.0, got 1"),
         ({"give_up_after": 2}, ValueError, r"give_up_after= of .* at least delay=5.0, got 2"),
         ({"give_up_after": 1e12}, ValueError, r"give_up_after= of .* at most 315,360,000"),
         ({"backoff": 0.5}, ValueError, r"backoff= of .* takes 1 to 1000, got 0.5"),

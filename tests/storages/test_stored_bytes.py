@@ -316,7 +316,7 @@ def test_a_stored_wait_goes_on(before):
     huey = before.load(keep=is_quiet)
     process.declare(huey)
     stored = waits(huey.storage.scheduled_items())
-    again = RescheduleLocked(delay=1, jitter=0, most=9999, give_up_after=10 * 365 * 86_400)
+    again = RescheduleLocked(delay=1, jitter=0, max_delay=9999, give_up_after=10 * 365 * 86_400)
     registry = Registry("again")
     registry.add(again, "locked", "error", "retrying")
     install_handlers(huey, preset=registry)

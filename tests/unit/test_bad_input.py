@@ -236,7 +236,7 @@ REFUSED = {
         "'tidy-tokens'",
     ),
     "preset: far off": (installing(preset="zzz"), ValueError, "The presets are"),
-    "preset: None": (installing(preset=None), TypeError, "and [] is none of them"),
+    "preset: None": (installing(preset=None), TypeError, "pass [] for no preset"),
     "preset: in a list": (installing(preset=["observe", 3]), TypeError, "got 3"),
     "registry=": (installing(registry=[]), TypeError, "registry= takes a Registry, got []"),
     "lock_exceptions=": (installing(lock_exceptions=["x"]), TypeError, "got 'x'"),

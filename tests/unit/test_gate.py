@@ -47,9 +47,9 @@ def raw(huey, task_id):
 @pytest.mark.parametrize(
     ("make", "where", "name"),
     [
-        (MemoryHuey, Gate, "_verdict"),
+        (MemoryHuey, Gate, "_resolve_verdict"),
         (MemoryHuey, gate, "_short_metadata"),
-        (Overriding, Gate, "_verdict"),
+        (Overriding, Gate, "_resolve_verdict"),
         (Overriding, gate, "_changed_metadata"),
     ],
 )

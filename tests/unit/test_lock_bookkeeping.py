@@ -27,7 +27,7 @@ def test_two_acquisitions_at_one_tick_of_the_clock_have_different_values(monkeyp
     """A coarse clock may not move between them."""
     monkeypatch.setattr(time, "time_ns", lambda: 1_700_000_000_000_000_000)
     huey, encoder = MemoryHuey("ticks"), HolderEncoder()
-    values = [encoder.write(None, huey.serializer) for _ in range(2)]
+    values = [encoder.encode(None, huey.serializer) for _ in range(2)]
     first, second = (parse_holder(huey.serializer.deserialize(value)) for value in values)
     assert first.acquisition_id != second.acquisition_id
 
@@ -39,7 +39,7 @@ def test_a_process_that_makes_classes_without_end_keeps_few_templates(monkeypatc
     for number in range(5):
         task = huey.task(name=f"task_{number}")(lambda: None).s()
         for _ in range(2):
-            value = huey.serializer.deserialize(encoder.write(task, huey.serializer))
+            value = huey.serializer.deserialize(encoder.encode(task, huey.serializer))
             assert parse_holder(value).task_name.endswith(f"task_{number}")
         assert len(encoder._templates) <= 2
 
@@ -162,7 +162,7 @@ def test_a_lock_without_a_holder_is_acquired_again_by_its_thread(monkeypatch):
     def fail(*args):
         raise ValueError("a fault of the kit")
 
-    monkeypatch.setattr(HolderEncoder, "write", fail)
+    monkeypatch.setattr(HolderEncoder, "encode", fail)
     lock = huey.lock_task("held")
     for _ in range(2):
         lock.__enter__()

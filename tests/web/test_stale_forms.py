@@ -209,7 +209,7 @@ def test_what_is_no_token_is_not_deleted_and_not_replaced(huey, site, value):
     for key in ("r:q.lock.import", f"rt:{name}"):
         huey.storage.put_data(key, raw)
         page = get(site, f"/act/delete-token?key={key}")
-        assert "is no token" in text_of(page)
+        assert "is not a readable token" in text_of(page)
         assert form_of(page) is None
         fields = {"key": key, "value": digest(raw), "trace": "2", once.FIELD: once.new_form_id()}
         assert post(site, "/act/delete-token", fields).status == 409

@@ -20,7 +20,7 @@ class Figures:
     results: int
     """Right results of tasks that succeeded."""
     real_errors: int
-    """Stored errors that are no lock errors."""
+    """Stored errors that are not lock errors."""
     lock_errors: int
     """Stored lock errors."""
     tokens: int

@@ -32,7 +32,7 @@ def mask_url(url: str) -> str:
 def validate_url(url: str) -> None:
     """Raise `UsageError` unless a Redis answers at `url`."""
     if not url.startswith(_SCHEMES):
-        raise UsageError(f"{mask_url(url)!r} is no URL of a Redis; write it like {_EXAMPLE}")
+        raise UsageError(f"{mask_url(url)!r} is not a URL of a Redis; write it like {_EXAMPLE}")
     try:
         with _connect(url) as redis:
             redis.ping()

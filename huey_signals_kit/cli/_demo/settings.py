@@ -29,7 +29,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls) -> Settings | None:
-        """Return the settings of this process, or None if it is no consumer of the demo."""
+        """Return the settings of this process, or None if it is not a consumer of the demo."""
         if VARIABLE not in os.environ:
             return None
         content = json.loads(os.environ[VARIABLE])

@@ -1,6 +1,6 @@
 """A file to which the consumer adds a record per task that ends.
 
-It is no part of the store, because the store is what the demo measures.
+It is not part of the store, because the store is what the demo measures.
 """
 
 from __future__ import annotations

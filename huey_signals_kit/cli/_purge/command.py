@@ -152,7 +152,7 @@ def _purge_results(huey: Any, huey_name: str, apply: bool, min_age: str, as_json
 
 
 def _validate_names(names: list[str]) -> list[str]:
-    """Return the names of the classes, sorted; raise `UsageError` if one is no such name."""
+    """Return the names of the classes, sorted; raise `UsageError` if one is not such a name."""
     try:
         return sorted(validate_classes(names))
     except ValueError as exc:

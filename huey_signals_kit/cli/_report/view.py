@@ -83,7 +83,7 @@ def _print_summary(report: Report, zone: str) -> int:
 
 
 def _room(used: int) -> int | None:
-    """Return how many lines are left on the screen; None if stdout is no terminal."""
+    """Return how many lines are left on the screen; None if stdout is not a terminal."""
     # Below the problems are an empty line and the prompt of the shell.
     return Console().height - used - 2 if sys.stdout.isatty() else None
 

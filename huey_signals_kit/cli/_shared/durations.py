@@ -35,8 +35,8 @@ def parse_age(text: str, option: str) -> float:
         option: The name of the option, for the message.
 
     Raises:
-        UsageError: `text` is no age, is a small number without a unit, or is out of the range that
-            a sweep accepts.
+        UsageError: `text` is not an age, is a small number without a unit, or is out of the range
+            that a sweep accepts.
     """
     match = _AGE.fullmatch(text.strip().lower())
     if match is None:

@@ -116,7 +116,7 @@ def _load(module: str) -> ModuleType:
 
     The first import fails for the script ``huey-signals``, on whose path the current folder is not,
     and for modules that need Django's apps. Huey's consumer adds the folder after any error, and so
-    does this. What the module prints goes to stderr, as it is no output of the command.
+    does this. What the module prints goes to stderr, as it is not an output of the command.
     """
     try:
         with redirect_stdout(sys.stderr):
@@ -144,7 +144,7 @@ def _is_raised_by_storage(exc: BaseException) -> bool:
 def load_django_tasks() -> str | None:
     """Import the tasks of the Django project that the environment names, if any.
 
-    Return a message if that failed. It is no reason to end the command, which can answer without
+    Return a message if that failed. It is not a reason to end the command, which can answer without
     these tasks.
     """
     if not django_setup.has_project():

@@ -18,7 +18,7 @@ def progress(activity: str) -> Iterator[ShowStatus]:
     """Show a bar while the block runs, and yield a function that sets the text beside it.
 
     The bar has no end, because the size of a store is unknown before all of it is read. If stderr
-    is no terminal, nothing is shown.
+    is not a terminal, nothing is shown.
 
     Args:
         activity: What the command is doing, shown before the bar.

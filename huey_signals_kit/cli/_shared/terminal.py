@@ -65,7 +65,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def show_cursor() -> None:
-    """Show the cursor again that a progress bar on stderr hides; safe in a signal handler."""
+    """Show the cursor again that a progress bar on stderr hides; safe in a Unix signal handler."""
     terminal = console(stderr=True)
     if terminal.is_terminal and not terminal.is_dumb_terminal:
         with suppress(OSError, ValueError):

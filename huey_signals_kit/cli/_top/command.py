@@ -71,7 +71,7 @@ def top(
     """Show live which tasks run where, and who holds which lock.
 
     Nothing is changed. Reading the whole store, and searching it for locks, each use at most 10 %
-    of the running time. If the output is no terminal, the command prints one update and exits.
+    of the running time. If the output is not a terminal, the command prints one update and exits.
     """
     with command_context("top", huey_name) as huey:
         # Checked here, because the range check of typer accepts nan.

@@ -38,7 +38,7 @@ _MAX_BYTES = 1024
 class Keyboard:
     """The terminal of stdin, read key by key and without an echo.
 
-    Keys that send signals, such as Ctrl-C and Ctrl-Z, still send them. If stdin is no terminal,
+    Keys that send signals, such as Ctrl-C and Ctrl-Z, still send them. If stdin is not a terminal,
     there are no keys.
     """
 

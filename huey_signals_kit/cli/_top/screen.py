@@ -25,8 +25,8 @@ _PAUSE_SECONDS = 0.1
 class FullScreen(Interrupts):
     """The terminal of stdout, with an alternate screen that shows only what `draw` was given.
 
-    A signal handler that raises would cut off an escape sequence that is being written, and leave
-    the terminal in a wrong state. So the first signal is only noted, and `pause` raises
+    A Unix signal handler that raises would cut off an escape sequence that is being written, and
+    leave the terminal in a wrong state. So the first signal is only noted, and `pause` raises
     `Interrupted`. The second raises immediately, in case writing blocks. After Ctrl-Z and ``fg``
     the screen is opened again.
     """

@@ -18,7 +18,7 @@ def read_formatter() -> FormatArguments | None:
 
     Raises:
         ImportError: There is no object with that path.
-        TypeError: It is no function (name, args, kwargs).
+        TypeError: It is not a function (name, args, kwargs).
     """
     given = getattr(settings, FORMATTER, None)
     if given is None:

@@ -9,7 +9,7 @@ from huey import signals
 from opentelemetry.trace import Span, Status, StatusCode
 
 from ..._lock_errors import LockErrors, lock_name
-from ...huey_internals.facts import WITHOUT_EXCEPTION, passed_exception
+from ...huey_internals.facts import EXCEPTION_NOT_PASSED, passed_exception
 from ...huey_internals.stack import caught_by_huey
 from ._header import Carrier
 
@@ -68,7 +68,7 @@ class Attempt:
                 self._set_lock(caught_by_huey(signal))
         elif signal in _ERRORS:
             exception = passed_exception(signal, arguments)
-            if exception is None and signal in WITHOUT_EXCEPTION:
+            if exception is None and signal in EXCEPTION_NOT_PASSED:
                 exception = caught_by_huey(signal)
             if signal == signals.SIGNAL_ERROR and self._lock_errors.match(exception):
                 self.span.set_attribute(SKIPPED, signals.SIGNAL_LOCKED)

@@ -20,7 +20,7 @@ from .batches import as_bytes, as_text, chunks, fetch_in_batches, make_entry
 
 _HEADER = 4
 _LONGEST_KEY = 1024 * 1024
-"""Bytes of the longest key; a file that claims a longer one is no result."""
+"""Bytes of the longest key; a file that claims a longer one is not a result."""
 
 
 @contextmanager

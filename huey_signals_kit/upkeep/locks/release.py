@@ -118,7 +118,8 @@ def release_stale(
         clock: Returns seconds of a clock of this host.
         on_wait: Called repeatedly while this waits.
         on_release: Called with each lock after it was released.
-        names: Only these locks, and without waiting: by what `inspector` knows now.
+        names: For a consumer that releases by itself: only these locks, without waiting, and only
+            those that name a holder. A living process without the kit may hold one that names none.
     """
     huey = check_huey(huey, "release_stale_locks()")
     validate_min_age(min_age, "min_age= of release_stale_locks()")
@@ -135,6 +136,10 @@ def release_stale(
     kept = [lock for lock in locks if not lock.is_settled and not lock.is_unclaimed]
     unclaimed = [lock for lock in locks if lock.is_unclaimed]
     marks = _Marks(open_kit_store(huey, UPKEEP), str(huey.name))
+    if names is not None:
+        unnamed = {lock.name for lock in locks if lock.holder is None}
+        unclaimed = [lock for lock in unclaimed if lock.name not in unnamed]
+        marks.keep(lambda name: name in unnamed or name not in names)
     unchanged, waiting = marks.classify(unclaimed, clock(), min_age)
     due = [*filter(_is_stale, locks), *unchanged]
     if dry_run:
@@ -184,6 +189,10 @@ class _Marks:
         self._new: dict[str, dict[str, Mark]] = {}
         process = this_process()
         self._host = _digest(f"{process.host} {process.pid_namespace}".encode())
+
+    def keep(self, should_keep: Callable[[str], bool]) -> None:
+        """Keep the marks of the locks, by name, that are not judged now."""
+        self._new.update({name: marks for name, marks in self._stored.items() if should_keep(name)})
 
     def classify(
         self, locks: list[LockInfo], now: float, min_age: float

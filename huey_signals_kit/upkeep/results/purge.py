@@ -9,8 +9,9 @@ What counts as a result
   - The key is an id that Huey generated, ``str(uuid.uuid4())``. So locks, tokens, pause switches,
     rate windows, parts of chords, records of Django's own tasks and everything that an application
     stores under names of its own are not results.
-  - The value is no error. A stored error says why a task has failed; there is a purge for errors,
-    by class (`purge_errors`). That leaves alone errors that expire, and errors stored on purpose.
+  - The value is not an error. A stored error says why a task has failed; there is a purge for
+    errors, by class (`purge_errors`). That leaves alone errors that expire, and errors stored on
+    purpose.
   - The value begins and ends as a pickle does. A value that is no pickle, is cut off, or lacks the
     signature of this Huey, stays. The inside is read only if it may be an error.
 
@@ -254,7 +255,7 @@ def purge_results(
     """
     huey = check_huey(huey, "purge_results()")
     purger = ResultPurger(huey, clock)
-    report: ResultPurgeReport = purger.sweep(min_age, dry_run, wait=wait, on_progress=on_progress)
+    report: ResultPurgeReport = purger.run(min_age, dry_run, wait=wait, on_progress=on_progress)
     return report
 
 

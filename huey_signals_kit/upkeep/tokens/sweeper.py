@@ -73,7 +73,7 @@ def sweep_tokens(
     """
     huey = check_huey(huey, "sweep_tokens()")
     sweeper = Sweeper(huey, clock)
-    report: SweepReport = sweeper.sweep(min_age, dry_run, wait=wait, on_progress=on_progress)
+    report: SweepReport = sweeper.run(min_age, dry_run, wait=wait, on_progress=on_progress)
     return report
 
 
@@ -141,7 +141,7 @@ class Sweeper:
     def _after_fork(self) -> None:
         self._thread_lock = threading.Lock()
 
-    def sweep(
+    def run(
         self,
         min_age: float = DAY,
         dry_run: bool = False,
@@ -149,7 +149,7 @@ class Sweeper:
         wait: float = 0.0,
         on_progress: Callable[[Any], object] | None = None,
     ) -> Any:
-        """Sweep once, with the arguments of `sweep_tokens`."""
+        """Do one sweep, or purge, with the arguments of `sweep_tokens`."""
         validate_min_age(min_age, f"min_age= of {self.function}")
         validate_flag(dry_run, f"dry_run= of {self.function}")
         sweep = self.work(

@@ -129,7 +129,7 @@ def _classes(values: Any, act: str) -> list[str]:
     """Return the names of the classes to purge; none for a sweep.
 
     Raises:
-        ValueError: One of them is no name of a class.
+        ValueError: One of them is not a name of a class.
     """
     if act == SWEEP:
         return []

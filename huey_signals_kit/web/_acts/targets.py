@@ -18,7 +18,7 @@ EVERY_RUN = "revoke-every-run"
 """The notice for `REVOKE` of a name."""
 UNCHANGED = "Nothing was changed"
 NO_TOKEN = (
-    "The value under this key is no token that can be read. It may be of another Huey in the same "
+    "The value under this key is not a readable token. It may be of another Huey in the same "
     "storage, so nothing is changed."
 )
 NO_OBJECT = "The URL has no id or name of a task, or no key of a token."
