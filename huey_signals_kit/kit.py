@@ -431,6 +431,7 @@ class Kit:
         self._heartbeat.close()
 
     def _on_worker_start(self) -> None:
+        self._task_option.log_invalid(self.huey)
         may_expire = any(handler.may_return_expire for handler in self.handlers)
         if may_expire or self._task_option.expires_errors_of(self.huey):
             self._expiry.begin()

@@ -306,7 +306,8 @@ class HeartbeatWriter:
             if self._worker and self._sequence % _FOLD_EVERY == 1:
                 self._fold_dead_processes()
             elif self._sequence == 1:
-                self.ledger.fold_dead()  # such as the record of the process that this one replaces
+                # The process that this application replaces, for example.
+                self.ledger.fold_dead(keep_workers=True)
         if time.monotonic() >= self._history_due:
             self._add_to_history(counted)
 

@@ -33,6 +33,7 @@ from ..runtime.fork import reset_in_child
 from ..runtime.process_id import ProcessId, parse_process, process_with_pid, this_process
 from ..runtime.scheduler import scheduler
 from ..runtime.threads import forward_interrupt, start_thread
+from ..store.failures import describe_storage
 
 RUN_DIR = "HUEY_SIGNALS_RUN_DIR"
 WRITE_SECONDS = 10.0
@@ -67,6 +68,8 @@ class HostRecord:
     """When the last worker of the process ended, by the same clock; None while a worker runs."""
     folder: str
     """The working folder of the process; projects in other folders may have the same names."""
+    storage: str = ""
+    """The storage of the Huey, see `storage_of`; two projects may have queues of the same name."""
 
 
 class HostRecordWriter:
@@ -172,6 +175,7 @@ class HostRecordWriter:
             at=time.monotonic(),
             idle_since=self._idle_since,
             folder=working_folder(),
+            storage=storage_of(self._huey),
         )
 
     def _has_worker(self) -> bool:
@@ -186,6 +190,14 @@ def _names_of(huey: Any) -> Iterator[str]:
             for attribute, value in list(vars(module).items()):
                 if value is huey:
                     yield f"{name}.{attribute}"
+
+
+def storage_of(huey: Any) -> str:
+    """Return the kind and the place of the storage of `huey`; empty if it is not known."""
+    try:
+        return "" if huey.immediate else describe_storage(huey.storage)
+    except Exception:  # of a storage class of the user's
+        return ""
 
 
 def working_folder() -> str:
@@ -290,6 +302,7 @@ def _read(file: Path) -> HostRecord | None:
             at=float(content["at"]),
             idle_since=None if idle is None else float(idle),
             folder=str(content["folder"]),
+            storage=str(content.get("storage", "")),
         )
     except (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError):
         return None

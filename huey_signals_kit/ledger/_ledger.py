@@ -284,13 +284,22 @@ class Ledger:
             if record.worker and not is_of_this_process(record.id)
         }
 
-    def fold_dead(self) -> int:
-        """Add the counters of processes that are gone to the totals; return how many."""
+    def fold_dead(self, keep_workers: bool = False) -> int:
+        """Add the counters of processes that are gone to the totals; return how many.
+
+        Args:
+            keep_workers: Whether to keep the records of consumers, for an application: until a
+                consumer runs again, `report` needs them to say that the workers are dead.
+        """
         backend = self._backend()
         raw = backend.read()
         assessed = self._assess(backend, _readable(raw.records, []), _values(raw))
         _delete_orphaned_alive(backend, raw)
-        return sum(fold(backend, record.id) for record, liveness in assessed if liveness.gone)
+        return sum(
+            fold(backend, record.id)
+            for record, liveness in assessed
+            if liveness.gone and not (keep_workers and record.worker)
+        )
 
     def lease(self, name: str, seconds: float, *, has_priority: bool = False) -> Lease:
         """Return a lease, which one process at a time can hold.

@@ -96,7 +96,7 @@ def _read_id(visit: Visit, task_id: str) -> OneTask:
             links.append((runs.AGAIN, "Run again", {"id": task_id}))
         else:
             notes.append(runs.NO_MESSAGE)
-    known = list(sentences(explanation, "huey-signals", show_values=False))
+    known = list(sentences(explanation, show_values=False))
     if not explanation.known:
         known.insert(
             0,

@@ -25,6 +25,7 @@ from tests.cli.conftest import FAR, LONG
 from tests.consumer import top_app
 from tests.consumer.harness import running_consumer
 from tests.consumer.ledger_app import GATE, declare
+from tests.locks import taken_by
 from tests.selection import slow_except
 from tests.support import hold, put_kit_data, run_all, store, wait_until
 
@@ -201,6 +202,9 @@ def test_running_in_a_process_that_is_dead(shop):
         shop, task_id
     )
     assert f"Belongs to shop.job {task_id}, which was running in {where}:" in told(shop, later)
+    taken_by(shop.huey, "two words", GONE, task_id=task_id)
+    command_line = f"huey-signals locks release {shop.name} 'two words' --apply"
+    assert command_line in shop.run("explain", shop.name, task_id).out
 
 
 def test_running_on_another_host(shop):
@@ -382,7 +386,7 @@ def test_nothing_knows_it(shop):
     assert words.startswith(
         f"Nothing is known of the task '{task_id}'. {shop.name} is the queue '{shop.huey.name}' ("
     )
-    assert "): 1 queued, 0 scheduled, 0 known workers." in words
+    assert "): 1 queued, 0 scheduled, 0 known worker processes." in words
     assert "its result was read, which deletes it" in words
     assert "a worker without the kit" in words
     assert "Did you mean" not in words
@@ -432,7 +436,7 @@ def test_processes_that_cannot_say_what_they_run(sqlite_shop):
     words = told(sqlite_shop, "nobody", code=1)
     assert "Workers run 2 tasks whose nested tasks are unknown; this task may be" in words
     assert "1 record of processes cannot be read; the task may be running there." in words
-    assert "1 known worker." in words
+    assert "1 known worker process." in words
     assert "a worker without the kit" not in words
 
 

@@ -250,9 +250,9 @@ def test_a_redis_that_wants_another_password(folder, redis_url):
     [
         (
             "SqliteHuey('q', filename='no/such/q.db')",
-            "the SQLite file no/such/q.db: unable to open",
+            "the SQLite file {}/no/such/q.db: unable to open",
         ),
-        ("FileHuey('q', path='file/q')", "the folder file/q: [Errno 20] Not a directory"),
+        ("FileHuey('q', path='file/q')", "the folder {}/file/q: [Errno 20] Not a directory"),
     ],
 )
 def test_a_file_that_cannot_be_opened(folder, made, named):
@@ -261,6 +261,7 @@ def test_a_file_that_cannot_be_opened(folder, made, named):
     folder.write("mine", f"from huey import FileHuey, SqliteHuey\nhuey = {made}\n")
     ran = folder.run("report", "mine.huey")
     assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
+    named = named.format(folder.path)
     assert ran.err.startswith(f"huey-signals report: importing mine failed: cannot use {named}")
 
 
@@ -271,8 +272,8 @@ def test_a_file_that_is_no_database(folder):
     ran = folder.run("report", "mine.huey")
     assert (ran.code, ran.err) == (
         1,
-        "huey-signals report: importing mine failed: cannot use the SQLite file shop.db: file is "
-        "not a database\n",
+        "huey-signals report: importing mine failed: cannot use the SQLite file "
+        f"{folder.path}/shop.db: file is not a database\n",
     )
 
 

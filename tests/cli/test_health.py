@@ -23,6 +23,7 @@ from huey_signals_kit.jobs import host_record
 from huey_signals_kit.jobs.host_record import RUN_DIR, HostRecord, HostRecordWriter, read_records
 from huey_signals_kit.ledger import Heartbeat, Process, open_ledger
 from huey_signals_kit.runtime.process_id import process_with_pid, this_process
+from huey_signals_kit.store.failures import describe_storage
 from tests.consumer.harness import ROOT, running_consumer
 from tests.consumer.locks_app import HOST
 from tests.locks import ELSEWHERE, GONE
@@ -247,6 +248,28 @@ def test_what_a_file_tells(sqlite_shop, run_dir, said, why):
     code, told = answer(sqlite_shop, "--here", name=name)
     assert code == 1
     assert why in told
+
+
+@pytest.mark.parametrize(
+    ("storage", "names"), [("the SQLite file /another/q.db", (NAME,)), ("the Redis at b:1/0", ())]
+)
+def test_a_queue_of_the_same_name_in_another_storage_does_not_count(
+    sqlite_shop, run_dir, storage, names
+):
+    """Of another project, whose module may have the same name, too."""
+    said = {"queue": sqlite_shop.huey.name, "names": names, "folder": "/another"}
+    write(run_dir, storage=storage, **said)
+    code, why = answer(sqlite_shop, "--here", name=sqlite_shop.name)
+    assert code == 1
+    assert (
+        f"no process of this host works on {sqlite_shop.name}: the consumers of a queue of" in why
+    )
+    assert f"that name use {storage}. Run this command in the folder" in why
+    for same in (describe_storage(sqlite_shop.huey.storage), ""):
+        write(run_dir, storage=same, **said)
+        assert answer(sqlite_shop, "--here", name=sqlite_shop.name)[0] == 0
+        for path in run_dir.iterdir():
+            path.unlink()
 
 
 @pytest.mark.parametrize(

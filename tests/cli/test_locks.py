@@ -136,10 +136,10 @@ for sequence in range(1, 400):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "give the names of locks to release, or --stale for all whose holder is dead"),
+        ((), "give either the names of locks to release, or --stale for all whose holder is dead"),
         (
             ("x", "--stale"),
-            "give the names of locks to release, or --stale for all whose holder is dead",
+            "give either the names of locks to release, or --stale for all whose holder is dead",
         ),
         (("x", "--min-age", "banana"), "--min-age"),
         (("--stale", "--min-age", "5s"), "--min-age takes at least 15 seconds, got 5.0"),

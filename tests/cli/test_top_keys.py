@@ -185,7 +185,8 @@ def test_the_history_has_a_character_per_minute():
     assert errors.plain.split() == ["errors", "1h", "none"]
     assert refused.plain.split() == ["refused", "1h", "none"]
     assert history_lines(history, 200)[0].plain == f"done 3h    {' ' * 120}{'▂' * 59}█    8/min"
-    assert history_lines(History(0, {}, {}), 80)[0].plain == "last 1h    nothing counted"
+    (line,) = history_lines(History(0, {}, {}), 80)
+    assert line.plain == "last 1h    nothing counted until a minute ago"
     assert history_lines(history, 20) == []
 
 

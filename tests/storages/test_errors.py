@@ -461,18 +461,22 @@ def test_a_task_can_ask_without_any_preset(make_huey):
     ids=str,
 )
 def test_a_bad_task_option_is_said_once_and_ignored(make_huey, caplog, bad, hint):
-    """One clear line with the task, the value and the nearest name; then as if not given."""
+    """When a worker starts, with the task, the value and the nearest name; then as if not given."""
     huey = make_huey("memory")
     install_handlers(huey)
     _, guarded, _, _ = declare(huey, lock_errors=bad)
+    for start_hook in huey._startup.values():
+        start_hook()
+    said = [r.getMessage() for r in caplog.records if r.name == "huey_signals_kit"]
     guarded(), guarded()
     run_all(huey)
     assert stored_errors(huey) == {}
-    said = [r.getMessage() for r in caplog.records if r.name == "huey_signals_kit"]
     assert said == [
-        f"Task {__name__}.guarded has lock_errors={bad!r}, which is ignored.{hint} "
+        f"Task {__name__}.{name} has lock_errors={bad!r}, which is ignored.{hint} "
         "Allowed are 'drop', 'keep', and seconds above 0."
+        for name in ("guarded", "wrapped", "fails")
     ]
+    assert caplog.text.count("which is ignored") == 3
 
 
 def test_observe_changes_nothing_but_counts(any_huey):

@@ -13,6 +13,7 @@ from huey_signals_kit import install_handlers
 from huey_signals_kit.ledger import Heartbeat, open_ledger
 from huey_signals_kit.runtime.process_id import this_process
 from huey_signals_kit.upkeep import report, sweep_tokens
+from huey_signals_kit.upkeep.reports.problems import find_problems
 from tests.locks import ELSEWHERE, GONE, key, taken_by
 from tests.support import hold, run_all, store
 
@@ -198,3 +199,20 @@ def test_it_takes_a_huey():
     """And says what it got."""
     with pytest.raises(TypeError, match=r"report\(\) takes a Huey, got 3"):
         report(3)
+
+
+@pytest.mark.parametrize("kind", ["redis", "sqlite"])
+def test_an_application_that_enqueues_does_not_hide_that_the_consumer_is_dead(make_huey, kind):
+    """Its record replaces that of an application that has ended, but not that of a worker."""
+    huey = make_huey(kind)
+    for name, worker in (("consumer", "thread"), ("application", "")):
+        open_ledger(huey).write(Heartbeat(name, GONE, worker))
+    kit = install_handlers(huey, sinks="memory")
+    huey.task()(lambda: None)()
+    kit._heartbeat.write()
+    found = report(huey)
+    processes = {(each.worker, each.alive) for each in found.consumers}
+    assert processes == {("", True), ("thread", False)}
+    assert [each.name for each in find_problems(found)] == ["1 message without a live worker"]
+    open_ledger(huey).fold_dead()  # as a consumer does
+    assert [each.worker for each in report(huey).consumers] == [""]

@@ -33,7 +33,7 @@ def said(**fields):
     """Return the sentences about a task of which this is known."""
     explanation = Explanation("t1", "shop", "RedisStorage", True, NOW, **fields)
     explanation.looked.workers = explanation.looked.workers or 1
-    return list(sentences(explanation, "huey-signals"))
+    return list(sentences(explanation))
 
 
 @pytest.mark.parametrize(
@@ -143,8 +143,7 @@ def test_a_token_is_described_with_its_end(token, sentence):
         ),
         (
             LockInfo("nightly", alive=False, **THERE),
-            "Holds the lock 'nightly', in process 17 (dead: huey-signals locks release --stale "
-            "releases the lock).",
+            "Holds the lock 'nightly', in process 17 (dead).",
         ),
         (
             LockInfo("nightly", **THERE),
@@ -153,7 +152,7 @@ def test_a_token_is_described_with_its_end(token, sentence):
     ],
 )
 def test_a_lock_that_it_holds_is_described_with_its_holder(lock, sentence):
-    """A dead holder comes with the command that releases the lock."""
+    """With the time and the host, if these are known."""
     assert sentence in said(locks=[lock])
 
 

@@ -14,6 +14,7 @@ from ...upkeep import Explanation
 from ...upkeep.explanation.sentences import doubts, sentences
 from ...upkeep.wording import pluralize
 from .._shared.folding import ID_LENGTH
+from .._shared.lock_cells import words_to_release
 from .._shared.terminal import print_command, print_text, printable, program
 
 
@@ -26,8 +27,13 @@ def print_task(explanation: Explanation, huey_name: str) -> None:
     """
     name = f", {explanation.task_name}" if explanation.task_name else ""
     print_text(f"Task {explanation.task_id}{name}")
-    for sentence in sentences(explanation, program.name):
+    for sentence in sentences(explanation):
         print_text(sentence, first="  ")
+    dead = [lock.name for lock in explanation.locks if lock.alive is False]
+    if dead:
+        print_text()
+        print_text("To release the lock of the dead process:")
+        print_command("locks release", *words_to_release(dead, huey_name))
     parent = next((location for location in explanation.places if location.path), None)
     if parent:
         print_text()
@@ -49,7 +55,7 @@ def print_not_found(explanation: Explanation, huey_name: str, huey: Any) -> None
     print_text(
         f"{huey_name} is the queue '{explanation.queue}' ({explanation.storage}): "
         f"{looked.queued:,} queued, {looked.scheduled:,} scheduled, "
-        f"{pluralize(looked.workers, 'known worker')}. Its tokens, locks and results were "
+        f"{pluralize(looked.workers, 'known worker process')}. Its tokens, locks and results were "
         "searched, too."
     )
     for sentence in doubts(explanation):

@@ -67,7 +67,7 @@ def health(
     with exit_codes("health"), Interrupts():
         try:
             answer = (
-                judge_host(huey_name, lambda: _queue_name(huey_name))
+                judge_host(huey_name, lambda: find_huey(huey_name))
                 if here
                 else _judge_queue(huey_name)
             )
@@ -81,10 +81,6 @@ def health(
             print_line(f"{'healthy' if answer.healthy else 'unhealthy'}: {answer.why}")
     if not answer.healthy:
         raise typer.Exit(NEEDS_ATTENTION)
-
-
-def _queue_name(huey_name: str) -> str:
-    return str(find_huey(huey_name).name)
 
 
 def _judge_queue(huey_name: str) -> Health:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from ...jobs.host_record import (
     RUN_DIR,
@@ -16,12 +17,13 @@ from ...jobs.host_record import (
     is_unusable,
     read_records,
     record_folders,
+    storage_of,
     working_folder,
 )
 from ...runtime.process_id import is_stopped, this_process
 from .._shared.exits import CommandError
 from .._shared.terminal import printable
-from .._shared.wording import pluralize, verb
+from .._shared.wording import join_limited, pluralize, verb
 from .model import Health
 
 SILENT_SECONDS = 120.0
@@ -34,19 +36,18 @@ IDLE_SECONDS = 30.0
 """Seconds without a worker after which a process is unhealthy; Huey restarts one within 10."""
 
 
-def judge_host(name: str, queue_name: Callable[[], str]) -> Health:
+def judge_host(name: str, import_huey: Callable[[], Any]) -> Health:
     """Judge the processes of this host that work on one Huey.
 
     Args:
         name: The Huey as named on the command line.
-        queue_name: Returns the name of its queue. It imports the user's module, so it is called
-            only if no process of this folder knows `name`.
+        import_huey: Imports the Huey; called only if no process of this folder knows `name`.
     """
     try:
         records = read_records()
     except OSError as exc:
         return Health(False, f"{exc}. Let {RUN_DIR} name a folder that can be written")
-    own = _records_of_huey(name, records, queue_name)
+    own, other_storages = _records_of_huey(name, records, import_huey)
     now = time.monotonic()
     liveness = {record: _is_alive(record, now) for record in own}
     alive = [record for record in own if liveness[record]]
@@ -56,7 +57,7 @@ def judge_host(name: str, queue_name: Callable[[], str]) -> Health:
         dead = [
             record for record in own if liveness[record] is False and record.worker != "scheduler"
         ]
-        problems.insert(0, _describe_no_worker(name, dead))
+        problems.insert(0, _describe_no_worker(name, dead, other_storages))
     if problems:
         return Health(False, "; ".join(dict.fromkeys(problems)))
     processes = f"{pluralize(len(workers), 'process')} of this host {verb(len(workers), 'work')}"
@@ -64,25 +65,31 @@ def judge_host(name: str, queue_name: Callable[[], str]) -> Health:
 
 
 def _records_of_huey(
-    name: str, records: list[HostRecord], queue_name: Callable[[], str]
-) -> list[HostRecord]:
+    name: str, records: list[HostRecord], import_huey: Callable[[], Any]
+) -> tuple[list[HostRecord], list[str]]:
     """Return the records of processes that work on the Huey `name`.
 
     Many projects have a ``tasks.huey``. Records of the same name and folder are enough; without
-    any, the name of the queue decides.
+    any, the name of the queue and its storage decide. If the name is that of a queue in other
+    storages, return these, too.
     """
     dotted, folder = name.replace(":", "."), working_folder()
     same_name = [record for record in records if dotted in record.names]
     same_folder = [record for record in same_name if record.folder == folder]
     if same_folder:
-        return same_folder
+        return same_folder, []
     try:
-        queue = queue_name()
+        huey = import_huey()
     except CommandError:
         if not same_name:
             raise
-        return same_name
-    return [record for record in records if record.queue == queue]
+        return same_name, []
+    same_queue = [record for record in records if record.queue == str(huey.name)]
+    storage = storage_of(huey)
+    others = {
+        record.storage for record in same_queue if storage and record.storage not in ("", storage)
+    }
+    return [record for record in same_queue if record.storage not in others], sorted(others)
 
 
 def _is_alive(record: HostRecord, now: float) -> bool | None:
@@ -113,12 +120,18 @@ def _problems(record: HostRecord, now: float) -> Iterator[str]:
             yield f"the consumer, process {parent}, is stopped (kill -CONT {parent} resumes it)"
 
 
-def _describe_no_worker(name: str, dead: list[HostRecord]) -> str:
+def _describe_no_worker(name: str, dead: list[HostRecord], other_storages: list[str]) -> str:
     problem = f"no process of this host works on {printable(name)}"
     if dead:
         pids = ", ".join(str(record.place.pid) for record in dead[:5])
         noun = "process" if len(dead) == 1 else "processes"
         return f"{problem}: {noun} {pids} ended unexpectedly"
+    if other_storages:
+        return (
+            f"{problem}: the consumers of a queue of that name use "
+            f"{printable(join_limited(other_storages, 3))}. Run this command in the folder of the "
+            "consumer, with its environment"
+        )
     own_folder, all_folders = record_folders()[0], " or ".join(map(str, record_folders()[:3]))
     if is_unusable(own_folder):
         return (

@@ -107,7 +107,7 @@ def release(
     with command_context("locks release", huey_name) as huey:
         if bool(names) == stale:
             raise UsageError(
-                "give the names of locks to release, or --stale for all whose holder is dead"
+                "give either the names of locks to release, or --stale for all whose holder is dead"
             )
         age = parse_age(min_age, "--min-age")
         has_failed = (

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from shlex import quote
 
 from ...upkeep import UNCLAIMED_SECONDS, LockInfo, Release
 from .._shared.dry_run import print_apply_command, print_dry_run_notice
 from .._shared.durations import format_seconds
-from .._shared.lock_cells import format_held_for, state_of
+from .._shared.lock_cells import format_held_for, state_of, words_to_release
 from .._shared.tables import choose_columns, column_widths, format_cell, print_table
 from .._shared.terminal import print_command, print_text, printable, program
 from .._shared.wording import join_limited, pluralize, verb
@@ -50,7 +49,7 @@ def _print_unclaimed(locks: list[LockInfo], huey_name: str) -> None:
         "see, such as a consumer with bare Huey, acquired it and may still use it, or was killed. "
         "If no task can be running under it, release it:"
     )
-    print_command("locks release", *_words_to_release(locks[:1], huey_name))
+    print_command("locks release", *words_to_release([locks[0].name], huey_name))
     print_text(
         "Or let --stale in place of the name release every unclaimed lock that two commands, at "
         f"least {format_seconds(UNCLAIMED_SECONDS)} apart, find unchanged."
@@ -120,14 +119,6 @@ def _describe_holder(lock: LockInfo) -> str:
     return "?" if lock.pid is None else f"{lock.pid} on {lock.host}"
 
 
-def _words_to_release(locks: Sequence[LockInfo], huey_name: str) -> list[str]:
-    """Return the words after ``locks release`` that release `locks` by name."""
-    names = [quote(lock.name) for lock in locks]
-    if any(name.startswith("-") for name in names):
-        return ["--apply", huey_name, "--", *names]
-    return [huey_name, *names, "--apply"]
-
-
 def print_stale(outcome: Release, huey_name: str, age: float, apply: bool) -> None:
     """Print what ``--stale`` has released or would release, and which locks need a second command.
 
@@ -181,5 +172,6 @@ def print_released(
         return
     _print_rows(locks, "released" if apply else "would be released")
     if not apply:
-        words = [huey_name, *options, "--apply"] if options else _words_to_release(locks, huey_name)
+        names = [lock.name for lock in locks]
+        words = [huey_name, *options, "--apply"] if options else words_to_release(names, huey_name)
         print_apply_command("locks release", *words)

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import redirect_stdout, suppress
 from importlib.util import find_spec
+from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
@@ -30,7 +31,7 @@ from .terminal import printable
 from .wording import join_limited
 
 _FORMAT = "write package.module.attribute, as for huey_consumer"
-_NOT_USER_CODE = (__file__, django_setup.__file__, importlib.__file__)
+_PACKAGE = str(Path(__file__).parents[2])
 _MAX_LINES = 5
 _MAX_HUEYS = 10
 
@@ -167,7 +168,8 @@ def _is_requested_module(exc: ModuleNotFoundError, module: str) -> bool:
 def _user_frames(exc: BaseException) -> Iterator[traceback.FrameSummary]:
     """Yield the frames of the traceback that belong to user code, outermost first."""
     for frame in traceback.extract_tb(exc.__traceback__):
-        if frame.filename not in _NOT_USER_CODE and "<frozen" not in frame.filename:
+        is_kit = frame.filename.startswith(_PACKAGE + os.sep)
+        if not is_kit and frame.filename != importlib.__file__ and "<frozen" not in frame.filename:
             yield frame
 
 

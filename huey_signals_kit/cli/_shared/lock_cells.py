@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timezone
+from shlex import quote
 from socket import gethostname
 
 from ...upkeep import LockInfo
@@ -32,3 +34,11 @@ def state_of(lock: LockInfo) -> str:
     if lock.alive is not None:
         return "alive" if lock.alive else "dead"
     return "unclaimed" if lock.is_unclaimed and lock.kind == "lock" else "unknown"
+
+
+def words_to_release(names: Iterable[str], huey_name: str) -> list[str]:
+    """Return the words after ``locks release`` that release the locks with these names."""
+    quoted = [quote(name) for name in names]
+    if any(name.startswith("-") for name in quoted):
+        return ["--apply", huey_name, "--", *quoted]
+    return [huey_name, *quoted, "--apply"]

@@ -32,7 +32,7 @@ def history_lines(history: History, width: int) -> list[Text]:
     series = dict(_series(history))
     if not any(any(counts[-minutes:]) for counts in series.values()):
         label = f"last {span}".ljust(_LABEL_WIDTH)
-        return [Text.assemble((label, "bold"), ("nothing counted", "dim"))]
+        return [Text.assemble((label, "bold"), ("nothing counted until a minute ago", "dim"))]
     lines = []
     for label, counts in series.items():
         recent = counts[-minutes:]

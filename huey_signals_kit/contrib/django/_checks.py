@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import Any
 
@@ -19,8 +20,11 @@ from ...huey_internals.facts import class_name
 from ._formatter import FORMATTER, read_formatter
 from ._handlers import import_module_of
 from ._installation import installation
+from ._options import SETTING
 from ._problems import Problem, describe_raised, hint_to_correct
 from ._queues import Queue
+
+_SETTINGS = (SETTING, FORMATTER)
 
 
 def check_project(**_: Any) -> list[Any]:
@@ -31,6 +35,7 @@ def check_project(**_: Any) -> list[Any]:
         *_invalid_tasks(),
         *_missing_packages_of_page(),
         *_invalid_formatter(),
+        *_misspelt_settings(),
     ]
     return [
         CheckMessage(each.level, each.text, hint=each.hint, id=f"huey_signals.{each.code}")
@@ -105,6 +110,13 @@ def _invalid_formatter() -> Iterator[Problem]:
             f"{FORMATTER} = {short(getattr(settings, FORMATTER))}: {_describe(exc)}.",
             "It takes a function (name, args, kwargs), or the path of one.",
         )
+
+
+def _misspelt_settings() -> Iterator[Problem]:
+    for name in dir(settings):
+        if name.startswith("HUEY") and name not in _SETTINGS:
+            for meant in get_close_matches(name, _SETTINGS, 1, cutoff=0.9):
+                yield Problem("W006", f"The setting {name} is unknown.", f"Did you mean {meant}?")
 
 
 def _describe(exc: BaseException) -> str:

@@ -49,7 +49,7 @@ def raising_line(exc: BaseException) -> str:
         for frame in traceback.extract_tb(exc.__traceback__)
         if "<frozen" not in frame.filename
         and frame.filename not in _IMPORT_FILES
-        and Path(frame.filename).parent != Path(__file__).parent
+        and Path(__file__).parents[2] not in Path(frame.filename).parents
     ]
     return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
 

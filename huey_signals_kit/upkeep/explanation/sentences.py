@@ -24,12 +24,11 @@ _LIVENESS = {
 }
 
 
-def sentences(explanation: Explanation, program: str, show_values: bool = True) -> Iterator[str]:
+def sentences(explanation: Explanation, show_values: bool = True) -> Iterator[str]:
     """Yield all that is known of the task: places, obstacles, result, then doubts.
 
     Args:
         explanation: What is known of the task.
-        program: The words with which the user calls the command line.
         show_values: Whether to show a result, or the text of an error, which may have arguments.
     """
     locations = explanation.places[:_MAX_LOCATIONS]
@@ -45,7 +44,7 @@ def sentences(explanation: Explanation, program: str, show_values: bool = True) 
     for token in explanation.tokens:
         yield _describe_revocation(token, explanation)
     for lock in explanation.locks:
-        yield _describe_lock(lock, program)
+        yield _describe_lock(lock)
     if explanation.skipped:
         yield _describe_skips(explanation.skipped)
     if explanation.result:
@@ -192,15 +191,12 @@ def _describe_revocation(token: Revocation, explanation: Explanation) -> str:
     return f"Revoked by {name}, until {_format_eta(token.until, explanation)}."
 
 
-def _describe_lock(lock: LockInfo, program: str) -> str:
+def _describe_lock(lock: LockInfo) -> str:
     """Return since when the task holds `lock`, and whether its process is alive."""
     since = ""
     if lock.since is not None:
         since = f" since {format_time(lock.since)} UTC by the clock of {lock.host}"
-    liveness = _LIVENESS[lock.alive]
-    if lock.alive is False:
-        liveness += f": {program} locks release --stale releases the lock"
-    return f"Holds the lock '{lock.name}'{since}, in process {lock.pid} ({liveness})."
+    return f"Holds the lock '{lock.name}'{since}, in process {lock.pid} ({_LIVENESS[lock.alive]})."
 
 
 def _describe_skips(skips: list[SkippedAttempt]) -> str:

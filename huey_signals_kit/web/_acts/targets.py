@@ -81,7 +81,7 @@ def task_facts(found: TaskState) -> list[tuple[str, str]]:
         facts.append(("Task", _text.clean(explanation.task_name)))
     if found.arguments:
         facts.append(("Arguments", found.arguments))
-    known = [*sentences(explanation, "huey-signals", show_values=False)][:_MAX_SENTENCES]
+    known = [*sentences(explanation, show_values=False)][:_MAX_SENTENCES]
     facts.append(("Known", " ".join(map(_text.clean, known)) or "nothing"))
     return facts
 

@@ -187,6 +187,14 @@ class Checks(SimpleTestCase):
             self.assertEqual(messages(), [])
         self.assertIs(get_kit(HUEY), kit)
 
+    def test_a_setting_that_is_misspelt(self):
+        """It would have no effect; other settings that begin with HUEY are left alone."""
+        with override_settings(HUEY_SIGNAL={"preset": "observe"}, HUEY_SIGNALS_PRESET="observe"):
+            [message] = messages()
+        self.assertEqual(message.id, "huey_signals.W006")
+        self.assertIn("The setting HUEY_SIGNAL is unknown", message.msg)
+        self.assertEqual(message.hint, "Did you mean HUEY_SIGNALS?")
+
     def test_a_task_with_a_wrong_verdict_for_its_lock_errors(self):
         """The value is text, a number or a flag."""
         for option, hint in (("dorp", "Did you mean 'drop'?"), (-1, "seconds"), (True, "Allowed")):
