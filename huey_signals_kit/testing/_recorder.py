@@ -259,6 +259,10 @@ class Recorder:
         for failed in self.announcements.copy():
             if failed.name == "handler_failed":
                 lines.append(f"handler {failed.data['handler']}: {failed.data['exception']!r}")
+        if not self.huey.immediate and ["enqueued"] in tasks.values():
+            lines.append(
+                "the Huey is not in immediate mode: these tasks wait in its queue for a consumer"
+            )
         hidden = len(lines) - _MAX_LINES
         return lines if hidden <= 0 else [f"... {hidden} more", *lines[hidden:]]
 

@@ -559,7 +559,7 @@ def test_a_queue_whose_consumers_are_dead(make_shop, kind):
     open_ledger(shop.huey).write(Heartbeat("one", GONE, "thread", 1.0, 1))
     assert answer(shop, name=shop.name) == (
         1,
-        f"2 messages in it, and no process is known to work on the queue {shop.huey.name!r}: "
+        f"no process is known to work on the queue {shop.huey.name!r}, which has 2 messages: "
         f"process {GONE.pid} on {GONE.host} is dead",
     )
 

@@ -225,6 +225,19 @@ def test_a_failing_assertion_says_what_was_recorded(shop):
     assert explain_comparison("==", 1, 2) is None
 
 
+@pytest.mark.skipif(not HAS_ENQUEUED, reason="Huey has no such signal")
+def test_a_failed_comparison_says_that_no_worker_runs_the_tasks():
+    """They are in the queue of a Huey that is not in immediate mode, as in a forgotten setting."""
+    huey = MemoryHuey("shop", immediate=False)
+    with record(huey) as recorded:
+        huey.task()(lambda: None)()
+    last = explain_comparison("==", recorded.skips(), 1)[-1]
+    assert last.strip().startswith("the Huey is not in immediate mode: these tasks wait in its")
+    with record(MemoryHuey("shop", immediate=True)) as recorded:
+        recorded.huey.task()(lambda: None)()
+    assert "immediate" not in "".join(explain_comparison("==", recorded.skips(), 1))
+
+
 def test_a_long_record_shows_its_newest_lines(shop):
     """At most twenty; a test of a thousand tasks has a message that can be read."""
     with record(shop.huey) as recorded:

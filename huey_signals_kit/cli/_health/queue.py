@@ -118,7 +118,7 @@ def _describe_healthy(queue: str, state: QueueState, alive: int) -> str:
 def _describe_no_worker(queue: str, state: QueueState) -> str:
     problem = f"no process is known to work on the queue {printable(queue)!r}"
     if state.waiting:
-        problem = f"{pluralize(state.waiting, 'message')} in it, and {problem}"
+        problem += f", which has {pluralize(state.waiting, 'message')}"
     if state.workers:
         return f"{problem}: {', '.join(map(_describe_process, state.workers[:5]))}"
     unreadable = f"; {pluralize(state.unreadable, 'record')} of the ledger cannot be read"
