@@ -341,7 +341,7 @@ def test_a_record_that_always_changes(memory_huey, monkeypatch):
 
     read_with(monkeypatch, change)
     run_all(memory_huey)
-    assert own_tasks.record(memory_huey, task_id)["number"] == django_records._ATTEMPTS - 1
+    assert own_tasks.record(memory_huey, task_id)["number"] == django_records._TRIES - 1
 
 
 @pytest.mark.parametrize("preset", ["quiet-locks", "brief-locks", "reschedule-locks"])
