@@ -267,7 +267,7 @@ class Kit:
         if not has_shared_ledger(self.huey):
             return upkeep.report(self.huey, counted=self._counter.totals())
         self._heartbeat.write()
-        self._heartbeat.ledger.fold_dead()
+        self._heartbeat.ledger.fold_dead(keep_workers=True)
         return upkeep.report(self.huey, ledger=self._heartbeat.ledger)
 
     def locks(self) -> list[upkeep.LockInfo]:

@@ -49,9 +49,10 @@ class TaskOption:
     def log_invalid(self, huey: Any) -> None:
         """Log each task that is declared on `huey` with an invalid value."""
         for name, task in huey._registry._registry.copy().items():
-            option = getattr(task, "lock_errors", None)
-            if option is not None and _verdict_of(option) is None:
-                self._log_invalid(name, option)
+            with suppress(Exception):  # of a value of the user's, such as a string without a hash
+                option = getattr(task, "lock_errors", None)
+                if option is not None and _verdict_of(option) is None:
+                    self._log_invalid(name, option)
 
     def _log_invalid(self, task_name: str, given: object) -> None:
         if task_name in self._logged:

@@ -68,6 +68,8 @@ class HostRecord:
     """When the last worker of the process ended, by the same clock; None while a worker runs."""
     folder: str
     """The working folder of the process; projects in other folders may have the same names."""
+    files: tuple[str, ...] = ()
+    """The file of the module of each of `names`, without links; empty if there is none."""
     storage: str = ""
     """The storage of the Huey, see `storage_of`; two projects may have queues of the same name."""
 
@@ -175,6 +177,7 @@ class HostRecordWriter:
             at=time.monotonic(),
             idle_since=self._idle_since,
             folder=working_folder(),
+            files=tuple(map(file_of, self._names)),
             storage=storage_of(self._huey),
         )
 
@@ -190,6 +193,12 @@ def _names_of(huey: Any) -> Iterator[str]:
             for attribute, value in list(vars(module).items()):
                 if value is huey:
                     yield f"{name}.{attribute}"
+
+
+def file_of(name: str) -> str:
+    """Return the file of the imported module of ``module.attribute``, without links, or ""."""
+    file = getattr(sys.modules.get(name.rpartition(".")[0]), "__file__", None)
+    return os.path.realpath(file) if isinstance(file, str) else ""
 
 
 def storage_of(huey: Any) -> str:
@@ -302,6 +311,7 @@ def _read(file: Path) -> HostRecord | None:
             at=float(content["at"]),
             idle_since=None if idle is None else float(idle),
             folder=str(content["folder"]),
+            files=tuple(map(str, content.get("files", ()))),
             storage=str(content.get("storage", "")),
         )
     except (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError):

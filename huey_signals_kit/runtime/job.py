@@ -14,7 +14,7 @@ from .log import RateLimitedErrors, log_error
 from .threads import forward_interrupt, forwarding_interrupts
 
 RETRY_PAUSES = (0.1, 0.3)
-"""Seconds before each retry of a job that fails in its last run."""
+"""Seconds before each retry of a job that fails while its data are written out."""
 
 
 class OnFailure(Protocol):

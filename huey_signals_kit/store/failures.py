@@ -38,22 +38,23 @@ def describe_storage(storage: Any) -> str:
     if isinstance(connection, dict):
         return _describe_redis(connection)
     if (filename := getattr(storage, "filename", None)) is not None:
-        return f"the SQLite file {_absolute(filename)}"
+        return f"the SQLite file {_real_path(filename)}"
     if hasattr(storage, "dsn"):
         return _describe_postgres(storage)
     if (path := getattr(storage, "path", None)) is not None:
-        return f"the folder {_absolute(path)}"
+        return f"the folder {_real_path(path)}"
     if (database := getattr(storage, "database", None)) is not None:
-        return f"the database {getattr(database, 'database', None) or type(database).__name__}"
+        name = getattr(database, "database", None) or type(database).__name__
+        return f"the database {redact(str(name))}"
     return f"the {type(storage).__name__}"
 
 
-def _absolute(path: Any) -> str:
+def _real_path(path: Any) -> str:
     text = os.fspath(path) if isinstance(path, os.PathLike) else str(path)
     if text.startswith((":memory:", "file:")):
         return text
     with suppress(OSError):  # the working folder is gone
-        return os.path.abspath(text)
+        return os.path.realpath(text)
     return text
 
 

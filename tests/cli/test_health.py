@@ -265,8 +265,13 @@ def test_a_queue_of_the_same_name_in_another_storage_does_not_count(
         f"no process of this host works on {sqlite_shop.name}: the consumers of a queue of" in why
     )
     assert f"that name use {storage}. Run this command in the folder" in why
-    for same in (describe_storage(sqlite_shop.huey.storage), ""):
-        write(run_dir, storage=same, **said)
+    file = sys.modules[sqlite_shop.name.rpartition(".")[0]].__file__
+    for same in (
+        {"storage": describe_storage(sqlite_shop.huey.storage)},
+        {"storage": ""},
+        {"storage": storage, "names": (sqlite_shop.name,), "files": (os.path.realpath(file),)},
+    ):
+        write(run_dir, **{**said, **same})
         assert answer(sqlite_shop, "--here", name=sqlite_shop.name)[0] == 0
         for path in run_dir.iterdir():
             path.unlink()

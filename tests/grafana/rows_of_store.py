@@ -20,7 +20,7 @@ from tests.grafana.panels import (
 LOCKS: list[Panel] = [
     graph(
         "Skipped tasks, by lock",
-        "Tasks that did not run because another task held their lock.",
+        "Attempts that failed because another task held the lock.",
         (per_minute("huey_lock_skips_total", "lock", TASK, most=10), "{{lock}}"),
         unit=PER_MINUTE,
     ),

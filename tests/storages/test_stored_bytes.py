@@ -160,7 +160,8 @@ def form(value):
             found["totals"] = {key: each for key, each in rows if key not in OPTIONAL}
         if "folder" in value:
             found["folder"] = type(value["folder"]).__name__
-            found.pop("storage", None)  # a field that is new
+            for new in ("files", "storage"):
+                found.pop(new, None)
         if "ids" in value:  # a process that continues in a new record has more than one id
             found["ids"] = form([str(each).partition(".")[0] for each in value["ids"]])
         return found

@@ -1,4 +1,4 @@
-"""A kit for the time of a test, and the application's kit back as it was."""
+"""A kit for the duration of a test, and the application's kit back as it was."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from typing import Any
 from ...jobs.host_record import (
     RUN_DIR,
     HostRecord,
+    file_of,
     is_unusable,
     read_records,
     record_folders,
@@ -69,9 +70,9 @@ def _records_of_huey(
 ) -> tuple[list[HostRecord], list[str]]:
     """Return the records of processes that work on the Huey `name`.
 
-    Many projects have a ``tasks.huey``. Records of the same name and folder are enough; without
-    any, the name of the queue and its storage decide. If the name is that of a queue in other
-    storages, return these, too.
+    Many projects have a ``tasks.huey``. Records of the same name and folder are enough, then those
+    of the same name and module file. Without any, the name of the queue and its storage decide. If
+    the name is that of a queue in other storages, return these, too.
     """
     dotted, folder = name.replace(":", "."), working_folder()
     same_name = [record for record in records if dotted in record.names]
@@ -84,12 +85,20 @@ def _records_of_huey(
         if not same_name:
             raise
         return same_name, []
+    file = file_of(dotted)
+    same_file = [record for record in same_name if file and (dotted, file) in _modules(record)]
+    if same_file:
+        return same_file, []
     same_queue = [record for record in records if record.queue == str(huey.name)]
     storage = storage_of(huey)
     others = {
         record.storage for record in same_queue if storage and record.storage not in ("", storage)
     }
     return [record for record in same_queue if record.storage not in others], sorted(others)
+
+
+def _modules(record: HostRecord) -> list[tuple[str, str]]:
+    return list(zip(record.names, record.files, strict=False))
 
 
 def _is_alive(record: HostRecord, now: float) -> bool | None:

@@ -116,6 +116,8 @@ def _misspelt_settings() -> Iterator[Problem]:
     for name in dir(settings):
         if name.startswith("HUEY") and name not in _SETTINGS:
             for meant in get_close_matches(name, _SETTINGS, 1, cutoff=0.9):
+                if name.startswith(f"{meant}_"):  # a setting of the project's own
+                    continue
                 yield Problem("W006", f"The setting {name} is unknown.", f"Did you mean {meant}?")
 
 

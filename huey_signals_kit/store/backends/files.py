@@ -163,7 +163,7 @@ class FileStore:
                 key, size = _key_and_size(path)
                 if key is None:
                     # Huey before 3.0 writes files in place: wait until this one is complete. If
-                    # it is still no result then, it is broken.
+                    # it is still not a result then, it is broken.
                     with file_lock(self._storage):
                         key, size = _key_and_size(path)
                 if key is not None and key.startswith(prefix):

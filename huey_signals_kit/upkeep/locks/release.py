@@ -135,11 +135,11 @@ def release_stale(
     locks = [lock for lock in inspected if lock.kind == "lock"]
     kept = [lock for lock in locks if not lock.is_settled and not lock.is_unclaimed]
     unclaimed = [lock for lock in locks if lock.is_unclaimed]
-    marks = _Marks(open_kit_store(huey, UPKEEP), str(huey.name))
+    key = f"{_KEY} {huey.name}"
     if names is not None:
-        unnamed = {lock.name for lock in locks if lock.holder is None}
-        unclaimed = [lock for lock in unclaimed if lock.name not in unnamed]
-        marks.keep(lambda name: name in unnamed or name not in names)
+        key = f"{_KEY} of consumers {huey.name}"  # a person's marks stay as they are
+        unclaimed = [lock for lock in unclaimed if lock.holder is not None]
+    marks = _Marks(open_kit_store(huey, UPKEEP), key)
     unchanged, waiting = marks.classify(unclaimed, clock(), min_age)
     due = [*filter(_is_stale, locks), *unchanged]
     if dry_run:
@@ -178,21 +178,17 @@ class _Marks:
 
     Args:
         store: The store of the kit's own data.
-        name: The name of the Huey.
+        key: The key of the marks.
     """
 
-    def __init__(self, store: KitStore, name: str) -> None:
+    def __init__(self, store: KitStore, key: str) -> None:
         self._store = store
-        self._key = f"{_KEY} {name}"
+        self._key = key
         (self._raw,) = store.get([self._key])
         self._stored = _read(self._raw)
         self._new: dict[str, dict[str, Mark]] = {}
         process = this_process()
         self._host = _digest(f"{process.host} {process.pid_namespace}".encode())
-
-    def keep(self, should_keep: Callable[[str], bool]) -> None:
-        """Keep the marks of the locks, by name, that are not judged now."""
-        self._new.update({name: marks for name, marks in self._stored.items() if should_keep(name)})
 
     def classify(
         self, locks: list[LockInfo], now: float, min_age: float
