@@ -164,14 +164,16 @@ class Gate:
         exception and one gate, and it is removed when Huey retries the task.
         """
         if verdict is not None or getattr(task, _ATTACHED, None) is not None:
-            setattr(task, _ATTACHED, (verdict, id(exception), type(exception), self._gate_id))
+            setattr(
+                task, _ATTACHED, (verdict, id(exception), type(exception), self._gate_id, False)
+            )
 
     def _resolve_verdict(self, task: Any, exception: BaseException) -> Verdict | None:
         """Return the verdict on an attempt; cancel its plan if Huey will not retry the task."""
         verdict: Verdict | None = None
         attached = getattr(task, _ATTACHED, None)
         if attached is not None and attached[1] == id(exception):
-            verdict_of_task, _, cls, gate_id = attached
+            verdict_of_task, _, cls, gate_id, _ = attached
             if cls is type(exception) and gate_id is self._gate_id:
                 verdict = verdict_of_task
         if verdict is not None and verdict.plan is not None and not task.retries:
@@ -182,6 +184,13 @@ class Gate:
         if getattr(task, "lock_errors", None) is not None or task.name == RUN_TASK:
             verdict = self._task_verdict(task, exception) or verdict
         return verdict
+
+    def _apply_to_record(self, task: Any, exception: BaseException, verdict: Verdict) -> None:
+        """Change the record of a Django task; once, although Huey 3.4.0 builds each error twice."""
+        applied = (verdict, id(exception), type(exception), self._gate_id, True)
+        if getattr(task, _ATTACHED, None) != applied:
+            setattr(task, _ATTACHED, applied)
+            self._django_records.apply(task, exception, verdict)
 
     def _wrap_build(self, original: Callable[..., Any]) -> Callable[..., Any]:
         is_overridden = not _is_hueys_own(original)
@@ -205,7 +214,7 @@ class Gate:
                 try:
                     verdict = self._resolve_verdict(args[0], args[1])
                     if verdict is not None and args[0].name == RUN_TASK and not args[0].retries:
-                        self._django_records.apply(args[0], args[1], verdict)
+                        self._apply_to_record(args[0], args[1], verdict)
                     if verdict is not None and verdict.action != "keep" and not is_overridden:
                         return _short_metadata(args[0], args[1], verdict)
                 except Exception as exc:

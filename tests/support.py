@@ -34,6 +34,9 @@ _CLASSES = {
 }
 KINDS = tuple(_CLASSES)
 # Huey 2.5.0 does not signal it.
+BUILDS = 1 if huey_package.__version__ != "3.4.0" else 2
+"""How often Huey builds the result of one error; 3.4.0 once more for a chord that is not there."""
+
 HAS_ENQUEUED = hasattr(huey_package.signals, "SIGNAL_ENQUEUED")
 _FORK_WARNING = "ignore:This process:DeprecationWarning"
 REDIS_KINDS = tuple(kind for kind in _CLASSES if "redis" in kind)

@@ -152,10 +152,17 @@ class Scheduler:
         """
         limit = END_SECONDS if seconds is None else seconds
         flush_runs = [FlushRun(job, limit) for job in jobs if job.run_at_exit]
-        for flush_run in flush_runs:
-            flush_run.start()
-        for flush_run in flush_runs:
-            flush_run.wait()
+        steps = [*(each.start for each in flush_runs), *(each.wait for each in flush_runs)]
+        interrupt: KeyboardInterrupt | None = None
+        for step in steps:
+            try:
+                step()
+            except KeyboardInterrupt as exc:  # Huey 3.4 interrupts workers that are ending already
+                interrupt = exc
+                with suppress(KeyboardInterrupt):
+                    step()
+        if interrupt is not None:
+            raise interrupt
 
     def on_exit(self, callback: Callable[[], object]) -> None:
         """Call `callback` when the process ends, before the last run of every job."""
@@ -185,9 +192,11 @@ class Scheduler:
         `multiprocessing`.
         """
         self.ending = True
-        for callback in self._exit_callbacks:
-            callback()
-        self.flush(self.jobs)
+        try:
+            for callback in self._exit_callbacks:
+                callback()
+        finally:
+            self.flush(self.jobs)
 
     def pause_for_fork(self) -> None:
         """Pause every job, because this thread is about to fork.

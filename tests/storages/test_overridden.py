@@ -12,7 +12,7 @@ from huey.exceptions import TaskException, TaskLockedException
 from huey.utils import Error
 
 from huey_signals_kit import DROP, KEEP, expire, install_handlers, uninstall_handlers
-from tests.support import hold, results, run_all, stored_errors
+from tests.support import BUILDS, hold, results, run_all, stored_errors
 
 chord_only = pytest.mark.skipif(not hasattr(huey_package, "chord"), reason="chords came in 3.0")
 
@@ -108,7 +108,7 @@ def test_drop_stores_nothing_of_it(any_kind, make_huey, place):
     kit, calls = observed(huey, place, {"error": "mine", "extra": Unpicklable()}, DROP)
     declare(huey)()
     run_all(huey)
-    assert len(calls) == 1
+    assert len(calls) == BUILDS
     assert stored_errors(huey) == results(huey) == {}
     assert kit.count("huey_results_suppressed_total", verdict="drop") == 1
 
@@ -173,7 +173,7 @@ def test_what_is_kept_on_purpose_says_so(make_huey, place, by):
     result = declare(huey, **options)()
     run_all(huey)
     (metadata,) = stored_errors(huey).values()
-    assert (metadata["kept"], metadata["code"], len(calls)) == (True, 1, 1)
+    assert (metadata["kept"], metadata["code"], len(calls)) == (True, 1, BUILDS)
     assert kit.report().kept == {"TaskLockedException": 1}
     assert stored_errors(huey).keys() == {result.id}
 
@@ -250,5 +250,5 @@ def test_the_methods_are_left_as_they_were_found(make_huey, place):
     result = guarded()
     run_all(huey)
     assert not kit.installed
-    assert len(calls) == 1
+    assert len(calls) == BUILDS
     assert stored_errors(huey)[result.id]["error"] == "mine"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import signal
 import subprocess
 import sys
 import textwrap
@@ -390,6 +391,27 @@ def test_what_is_to_come_before_the_end_comes_before_the_last_jobs():
         """
     )
     assert lines == ["before", "job"]
+
+
+def test_an_interrupt_at_the_end_comes_after_the_last_jobs(scheduler, monkeypatch):
+    """As when Huey 3.4 interrupts a worker that is ending already."""
+    ran = []
+    slow = threading.Event()
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    def run_slowly():
+        slow.wait(0.2)
+        signal.raise_signal(signal.SIGINT)
+        ran.append("slow")
+
+    monkeypatch.setattr(scheduler, "_exit_callbacks", [interrupt])
+    scheduler.every(1000, run_slowly, "slow")
+    scheduler.every(1000, lambda: ran.append("quick"), "quick")
+    with pytest.raises(KeyboardInterrupt):
+        scheduler.end()
+    assert sorted(ran) == ["quick", "slow"]
 
 
 def test_sinks_are_right_in_parent_and_child_forked_while_the_locks_are_held():
