@@ -34,7 +34,8 @@ _CLASSES = {
 }
 KINDS = tuple(_CLASSES)
 # Huey 2.5.0 does not signal it.
-BUILDS = 1 if huey_package.__version__ != "3.4.0" else 2
+IS_3_4 = huey_package.__version__.startswith("3.4.")
+BUILDS = 2 if IS_3_4 else 1
 """How often Huey builds the result of one error; 3.4.0 once more for a chord that is not there."""
 
 HAS_ENQUEUED = hasattr(huey_package.signals, "SIGNAL_ENQUEUED")
