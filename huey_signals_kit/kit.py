@@ -24,14 +24,14 @@ from .huey_internals.patch import WorkerHooks
 from .inflight.patch import QueuePatch
 from .integrations.sentry_events import SentryEvents
 from .jobs.heartbeat import HeartbeatWriter, has_shared_ledger
-from .jobs.silent_heartbeat import SilentHeartbeat
+from .jobs.null_heartbeat import NullHeartbeat
 from .jobs.stale_locks import StaleLockJob
 from .jobs.token_sweeps import TokenSweepJob
 from .locks.lost_locks import LostLocks
 from .locks.manager import LockEvents
 from .locks.patch import LockPatch
 from .metrics.counter import MetricCounter
-from .metrics.names import PAGE_ACTIONS, SIGNALS
+from .metrics.names import PAGE_ACTIONS, SIGNALS_TOTAL
 from .metrics.values import Key
 from .presets import build_preset
 from .registry import Registry, default_registry
@@ -110,7 +110,7 @@ class Kit:
             self._on_lock_acquired, lost_locks.add, reporter.kit_failed, counter, is_test
         )
         lock_patch = LockPatch(huey, events)
-        self._heartbeat = (SilentHeartbeat if is_test else HeartbeatWriter)(
+        self._heartbeat = (NullHeartbeat if is_test else HeartbeatWriter)(
             huey,
             counter,
             jobs,
@@ -341,7 +341,11 @@ class Kit:
             locks: Names of locks that other processes use.
         """
         keys = self._sinks.initial_keys(locks)
-        return keys if self._context.meters_signals else [key for key in keys if key[0] != SIGNALS]
+        return (
+            keys
+            if self._context.meters_signals
+            else [key for key in keys if key[0] != SIGNALS_TOTAL]
+        )
 
     def report_page_action(self, action: str, target: str, count: int, user: str) -> None:
         """Count and announce a change that a person made in the web interface.

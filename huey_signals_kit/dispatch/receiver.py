@@ -22,7 +22,7 @@ from ..huey_internals.facts import (
 from ..huey_internals.patch import SignalConnections
 from ..huey_internals.stack import caught_by_huey, timing_on_stack
 from ..metrics.counter import AGGREGATE_AT, MetricCounter
-from ..metrics.names import SIGNALS as SIGNALS_METRIC
+from ..metrics.names import SIGNALS_TOTAL
 from ..runtime.scheduler import scheduler
 from .handler import Handler, run, wrap_handler
 from .reporter import Reporter
@@ -145,7 +145,7 @@ class Receiver:
                 continue
             handler = handler.without_task_filter()
             if handler.function is count_signals and not (handler.filtered or handler.background):
-                count_key = SIGNALS_METRIC, task_name(task), signal
+                count_key = SIGNALS_TOTAL, task_name(task), signal
             else:
                 listeners.append(wrap_handler(handler))
         if len(cache) >= _MAX_KINDS:  # a process that makes classes of tasks without end

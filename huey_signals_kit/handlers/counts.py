@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..event import Event
 from ..huey_internals.facts import LOCK_SIGNALS
-from ..metrics.names import LOCK_SKIPS, SIGNALS
+from ..metrics.names import LOCK_SKIPS, SIGNALS_TOTAL
 from .locks import mark_lock_errors_only
 
 
@@ -16,7 +16,7 @@ def count_signals(event: Event) -> None:
     context = event._context
     if not (event._signal_counted or context.meters_signals):
         event._signal_counted = True
-        context.increment((SIGNALS, event._task_name, event._signal))
+        context.increment((SIGNALS_TOTAL, event._task_name, event._signal))
 
 
 @mark_lock_errors_only

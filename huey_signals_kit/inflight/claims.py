@@ -85,7 +85,7 @@ class InFlight:
         self.by_thread.clear()
         self.still_referenced.clear()
         self.due_tasks: list[Any] = []
-        """The tasks that the scheduler has read from the schedule, until it reads again."""
+        """The tasks that Huey's scheduler has read from the schedule, until it reads again."""
         self.reading = threading.RLock()
         """Held while the scheduler reads: the tasks are then neither stored nor in `due_tasks`."""
         self.has_worker = False

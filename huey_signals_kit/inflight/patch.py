@@ -1,4 +1,4 @@
-"""Record what workers dequeue and what the scheduler reads, by patches of one Huey.
+"""Record what workers dequeue and what Huey's scheduler reads, by patches of one Huey.
 
 Huey's signals come too late for this: the first one after a message was dequeued is emitted when
 its task is about to run, and reading the schedule emits none.
@@ -25,7 +25,7 @@ class QueuePatch:
     Args:
         huey: The Huey.
         on_scheduler_detected: Called in a process of Huey's scheduler, each time that it reads the
-            schedule. With ``-k process`` the scheduler has its own process, where Huey calls no
+            schedule. With ``-k process`` Huey's scheduler has its own process, where Huey calls no
             hook.
         on_periodic_detected: Called in the process of a scheduler that enqueues periodic tasks,
             each time that it reads the schedule.

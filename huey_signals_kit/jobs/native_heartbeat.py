@@ -1,11 +1,11 @@
 """Write a heartbeat from a native thread, in processes whose threads gevent has patched.
 
-Once gevent has patched threads, the scheduler is a greenlet: a task that computes without yielding
-blocks it, and other processes would take this one for dead. So one native thread writes one value,
-``alive:<id>``, and does nothing else. It cannot write the whole record, because that needs locks,
-and a gevent lock used by two native threads stops all greenlets. So the thread shares no lock with
-other code, and has a connection of its own. It never logs, because a child that is forked while
-another thread logs may hang; its errors are logged by the scheduler.
+Once gevent has patched threads, the kit's scheduler is a greenlet: a task that computes without
+yielding blocks it, and other processes would take this one for dead. So one native thread writes
+one value, ``alive:<id>``, and does nothing else. It cannot write the whole record, because that
+needs locks, and a gevent lock used by two native threads stops all greenlets. So the thread shares
+no lock with other code, and has a connection of its own. It never logs, because a child that is
+forked while another thread logs may hang; its errors are logged by the scheduler.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from .._settings import Settings
 from ..dispatch.reporter import Reporter
 from ..ledger import HEARTBEAT_SECONDS
 from ..metrics.counter import MetricCounter
-from ..metrics.names import LOCKS_RELEASED, STALE_LOCKS
+from ..metrics.names import LOCKS_RELEASED, STALE_LOCKS_FOUND
 from ..runtime.scheduler import JobGroup
 from ..signals import lock_released, stale_lock_found
 from ..store import Keys, is_read_whole, open_store
@@ -209,7 +209,7 @@ class StaleLockJob:
             self._reported[acquisition_id] = None
             if len(self._reported) > _MAX_REPORTED:
                 del self._reported[next(iter(self._reported))]
-            self._counter.add((STALE_LOCKS, self._counter.lock_labels[lock.name]))
+            self._counter.add((STALE_LOCKS_FOUND, self._counter.lock_labels[lock.name]))
             self._reporter.stale_lock(lock.name, lock.host, lock.pid, self._should_release)
             self._reporter.announce(stale_lock_found, lock=lock)
         if self._should_release and upkeep.release_unchanged(self._huey, lock):

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..metrics.labels import OTHER
-from ..metrics.names import LOCK_REFUSALS, SIGNALS, TASK_SECONDS
+from ..metrics.names import LOCK_REFUSALS, SIGNALS_TOTAL, TASK_SECONDS
 from ..metrics.values import Durations, Totals
 from ..runtime.process_id import FOREIGN_DATA_ERRORS
 from ..store import KitStore
@@ -207,8 +207,8 @@ def _series_of(counted: Totals) -> Iterator[tuple[Series, int]]:
             if metric == TASK_SECONDS and value.count > 0:
                 yield (ATTEMPT, *names), value.count
                 yield (MILLISECONDS, *names), round(value.seconds * 1000)
-        elif value > 0 and metric in (SIGNALS, LOCK_REFUSALS):
-            yield (SIGNAL if metric == SIGNALS else REFUSAL, *names), value
+        elif value > 0 and metric in (SIGNALS_TOTAL, LOCK_REFUSALS):
+            yield (SIGNAL if metric == SIGNALS_TOTAL else REFUSAL, *names), value
 
 
 def history_label(name: str) -> str:

@@ -46,8 +46,8 @@ class LockEvents(NamedTuple):
     """Called with what the kit was doing, and the exception that kept it from doing it."""
     counter: MetricCounter
     """Counts refused locks."""
-    is_silent: bool = False
-    """Whether other processes must not notice the kit, as in a test."""
+    is_test: bool = False
+    """Whether the kit is one of a test, which other processes must not notice."""
 
 
 class OwnedLock(TaskLock):  # type: ignore[misc]  # Huey has no types
@@ -124,7 +124,7 @@ class LockManager:
         self._on_lost = events.on_lost
         self._refusals = events.counter.refusals
         self._aggregate = events.counter.aggregate_if_large
-        self._is_silent = events.is_silent
+        self._is_test = events.is_test
         self._prefix = Keys(huey).lock_prefix
         self._claims = in_flight_of(huey).by_thread
         self.held_locks = held_locks_of(huey)
@@ -246,7 +246,7 @@ class LockManager:
         acquisition = self.held_locks.release(key, threading.get_ident())
         if acquisition is not None:
             return self._release(key, acquisition)
-        if self.active and not self._is_silent:
+        if self.active and not self._is_test:
             try:
                 self._cleared.note(key)
             except Exception as exc:

@@ -12,7 +12,7 @@ from typing import Any
 from huey.signals import SIGNAL_COMPLETE, SIGNAL_EXECUTING
 
 from ..huey_internals.facts import class_name
-from .names import BOUNDS, SIGNALS, TASK_SECONDS
+from .names import BOUNDS, SIGNALS_TOTAL, TASK_SECONDS
 from .values import Durations, Totals
 
 
@@ -80,7 +80,7 @@ class Attempts:
 
     def totals(self) -> Totals:
         """Return what was added up, by metric and labels without the queue."""
-        signals: Totals = {(SIGNALS, *key): count for key, count in self._signals.items()}
+        signals: Totals = {(SIGNALS_TOTAL, *key): count for key, count in self._signals.items()}
         durations: Totals = {(TASK_SECONDS, task): value for task, value in self._durations.items()}
         return {**signals, **durations}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import islice
 
-from ..huey_internals.facts import SIGNALS as ALL_SIGNALS
+from ..huey_internals.facts import SIGNALS
 from .labels import FoldedLabels, sanitize_label
 from .names import (
     EVENTS_DROPPED,
@@ -17,8 +17,8 @@ from .names import (
     LOCK_REFUSALS,
     LOCKS_LOST,
     LOCKS_RELEASED,
-    SIGNALS,
-    STALE_LOCKS,
+    SIGNALS_TOTAL,
+    STALE_LOCKS_FOUND,
     SUPPRESSED,
     TOKENS_CLEANED,
 )
@@ -31,10 +31,10 @@ MAX_LOCKS = 1000
 """With more lock names than this, such as one per user, none is shown before it is counted."""
 
 _OF_A_TASK = (
-    *((SIGNALS, signal) for signal in sorted(ALL_SIGNALS)),
+    *((SIGNALS_TOTAL, signal) for signal in sorted(SIGNALS)),
     *((SUPPRESSED, verdict) for verdict in ("drop", "expire")),
 )
-_OF_A_LOCK = (LOCK_REFUSALS, LOCKS_LOST, LOCKS_RELEASED, STALE_LOCKS)
+_OF_A_LOCK = (LOCK_REFUSALS, LOCKS_LOST, LOCKS_RELEASED, STALE_LOCKS_FOUND)
 
 
 def initial_keys(

@@ -22,7 +22,7 @@ from ..huey_internals.facts import SIGNALS, is_own_method, passed_exception
 from ..huey_internals.patch import MethodPatch, SignalConnections
 from ..runtime.scheduler import JobGroup, scheduler
 from .counter import MetricCounter
-from .names import SIGNALS as METRIC
+from .names import SIGNALS_TOTAL
 
 _OTHER_ENDS = frozenset(
     {"canceled", "error", "interrupted", "locked", "rate-limited", "retrying", "timeout"}
@@ -93,7 +93,9 @@ class Meter:
     def _on_signal(self, signal: str, task: Any, /, *_: object, **__: object) -> None:
         cls = type(task)
         name = f"{cls.__module__}.{cls.__name__}"  # Hot path: `task_name` in line.
-        self._counter.add((METRIC, name if name != RUN_TASK_NAME else task_name(task), signal))
+        self._counter.add(
+            (SIGNALS_TOTAL, name if name != RUN_TASK_NAME else task_name(task), signal)
+        )
         self._counter.aggregate_if_large()
         if scheduler.thread is None:
             scheduler.start()

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import Final
 
-SIGNALS: Final = "huey_signals_total"
+SIGNALS_TOTAL: Final = "huey_signals_total"
 LOCK_SKIPS: Final = "huey_lock_skips_total"
 LOCK_REFUSALS: Final = "huey_lock_refusals_total"
 SUPPRESSED: Final = "huey_results_suppressed_total"
 TOKENS_CLEANED: Final = "huey_tokens_cleaned_total"
 HANDLER_ERRORS: Final = "huey_handler_errors_total"
 EVENTS_DROPPED: Final = "huey_events_dropped_total"
-STALE_LOCKS: Final = "huey_stale_locks_found_total"
+STALE_LOCKS_FOUND: Final = "huey_stale_locks_found_total"
 LOCKS_RELEASED: Final = "huey_locks_released_total"
 LOCKS_LOST: Final = "huey_locks_lost_total"
 PAGE_ACTIONS: Final = "huey_page_actions_total"
@@ -22,14 +22,14 @@ TASK_SECONDS: Final = "huey_task_duration_seconds"
 """The only histogram; the others are counters."""
 
 LABELS: Final[dict[str, tuple[str, ...]]] = {
-    SIGNALS: ("queue", "task", "signal"),
+    SIGNALS_TOTAL: ("queue", "task", "signal"),
     LOCK_SKIPS: ("queue", "task", "lock"),
     LOCK_REFUSALS: ("queue", "lock"),
     SUPPRESSED: ("queue", "task", "verdict"),
     TOKENS_CLEANED: ("queue", "by"),
     HANDLER_ERRORS: ("queue", "handler"),
     EVENTS_DROPPED: ("queue", "handler"),
-    STALE_LOCKS: ("queue", "lock"),
+    STALE_LOCKS_FOUND: ("queue", "lock"),
     LOCKS_RELEASED: ("queue", "lock"),
     LOCKS_LOST: ("queue", "lock"),
     PAGE_ACTIONS: ("queue", "action"),
@@ -38,14 +38,14 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
 """The labels of each metric, in the order of the values in a `values.Key`."""
 
 HELP: Final[dict[str, str]] = {
-    SIGNALS: "Signals that Huey emitted.",
+    SIGNALS_TOTAL: "Signals that Huey emitted.",
     LOCK_SKIPS: "Attempts that failed because another task held the lock.",
     LOCK_REFUSALS: "Attempts to acquire a lock that was already held.",
     SUPPRESSED: "Errors that were not stored as Huey would have stored them.",
     TOKENS_CLEANED: "Revoke tokens that were deleted after they had done their work.",
     HANDLER_ERRORS: "Exceptions that handlers, sinks, subscribers and jobs of the kit raised.",
     EVENTS_DROPPED: "Events that a background handler never saw.",
-    STALE_LOCKS: "Locks found whose holder is dead.",
+    STALE_LOCKS_FOUND: "Locks found whose holder is dead.",
     LOCKS_RELEASED: "Locks released because no living process held them.",
     LOCKS_LOST: "Locks that were gone, or held by another task, before their holder released them.",
     PAGE_ACTIONS: "Changes that people made in the web interface.",

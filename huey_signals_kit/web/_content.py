@@ -11,7 +11,7 @@ from typing import Any
 
 from ..ledger import History, history_label
 from ..metrics.labels import fold, sanitize_label
-from ..metrics.names import LOCK_SKIPS, SIGNALS, TASK_SECONDS
+from ..metrics.names import LOCK_SKIPS, SIGNALS_TOTAL, TASK_SECONDS
 from ..metrics.values import Durations
 from ..upkeep import LockInfo
 from ..upkeep.monitor.model import SeenLock, SeenProcess
@@ -159,7 +159,7 @@ def task_rows(state: QueueState) -> list[TaskRow]:
     rows: dict[str, TaskRow] = {}
     fields = {"complete": "runs", "error": "errors", "locked": "skips", "revoked": "revoked"}
     for (metric, *labels), value in state.ledger.totals.items():
-        if metric == SIGNALS and labels[2] in fields and isinstance(value, int):
+        if metric == SIGNALS_TOTAL and labels[2] in fields and isinstance(value, int):
             row = rows.setdefault(labels[1], TaskRow(labels[1]))
             attribute = fields[labels[2]]
             setattr(row, attribute, (getattr(row, attribute) or 0) + value)

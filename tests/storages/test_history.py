@@ -17,7 +17,7 @@ from huey_signals_kit.ledger._history import (
     OTHER,
     Grid,
 )
-from huey_signals_kit.metrics.names import LOCK_REFUSALS, LOCK_SKIPS, SIGNALS, TASK_SECONDS
+from huey_signals_kit.metrics.names import LOCK_REFUSALS, LOCK_SKIPS, SIGNALS_TOTAL, TASK_SECONDS
 from huey_signals_kit.metrics.values import Durations
 from huey_signals_kit.store import UPKEEP, open_kit_store
 from huey_signals_kit.upkeep import forget
@@ -46,7 +46,7 @@ def history_of(huey, clock):
 
 
 def done(number=1, task="shop.pay"):
-    return {(SIGNALS, "q", task, "complete"): number}
+    return {(SIGNALS_TOTAL, "q", task, "complete"): number}
 
 
 def test_counts_of_two_processes_are_added_up_by_minute(any_huey):

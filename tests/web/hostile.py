@@ -14,7 +14,7 @@ from huey.utils import Error
 from huey_signals_kit import install_handlers, uninstall_handlers
 from huey_signals_kit.inflight.tasks import RunningTask
 from huey_signals_kit.ledger import Heartbeat, HistoryWriter, open_ledger
-from huey_signals_kit.metrics.names import LOCK_REFUSALS, LOCK_SKIPS, SIGNALS
+from huey_signals_kit.metrics.names import LOCK_REFUSALS, LOCK_SKIPS, SIGNALS_TOTAL
 from huey_signals_kit.runtime.process_id import this_process
 from huey_signals_kit.store import UPKEEP, open_kit_store
 from tests.support import hold
@@ -96,8 +96,8 @@ def _write_ledger(huey: Any) -> None:
     ledger = open_ledger(huey)
     for number, name in enumerate(NAMES):
         counts = {
-            (SIGNALS, huey.name, name, "complete"): 3,
-            (SIGNALS, huey.name, name, name): 3,
+            (SIGNALS_TOTAL, huey.name, name, "complete"): 3,
+            (SIGNALS_TOTAL, huey.name, name, name): 3,
             (LOCK_SKIPS, huey.name, name, name): 2,
             (LOCK_REFUSALS, huey.name, name): 2,
         }

@@ -18,7 +18,7 @@ from huey import MemoryHuey
 
 from huey_signals_kit.inflight.tasks import RunningTask
 from huey_signals_kit.ledger import Heartbeat, open_ledger
-from huey_signals_kit.metrics.names import LOCK_REFUSALS, LOCK_SKIPS, SIGNALS
+from huey_signals_kit.metrics.names import LOCK_REFUSALS, LOCK_SKIPS, SIGNALS_TOTAL
 from huey_signals_kit.runtime.process_id import this_process
 from huey_signals_kit.web import Request, Site
 from huey_signals_kit.web._pages import PAGES
@@ -95,7 +95,7 @@ def test_a_name_that_no_key_can_have_is_shown_escaped():
     hold(huey, "import")
     huey.put("rt:shop.pay", (None, False))
     counts = {
-        (SIGNALS, "shop", name, "complete"): 1,
+        (SIGNALS_TOTAL, "shop", name, "complete"): 1,
         (LOCK_SKIPS, "shop", name, name): 1,
         (LOCK_REFUSALS, "shop", name): 1,
     }

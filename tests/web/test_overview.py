@@ -14,7 +14,7 @@ pytest.importorskip("jinja2")
 from huey import MemoryHuey
 
 from huey_signals_kit.ledger import Heartbeat, HistoryWriter, open_ledger
-from huey_signals_kit.metrics.names import LOCK_REFUSALS, SIGNALS, TASK_SECONDS
+from huey_signals_kit.metrics.names import LOCK_REFUSALS, SIGNALS_TOTAL, TASK_SECONDS
 from huey_signals_kit.metrics.values import Durations
 from huey_signals_kit.runtime.process_id import process_with_pid, this_process
 from huey_signals_kit.store import UPKEEP, open_kit_store
@@ -141,10 +141,10 @@ def test_an_attempt_that_is_retried_counts_once(huey, site):
     write(
         huey,
         {
-            (SIGNALS, "shop", "shop.pay", "error"): 3,
-            (SIGNALS, "shop", "shop.pay", "retrying"): 3,
-            (SIGNALS, "shop", "shop.pay", "timeout"): 1,
-            (SIGNALS, "shop", "shop.scan", "complete"): 2,
+            (SIGNALS_TOTAL, "shop", "shop.pay", "error"): 3,
+            (SIGNALS_TOTAL, "shop", "shop.pay", "retrying"): 3,
+            (SIGNALS_TOTAL, "shop", "shop.pay", "timeout"): 1,
+            (SIGNALS_TOTAL, "shop", "shop.scan", "complete"): 2,
             (TASK_SECONDS, "shop", "shop.scan"): Durations(5, 1.0),
         },
     )
@@ -158,7 +158,7 @@ def test_long_names_have_their_counts(huey, site):
     taken_by(huey, lock, GONE)
     write(
         huey,
-        {(SIGNALS, "shop", name, "error"): 3, (LOCK_REFUSALS, "shop", lock): 7},
+        {(SIGNALS_TOTAL, "shop", name, "error"): 3, (LOCK_REFUSALS, "shop", lock): 7},
     )
     assert "Last error2 min ago" in text_of(get(site, f"/task?name={name}"))
     assert json.loads(get(site, f"/lock.json?name={lock}").body)["refused_last_hour"] == 7

@@ -14,7 +14,7 @@ from huey import MemoryHuey
 
 from huey_signals_kit import install_handlers
 from huey_signals_kit.ledger import HistoryWriter
-from huey_signals_kit.metrics.names import SIGNALS
+from huey_signals_kit.metrics.names import SIGNALS_TOTAL
 from huey_signals_kit.store import UPKEEP, open_kit_store
 from huey_signals_kit.upkeep import explain
 from huey_signals_kit.upkeep.monitor.background_read import ReadTimeout
@@ -107,12 +107,12 @@ def test_the_last_error_is_dated_by_the_counts_of_each_minute(memory_huey):
     """Neither an attempt that ended well nor one that a lock refused and that is retried counts."""
     minute = [time.time() - 300]
     writer = HistoryWriter(lambda: open_kit_store(memory_huey, UPKEEP), lambda: minute[0])
-    writer.add({(SIGNALS, "shop", "shop.pay", "timeout"): 2})
+    writer.add({(SIGNALS_TOTAL, "shop", "shop.pay", "timeout"): 2})
     minute[0] += 60
     for signal in ("complete", "locked", "retrying"):
-        writer.add({(SIGNALS, "shop", "shop.pay", signal): 1})
+        writer.add({(SIGNALS_TOTAL, "shop", "shop.pay", signal): 1})
     minute[0] += 120
-    writer.add({(SIGNALS, "shop", "shop.pay", "canceled"): 1})
+    writer.add({(SIGNALS_TOTAL, "shop", "shop.pay", "canceled"): 1})
     memory_huey.put("rt:shop.pay", (None, False))
     page = text_of(get(Site(memory_huey, access=lambda request: "read"), "/task?name=shop.pay"))
     assert re.search("Last attempt(2|3) min ago", page)

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 from ...ledger import HistoryWriter
-from ...metrics.names import LOCK_REFUSALS, SIGNALS
+from ...metrics.names import LOCK_REFUSALS, SIGNALS_TOTAL
 from ...store import UPKEEP, open_kit_store
 from .consumer import running_consumer
 from .settings import Settings
@@ -134,7 +134,7 @@ def _invent_history(huey: Any) -> None:
         writer.add(
             {
                 **{
-                    (SIGNALS, huey.name, f"shop.{task}", signal): count
+                    (SIGNALS_TOTAL, huey.name, f"shop.{task}", signal): count
                     for (task, signal), count in counts.items()
                 },
                 (LOCK_REFUSALS, huey.name, IMPORT_LOCK): refused,

@@ -14,7 +14,7 @@ from . import view
 
 HELP = """\b
 The command searches the queue, the schedule, running tasks (of consumers with
-the kit), later stages and error handlers, chords, tokens, locks, recent lock
+the kit), later stages and on_error tasks, chords, tokens, locks, recent lock
 skips and results, which it does not delete. Times are in the time zone of
 the Huey.
 

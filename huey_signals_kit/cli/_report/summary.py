@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timezone
 
-from ...metrics.names import SIGNALS, TASK_SECONDS
+from ...metrics.names import SIGNALS_TOTAL, TASK_SECONDS
 from ...upkeep import Report
 from ...upkeep.reports.problems import list_garbage
 from .._shared.durations import format_span, format_time
@@ -141,7 +141,7 @@ def _describe_counters(report: Report) -> str:
     signals: Counter[str] = Counter()
     count, seconds = 0, 0.0
     for counter in report.counters:
-        if counter["metric"] == SIGNALS:
+        if counter["metric"] == SIGNALS_TOTAL:
             signals[counter["labels"]["signal"]] += counter["value"]
         elif counter["metric"] == TASK_SECONDS:
             count += counter["value"]["count"]

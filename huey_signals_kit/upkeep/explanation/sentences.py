@@ -102,7 +102,7 @@ def _describe_nested(location: Location, explanation: Explanation) -> str:
         return f"Its id is in the arguments of {parent}; that task may enqueue it."
     if location.path == ("nested",):
         return (
-            f"Belongs to {parent}: as a later stage, an error handler or a chord callback, or by "
+            f"Belongs to {parent}: as a later stage, an on_error task or a chord callback, or by "
             "its id in the arguments."
         )
     role = " of the ".join(_STEPS.get(step, step) for step in reversed(location.path))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ...ledger import HEARTBEAT_SECONDS
 from ...metrics.labels import fold, sanitize_label
-from ...metrics.names import LOCK_SKIPS, SIGNALS
+from ...metrics.names import LOCK_SKIPS, SIGNALS_TOTAL
 from ...metrics.values import Totals
 from .. import LockInfo
 from .model import EVENTS, EventCount, SeenLock
@@ -87,7 +87,7 @@ def _count_events(totals: Totals) -> Counter[str]:
     for (metric, *labels), value in totals.items():
         if not isinstance(value, int):
             continue
-        if metric == SIGNALS:
+        if metric == SIGNALS_TOTAL:
             counts["signals"] += value
             if labels[-1] in _EVENT_OF_SIGNAL:
                 counts[_EVENT_OF_SIGNAL[labels[-1]]] += value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .heartbeat import HeartbeatWriter
 
 
-class SilentHeartbeat(HeartbeatWriter):
+class NullHeartbeat(HeartbeatWriter):
     """A `HeartbeatWriter` without a record: other processes do not see this kit.
 
     It still has the ledger, which methods of a kit such as `Kit.locks` read. `Kit` does not call
