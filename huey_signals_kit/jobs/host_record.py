@@ -33,7 +33,6 @@ from ..runtime.fork import reset_in_child
 from ..runtime.process_id import ProcessId, parse_process, process_with_pid, this_process
 from ..runtime.scheduler import scheduler
 from ..runtime.threads import forward_interrupt, start_thread
-from ..store.failures import describe_storage
 
 RUN_DIR = "HUEY_SIGNALS_RUN_DIR"
 WRITE_SECONDS = 10.0
@@ -94,6 +93,7 @@ class HostRecordWriter:
         self._workers: dict[int, ref[threading.Thread]] = {}
         self._idle_since: float | None = None
         self._names: tuple[str, ...] | None = None
+        self._storage = ""
         self._path: Path | None = None
         self._is_folder_ready = False
         self._started: dict[str, object] = {}
@@ -109,6 +109,8 @@ class HostRecordWriter:
         self._worker = worker
         if worker != "scheduler":
             self._workers[threading.get_ident()] = ref(threading.current_thread())
+        # Here, because it imports: a process must not fork while another thread of it imports.
+        self._storage = storage_of(self._huey)
         claim = object()
         # setdefault is atomic, and needs no lock, which gevent might patch later.
         if self._started.setdefault("thread", claim) is claim:
@@ -178,7 +180,7 @@ class HostRecordWriter:
             idle_since=self._idle_since,
             folder=working_folder(),
             files=tuple(map(file_of, self._names)),
-            storage=storage_of(self._huey),
+            storage=self._storage,
         )
 
     def _has_worker(self) -> bool:
@@ -203,6 +205,8 @@ def file_of(name: str) -> str:
 
 def storage_of(huey: Any) -> str:
     """Return the kind and the place of the storage of `huey`; empty if it is not known."""
+    from ..store.failures import describe_storage
+
     try:
         return "" if huey.immediate else describe_storage(huey.storage)
     except Exception:  # of a storage class of the user's
