@@ -46,8 +46,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     ``--hypothesis-profile=fuzz`` tries many others.
     """
-    settings.register_profile("quick", max_examples=50, derandomize=True)
-    settings.register_profile("thorough", max_examples=300, derandomize=True)
+    settings.register_profile("quick", max_examples=50, derandomize=True, deadline=None)
+    settings.register_profile("thorough", max_examples=300, derandomize=True, deadline=None)
     settings.register_profile("fuzz", max_examples=20_000, deadline=None)
     background_read.IDLE_SECONDS = 1.0  # else their connections add up over the tests
     default = "thorough" if config.getoption("--all-storages") else "quick"
