@@ -102,7 +102,7 @@ def _new_registry(name: object) -> Registry:
     if not isinstance(name, str):
         raise TypeError(
             f"preset= takes a name, a Registry or a list of these, got {short(name)}; "
-            f"the names are {listed(available_presets())}, pass [] for no preset"
+            f"the names are {listed(available_presets())}; pass [] for no preset"
         )
     registry = Registry(name)
     _find(name)(registry)

@@ -93,6 +93,7 @@ class HostRecordWriter:
         self._workers: dict[int, ref[threading.Thread]] = {}
         self._idle_since: float | None = None
         self._names: tuple[str, ...] | None = None
+        self._files: tuple[str, ...] = ()
         self._storage = ""
         self._path: Path | None = None
         self._is_folder_ready = False
@@ -109,11 +110,11 @@ class HostRecordWriter:
         self._worker = worker
         if worker != "scheduler":
             self._workers[threading.get_ident()] = ref(threading.current_thread())
-        # Here, because it imports: a process must not fork while another thread of it imports.
-        self._storage = storage_of(self._huey)
         claim = object()
         # setdefault is atomic, and needs no lock, which gevent might patch later.
         if self._started.setdefault("thread", claim) is claim:
+            # Here, because it imports: a process must not fork while another thread of it imports.
+            self._storage = storage_of(self._huey)
             self._stopped = threading.Event()
             scheduler.on_exit(self.stop)
             thread = threading.Thread(target=self._run, name="huey-signals-host", daemon=True)
@@ -165,6 +166,7 @@ class HostRecordWriter:
     def _record(self) -> HostRecord:
         if self._names is None:
             self._names = tuple(sorted(_names_of(self._huey)))
+            self._files = tuple(map(file_of, self._names))
         if self._worker == "scheduler" or self._has_worker():
             self._idle_since = None
         elif self._idle_since is None:
@@ -179,7 +181,7 @@ class HostRecordWriter:
             at=time.monotonic(),
             idle_since=self._idle_since,
             folder=working_folder(),
-            files=tuple(map(file_of, self._names)),
+            files=self._files,
             storage=self._storage,
         )
 

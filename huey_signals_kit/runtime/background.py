@@ -138,7 +138,7 @@ class Background(Generic[Item]):
             unhandled.insert(0, current[0])
         if unhandled:
             count = len(unhandled)
-            text = "%s did not handle %d events before the process ended; they are lost."
+            text = "%s did not handle %d events in time; they are lost."
             log_error(text, self._name, count, failed=self._name, events=count)
             self._on_lost(unhandled)
 

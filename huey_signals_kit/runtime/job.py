@@ -159,7 +159,7 @@ class Job:
         self._on_failure(self.name, exc, last=True)
 
     def start(self) -> bool:
-        """Start the job's own thread; return False if none can be started at exit."""
+        """Start the job's own thread if it does not run; return whether there is one."""
         if self._thread is None or not self._thread.is_alive():
             self._thread = spawn(self._loop)
         return self._thread is not None

@@ -265,6 +265,18 @@ def test_a_file_that_cannot_be_opened(folder, made, named):
     assert ran.err.startswith(f"huey-signals report: importing mine failed: cannot use {named}")
 
 
+def test_a_mistake_that_the_kit_refuses_is_shown_where_it_was_made(folder):
+    """With the file and the line of the user, not of the check."""
+    folder.write(
+        "mine",
+        "from huey import MemoryHuey\nfrom huey_signals_kit import install_handlers\n"
+        "huey = MemoryHuey('q')\ninstall_handlers(huey, 'quiet-lock')\n",
+    )
+    ran = folder.run("report", "mine.huey")
+    assert ran.code == 2
+    assert "importing mine failed (mine.py, line 4):" in ran.err
+
+
 def test_a_file_that_is_no_database(folder):
     """Named as well."""
     (folder.path / "shop.db").write_text("something else " * 100)

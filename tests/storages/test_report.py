@@ -212,7 +212,7 @@ def test_an_application_that_enqueues_does_not_hide_that_the_consumer_is_dead(ma
     job(), job()
     huey.execute(huey.dequeue())  # Huey 2.5.0 has no signal for the other, which waits
     kit._heartbeat.write()
-    found = report(huey)
+    found = kit.report()
     processes = {(each.worker, each.alive) for each in found.consumers}
     assert processes == {("", True), ("thread", False)}
     assert [each.name for each in find_problems(found)] == ["1 message without a live worker"]

@@ -22,6 +22,7 @@ from huey_signals_kit.cli._tokens.view import _validity
 from huey_signals_kit.cli._top.figures import _format_short
 from huey_signals_kit.cli._top.view import _describe_end
 from huey_signals_kit.integrations.sentry_breadcrumbs import _seconds
+from huey_signals_kit.store.failures import describe_storage
 from huey_signals_kit.upkeep.locks.info import LockInfo
 from huey_signals_kit.upkeep.wording import pluralize
 from huey_signals_kit.web._content import _evidence, _held_seconds
@@ -174,3 +175,11 @@ def test_a_message_without_a_time_is_due_since_an_unknown_time():
     assert overdue_seconds(huey, message) is None
     assert overdue_seconds(huey, b"no message") is None
     assert overdue_seconds(huey, None) == 0.0
+
+
+def test_a_storage_is_described_without_its_password():
+    """A database of peewee can be given as a URL."""
+    database = SimpleNamespace(database="postgresql://user:secret@host/shop")
+    text = describe_storage(SimpleNamespace(database=database))
+    assert text.startswith("the database postgresql://")
+    assert "secret" not in text
