@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
+from struct import Struct
 
 import pytest
 from huey.utils import Error
@@ -102,7 +103,7 @@ def steady(value):
         found = {
             k: v if k == "storage" else steady(v)
             for k, v in pairs
-            if k not in ("seconds", "now", "silent")
+            if k not in ("seconds", "now", "silent", "oldest_mark", "next_due")
         }
         sentences = sorted(v for k, v in value.items() if " " in k)
         return {**found, "sentences": sentences} if sentences else found
@@ -118,6 +119,19 @@ def noted(seconds: float):
     return partial(re.sub, rb'(?<=\[\[)[0-9.]+(?=, \{"held": 7}]])', now)
 
 
+def marked(seconds: float):
+    """Return a function that changes when the token was marked, to so many seconds ago."""
+    header = Struct(">ddI")  # the first time, the sweep that has seen it last, the number of ids
+    now = time.time() - seconds
+
+    def moved(match):
+        _, last, ids = header.unpack(match[0])
+        return header.pack(now, last, ids)
+
+    begin = re.compile(rb"(?<=1)(?=A\xda).{8}.{8}\0\0\0\x01(?=.{16}$)", re.DOTALL)
+    return partial(begin.sub, moved)
+
+
 @pytest.mark.parametrize(("seconds", "skips"), [(60, 7), (4000, 0)])
 def test_skips_of_the_last_hour_are_counted_from_the_stored_note(before, seconds, skips):
     """The note has all seven skips, so none is left of an hour that began after it."""
@@ -129,10 +143,15 @@ def test_skips_of_the_last_hour_are_counted_from_the_stored_note(before, seconds
 @pytest.mark.parametrize("before", slow_except(["sqlite"], KINDS), indirect=True)
 def test_every_command_says_the_same_of_what_was_stored(before):
     """All values are those that the version before has printed, under the same names."""
-    before.load(edit=noted(60))
+    before.load(edit=lambda value: marked(60)(noted(60)(value)))
     told = before.run("read", *vars(before.place).values(), json.dumps(before.notes))
     told = json.loads(with_old_names(json.dumps(told)))
     assert told.keys() == before.read.keys()
+    for read in (told, before.read):  # the mark was moved, so that it is not due yet
+        marked_at = read["report app.huey --json"]["tokens"]["oldest_mark"]
+        due = datetime.fromisoformat(read["sweep app.huey --json"]["next_due"])
+        wait = due - datetime.fromisoformat(marked_at)
+        assert timedelta(0) <= wait - timedelta(days=1) < timedelta(seconds=1)
     for command, said in before.read.items():
         for each in (said, told[command]):
             if isinstance(each, dict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from urllib.parse import urlsplit
 
 from tests.support import wait_until
@@ -30,11 +31,17 @@ def walk(browser: Browser, base: str, *others: str, most: int = 2) -> Iterator[t
         if opened[name] >= most:
             continue
         opened[name] += 1
-        browser.open(address)
-        if browser.status == 503:  # the storage is being read; the page loads itself again
-            wait_until(lambda: browser.status != 503, _SECONDS, f"an answer at {address}")
-            browser.console()
+        wait_until(partial(_open, browser, address), _SECONDS, f"what was read at {address}")
         links = [link for link in browser.run(_LINKS) if link.startswith(base)]
         waiting += [link for link in dict.fromkeys(links) if link not in known]
         known.update(links)
         yield name, address
+
+
+def _open(browser: Browser, address: str) -> bool:
+    """Open a page, and return whether it shows what was read, not that it is being read."""
+    browser.open(address)
+    if browser.status != 503 and " being read" not in browser.text:
+        return True
+    browser.console()  # with the status
+    return False
