@@ -62,6 +62,14 @@ def test_a_server_starts_with_the_kit_and_nothing_more(tmp_path, huey):
     assert (ran.out, ran.err) == (f"('quiet-locks',) {NOTHING_MORE}\n", "")
 
 
+def test_the_name_of_the_package_means_the_app(tmp_path):
+    """As people write it who have not read the Django page."""
+    app = 'INSTALLED_APPS += ["huey.contrib.djhuey", "huey_signals_kit"]\n'
+    project = Project(tmp_path, app + REDIS, TASKS)
+    ran = project.python(AFTER_START)
+    assert (ran.out, ran.err) == (f"('quiet-locks',) {NOTHING_MORE}\n", "")
+
+
 @pytest.mark.slow
 def test_check_names_all_mistakes_and_a_server_starts_with_them(tmp_path):
     """The mistakes are in the settings, in a module of handlers, and in a task."""
