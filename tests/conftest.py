@@ -44,14 +44,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Let Hypothesis try more examples with ``--all-storages``, the same ones in every run.
 
-    ``--hypothesis-profile=fuzz`` tries many others.
+    ``--hypothesis-profile=quick`` tries few, and ``--hypothesis-profile=fuzz`` many others.
     """
     settings.register_profile("quick", max_examples=50, derandomize=True, deadline=None)
     settings.register_profile("thorough", max_examples=300, derandomize=True, deadline=None)
     settings.register_profile("fuzz", max_examples=20_000, deadline=None)
     background_read.IDLE_SECONDS = 1.0  # else their connections add up over the tests
+    settings.load_profile(_profile(config))
+
+
+def _profile(config: pytest.Config) -> str:
     default = "thorough" if config.getoption("--all-storages") else "quick"
-    settings.load_profile(config.getoption("--hypothesis-profile") or default)
+    return config.getoption("--hypothesis-profile") or default
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -88,8 +92,8 @@ def postgres_dsn() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def thorough(pytestconfig: pytest.Config) -> bool:
-    """Whether tests of many repetitions do all of them: with ``--all-storages``."""
-    return pytestconfig.getoption("--all-storages")
+    """Whether tests of many repetitions do all of them: with the ``thorough`` profile."""
+    return _profile(pytestconfig) != "quick"
 
 
 @pytest.fixture

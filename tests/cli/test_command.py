@@ -95,6 +95,7 @@ CLOSINGS = [">&-", "2>&-", ">&- 2>&- <&-"]
 SOME_COMMANDS = [COMMANDS[0], COMMANDS[1], COMMANDS[5]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "closed"),
     slow_except([*zip(SOME_COMMANDS, CLOSINGS, strict=True)], [*product(COMMANDS, CLOSINGS)]),

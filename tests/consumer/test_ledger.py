@@ -67,6 +67,7 @@ def test_after_graceful_stops_the_totals_are_exactly_the_work_done(setting):
     assert found["records"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", slow_except(["sqlite"], KINDS), indirect=True)
 def test_kill_9_loses_at_most_the_last_interval_and_doubles_nothing(setting):
     """What it had written when it was killed is in the totals for good, once, after all is over."""

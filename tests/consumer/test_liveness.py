@@ -36,6 +36,7 @@ def full_setting(make_huey, tmp_path, monkeypatch):
         yield Setting(place, place.open(), tmp_path)
 
 
+@pytest.mark.slow
 def test_a_living_holder_keeps_its_lock_on_a_full_redis(full_setting, monkeypatch):
     """Also against the command that people reach for then, on another host."""
     setting = full_setting
@@ -105,6 +106,7 @@ def test_a_living_holder_keeps_its_lock_on_a_redis_that_evicts(setting, monkeypa
     assert setting.lost() == 0
 
 
+@pytest.mark.slow
 def test_a_consumer_that_restarts_itself_and_the_command_line_agree(setting):
     """After SIGHUP the process is there, with its number, and nobody holds what it has left."""
     with setting.consumer("restarted", "thread", 1) as restarted:
@@ -125,6 +127,7 @@ def test_a_consumer_that_restarts_itself_and_the_command_line_agree(setting):
         restarted.stop()
 
 
+@pytest.mark.slow
 def test_a_consumer_frees_the_lock_of_a_dead_host(setting, monkeypatch):
     """Once its silence was watched for long enough, and within half a minute more."""
     monkeypatch.setenv(HOST, "another-host")

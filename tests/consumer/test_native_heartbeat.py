@@ -140,6 +140,7 @@ def test_a_forked_child_has_a_thread_of_its_own(make_place, make_huey, started, 
         assert consumer.wait_until(result.get, "the child to end")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_redis_that_hangs_holds_no_process_up(number, started, tmp_path):
     """The consumer ends, with its usual exit code, while the thread waits for an answer."""

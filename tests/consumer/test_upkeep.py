@@ -178,6 +178,7 @@ sweep_tokens(Place(*sys.argv[1:4]).open(), on_progress=hold)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("setting", "where"),
     slow_except(
@@ -232,6 +233,7 @@ print(json.dumps({"deleted": sum(each.deleted for each in reports)}))
 """
 
 
+@pytest.mark.slow
 @ON_SQLITE
 def test_the_commands_clean_what_bare_huey_has_left(setting):
     """``purge --apply`` and two ``sweep --apply``: nothing is left that has to go."""

@@ -44,6 +44,7 @@ def test_prometheus_reads_the_rules(promtool):
     assert (code, f"SUCCESS: {len(ALERTS)} rules found" in printed) == (0, True), printed
 
 
+@pytest.mark.slow
 def test_each_alert_fires_when_it_should_and_resolves(promtool):
     """Over minutes, hours and days, with its labels and texts."""
     tests = sorted(HERE.glob("*_test.yml"))

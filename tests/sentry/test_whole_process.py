@@ -95,6 +95,7 @@ def test_without_sentry_nothing_is_said():
     assert "huey_signals_kit" not in ended.stderr.replace("huey_signals_kit/", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [(KIT,), (INIT, KIT), (KIT, INIT)], ids=["never", "init", "kit"])
 def test_uninstalled_it_leaves_no_trace(parts):
     """Neither among Sentry's processors nor among Python's import hooks."""

@@ -253,6 +253,7 @@ def test_switching_to_immediate_mode_and_back(any_kind, make_huey, quick):
     gone(huey)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "worker"),
     [

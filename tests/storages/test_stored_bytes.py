@@ -228,6 +228,7 @@ def are_alike(one, other) -> bool:
     return one == other or ([] in (one, other) and isinstance(one, type(other)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", slow_except(["sqlite"], KINDS), indirect=True)
 def test_the_same_forms_are_written_today(before):
     """A process of today writes the same keys and fields, and nothing else."""

@@ -9,6 +9,7 @@ import pytest
 HERE = Path(__file__).parent
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_mypy_accepts_right_code_and_refuses_each_wrong_line() -> None:
     """`api.py` has no error; every line of `refused.py` that ignores one needs to."""
