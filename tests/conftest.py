@@ -92,7 +92,7 @@ def postgres_dsn() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def thorough(pytestconfig: pytest.Config) -> bool:
-    """Whether tests of many repetitions do all of them: with the ``thorough`` profile."""
+    """Whether tests of many values or repetitions do all of them: unless the profile is quick."""
     return _profile(pytestconfig) != "quick"
 
 

@@ -100,7 +100,7 @@ def measure(size: Size) -> list[Row]:
         for store, targets in TIMED.items():
             rows += [_timed(aim, stores[store], size) for aim in targets]
         rows += [_stored(store, make, size) for store, make in stores.items()]
-        logging.getLogger("huey_signals_kit").disabled = True  # the servers end before the kits
+        logging.getLogger("huey_signals_kit").disabled = True  # its server has ended
         return rows
 
 

@@ -52,10 +52,8 @@ def without_valgrind(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # valgrind takes its time to start
-def test_every_row(thorough: bool) -> None:
+def test_every_row() -> None:
     """A quick run prints every measurement, and the kit stores no byte."""
-    if not thorough:
-        pytest.skip("valgrind takes two minutes: without --hypothesis-profile=quick")
     check_rows()
 
 

@@ -36,12 +36,10 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def run(
-    request: pytest.FixtureRequest, redis_url: str, tmp_path: Path, thorough: bool
-) -> Callable[..., Any]:
+def run(request: pytest.FixtureRequest, redis_url: str, tmp_path: Path) -> Callable[..., Any]:
     """`run(mode, *tests)` in a folder of its own, without Postgres where there is none."""
     dsn = NO_POSTGRES
-    if thorough:
+    if request.config.getoption("--all-storages"):
         with suppress(pytest.skip.Exception):
             dsn = request.getfixturevalue("postgres_dsn")
     settings = {"PYTHONPATH": str(RUN.parents[2]), "HUEY_SLOW_TESTS": "1", "HUEY_PG_DSN": dsn}

@@ -208,7 +208,7 @@ def test_an_application_that_enqueues_does_not_hide_that_the_consumer_is_dead(ma
     for name, worker in (("consumer", "thread"), ("application", "")):
         open_ledger(huey).write(Heartbeat(name, GONE, worker))
     kit = install_handlers(huey, sinks="memory")
-    kit._heartbeat.suspend()  # if it were written during the task, this would be a worker
+    kit._heartbeat.suspend()  # a process that writes it during a task counts as a worker
     job = huey.task()(lambda: None)
     job(), job()
     huey.execute(huey.dequeue())  # Huey 2.5.0 has no signal for the other, which waits

@@ -152,6 +152,8 @@ def test_every_command_says_the_same_of_what_was_stored(before):
         due = datetime.fromisoformat(read["sweep app.huey --json"]["next_due"])
         wait = due - datetime.fromisoformat(marked_at)
         assert timedelta(0) <= wait - timedelta(days=1) < timedelta(seconds=1)
+    marked_at = told["report app.huey --json"]["tokens"]["oldest_mark"]
+    assert datetime.fromisoformat(marked_at).timestamp() > time.time() - 600  # it was moved
     for command, said in before.read.items():
         for each in (said, told[command]):
             if isinstance(each, dict):

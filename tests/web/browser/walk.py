@@ -31,7 +31,7 @@ def walk(browser: Browser, base: str, *others: str, most: int = 2) -> Iterator[t
         if opened[name] >= most:
             continue
         opened[name] += 1
-        wait_until(partial(_open, browser, address), _SECONDS, f"what was read at {address}")
+        wait_until(partial(_open, browser, address), _SECONDS, f"the whole page at {address}")
         links = [link for link in browser.run(_LINKS) if link.startswith(base)]
         waiting += [link for link in dict.fromkeys(links) if link not in known]
         known.update(links)
