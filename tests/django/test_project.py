@@ -63,7 +63,7 @@ def test_a_server_starts_with_the_kit_and_nothing_more(tmp_path, huey):
 
 
 def test_the_name_of_the_package_means_the_app(tmp_path):
-    """Many write it so, without having read the Django page."""
+    """As well as the path that the Django page names."""
     app = 'INSTALLED_APPS += ["huey.contrib.djhuey", "huey_signals_kit"]\n'
     project = Project(tmp_path, app + REDIS, TASKS)
     ran = project.python(AFTER_START)

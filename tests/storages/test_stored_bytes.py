@@ -120,7 +120,7 @@ def noted(seconds: float):
 
 
 def marked(seconds: float):
-    """Return a function that changes when the token was marked, to so many seconds ago."""
+    """Return a function that changes the time of the token's mark, to so many seconds ago."""
     header = Struct(">ddI")  # the first time, the sweep that has seen it last, the number of ids
     now = time.time() - seconds
 
@@ -147,7 +147,7 @@ def test_every_command_says_the_same_of_what_was_stored(before):
     told = before.run("read", *vars(before.place).values(), json.dumps(before.notes))
     told = json.loads(with_old_names(json.dumps(told)))
     assert told.keys() == before.read.keys()
-    for read in (told, before.read):  # the mark was moved, so that it is not due yet
+    for read in (told, before.read):  # the token is not due, since the mark was moved
         marked_at = read["report app.huey --json"]["tokens"]["oldest_mark"]
         due = datetime.fromisoformat(read["sweep app.huey --json"]["next_due"])
         wait = due - datetime.fromisoformat(marked_at)

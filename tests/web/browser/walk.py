@@ -43,5 +43,5 @@ def _open(browser: Browser, address: str) -> bool:
     browser.open(address)
     if browser.status != 503 and " being read" not in browser.text:
         return True
-    browser.console()  # with the status
+    browser.console()  # drop the message that the browser logs for a 503
     return False
